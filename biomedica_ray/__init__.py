@@ -1,0 +1,1 @@
+"""PubMed Central figures as an image-text dataset, and CLIP models trained on it, on Ray."""

@@ -1,0 +1,1 @@
+"""Annotation: embed figures, cluster the embeddings, and label figures through their clusters."""

@@ -1,0 +1,242 @@
+"""Embedding: CPU tasks decode and preprocess units, GPU actors embed and commit them, both at the same time.
+
+A row is a unit. Its images travel from a task to an actor once, as pixels of the model's input size: at 224 pixels and
+a thousand figures 150 MB, an eighth of what was read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import traceback
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray
+import ray.data
+import torch
+
+from biomedica_ray import schema
+from biomedica_ray.annotate.encoders import EncoderInfo, Pixels, Preprocessing, load_encoder
+from biomedica_ray.cluster import (
+    RETRIES,
+    cluster_resource,
+    collect_units,
+    map_on_actors,
+    missing_units,
+    unit_row,
+    unit_rows,
+)
+from biomedica_ray.config import AnnotateConfig
+from biomedica_ray.images import ImageError, decode
+from biomedica_ray.runs import Run
+from biomedica_ray.store import Commit, Store
+from biomedica_ray.units import Counts, Flow
+
+VERSION = 1
+"""Raise it when the same input would give other rows."""
+
+DECODE_GB = 1.0
+"""Memory of a task that decodes: one large image, a row group, and a unit's pixels."""
+
+Row = dict[str, Any]
+
+
+def describe(config: AnnotateConfig) -> EncoderInfo:
+    """Load the encoder once, on a worker, to know what it is and that it can be had.
+
+    Raises:
+        ConfigError: As in :func:`load_encoder`.
+    """
+    task = ray.remote(_describe).options(
+        num_cpus=config.num_cpus, memory=int(config.memory_gb * 2**30), max_retries=RETRIES
+    )
+    try:
+        info: EncoderInfo = ray.get(task.remote(config.model, config.weights, config.image_size))
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    return info
+
+
+def _describe(model: str, weights: str | None, image_size: int | None) -> EncoderInfo:
+    return load_encoder(model, weights, image_size).info
+
+
+def embed_units(config: AnnotateConfig, run: Run, stage: str, units: Mapping[int, str], info: EncoderInfo) -> None:
+    """Embed the figures of the units that are missing, and drop those of units that are no more.
+
+    Args:
+        config: Its config.
+        run: The run; counts of all units, done now or before, are added to it.
+        stage: Name under which units are committed.
+        units: Unit -> fingerprint.
+        info: The encoder, from :func:`describe`.
+
+    Raises:
+        UnitsFailedError: Units failed, after all others have been done.
+    """
+    todo = missing_units(run, stage, units)
+    if not todo:
+        return
+    gpus = config.num_gpus
+    if gpus is None:
+        gpus = 1.0 if cluster_resource("GPU") >= 1 else 0.0
+    room = _room(config.num_cpus, gpus)
+    most = min(config.max_actors or (len(todo) if gpus else room), len(todo))
+    # An actor that takes the only CPU must not lock out what it waits for.
+    decode_cpus = 0 if 0 < cluster_resource("CPU") <= config.num_cpus else 1
+    decode_task = partial(preprocess_unit, store=run.store, preprocessing=info.preprocessing)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # 2.60 has no named one for retries
+        decoded = unit_rows(units, todo).map(
+            decode_task, num_cpus=decode_cpus, memory=int(DECODE_GB * 2**30), max_retries=RETRIES
+        )
+    dataset = map_on_actors(
+        decoded,
+        EmbedActor,
+        (config, info, run.store, stage, run.run_id),
+        ray.data.ActorPoolStrategy(min_size=min(room, most), max_size=most),
+        num_cpus=config.num_cpus,
+        num_gpus=gpus,
+        memory_gb=config.memory_gb,
+    )
+    collect_units(run, stage, dataset, todo)
+
+
+def _room(num_cpus: float, num_gpus: float) -> int:
+    """Actors to begin with: one for each GPU, or on half of the CPUs, the others being for decoding."""
+    if num_gpus:
+        return int(max(1, cluster_resource("GPU") // num_gpus))
+    return int(max(1, cluster_resource("CPU") / 2 // num_cpus))
+
+
+def preprocess_unit(row: Row, store: Store, preprocessing: Preprocessing) -> Row:
+    """Decode the figures of one unit, row group by row group.
+
+    Args:
+        row: unit, fingerprint.
+        store: Where the figures are.
+        preprocessing: Of the encoder.
+
+    Returns:
+        The row with pixels (n, H, W, 3) uint8, and as JSON the n figure_ids and the error rows of figures that do not
+        decode; or with the reason of the unit's failure.
+    """
+    pixels = np.empty((0, *preprocessing.size, 3), np.uint8)
+    figures: dict[str, list[Any]] = {"ids": [], "errors": []}
+    failure = ""
+    try:
+        commit = store.commit("extract", row["unit"])
+        pixels = np.empty((commit.counts["figures"].rows_out, *preprocessing.size, 3), np.uint8)
+        transform = preprocessing.transform()
+        for batch in store.batches(commit, "figures", ["figure_id", "image"], batch_size=16):
+            for figure_id, image in zip(batch["figure_id"], batch["image"], strict=True):
+                try:
+                    pixels[len(figures["ids"])] = transform(decode(image.as_py()))
+                except ImageError as error:
+                    figures["errors"].append(_error(figure_id.as_py(), error.kind, str(error)))
+                else:
+                    figures["ids"].append(figure_id.as_py())
+    except Exception:  # noqa: BLE001 - whatever goes wrong in one unit, the others go on and the driver tells
+        failure = traceback.format_exc()
+    return {**row, "pixels": pixels[: len(figures["ids"])], "figures": json.dumps(figures), "failure": failure}
+
+
+class EmbedActor:
+    """Embeds and commits units, on a GPU where it has been given one."""
+
+    def __init__(self, config: AnnotateConfig, info: EncoderInfo, store: Store, stage: str, run_id: str) -> None:
+        torch.set_num_threads(max(1, int(config.num_cpus)))
+        encoder = load_encoder(config.model, config.weights, config.image_size)
+        self._encoder = encoder.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        self._config, self._info = config, info
+        self._store, self._stage, self._run_id = store, stage, run_id
+
+    def __call__(self, row: Row) -> Row:
+        """A row of :func:`preprocess_unit` to one of :func:`collect_units`."""
+        if row["failure"]:
+            return {"unit": row["unit"], "counts": "{}", "failure": row["failure"]}
+        return unit_row(row["unit"], lambda: self._commit(row))
+
+    def _commit(self, row: Row) -> Counts:
+        if self._encoder.info != self._info:
+            raise RuntimeError(f"weights: {self._config.weights}: not the same on all nodes")
+        figures = json.loads(row["figures"])
+        vectors, whole = self._embed(row["pixels"])
+        ids = np.array(figures["ids"], object)
+        errors = figures["errors"] + [
+            _error(figure_id, "bad-embedding", "the model gave numbers that are not finite")
+            for figure_id in ids[~whole]
+        ]
+        flow = Flow(len(ids) + len(figures["errors"]), int(whole.sum()), len(errors))
+        slug = model_slug(self._info.model)
+        with self._store.write_unit(self._stage, row["unit"], row["fingerprint"], self._run_id) as writer:
+            table = embeddings_table(ids[whole].tolist(), vectors[whole], self._info, self._config.weights)
+            writer.table("embeddings", table.schema, directory=f"embeddings/{slug}").write(table)
+            writer.table("errors", schema.ERRORS, directory=f"errors/embed/{slug}").write(errors)
+            writer.commit({"figures": flow})
+        return {"figures": flow}
+
+    def _embed(self, pixels: Pixels) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]:
+        """Vectors (n, dim), and which of them (n,) are whole."""
+        vectors = np.empty((len(pixels), self._info.dim), np.float16)
+        for start in range(0, len(pixels), self._config.batch_size):
+            batch = np.ascontiguousarray(pixels[start : start + self._config.batch_size])
+            vectors[start : start + len(batch)] = self._encoder.embed(batch)
+        whole: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(vectors), axis=1)
+        return vectors, whole
+
+
+def model_slug(model: str) -> str:
+    """A model's name as part of a path: timm/vit_base becomes timm-vit_base."""
+    return re.sub(r"[^\w.-]+", "-", model)
+
+
+def embeddings_table(
+    figure_ids: list[str], vectors: npt.NDArray[np.float16], info: EncoderInfo, weights: str | None
+) -> pa.Table:
+    """Rows of the embeddings table; model, weights and preprocessing stand in the schema's metadata.
+
+    Args:
+        figure_ids: n ids.
+        vectors: (n, dim).
+        info: The encoder.
+        weights: Where its weights came from, as in the config.
+    """
+    metadata = {
+        "model": info.model,
+        "weights": weights or "",
+        "weights_sha256": info.weights_sha256,
+        "preprocessing": json.dumps(info.preprocessing.to_json()),
+    }
+    columns = [
+        pa.array(figure_ids, pa.string()),
+        pa.array([info.model] * len(figure_ids), pa.string()),
+        pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), info.dim),
+    ]
+    return pa.table(columns, schema=schema.embeddings(info.dim).with_metadata(metadata))
+
+
+def read_vectors(store: Store, commit: Commit) -> tuple[list[str], npt.NDArray[np.float16]]:
+    """figure_ids (n) and vectors (n, dim) of one unit's embeddings."""
+    table = store.read(commit, "embeddings", ["figure_id", "vector"])
+    dim = table.schema.field("vector").type.list_size
+    flat = table["vector"].combine_chunks().flatten()
+    return table["figure_id"].to_pylist(), flat.to_numpy().reshape(-1, dim)
+
+
+def _error(figure_id: str, kind: str, message: str) -> Row:
+    return {
+        "what": figure_id,
+        "where": None,
+        "stage": "embed",
+        "entity": "figure",
+        "kind": kind,
+        "message": message,
+        "attempts": 1,
+    }

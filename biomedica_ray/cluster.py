@@ -1,0 +1,220 @@
+"""The Ray cluster: joining or starting one, and running the units of a stage on an actor pool."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import ray
+import ray.data
+
+from biomedica_ray.runs import Run
+from biomedica_ray.units import Counts, Flow, counts_from_json, counts_to_json
+
+log = logging.getLogger(__name__)
+
+RETRIES = 3
+"""How often a unit is tried again after its worker died; a unit that kills workers must not do so forever."""
+
+
+class StageFailedError(Exception):
+    """A stage could not do its work; the message says why in one line."""
+
+
+class UnitsFailedError(StageFailedError):
+    """Some units of a stage failed; the others are committed and a rerun tries only the failed ones."""
+
+
+class UnitWorker(Protocol):
+    """Does and commits one unit of a stage; made once on each actor."""
+
+    def __call__(self, unit: int, fingerprint: str, /) -> Counts:
+        """Do the unit and commit it under ``fingerprint``; returns the counts of the commit."""
+        ...
+
+
+@contextmanager
+def connect(address: str) -> Iterator[None]:
+    """Join the cluster at ``address``, or the one whose job this process is, or start one here; leave it at the end.
+
+    Inside a Ray job, ``RAY_ADDRESS`` names the cluster and goes before ``address``.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS") or address
+    if address == "local":
+        os.environ.setdefault(
+            "RAY_AUTH_MODE", "disabled"
+        )  # it listens on this machine only, and ends with this process
+    ray.init(
+        address=address,
+        include_dashboard=False if address == "local" else None,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+    )
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # ours counts rows and errors
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says that the bars are off
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def cluster_resource(name: str) -> float:
+    """How much of a resource (CPU, GPU) the cluster has now."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return float(resources.get(name, 0))
+
+
+def run_units(
+    run: Run,
+    stage: str,
+    units: Mapping[int, str],
+    make_worker: Callable[[], UnitWorker],
+    *,
+    num_cpus: float = 1,
+    memory_gb: float,
+    max_actors: int | None = None,
+) -> None:
+    """Do what is missing of ``units``, and drop what the stage once made of units that are no more.
+
+    Ray Data sizes blocks by bytes, so rows that are small and mean much work end up in one block and one task; here
+    each unit is a block of its own, and actors take them one by one. A unit is done when its commit has the wanted
+    fingerprint.
+
+    Args:
+        run: The run; counts of all units, done now or before, are added to it.
+        stage: Name under which units are committed.
+        units: Unit -> fingerprint of its inputs and settings.
+        make_worker: Called on each actor.
+        num_cpus: CPUs of an actor.
+        memory_gb: Memory that an actor reserves.
+        max_actors: Most actors at a time; None lets the pool grow with the cluster.
+
+    Raises:
+        UnitsFailedError: Units failed, after all others have been done.
+    """
+    todo = missing_units(run, stage, units)
+    if not todo:
+        return
+    ready = int(max(1, min(cluster_resource("CPU") // num_cpus, len(todo), max_actors or len(todo))))
+    dataset = map_on_actors(
+        unit_rows(units, todo),
+        _UnitActor,
+        (make_worker,),
+        ray.data.ActorPoolStrategy(min_size=ready, max_size=max(ready, max_actors or len(todo))),
+        num_cpus=num_cpus,
+        memory_gb=memory_gb,
+    )
+    collect_units(run, stage, dataset, todo)
+
+
+def missing_units(run: Run, stage: str, units: Mapping[int, str]) -> list[int]:
+    """The units that are still to be done; drops what the stage made of units that are no more.
+
+    Args:
+        run: The run; counts of units that were done before are added to it.
+        stage: Name under which units are committed.
+        units: Unit -> fingerprint of its inputs and settings.
+    """
+    run.store.sweep()
+    commits = run.store.commits(stage)
+    for unit in commits.keys() - units.keys():
+        run.store.drop(commits[unit])
+    done = {unit: c for unit, c in commits.items() if c.complete and units.get(unit) == c.fingerprint}
+    for commit in done.values():
+        run.add(commit.counts, before=True)
+    log.info("%s: %d units, %d done before", stage, len(units), len(done))
+    return [unit for unit in units if unit not in done]
+
+
+def unit_rows(units: Mapping[int, str], todo: list[int]) -> ray.data.Dataset:
+    """One row (unit, fingerprint) for each unit to do, and one block for each row."""
+    rows = [{"unit": unit, "fingerprint": units[unit]} for unit in todo]
+    return ray.data.from_items(rows, override_num_blocks=len(rows))
+
+
+def map_on_actors(
+    dataset: ray.data.Dataset,
+    actor: type,
+    arguments: tuple[Any, ...],
+    pool: ray.data.ActorPoolStrategy,
+    *,
+    num_cpus: float,
+    num_gpus: float = 0,
+    memory_gb: float,
+) -> ray.data.Dataset:
+    """Map rows on a pool of actors; a row whose actor died is tried again :data:`RETRIES` times.
+
+    Args:
+        dataset: One row is one task.
+        actor: Class of callables from row to row.
+        arguments: Its constructor's.
+        pool: How many actors.
+        num_cpus: CPUs of an actor.
+        num_gpus: GPUs of an actor.
+        memory_gb: Memory that an actor reserves.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # 2.60 has no named one for retries
+        return dataset.map(
+            actor,
+            fn_constructor_args=arguments,
+            compute=pool,
+            num_cpus=num_cpus,
+            num_gpus=num_gpus,
+            memory=int(memory_gb * 2**30),
+            max_restarts=-1,
+            max_task_retries=RETRIES,
+        )
+
+
+def collect_units(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int]) -> None:
+    """Run a dataset that yields one row a unit (unit, counts or failure), showing progress and adding up counts.
+
+    Raises:
+        UnitsFailedError: As in :func:`run_units`.
+    """
+    dataset.context.max_errored_blocks = -1
+    failures = dict.fromkeys(todo, "its worker died")
+    with run.progress("units", len(todo)) as progress:
+        for row in dataset.iter_rows():
+            if row["failure"]:
+                failures[row["unit"]] = row["failure"]
+                log.error("%s: unit %d failed: %s", stage, row["unit"], row["failure"])
+                continue
+            del failures[row["unit"]]
+            counts = counts_from_json(json.loads(row["counts"]))
+            run.add(counts)
+            total = sum(counts.values(), Flow())
+            progress.update(rows=total.rows_out, errors=total.errors)
+    if failures:
+        unit, reason = next(iter(failures.items()))
+        raise UnitsFailedError(
+            f"{len(failures)} of {len(todo)} units failed, unit {unit} first: {reason.strip().splitlines()[-1]}"
+        )
+
+
+def unit_row(unit: int, counts: Callable[[], Counts]) -> dict[str, Any]:
+    """The row that :func:`collect_units` reads, from the function that does and commits the unit."""
+    try:
+        return {"unit": unit, "counts": json.dumps(counts_to_json(counts())), "failure": ""}
+    except Exception:  # noqa: BLE001 - whatever goes wrong in one unit, the others go on and the driver tells
+        return {"unit": unit, "counts": "{}", "failure": traceback.format_exc()}
+
+
+class _UnitActor:
+    def __init__(self, make_worker: Callable[[], UnitWorker]) -> None:
+        self._worker = make_worker()
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        return unit_row(row["unit"], lambda: self._worker(row["unit"], row["fingerprint"]))

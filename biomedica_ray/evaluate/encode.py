@@ -1,0 +1,132 @@
+"""A trained model, and the vectors that it gives to held-out samples."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+
+from biomedica_ray.evaluate.zero_shot import Vectors
+from biomedica_ray.images import ImageError, decode
+from biomedica_ray.store import Store
+from biomedica_ray.train.checkpoints import Checkpoints
+from biomedica_ray.train.shards import RawSample, Shard, Unreadable, read_samples
+from biomedica_ray.train.stream import ordered_map
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Held-out samples as a model sees them.
+
+    Attributes:
+        images: Normalised, shape (n, d).
+        texts: The captions' vectors, normalised, shape (n, d).
+        labels: Global concepts of each sample.
+        errors: Samples that could not be read.
+    """
+
+    images: Vectors
+    texts: Vectors
+    labels: list[list[str]]
+    errors: list[Unreadable]
+
+
+class Model:
+    """An exported model on a device."""
+
+    def __init__(self, checkpoints: Checkpoints, device: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoints.get_folder("model", Path(folder))
+            self._model, self._preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}", device=device)
+            self._tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
+        self._model.eval()
+        self._device = device
+
+    def pixels(self, data: bytes) -> torch.Tensor:
+        """An image file as the model's input, shape (3, H, W); raises ImageError."""
+        pixels: torch.Tensor = self._preprocess(decode(data))
+        return pixels
+
+    def encode_images(self, pixels: Sequence[torch.Tensor]) -> Vectors:
+        """Normalised vectors, shape (n, d)."""
+        with torch.inference_mode():
+            return _numpy(self._model.encode_image(torch.stack(list(pixels)).to(self._device), normalize=True))
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Normalised vectors, shape (n, d)."""
+        with torch.inference_mode():
+            return _numpy(self._model.encode_text(self._tokenize(list(texts)).to(self._device), normalize=True))
+
+
+def choose(n_samples: int, most: int) -> list[int]:
+    """At most ``most`` of the numbers below ``n_samples``, at equal distances."""
+    count = min(n_samples, most)
+    return [number * n_samples // count for number in range(count)]
+
+
+def chosen_samples(data: Store, shards: Sequence[Shard], numbers: Sequence[int]) -> Iterator[RawSample | Unreadable]:
+    """The samples with the given ascending numbers, counted through all shards."""
+    first = 0
+    wanted = set(numbers)
+    for shard in shards:
+        here = [number - first for number in range(first, first + shard.samples) if number in wanted]
+        if here:
+            samples = read_samples(data, shard, 0, here[-1] + 1, metadata=True)
+            picked = set(here)
+            yield from (sample for number, sample in enumerate(samples) if number in picked)
+        first += shard.samples
+
+
+def encode(
+    model: Model,
+    samples: Iterator[RawSample | Unreadable],
+    batch_size: int,
+    threads: int,
+    tell: Callable[[int], None],
+) -> Encoded:
+    """Vectors and labels of the samples; ``tell`` is called with the size of each batch."""
+
+    def prepare(sample: RawSample | Unreadable) -> tuple[RawSample, torch.Tensor] | Unreadable:
+        if isinstance(sample, Unreadable):
+            return sample
+        try:
+            return sample, model.pixels(sample.image)
+        except ImageError as error:
+            return Unreadable(sample.key, error.kind, str(error))
+
+    images: list[Vectors] = []
+    texts: list[Vectors] = []
+    labels: list[list[str]] = []
+    errors: list[Unreadable] = []
+    with ThreadPoolExecutor(threads) as pool:
+        prepared = ordered_map(pool, prepare, samples, 4 * threads)
+        while batch := list(islice(prepared, batch_size)):
+            errors += [item for item in batch if isinstance(item, Unreadable)]
+            good = [item for item in batch if not isinstance(item, Unreadable)]
+            if good:
+                images.append(model.encode_images([pixels for _, pixels in good]))
+                texts.append(model.encode_texts([sample.caption for sample, _ in good]))
+                labels += [primary_labels(sample.metadata) for sample, _ in good]
+            tell(len(batch))
+    empty = np.zeros((0, 1), dtype=np.float32)
+    return Encoded(np.concatenate(images or [empty]), np.concatenate(texts or [empty]), labels, errors)
+
+
+def primary_labels(metadata: bytes) -> list[str]:
+    """The global concepts in a sample's JSON; none where it has none."""
+    fields: dict[str, Any] = json.loads(metadata or b"{}")
+    return list(fields.get("image_primary_label") or [])
+
+
+def _numpy(vectors: torch.Tensor) -> Vectors:
+    result: Vectors = vectors.float().cpu().numpy()
+    return result

@@ -1,0 +1,105 @@
+"""The evaluate stage: one task on the cluster reads the held-out shards and scores the model."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import ray
+import torch
+
+from biomedica_ray.config import EvaluateConfig
+from biomedica_ray.evaluate.encode import Encoded, Model, choose, chosen_samples, encode
+from biomedica_ray.evaluate.tasks import TASKS, NotApplicableError, Settings
+from biomedica_ray.runs import Run
+from biomedica_ray.schema import ERRORS
+from biomedica_ray.store import Store, StoreError
+from biomedica_ray.train.board import Board, Follower
+from biomedica_ray.train.checkpoints import Checkpoints
+from biomedica_ray.train.shards import Shard, read_shards
+from biomedica_ray.units import Flow, fingerprint
+
+log = logging.getLogger(__name__)
+
+
+def run(config: EvaluateConfig, run: Run) -> None:
+    """Score the model of ``config.name`` on every task, and write ``checkpoints/<name>/evaluation.json``.
+
+    Raises:
+        StoreError: There is no trained model, or fewer than 2 held-out samples can be read.
+    """
+    checkpoints = Checkpoints(run.store, config.name)
+    position = checkpoints.latest()
+    if position is None or not run.store.list(checkpoints.path("model")):
+        raise StoreError(
+            f"{run.store.uri(checkpoints.path('model'))}: no model; run `biomedica train` to its end first"
+        )
+    data = Store(config.data or run.store.uri("dataset"), config.endpoint_url)
+    shards = read_shards(data, None, "test")
+    n_samples = sum(shard.samples for shard in shards)
+    if n_samples < 2:
+        raise StoreError(
+            f"{data.root}: {n_samples} held-out samples, expected at least 2; serialize takes a greater test_fraction"
+        )
+    numbers = choose(n_samples, config.samples)
+    board = Board()
+    job = _Job(config, checkpoints, data, shards, numbers, board)
+    with (
+        run.progress("samples", len(numbers)) as progress,
+        Follower(board, lambda item: progress.update(item["samples"], rows=item["samples"])),
+    ):
+        remote: Any = ray.remote(_evaluate).options(num_cpus=config.num_cpus, num_gpus=int(config.use_gpu))
+        tasks, errors = ray.get(remote.remote(job))
+    _record(run, config, len(numbers), errors)
+    if not tasks:
+        raise StoreError(f"{data.root}: {len(numbers) - len(errors)} held-out samples can be read, expected at least 2")
+    for name, task in tasks.items():
+        if "skipped" in task:
+            log.warning("evaluate: %s: %s", name, task["skipped"])
+    document = {"name": config.name, "step": position.step, "tasks": tasks, "run_id": run.run_id}
+    run.store.write_json(checkpoints.path("evaluation.json"), document)
+    run.results.update(evaluation=run.store.uri(checkpoints.path("evaluation.json")), tasks=tasks)
+
+
+@dataclass(frozen=True)
+class _Job:
+    config: EvaluateConfig
+    checkpoints: Checkpoints
+    data: Store
+    shards: tuple[Shard, ...]
+    numbers: list[int]
+    board: Board
+
+
+def _evaluate(job: _Job) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Scores by task (none where fewer than 2 samples can be read), and the samples that cannot be read."""
+    config = job.config
+    threads = max(1, int(config.num_cpus))
+    torch.set_num_threads(threads)
+    model = Model(job.checkpoints, "cuda" if config.use_gpu else "cpu")
+    stream = chosen_samples(job.data, job.shards, job.numbers)
+    samples = encode(model, stream, config.batch_size, threads, lambda n: job.board.post({"samples": n}))
+    errors = [asdict(error) for error in samples.errors]
+    if len(samples.labels) < 2:
+        return {}, errors
+    settings = Settings(config.recall_at, config.bootstrap, config.seed)
+    return {name: _score(name, model, samples, settings) for name in TASKS}, errors
+
+
+def _score(name: str, model: Model, samples: Encoded, settings: Settings) -> dict[str, Any]:
+    try:
+        return TASKS[name](model, samples, settings)
+    except NotApplicableError as error:
+        return {"skipped": str(error)}
+
+
+def _record(run: Run, config: EvaluateConfig, rows_in: int, errors: list[dict[str, str]]) -> None:
+    """Count the samples, and write those that could not be read into the errors table."""
+    stage = f"evaluate/{config.name}"
+    rows = [{**error, "where": None, "stage": "evaluate", "entity": "sample", "attempts": 1} for error in errors]
+    counts = {"samples": Flow(rows_in, rows_in - len(rows), len(rows))}
+    run.add(counts)
+    with run.store.write_unit(stage, 0, fingerprint(run.run_id), run.run_id) as writer:
+        writer.table("errors", ERRORS, directory=f"errors/{stage}").write(rows)
+        writer.commit(counts)

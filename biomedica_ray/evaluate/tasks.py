@@ -1,0 +1,94 @@
+"""The tasks that a model is evaluated on; a further one is a function more in :data:`TASKS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from biomedica_ray.evaluate.encode import Encoded, Model
+from biomedica_ray.evaluate.retrieval import recall
+from biomedica_ray.evaluate.zero_shot import class_vectors, predict, score
+
+PROMPTS = Path(__file__).parent / "prompts.yaml"
+
+
+class NotApplicableError(Exception):
+    """The held-out samples do not allow a task; the message says why."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all tasks are told.
+
+    Attributes:
+        recall_at: Cutoffs of retrieval.
+        bootstrap: Resamples for the confidence intervals.
+        seed: Seed of the resamples.
+    """
+
+    recall_at: list[int]
+    bootstrap: int
+    seed: int
+
+
+def primary_label(model: Model, samples: Encoded, settings: Settings) -> dict[str, Any]:
+    """Zero-shot classification of the global concept, among those that the samples show.
+
+    Only samples with exactly one global concept count.
+    """
+    single = [number for number, labels in enumerate(samples.labels) if len(labels) == 1]
+    names = sorted({samples.labels[number][0] for number in single})
+    if len(names) < 2:
+        raise NotApplicableError(
+            f"{len(single)} of {len(samples.labels)} held-out samples have exactly one global concept, "
+            f"{len(names)} different ones; expected at least 2 (run `biomedica annotate` with labels, then serialize)"
+        )
+    classes = class_vectors([model.encode_texts(prompts(name)) for name in names])
+    truth = np.array([names.index(samples.labels[number][0]) for number in single])
+    predictions = predict(samples.images[single], classes)
+    scores = score(predictions, truth, len(names), resamples=settings.bootstrap, seed=settings.seed)
+    return {
+        "samples": len(single),
+        "accuracy": scores.accuracy.to_json(),
+        "balanced_accuracy": scores.balanced_accuracy.to_json(),
+        "majority": scores.majority,
+        "classes": [
+            {"label": name, "samples": count, "recall": share}
+            for name, count, share in zip(names, scores.samples, scores.recall, strict=True)
+        ],
+    }
+
+
+def retrieval(_: Model, samples: Encoded, settings: Settings) -> dict[str, Any]:
+    """Recall of the own caption among all, and of the own image."""
+    pairs = {"image_to_text": (samples.images, samples.texts), "text_to_image": (samples.texts, samples.images)}
+    result: dict[str, Any] = {"samples": len(samples.labels)}
+    for name, (queries, candidates) in pairs.items():
+        found = recall(queries, candidates, settings.recall_at, resamples=settings.bootstrap, seed=settings.seed)
+        result[name] = {f"recall@{k}": estimate.to_json() for k, estimate in found.items()}
+    return result
+
+
+TASKS: dict[str, Callable[[Model, Encoded, Settings], dict[str, Any]]] = {
+    "zero_shot_primary_label": primary_label,
+    "retrieval": retrieval,
+}
+
+
+def prompts(concept: str) -> list[str]:
+    """The prompts of a concept: each template with each of its phrases."""
+    document = _prompts()
+    phrases = document["phrases"].get(concept, [concept.lower()])
+    return [template.format(phrase) for template in document["templates"] for phrase in phrases]
+
+
+@cache
+def _prompts() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(PROMPTS.read_text())
+    return document

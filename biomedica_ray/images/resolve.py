@@ -1,0 +1,73 @@
+"""Which file of a package a graphic's ``xlink:href`` names.
+
+Publishers write the name with or without extension or folder, percent-encoded, in another case, or as PLOS's
+``info:doi/10.1371/journal.pone.0000133.g001``; PMC packages hold a JPEG beside a GIF thumbnail of the same stem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from urllib.parse import unquote
+
+# Best first: lossless before lossy, and the thumbnails' format last.
+EXTENSIONS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+# Authors' originals, which the XML may name though the package holds a converted file.
+_ORIGINALS = (".eps", ".ps", ".svg", ".ai", ".pdf", ".jp2")
+_PLOS = "info:doi/10.1371/journal."
+
+
+def resolve(hrefs: Sequence[str], names: Sequence[str]) -> str | None:
+    """The package file that one of an image's names means, or None.
+
+    A match as written wins over one without regard to folder, that over one without regard to case, and that over a
+    file whose stem is the same. Where several files match equally well, the best format wins, then the first name.
+
+    Args:
+        hrefs: Names of the same image, in order of preference.
+        names: Paths of the package's files.
+    """
+    candidates = list(dict.fromkeys(candidate for href in hrefs for candidate in _candidates(href)))
+    for spell in (_as_written, _without_folder, _without_case, _stem):
+        by_spelling: dict[str, list[str]] = {}
+        for name in names:
+            by_spelling.setdefault(spell(name), []).append(name)
+        found = [name for candidate in candidates for name in by_spelling.get(spell(candidate), [])]
+        if found:
+            return min(found, key=_rank)
+    return None
+
+
+def _candidates(href: str) -> Iterator[str]:
+    """A name as written and percent-decoded, each with and without PLOS's prefix and an original's extension."""
+    for text in (href.strip(), unquote(href.strip())):
+        for plain in (text, text.removeprefix(_PLOS)):
+            if plain:
+                yield plain
+                path = PurePosixPath(plain)
+                if path.suffix.lower() in _ORIGINALS:
+                    yield str(path.with_suffix(""))
+
+
+def _as_written(name: str) -> str:
+    return name.removeprefix("./")
+
+
+def _without_folder(name: str) -> str:
+    return PurePosixPath(name).name
+
+
+def _without_case(name: str) -> str:
+    return PurePosixPath(name).name.casefold()
+
+
+def _stem(name: str) -> str:
+    base = _without_case(name)
+    stem, dot, extension = base.rpartition(".")
+    return stem if dot + extension in EXTENSIONS else base
+
+
+def _rank(name: str) -> int:
+    """Place of a file's format in :data:`EXTENSIONS`; of those that it does not name, behind them."""
+    extension = PurePosixPath(name).suffix.lower()
+    return EXTENSIONS.index(extension) if extension in EXTENSIONS else len(EXTENSIONS)

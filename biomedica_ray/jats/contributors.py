@@ -1,0 +1,74 @@
+"""Authors and their affiliations."""
+
+from __future__ import annotations
+
+import re
+
+from biomedica_ray.jats import identifiers
+from biomedica_ray.jats.article import Author
+from biomedica_ray.jats.text import readable
+from biomedica_ray.jats.tree import Element, all_text
+
+_PARTS = ("institution", "institution-wrap", "addr-line", "city", "state", "country", "postal-code", "named-content")
+
+
+def read_authors(meta: Element) -> list[Author]:
+    """The authors of an article in order, with the affiliations that they point at or that stand with them.
+
+    Where nobody points at an affiliation, those of the author's own group count, else all of the article.
+    """
+    affiliations = {id_: text for node in meta.iter("aff") if (id_ := node.get("id")) and (text := _affiliation(node))}
+    authors: list[Author] = []
+    for group in meta.iterfind("contrib-group"):
+        shared = [text for node in _shared(group, meta) if (text := _affiliation(node))]
+        for contrib in group.iterchildren("contrib"):
+            if (contrib.get("contrib-type") or "author") not in ("author", "collab", "group"):
+                continue
+            name = _name(contrib)
+            if name is None:
+                continue
+            rids = [rid for xref in contrib.iter("xref") for rid in (xref.get("rid") or "").split()]
+            own = [affiliations[rid] for rid in rids if rid in affiliations]
+            own += [text for node in contrib.iter("aff") if (text := _affiliation(node))]
+            authors.append(Author(name, _orcid(contrib), list(dict.fromkeys(own or shared))))
+    return authors
+
+
+def _shared(group: Element, meta: Element) -> list[Element]:
+    if any(xref.get("ref-type") == "aff" for xref in group.iter("xref")):
+        return []
+    return list(group.iterchildren("aff")) or list(meta.iterchildren("aff"))
+
+
+def _name(contrib: Element) -> str | None:
+    name = next(contrib.iter("name", "string-name", "collab", "anonymous"), None)
+    if name is None:
+        return None
+    if name.tag == "anonymous":
+        return "Anonymous"
+    parts = [readable(name.find(tag)) for tag in ("given-names", "surname", "suffix")]
+    if any(parts) and name.tag != "collab":
+        return " ".join(part for part in parts if part)
+    return readable(name, skip=("contrib-group", "xref", "fn"))
+
+
+def _orcid(contrib: Element) -> str | None:
+    for node in contrib.iter("contrib-id", "uri", "ext-link"):
+        found = identifiers.orcid(all_text(node)) or identifiers.orcid(node.get("href"))
+        if found:
+            return found
+    return None
+
+
+def _affiliation(node: Element) -> str | None:
+    """An affiliation in one line, without its mark, its parts set off by commas."""
+    skip = ["label", "email", "fax", "phone"]
+    first = next(node.iterchildren("*"), None)
+    if first is not None and first.tag == "sup" and not (node.text or "").strip():
+        skip.append("sup")
+    if (node.text or "").strip() or any((part.tail or "").strip() for part in node if part.tag in _PARTS):
+        text = readable(node, skip)
+    else:
+        text = ", ".join(text for part in node.iterchildren("*") if part.tag not in skip and (text := readable(part)))
+        text = text or readable(node, skip)
+    return re.sub(r"\s*\n\s*", ", ", text).strip(" ,;") or None if text else None

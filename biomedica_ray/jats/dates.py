@@ -1,0 +1,67 @@
+"""Dates of an article: publication dates and its history."""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+import re
+
+from biomedica_ray.jats.article import ArticleDate
+from biomedica_ray.jats.tree import Element
+
+# Dates of hosting and manuscript handling that stand among the pub-dates without saying when it was published.
+_NOT_PUBLICATION = re.compile(r"nihms|hwp-|archival|received|accepted|retract|correct", re.IGNORECASE)
+_MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name}
+_ISO = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
+
+
+def read_dates(meta: Element) -> tuple[list[ArticleDate], dt.date | None]:
+    """All dates of an article with their kinds, and the earliest at which it was published.
+
+    The kind is ``@date-type`` or ``@pub-type``; of a date without either it is ``pub``. Dates that are not readable as
+    numbers or English month names, and dates that no calendar has, are left out or cut to the part that is right.
+    """
+    elements = [
+        *meta.iterfind("pub-date"),
+        *meta.iterfind("history/date"),
+        *meta.iterfind("history/event/date"),
+        *meta.iterfind("pub-history//date"),
+    ]
+    dates: list[ArticleDate] = []
+    published: list[dt.date] = []
+    for element in elements:
+        iso = _iso(element)
+        if iso is None:
+            continue
+        kind = element.get("date-type") or element.get("pub-type") or "pub"
+        dated = ArticleDate(kind, iso)
+        if dated not in dates:
+            dates.append(dated)
+        if element.tag == "pub-date" and not _NOT_PUBLICATION.search(f"{kind} {element.get('pub-type')}"):
+            published.append(_first_day(iso))
+    return dates, min(published, default=None)
+
+
+def _first_day(iso: str) -> dt.date:
+    year, *rest = map(int, iso.split("-"))
+    month, day = [*rest, 1, 1][:2]
+    return dt.date(year, month, day)
+
+
+def _iso(element: Element) -> str | None:
+    year = (element.findtext("year") or "").strip()
+    month = (element.findtext("month") or "").strip()
+    day = (element.findtext("day") or "").strip()
+    if not year:
+        match = _ISO.match(element.get("iso-8601-date") or "")
+        if match is None:
+            return None
+        year, month, day = (part or "" for part in match.groups())
+    if not re.fullmatch(r"[12]\d{3}", year):
+        return None
+    number = int(month) if month.isdecimal() else _MONTHS.get(month[:3].lower(), 0)
+    if not 1 <= number <= 12:
+        return year
+    if not day.isdecimal() or not 1 <= int(day) <= calendar.monthrange(int(year), number)[1]:
+        return f"{year}-{number:02}"
+    return f"{year}-{number:02}-{int(day):02}"

@@ -1,0 +1,107 @@
+"""The entry point: JATS XML to an Article."""
+
+from __future__ import annotations
+
+from biomedica_ray.jats import contributors, dates, figures, licenses, mentions, metadata, references, rights, sections
+from biomedica_ray.jats.article import Article, Figure, JatsError
+from biomedica_ray.jats.panels import split_panels
+from biomedica_ray.jats.sections import Paragraph
+from biomedica_ray.jats.tree import Element, parse_tree
+
+
+def parse_article(xml: bytes) -> Article:
+    """Read the first article of a JATS document, bare or wrapped in ``pmc-articleset`` or OAI-PMH.
+
+    Args:
+        xml: The document, in any JATS or NLM version, in any encoding that it declares.
+
+    Raises:
+        JatsError: The bytes are not well-formed XML, hold no article, or the article has no metadata.
+    """
+    article = parse_tree(xml)
+    meta = article.find("front/article-meta")
+    if meta is None:
+        raise JatsError("the article has no front/article-meta")
+    language = (article.get("lang") or "").lower() or None
+    ids = metadata.read_ids(meta)
+    title, subtitle = metadata.read_titles(meta)
+    journal, abbreviation, issns, publisher = metadata.read_journal(article)
+    all_dates, published = dates.read_dates(meta)
+    volume, issue = (metadata.read_line(meta, tag) for tag in ("volume", "issue"))
+    pages = metadata.read_pages(meta)
+    keywords, mesh = metadata.read_keywords(meta, language)
+    related = metadata.read_related(meta)
+    license_ = licenses.read_license(article)
+    paragraphs = sections.read_paragraphs(article)
+    found = figures.find_images(article, language)
+    return Article(
+        **ids,
+        title=title,
+        subtitle=subtitle,
+        abstract=metadata.read_abstract(meta),
+        journal=journal,
+        journal_abbreviation=abbreviation,
+        issns=issns,
+        publisher=publisher,
+        volume=volume,
+        issue=issue,
+        pages=pages,
+        published=published,
+        dates=all_dates,
+        article_type=article.get("article-type") or None,
+        language=language,
+        subjects=metadata.read_subjects(meta),
+        keywords=keywords,
+        mesh=mesh,
+        authors=contributors.read_authors(meta),
+        license_url=license_.url,
+        license_code=license_.code,
+        license_group=license_.group,
+        copyright=metadata.read_copyright(meta),
+        is_retracted=metadata.is_retracted(article.get("article-type"), title, related),
+        related=related,
+        references=references.read_references(article),
+        sections=sections.read_sections(paragraphs),
+        citation=metadata.citation(
+            journal, published.year if published else None, metadata.place_in_journal(volume, issue, pages), ids["doi"]
+        ),
+        n_inline_graphics=found.n_inline_graphics,
+        n_formula_graphics=found.n_formula_graphics,
+        n_figures_without_image=found.n_figures_without_image,
+        figures=_figures(article, found.images, paragraphs, language, license_.code),
+    )
+
+
+def _figures(
+    article: Element, images: list[figures.Image], paragraphs: list[Paragraph], language: str | None, license_code: str
+) -> list[Figure]:
+    article_rights = rights.article_rights(article)
+    wordings = [figures.read_wording(image.wording, language) for image in images]
+    mentioned = mentions.find_mentions(paragraphs, images, [wording.label or wording.caption for wording in wordings])
+    result = []
+    for position, (image, wording) in enumerate(zip(images, wordings, strict=True), start=1):
+        group = None if image.group is None else figures.read_wording(image.group, language)
+        permissions = rights.read_permissions(image.wording, image.graphic)
+        emphasised = [(span.start, span.end) for span in wording.emphasised]
+        result.append(
+            Figure(
+                xml_id=image.wording.get("id"),
+                kind=figures.kind_of(image, wording),
+                label=wording.label,
+                title=wording.title,
+                caption=wording.caption,
+                alt_text=figures.read_alt_text(image),
+                group_label=None if group is None else group.label,
+                group_caption=None if group is None else group.caption,
+                panels=split_panels(wording.caption or "", emphasised),
+                mentions=mentioned[position - 1],
+                permissions=permissions,
+                third_party=rights.is_third_party(
+                    image.wording, wording.caption, permissions, article_rights, license_code
+                ),
+                href=image.hrefs[0],
+                position=position,
+                alternatives=image.hrefs[1:],
+            )
+        )
+    return result

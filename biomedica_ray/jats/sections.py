@@ -1,0 +1,120 @@
+"""Paragraphs of an article with their place: section path, float and sub-article around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from biomedica_ray.jats.article import Section
+from biomedica_ray.jats.text import FLOATS, Span, readable, readable_with_spans
+from biomedica_ray.jats.tree import Element, child
+
+_UNITS = frozenset({"p", "disp-formula", "disp-quote", "verse-group", "preformat", "code", "def-item", "speech"})
+_SCOPES = frozenset({"sub-article", "response"})
+_TITLED = frozenset(
+    {"sec", "app", "ack", "notes", "boxed-text", "glossary", "bio", "fn-group", "abstract", "trans-abstract"}
+)
+_DEFAULT_TITLES = {"ack": "Acknowledgements", "abstract": "Abstract", "trans-abstract": "Abstract"}
+# Holders of text that is not the article's running text.
+_ASIDE = FLOATS - {"boxed-text"} | {
+    "front",
+    "front-stub",
+    "fn-group",
+    "fn",
+    "author-notes",
+    "abstract",
+    "trans-abstract",
+}
+_NO_PARAGRAPHS = frozenset({"ref-list", "journal-meta", "permissions", "table", "contrib-group", "license", "history"})
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A paragraph of running text, of a caption, a footnote or an abstract.
+
+    Attributes:
+        text: Its text, without the floats in it.
+        xrefs: Its cross-references and where they lie in the text.
+        path: Titles of the sections around it, outermost first.
+        home: The element whose own paragraph it is: a section, an appendix, a body.
+        floats: The floats (fig, fig-group, table-wrap ...) around it, whose caption or content it is.
+        scope: The article, sub-article or response it belongs to.
+        is_running: Whether it is part of the full text, not of a caption, footnote or abstract.
+    """
+
+    text: str
+    xrefs: list[Span]
+    path: tuple[str, ...]
+    home: Element
+    floats: tuple[Element, ...]
+    scope: Element
+    is_running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the walk stands; the fields are those of Paragraph."""
+
+    path: tuple[str, ...]
+    home: Element
+    floats: tuple[Element, ...]
+    scope: Element
+    is_running: bool
+
+
+def read_paragraphs(article: Element) -> list[Paragraph]:
+    """Every paragraph of an article and its sub-articles, in document order, each once."""
+    return list(_walk(article, _Place((), article, (), article, True)))
+
+
+def read_sections(paragraphs: list[Paragraph]) -> list[Section]:
+    """The full text by section: each section's path and its own paragraphs, sections without paragraphs left out."""
+    by_home: dict[Element, Section] = {}
+    for paragraph in paragraphs:
+        if paragraph.is_running:
+            section = by_home.setdefault(paragraph.home, Section(list(paragraph.path), []))
+            section.paragraphs.append(paragraph.text)
+    return list(by_home.values())
+
+
+def _walk(element: Element, place: _Place) -> Iterator[Paragraph]:
+    for node in element.iterchildren("*"):
+        if node.tag in _UNITS:
+            text, spans = readable_with_spans(node, ("xref",))
+            if text:
+                yield Paragraph(text, spans, place.path, place.home, place.floats, place.scope, place.is_running)
+            # Floats inside a paragraph have paragraphs of their own.
+            for inner in _outermost_floats(node):
+                yield from _walk(inner, _entered(inner, place))
+        elif node.tag not in _NO_PARAGRAPHS:
+            yield from _walk(node, _entered(node, place))
+
+
+def _entered(node: Element, place: _Place) -> _Place:
+    """The place inside an element."""
+    tag = str(node.tag)
+    is_running = place.is_running and tag not in _ASIDE
+    if tag in _SCOPES:
+        title = readable(next(node.iter("article-title"), None)) or node.get("article-type") or tag
+        return _Place((*place.path, title), node, (), node, True)
+    if tag in _TITLED:
+        return replace(place, path=_titled(place.path, node), home=node, is_running=is_running)
+    if tag in FLOATS:
+        return replace(place, floats=(*place.floats, node), is_running=is_running)
+    if tag in ("body", "back"):
+        return replace(place, home=node)
+    return replace(place, is_running=is_running) if is_running != place.is_running else place
+
+
+def _outermost_floats(node: Element) -> Iterator[Element]:
+    for inner in node.iterchildren("*"):
+        if inner.tag in FLOATS:
+            yield inner
+        elif len(inner):
+            yield from _outermost_floats(inner)
+
+
+def _titled(path: tuple[str, ...], node: Element) -> tuple[str, ...]:
+    title = readable(node.find("title")) or readable(child(node, "caption", "title"))
+    title = title or readable(node.find("label")) or _DEFAULT_TITLES.get(str(node.tag))
+    return (*path, title) if title else path

@@ -1,0 +1,204 @@
+"""Readable text of an element: nothing glued, nothing lost, whitespace and Unicode normalised once.
+
+Blocks (paragraphs, titles, list items) become lines. Subscripts and superscripts become Unicode's where it has them,
+else ``_x`` and ``^x``; formulas become linear text (:mod:`biomedica_ray.jats.formula`). Figures, tables and other
+floats inside a paragraph are not part of its text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from html.entities import html5
+
+from lxml import etree
+
+from biomedica_ray.jats.formula import mathml_text, tex_text
+from biomedica_ray.jats.tree import Element, all_text
+
+FLOATS = frozenset(
+    {"fig", "fig-group", "table-wrap", "table-wrap-group", "supplementary-material", "media", "graphic"}
+    | {"inline-graphic", "floats-group", "floats-wrap", "chem-struct-wrap", "boxed-text"}
+)
+_NO_TEXT = (
+    FLOATS
+    | {"object-id", "permissions", "index-term", "target", "alt-text", "long-desc"}
+    | {"institution-id", "processing-meta"}
+)
+_BLOCKS = frozenset(
+    {"p", "title", "subtitle", "sec", "list", "list-item", "def-list", "def-item", "disp-quote", "verse-group"}
+    | {"verse-line", "speech", "statement", "preformat", "caption", "attrib", "fn", "tr", "array", "table", "license-p"}
+)
+_SPACED = frozenset({"label", "break", "disp-formula", "disp-formula-group", "td", "th", "term", "def", "kwd", "hr"})
+
+_SUPERSCRIPTS = str.maketrans("0123456789+-−–=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁻⁼⁽⁾ⁿ")
+_SUBSCRIPTS = str.maketrans("0123456789+-−–=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₋₌₍₎")
+_ORDINAL = re.compile(r"st|nd|rd|th")
+_INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
+
+# XML cannot carry these control characters, so they mark places in a text while it is put together.
+_OPEN, _CLOSE, _BREAK = "\x01", "\x02", "\x03"
+_MARK = re.compile(f"([{_OPEN}{_CLOSE}{_BREAK}])")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where an element's own text lies in the text around it: ``text[start:end]``."""
+
+    start: int
+    end: int
+    element: Element
+
+
+def readable(element: Element | None, skip: Collection[str] = ()) -> str | None:
+    """The readable text of an element, or None if it has none.
+
+    Args:
+        element: The element; None gives None.
+        skip: Tags whose elements are left out, besides floats and identifiers.
+    """
+    if element is None:
+        return None
+    out: list[str] = []
+    _Collector(skip).content(element, out)
+    return normalise("".join(out))
+
+
+def readable_with_spans(
+    element: Element, marked: Collection[str], skip: Collection[str] = ()
+) -> tuple[str, list[Span]]:
+    """The readable text of an element, and where the elements with a marked tag lie in it, in document order."""
+    out: list[str] = []
+    collector = _Collector(skip, marked)
+    collector.content(element, out)
+    return _place(_composed("".join(out)), collector.found)
+
+
+def normalise(raw: str) -> str | None:
+    """Unicode NFC, runs of whitespace as one space, blocks as lines, invisible characters gone; None if empty."""
+    lines = (" ".join(block.split()) for block in _composed(raw).split(_BREAK))
+    return "\n".join(line for line in lines if line) or None
+
+
+def _composed(raw: str) -> str:
+    return raw if raw.isascii() else _INVISIBLE.sub("", unicodedata.normalize("NFC", raw))
+
+
+@dataclass(slots=True)
+class _Collector:
+    """Gathers the raw text of an element, with control characters where blocks and marked elements begin and end."""
+
+    skip: Collection[str]
+    marked: Collection[str] = ()
+    found: list[Element] = field(default_factory=list)
+
+    def content(self, element: Element, out: list[str]) -> None:
+        """Append what is inside an element."""
+        if element.text:
+            out.append(element.text)
+        for node in element.iterchildren():
+            if node.tag is etree.Entity:
+                out.append(html5.get((node.text or "").strip("&"), node.text or ""))
+            elif node.tag in FLOATS and node.tag != "inline-graphic":
+                out.append(" ")
+            elif isinstance(node.tag, str) and node.tag not in _NO_TEXT and node.tag not in self.skip:
+                self.element(node, out)
+            tail = node.tail
+            if tail and not (tail == "\n" and _precedes_script(node)):
+                out.append(tail)
+
+    def element(self, node: Element, out: list[str]) -> None:
+        """Append an element, set off as its tag demands."""
+        tag = node.tag
+        is_marked = tag in self.marked
+        if is_marked:
+            self.found.append(node)
+            out.append(_OPEN)
+        if tag in ("sub", "sup"):
+            inner: list[str] = []
+            self.content(node, inner)
+            out.append(_script("".join(inner), tag == "sup", out))
+        elif tag == "math":
+            out.append(mathml_text(node))
+        elif tag == "tex-math":
+            out.append(tex_text(all_text(node)))
+        elif tag == "alternatives":
+            chosen = _textual_alternative(node)
+            if chosen is not None:
+                self.element(chosen, out)
+        else:
+            edge = _BREAK if tag in _BLOCKS else " " if tag in _SPACED else ""
+            out.append(edge)
+            self.content(node, out)
+            out.append(edge)
+        if is_marked:
+            out.append(_CLOSE)
+
+
+def _textual_alternative(alternatives: Element) -> Element | None:
+    """Of several renditions of one thing, the one that reads best: MathML, then TeX, then any with text."""
+    for tag in ("math", "tex-math"):
+        chosen = alternatives.find(tag)
+        if chosen is not None:
+            return chosen
+    return next((node for node in alternatives.iterchildren("*") if node.tag not in _NO_TEXT), None)
+
+
+def _precedes_script(node: Element) -> bool:
+    """Whether a bare line feed behind a node is followed by a subscript or superscript.
+
+    PMC puts such line feeds between an italic letter and its index: ``<italic>F</italic>``, feed, ``<sub>o</sub>``.
+    """
+    following = node.getnext()
+    return following is not None and following.tag in ("sub", "sup") and node.tag not in _BLOCKS
+
+
+def _script(raw: str, superscript: bool, before: list[str]) -> str:
+    bare = raw.strip(f"{_OPEN}{_CLOSE}{_BREAK} \n\t")
+    letters = [c for c in bare if c.isalnum()]
+    if not bare:
+        return raw
+    table = _SUPERSCRIPTS if superscript else _SUBSCRIPTS
+    if all(ord(c) in table for c in letters):
+        return raw.translate(table)
+    if superscript and _ORDINAL.fullmatch(bare) and before and before[-1][-1:].isdigit():
+        return raw
+    sign = "^" if superscript else "_"
+    return f"{sign}({raw.strip()})" if re.search(r"\s", bare) else f"{sign}{raw.strip()}"
+
+
+def _place(raw: str, elements: list[Element]) -> tuple[str, list[Span]]:
+    """Normalise as :func:`normalise` does, and turn the open and close marks into offsets."""
+    out: list[str] = []
+    length = 0
+    separator = ""
+    opened: list[list[int]] = []
+    spans: dict[int, Span] = {}
+    count = 0
+    for piece in _MARK.split(raw):
+        if piece == _OPEN:
+            opened.append([count, -1])
+            count += 1
+        elif piece == _CLOSE:
+            index, start = opened.pop()
+            if start >= 0:
+                spans[index] = Span(start, length, elements[index])
+        elif piece == _BREAK:
+            separator = "\n"
+        elif piece:
+            words = " ".join(piece.split())
+            if piece[0].isspace():
+                separator = separator or " "
+            if not words:
+                continue
+            if out and separator:
+                words = separator + words
+            for mark in opened:
+                if mark[1] < 0:
+                    mark[1] = length + len(separator if out else "")
+            out.append(words)
+            length += len(words)
+            separator = " " if piece[-1].isspace() else ""
+    return "".join(out), [spans[index] for index in sorted(spans)]

@@ -1,0 +1,86 @@
+"""What a long piece of work shows while it runs: a bar in a terminal, a line every few seconds in a log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+log = logging.getLogger(__name__)
+
+LOG_EVERY_S = 10.0
+
+
+class Progress:
+    """Counts finished pieces of work and shows rows, rate, errors and the time left.
+
+    Args:
+        stage: Name that stands in front.
+        what: What is counted: units, steps, shards.
+        total: How many there are; None when that is not known.
+    """
+
+    def __init__(self, stage: str, what: str, total: int | None) -> None:
+        self._stage, self._what, self._total = stage, what, total
+        self._done = self._rows = self._errors = 0
+        self._note = ""
+        self._started = self._logged = time.monotonic()
+        self._bar: Bar | None = None
+        self._task = TaskID(0)
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn(self._what),
+                TextColumn("{task.fields[status]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Bar(*columns, console=Console(stderr=True))
+            self._bar.start()
+            self._task = self._bar.add_task(self._stage, total=self._total, status="")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._bar:
+            self._bar.stop()
+        if self._done:
+            log.info("%s", self.line())
+
+    def update(self, done: int = 1, *, rows: int = 0, errors: int = 0, note: str = "") -> None:
+        """Count ``done`` further pieces with ``rows`` rows and ``errors`` errors; ``note`` stands at the end."""
+        self._done += done
+        self._rows += rows
+        self._errors += errors
+        self._note = note or self._note
+        if self._bar:
+            self._bar.update(self._task, completed=self._done, status=self._status())
+        elif time.monotonic() - self._logged >= LOG_EVERY_S:
+            self._logged = time.monotonic()
+            log.info("%s", self.line())
+
+    def line(self) -> str:
+        """The state in one line."""
+        total = "" if self._total is None else f"/{self._total:,}"
+        return f"{self._stage}: {self._done:,}{total} {self._what}, {self._status()}{self._left()}"
+
+    def _status(self) -> str:
+        rate = self._rows / max(time.monotonic() - self._started, 1e-9)
+        text = f"{self._rows:,} rows, {rate:,.1f}/s, {self._errors:,} errors"
+        return f"{text}, {self._note}" if self._note else text
+
+    def _left(self) -> str:
+        if not self._done or self._total is None or self._done >= self._total:
+            return ""
+        seconds = (time.monotonic() - self._started) / self._done * (self._total - self._done)
+        return f", {seconds:,.0f} s left"

@@ -1,0 +1,279 @@
+"""The numbers of a store: rows through each stage, reasons for what was left out, and how values are distributed."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+
+from biomedica_ray.config import STAGES
+from biomedica_ray.store import Commit, Store
+from biomedica_ray.units import Flow, counts_from_json
+
+COUNTED_UNITS = 400
+"""Distributions of a larger store are those of this many units drawn at random: about 100,000 articles.
+
+Units are chosen by a hash of pmcid, so they are a fair sample; a share of a half is then known to within 0.5 %.
+"""
+
+TOP_JOURNALS = 12
+YEARS = 24
+"""The last years, which are shown one by one."""
+EXAMPLES = 3
+"""Inputs named for each reason."""
+
+_PARALLEL_READS = 16
+_SIDES = (0, 250, 500, 1000, 2000, 4000)
+"""Classes of the longest side of an image, in pixels."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class StageFlow:
+    """What a stage did, as its runs recorded it.
+
+    Attributes:
+        stage: The stage.
+        flows: What became of its rows, by kind, in its last run that was done; empty where there was none.
+        seconds: Wall-clock time of its last run that found something to do.
+        rates: Rows by kind that this run took in, each second.
+        failure: Why its last run failed, where it did.
+    """
+
+    stage: str
+    flows: Mapping[str, Flow] = field(default_factory=dict)
+    seconds: float | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why rows were left out, and some of the inputs: pairs of name and message."""
+
+    stage: str
+    entity: str
+    kind: str
+    count: int
+    examples: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One value, how many rows have it, and that number as a share of the greatest one and of all."""
+
+    name: str
+    count: int
+    length: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """How often values occur, in the order in which they are shown.
+
+    Attributes:
+        title: What the values are.
+        of: What is counted: articles or figures.
+        bars: The values.
+        timeline: Whether the values are years.
+    """
+
+    title: str
+    of: str
+    bars: tuple[Bar, ...]
+    timeline: bool = False
+
+
+def stage_flows(runs: Iterable[dict[str, Any]]) -> list[StageFlow]:
+    """Each stage but the report itself, in the order of the pipeline.
+
+    Args:
+        runs: Records of all runs, oldest first.
+    """
+    by_stage: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run in runs:
+        by_stage[run["stage"]].append(run)
+    return [_stage_flow(stage, by_stage[stage]) for stage in STAGES if stage != "report"]
+
+
+def _stage_flow(stage: str, runs: list[dict[str, Any]]) -> StageFlow:
+    failure = (runs[-1]["failure"] or "") if runs else ""
+    done = [run for run in runs if run["status"] == "done"]
+    if not done:
+        return StageFlow(stage, failure=failure)
+    worked = next((run for run in reversed(done) if any(_made(run).values())), done[-1])
+    rates = {kind: rows / worked["seconds"] for kind, rows in _made(worked).items() if rows and worked["seconds"]}
+    return StageFlow(stage, counts_from_json(done[-1]["counts"]), worked["seconds"], rates, failure)
+
+
+def _made(run: dict[str, Any]) -> dict[str, int]:
+    """Rows that a run took in itself, by kind."""
+    before = run["before"]
+    return {kind: flow["rows_in"] - before.get(kind, {"rows_in": 0})["rows_in"] for kind, flow in run["counts"].items()}
+
+
+def committed_stages(store: Store) -> list[str]:
+    """Names under which units have been committed: ``extract``, ``serialize/shards``, ``train/clip``..."""
+    selector = pafs.FileSelector(store.path("commits"), allow_not_found=True, recursive=True)
+    folders = {info.path.rpartition("/")[0] for info in store.filesystem.get_file_info(selector) if info.is_file}
+    root = store.path("commits") + "/"
+    order = {stage: index for index, stage in enumerate(("extract", "dedupe", "embed", "label", "serialize", "train"))}
+    names = (folder.removeprefix(root) for folder in folders)
+    return sorted(names, key=lambda name: (order.get(name.split("/", maxsplit=1)[0], len(order)), name))
+
+
+def each_unit(commits: Iterable[Commit], read: Callable[[Commit], T]) -> Iterator[T]:
+    """``map(read, commits)`` in threads; what ``read`` returns should be small."""
+    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
+        yield from pool.map(read, list(commits))
+
+
+def draw(items: Iterable[T], most: int) -> list[T]:
+    """The items, or ``most`` of them drawn at random; the same ones for the same items."""
+    found = list(items)
+    return found if len(found) <= most else random.Random(0).sample(found, most)
+
+
+def reasons(store: Store) -> list[Reason]:
+    """Everything in the errors tables, by stage and kind."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    examples: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
+    order: dict[str, int] = {}
+    for stage in committed_stages(store):
+        lossy = (c for c in store.commits(stage).values() if "errors" in c.files and _has_errors(c))
+        for some_counts, some_examples in each_unit(lossy, lambda commit: _read_errors(store, commit)):
+            counts.update(some_counts)
+            for key, some in some_examples.items():
+                order.setdefault(key[0], len(order))
+                examples[key] += some[: EXAMPLES - len(examples[key])]
+    found = [Reason(*key, count, tuple(examples[key])) for key, count in counts.items()]
+    return sorted(found, key=lambda reason: (order[reason.stage], -reason.count, reason.kind, reason.entity))
+
+
+def _has_errors(commit: Commit) -> bool:
+    return any(flow.errors for flow in commit.counts.values())
+
+
+def _read_errors(
+    store: Store, commit: Commit
+) -> tuple[Counter[tuple[str, str, str]], dict[tuple[str, str, str], list[tuple[str, str]]]]:
+    counts: Counter[tuple[str, str, str]] = Counter()
+    examples: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
+    for row in store.read(commit, "errors").to_pylist():
+        key = row["stage"], row["entity"], row["kind"]
+        counts[key] += 1
+        if len(examples[key]) < EXAMPLES:
+            examples[key].append((row["what"], row["message"]))
+    return counts, examples
+
+
+def distributions(store: Store, extracted: Mapping[int, Commit]) -> list[Distribution]:
+    """Licences, years and journals of articles; kinds, formats and sizes of figures.
+
+    Args:
+        store: The store.
+        extracted: Unit -> commit of extract; the units to count in.
+    """
+    licences: Counter[str] = Counter()
+    years: Counter[int | None] = Counter()
+    journals: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    formats: Counter[str] = Counter()
+    sides: Counter[int] = Counter()
+    for articles, figures in each_unit(extracted.values(), lambda commit: _read_columns(store, commit)):
+        licences.update(articles["license_code"])
+        years.update(date and date.year for date in articles["published"])
+        journals.update("unknown" if journal is None else journal for journal in articles["journal"])
+        kinds.update(figures["kind"])
+        formats.update(figures["format"])
+        longest = map(max, figures["width"], figures["height"])
+        sides.update(max(edge for edge in _SIDES if edge <= side) for side in longest)
+    top = dict(journals.most_common(TOP_JOURNALS))
+    if others := journals.keys() - top.keys():
+        top[f"{len(others):,} others"] = sum(journals[name] for name in others)
+    return [
+        distribution("Licence", "articles", dict(licences.most_common())),
+        distribution("Year", "articles", _last_years(years), timeline=True),
+        distribution("Kind", "figures", dict(kinds.most_common())),
+        distribution("File format", "figures", dict(formats.most_common())),
+        distribution("Longest side, pixels", "figures", _size_classes(sides)),
+        distribution("Journal", "articles", top),
+    ]
+
+
+def distribution(title: str, of: str, counts: Mapping[str, int], *, timeline: bool = False) -> Distribution:
+    """A distribution from values and how often they occur, in the order in which they are to be shown."""
+    greatest, total = max(counts.values(), default=1), sum(counts.values())
+    bars = (Bar(name, count, count / greatest, count / total) for name, count in counts.items())
+    return Distribution(title, of, tuple(bars), timeline)
+
+
+def _read_columns(store: Store, commit: Commit) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    articles = store.read(commit, "articles", ["license_code", "published", "journal"])
+    figures = store.read(commit, "figures", ["kind", "format", "width", "height"])
+    return articles.to_pydict(), figures.to_pydict()
+
+
+def _last_years(years: Counter[int | None]) -> dict[str, int]:
+    """The last :data:`YEARS` years up to the latest that occurs, empty ones too; the others before and after them."""
+    known = {year: count for year, count in years.items() if year is not None}
+    if not known:
+        return {"unknown": years[None]} if years else {}
+    last = max(known)
+    first = max(min(known), last - YEARS + 1)
+    shown = {str(year): known.get(year, 0) for year in range(first, last + 1)}
+    earlier = sum(count for year, count in known.items() if year < first)
+    return {**({"earlier": earlier} if earlier else {}), **shown, **({"unknown": years[None]} if years[None] else {})}
+
+
+def _size_classes(sides: Counter[int]) -> dict[str, int]:
+    """Every class from the smallest to the largest that occurs, empty ones between them too."""
+    if not sides:
+        return {}
+    edges = zip(_SIDES, [*_SIDES[1:], None], strict=True)
+    return {
+        f"{low:,}–{high - 1:,}" if high else f"{low:,} or more": sides[low]
+        for low, high in edges
+        if min(sides) <= low <= max(sides)
+    }
+
+
+def count_duplicates(store: Store) -> Counter[tuple[str, str]]:
+    """(entity, kind) -> rows of the duplicates table."""
+    counts: Counter[tuple[str, str]] = Counter()
+    commits = (commit for commit in store.commits("dedupe").values() if "duplicates" in commit.files)
+    for table in each_unit(commits, lambda commit: store.read(commit, "duplicates", ["entity", "kind"])):
+        for row in table.group_by(["entity", "kind"]).aggregate([([], "count_all")]).to_pylist():
+            counts[row["entity"], row["kind"]] += row["count_all"]
+    return counts
+
+
+def count_clusters(store: Store) -> Counter[int]:
+    """cluster_id -> figures in it."""
+    counts: Counter[int] = Counter()
+    commits = (commit for commit in store.commits("label").values() if "labels" in commit.files)
+    for values in each_unit(commits, lambda commit: pc.value_counts(store.read(commit, "labels", ["cluster_id"])[0])):
+        counts.update({entry["values"]: entry["counts"] for entry in values.to_pylist()})
+    return counts
+
+
+def count_labels(store: Store) -> Counter[str]:
+    """Global concept -> figures that have it; a figure may have several."""
+    counts: Counter[str] = Counter()
+    commits = (commit for commit in store.commits("label").values() if "labels" in commit.files)
+    for values in each_unit(commits, lambda commit: _value_counts(store, commit, "labels", "primary_label")):
+        counts.update(values)
+    return counts
+
+
+def _value_counts(store: Store, commit: Commit, table: str, column: str) -> dict[str, int]:
+    values = pc.list_flatten(store.read(commit, table, [column])[column])
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}

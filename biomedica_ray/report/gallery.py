@@ -1,0 +1,280 @@
+"""What the report shows as pictures: groups of duplicates, clusters, and some figures with what is known of them."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biomedica_ray.report.collect import draw, each_unit
+from biomedica_ray.report.formats import shorten
+from biomedica_ray.report.pictures import LARGE, Picture, picture, pmcid_of, read_figures, read_pictures
+from biomedica_ray.store import Commit, Store
+from biomedica_ray.units import stable_hash
+
+GROUPS = 12
+GROUP_MEMBERS = 5
+"""Repeats shown of each group."""
+
+CLUSTERS = 24
+NEAREST, FURTHEST = 8, 3
+"""Members shown of each cluster: the nearest to its centre, which are typical, and the furthest, which are its edge."""
+
+FIGURES = 12
+_CAPTION, _PARAGRAPH = 1200, 300
+"""Characters shown of a caption, and of a panel's text or a mention."""
+
+_CARD_COLUMNS = [
+    *("article_id", "kind", "label", "caption", "panels", "mentions", "permissions", "third_party"),
+    *("format", "width", "height", "image"),
+]
+_ARTICLE_COLUMNS = ["article_id", "title", "journal", "published", "license_code"]
+_LABEL_COLUMNS = ["figure_id", "cluster_id", "distance", "confidence", "panel_subtype", "primary_label"]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A figure that repeats another."""
+
+    figure_id: str
+    kind: str
+    distance: int
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Group:
+    """A kept figure and those that repeat it; ``size`` counts all of these, ``repeats`` are the first."""
+
+    kept_id: str
+    kept: Picture
+    size: int
+    repeats: tuple[Repeat, ...]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A figure of a cluster, and how near to its centre it lies: 1 for the nearest."""
+
+    figure_id: str
+    confidence: float
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A cluster: its size, its labels, and some of its members."""
+
+    cluster_id: int
+    size: int
+    labels: tuple[str, ...]
+    subtype: str
+    nearest: tuple[Member, ...]
+    furthest: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A figure with what is known of it.
+
+    Attributes:
+        figure_id: The figure.
+        picture: The figure.
+        label: Its label as printed; its kind where it has none.
+        file: Kind, and format and size of the image.
+        caption: The caption, shortened.
+        panels: Label and text of each panel.
+        mentions: Section and text of paragraphs that refer to it.
+        article: Title of the article.
+        source: Journal and year.
+        licence: Licence of the article, and what is said of the figure itself.
+        labels: Global concepts, where it has been labelled.
+        url: The article at PubMed Central; empty for articles from elsewhere.
+    """
+
+    figure_id: str
+    picture: Picture
+    label: str
+    file: str
+    caption: str
+    panels: tuple[tuple[str, str], ...]
+    mentions: tuple[tuple[str, str], ...]
+    article: str
+    source: str
+    licence: str
+    labels: tuple[str, ...]
+    url: str
+
+
+def duplicate_groups(store: Store, extracted: Mapping[int, Commit]) -> list[Group]:
+    """Some groups of figures that repeat one another.
+
+    Those are shown whose kept figure has the smallest hashes: a random sample that each unit can draw by itself, and
+    whose members are all found, whatever unit they are in.
+    """
+    sizes: Counter[str] = Counter()
+    repeats: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    commits = (commit for commit in store.commits("dedupe").values() if "duplicates" in commit.files)
+    for table in each_unit(commits, lambda commit: _few_groups(store, commit)):
+        for kept_id, rows in _by(table.to_pylist(), "of").items():
+            sizes[kept_id] += len(rows)
+            repeats[kept_id] = sorted(repeats[kept_id] + rows, key=_closeness)[:GROUP_MEMBERS]
+        for kept_id in sorted(repeats, key=stable_hash)[GROUPS:]:
+            del repeats[kept_id], sizes[kept_id]
+    pictures = read_pictures(store, extracted, [*repeats, *(row["id"] for rows in repeats.values() for row in rows)])
+    groups = (
+        Group(
+            kept_id,
+            pictures[kept_id],
+            sizes[kept_id],
+            tuple(Repeat(row["id"], row["kind"], row["distance"], pictures[row["id"]]) for row in rows),
+        )
+        for kept_id, rows in repeats.items()
+    )
+    return sorted(groups, key=lambda group: (-group.size, group.kept_id))
+
+
+def _few_groups(store: Store, commit: Commit) -> pa.Table:
+    table = store.read(commit, "duplicates")
+    table = table.filter(pc.field("entity") == "figure")
+    kept = sorted(table["of"].unique().to_pylist(), key=stable_hash)[:GROUPS]
+    return table.filter(pc.is_in(table["of"], pa.array(kept, pa.string())))
+
+
+def _closeness(row: dict[str, Any]) -> tuple[int, str]:
+    return row["distance"], row["id"]
+
+
+def cluster_sheets(store: Store, extracted: Mapping[int, Commit], sizes: Mapping[int, int]) -> list[Sheet]:
+    """Contact sheets of the clusters, or of some drawn at random; largest first.
+
+    Args:
+        store: The store.
+        extracted: Unit -> commit of extract.
+        sizes: cluster_id -> figures in it.
+    """
+    chosen = draw(sorted(sizes), CLUSTERS)
+    nearest: dict[int, list[dict[str, Any]]] = {cluster: [] for cluster in chosen}
+    furthest: dict[int, list[dict[str, Any]]] = {cluster: [] for cluster in chosen}
+    commits = (commit for commit in store.commits("label").values() if "labels" in commit.files)
+    for rows in each_unit(commits, lambda commit: _extremes(store, commit, chosen)):
+        for cluster, some in _by(rows, "cluster_id").items():
+            nearest[cluster] = sorted(nearest[cluster] + some, key=_distance)[:NEAREST]
+            furthest[cluster] = sorted(furthest[cluster] + some, key=_distance)[-FURTHEST:]
+    for cluster in chosen:
+        shown = {row["figure_id"] for row in nearest[cluster]}
+        furthest[cluster] = [row for row in furthest[cluster] if row["figure_id"] not in shown]
+    ids = {row["figure_id"] for each in (nearest, furthest) for rows in each.values() for row in rows}
+    pictures = read_pictures(store, extracted, sorted(ids))
+
+    def members(rows: Iterable[dict[str, Any]]) -> tuple[Member, ...]:
+        return tuple(Member(row["figure_id"], row["confidence"], pictures[row["figure_id"]]) for row in rows)
+
+    return [
+        Sheet(
+            cluster,
+            sizes[cluster],
+            tuple(nearest[cluster][0]["primary_label"]),
+            nearest[cluster][0]["panel_subtype"] or "",
+            members(nearest[cluster]),
+            members(furthest[cluster]),
+        )
+        for cluster in sorted(chosen, key=lambda cluster: (-sizes[cluster], cluster))
+    ]
+
+
+def _extremes(store: Store, commit: Commit, clusters: list[int]) -> list[dict[str, Any]]:
+    """Of each of the clusters, a unit's nearest and furthest members."""
+    table = store.read(commit, "labels", _LABEL_COLUMNS)
+    table = table.filter(pc.is_in(table["cluster_id"], pa.array(clusters, pa.int32()))).sort_by("distance")
+    rows = []
+    for members in _by(table.to_pylist(), "cluster_id").values():
+        rows += members if len(members) <= NEAREST + FURTHEST else members[:NEAREST] + members[-FURTHEST:]
+    return rows
+
+
+def _distance(row: dict[str, Any]) -> tuple[float, str]:
+    return row["distance"], row["figure_id"]
+
+
+def figure_cards(store: Store, extracted: Mapping[int, Commit], *, invented: bool) -> list[Card]:
+    """Some figures drawn at random, each from another unit as far as there are enough, in the order of their ids.
+
+    Args:
+        store: The store.
+        extracted: Unit -> commit of extract.
+        invented: Whether the articles are those of the embedded sample, which PubMed Central does not have.
+    """
+    units = draw((unit for unit, commit in sorted(extracted.items()) if commit.counts["figures"].rows_out), FIGURES)
+    ids: list[str] = []
+    for index, unit in enumerate(units):
+        # So many of each that they are FIGURES together.
+        share = FIGURES * (index + 1) // len(units) - FIGURES * index // len(units)
+        table = store.read(extracted[unit], "figures", ["figure_id", "caption"])
+        found = table.filter(pc.field("caption").is_valid())["figure_id"].to_pylist()
+        ids += random.Random(unit).sample(found, min(share, len(found)))
+    articles, labels = _articles(store, extracted, units), _labels(store, units, ids)
+
+    def card(row: dict[str, Any]) -> Card:
+        return _card(row, articles[row["article_id"]], labels.get(row["figure_id"], ()), invented=invented)
+
+    cards = read_figures(store, extracted, ids, _CARD_COLUMNS, card)
+    return [cards[figure_id] for figure_id in sorted(cards)]
+
+
+def _articles(store: Store, extracted: Mapping[int, Commit], units: Iterable[int]) -> dict[str, dict[str, Any]]:
+    tables = (store.read(extracted[unit], "articles", _ARTICLE_COLUMNS) for unit in units)
+    return {row["article_id"]: row for table in tables for row in table.to_pylist()}
+
+
+def _labels(store: Store, units: Iterable[int], figure_ids: list[str]) -> dict[str, tuple[str, ...]]:
+    """figure_id -> global concepts, for those of the figures that have some."""
+    labels: dict[str, tuple[str, ...]] = {}
+    wanted = pa.array(figure_ids, pa.string())
+    for unit in units:
+        try:
+            commit = store.commit("label", unit)
+        except FileNotFoundError:
+            continue
+        table = store.read(commit, "labels", ["figure_id", "primary_label"])
+        rows = table.filter(pc.is_in(table["figure_id"], wanted)).to_pylist()
+        labels |= {row["figure_id"]: tuple(row["primary_label"]) for row in rows}
+    return labels
+
+
+def _card(row: dict[str, Any], article: dict[str, Any], labels: tuple[str, ...], *, invented: bool) -> Card:
+    year = article["published"].year if article["published"] else None
+    licence = [article["license_code"]]
+    if row["third_party"]:
+        licence.append("reproduced from elsewhere")
+    if row["permissions"]:
+        licence.append(shorten(row["permissions"], _PARAGRAPH))
+    pmcid = pmcid_of(row["figure_id"])
+    in_pmc = re.fullmatch(r"PMC\d+", pmcid) and not invented
+    return Card(
+        row["figure_id"],
+        picture(row["image"], LARGE),
+        row["label"] or row["kind"],
+        f"{row['kind']}, {row['format']}, {row['width']:,} × {row['height']:,} pixels",
+        shorten(row["caption"], _CAPTION),
+        tuple((panel["label"], shorten(panel["text"], _PARAGRAPH)) for panel in row["panels"]),
+        tuple((" › ".join(each["section"]), shorten(each["text"], _PARAGRAPH)) for each in row["mentions"][:3]),
+        article["title"] or article["article_id"],
+        " ".join(str(part) for part in (article["journal"], year) if part),
+        "; ".join(licence),
+        labels,
+        f"https://pmc.ncbi.nlm.nih.gov/articles/{pmcid}/" if in_pmc else "",
+    )
+
+
+def _by(rows: Iterable[dict[str, Any]], key: str) -> dict[Any, list[dict[str, Any]]]:
+    result: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        result[row[key]].append(row)
+    return result

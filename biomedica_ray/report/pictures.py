@@ -1,0 +1,111 @@
+"""Pictures of figures, small enough to stand in the page itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from biomedica_ray.images import ImageError, decode
+from biomedica_ray.store import Commit, Store
+from biomedica_ray.units import unit_of
+
+SMALL, LARGE = 200, 560
+"""Longest side in pixels, of a picture among others and of one that stands alone."""
+
+_QUALITY = 80
+_READERS = 4
+"""Units that are read at a time; each holds a row group of images in memory."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a data URI, or the reason why there is none.
+
+    Attributes:
+        uri: ``data:image/jpeg;base64,...``; empty where the image could not be shown.
+        width: Pixels.
+        height: Pixels.
+        problem: Why there is no picture.
+    """
+
+    uri: str = ""
+    width: int = 0
+    height: int = 0
+    problem: str = ""
+
+
+ABSENT = Picture(problem="no longer among the figures")
+"""A figure that another table names, and that the figures table no longer has."""
+
+
+def picture(data: bytes, side: int) -> Picture:
+    """A JPEG of an image file, scaled down to ``side`` pixels at most; never raised for, whatever the bytes are."""
+    try:
+        image = decode(data)
+    except ImageError as error:
+        return Picture(problem=error.kind)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    text = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return Picture(f"data:image/jpeg;base64,{text}", image.width, image.height)
+
+
+def read_figures(
+    store: Store,
+    extracted: Mapping[int, Commit],
+    figure_ids: Iterable[str],
+    columns: Sequence[str],
+    make: Callable[[dict[str, Any]], T],
+) -> dict[str, T]:
+    """What ``make`` makes of some figures' rows; only row groups that hold one of them are read.
+
+    Args:
+        store: The store.
+        extracted: Unit -> commit of extract.
+        figure_ids: The figures; those that the store does not have are left out of the result.
+        columns: Columns that ``make`` needs; it gets ``figure_id`` as well.
+        make: Called on each row, in threads; large values of the row are let go when it returns.
+
+    Returns:
+        figure_id -> what was made of it.
+    """
+    n_units = store.n_units()
+    wanted: dict[int, set[str]] = defaultdict(set)
+    for figure_id in figure_ids:
+        wanted[unit_of(pmcid_of(figure_id), n_units)].add(figure_id)
+
+    def read(unit: int) -> dict[str, T]:
+        ids = store.read(extracted[unit], "figures", ["figure_id"])["figure_id"]
+        rows = pc.indices_nonzero(pc.is_in(ids, pa.array(sorted(wanted[unit])))).to_pylist()
+        found = store.rows(extracted[unit], "figures", rows, ["figure_id", *columns])
+        return {row["figure_id"]: make(row) for row in found}
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        parts = pool.map(read, [unit for unit in sorted(wanted) if unit in extracted])
+        return {figure_id: made for part in parts for figure_id, made in part.items()}
+
+
+def read_pictures(
+    store: Store, extracted: Mapping[int, Commit], figure_ids: Iterable[str], side: int = SMALL
+) -> dict[str, Picture]:
+    """A picture for each of the figures; :data:`ABSENT` for those that the store does not have."""
+    ids = list(figure_ids)
+    found = read_figures(store, extracted, ids, ["image"], lambda row: picture(row["image"], side))
+    return {figure_id: found.get(figure_id, ABSENT) for figure_id in ids}
+
+
+def pmcid_of(figure_id: str) -> str:
+    """The pmcid in a figure_id: ``PMC123`` of ``PMC123.2_007``."""
+    return figure_id.rpartition("_")[0].rpartition(".")[0]

@@ -1,0 +1,114 @@
+"""The report stage: one task on the cluster reads the store and makes the page."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import jinja2
+import ray
+
+from biomedica_ray.config import ConfigError, ReportConfig
+from biomedica_ray.report import charts, formats
+from biomedica_ray.report.collect import (
+    COUNTED_UNITS,
+    count_clusters,
+    count_duplicates,
+    count_labels,
+    distribution,
+    distributions,
+    draw,
+    reasons,
+    stage_flows,
+)
+from biomedica_ray.report.gallery import cluster_sheets, duplicate_groups, figure_cards
+from biomedica_ray.report.learning import read_evaluation, read_training
+from biomedica_ray.report.summary import PAGE, facts
+from biomedica_ray.runs import Run, read_runs
+from biomedica_ray.store import Store
+
+log = logging.getLogger(__name__)
+
+_MEMORY_GB = 2.0
+"""Memory that the task reserves: a few row groups of images, and the commit records of a large store."""
+
+
+def run(config: ReportConfig, run: Run) -> None:
+    """Write the page to ``config.output``, or to the store's ``report.html``.
+
+    Raises:
+        ConfigError: The output cannot be a file.
+        StoreError: There is no store.
+    """
+    output = config.output or run.store.uri(PAGE)
+    folder, slash, file = output.rpartition("/")
+    if not file:
+        raise ConfigError(f"output: expected a file, got {output!r}")
+    run.store.n_units()
+    task = ray.remote(make_page).options(num_cpus=1, memory=int(_MEMORY_GB * 2**30), max_retries=3)
+    page: str = ray.get(task.remote(run.store, config.name, config.title))
+    Store(folder or slash or ".", config.endpoint_url).write_bytes(file, page.encode())
+    run.results["report"] = output
+    run.results["bytes"] = len(page.encode())
+    log.info("report: %s, %s", output, formats.size(len(page.encode())))
+
+
+def make_page(store: Store, name: str, title: str) -> str:
+    """The page, which needs no other file and no network; its size does not grow with the store.
+
+    Args:
+        store: The store; stages that have not run are named with the command that runs them.
+        name: The training run to show.
+        title: Title of the page.
+    """
+    runs = read_runs(store)
+    stages = stage_flows(runs)
+    extracted = store.commits("extract")
+    counted = dict(draw(sorted(extracted.items()), COUNTED_UNITS))
+    duplicates, clusters = count_duplicates(store), count_clusters(store)
+    labels = count_labels(store)
+    last = {run["stage"]: run for run in runs if run["status"] == "done"}
+    invented = last.get("extract", {}).get("config", {}).get("source") == "sample"
+    return _template().render(
+        title=title,
+        store=store.root,
+        made=datetime.now(UTC),
+        latest=runs[-1] if runs else None,
+        facts=facts(store, name, stages, duplicates, clusters),
+        stages=stages,
+        reasons=reasons(store),
+        counted=len(counted),
+        n_units=len(extracted),
+        distributions=distributions(store, counted) if counted else [],
+        labels=distribution("Global concept", "figures", dict(labels.most_common())) if labels else None,
+        deduped="dedupe" in last,
+        duplicates=sorted(duplicates.items()),
+        groups=duplicate_groups(store, extracted),
+        clusters=clusters,
+        sheets=cluster_sheets(store, extracted, clusters),
+        cards=figure_cards(store, extracted, invented=invented) if extracted else [],
+        invented=invented,
+        training=read_training(store, name),
+        evaluation=read_evaluation(store, name),
+        name=name,
+        last_runs=list(last.values()),
+    )
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("biomedica_ray.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    named: dict[str, Any] = {
+        each: getattr(formats, each) for each in ("count", "number", "share", "size", "duration", "shorten", "things")
+    }
+    environment.filters.update(named)
+    environment.globals["chart"] = {
+        key: getattr(charts, key) for key in ("WIDTH", "HEIGHT", "LEFT", "RIGHT", "TOP", "BOTTOM")
+    }
+    return environment.get_template("template.html.j2")

@@ -1,0 +1,136 @@
+"""The summary: what a store holds and what was learned from it, in a few numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from biomedica_ray.config import STAGES, PipelineConfig, ReportConfig
+from biomedica_ray.report.collect import StageFlow, count_clusters, count_duplicates, stage_flows
+from biomedica_ray.report.formats import count, duration, number, share, size, things
+from biomedica_ray.report.learning import read_evaluation, read_training
+from biomedica_ray.runs import read_runs
+from biomedica_ray.store import Store
+from biomedica_ray.units import Flow
+
+PAGE = "report.html"
+"""Where the report is, relative to the store's root, unless the config says otherwise."""
+
+_TOLD_SCORES = {
+    "zero-shot accuracy": ("zero shot primary label", "accuracy"),
+    **{
+        f"{way} recall@{k}": ("retrieval", f"{way} recall@{k}")
+        for way in ("image to text", "text to image")
+        for k in (1, 10)
+    },
+}
+"""Name in the summary -> task and score of the evaluation; the report has all of them."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number to be told, and what there is to say about it."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+def print_summary(config: PipelineConfig) -> None:
+    """Print the summary of a pipeline's store, with the time of each stage and the place of the report."""
+    report = config.stage("report")
+    assert isinstance(report, ReportConfig)
+    store = Store(config.store, config.endpoint_url)
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in summary_rows(store, report.name):
+        table.add_row(name, value)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"report: {report.output or store.uri(PAGE)}", soft_wrap=True)
+
+
+def summary_rows(store: Store, name: str) -> list[tuple[str, str]]:
+    """Pairs of what is told and its value, as text; what has not been done is left out.
+
+    Args:
+        store: The store.
+        name: The training run.
+    """
+    runs = read_runs(store)
+    told = facts(store, name, stage_flows(runs), count_duplicates(store), count_clusters(store))
+    rows = [(fact.name, f"{fact.value} ({fact.note})" if fact.note else fact.value) for fact in told]
+    seconds = {run["stage"]: run["seconds"] for run in runs if run["status"] == "done"}
+    times = [f"{stage} {duration(seconds[stage])}" for stage in STAGES if stage in seconds]
+    return [*rows, ("time", ", ".join(times))] if times else rows
+
+
+def facts(
+    store: Store,
+    name: str,
+    stages: list[StageFlow],
+    duplicates: Mapping[tuple[str, str], int],
+    clusters: Mapping[int, int],
+) -> list[Fact]:
+    """The numbers of what has been done, in the order of the pipeline.
+
+    Args:
+        store: The store.
+        name: The training run.
+        stages: What the stages did.
+        duplicates: (entity, kind) -> rows.
+        clusters: cluster_id -> figures in it.
+    """
+    flows = {stage.stage: stage.flows for stage in stages}
+    return [
+        *_extracted(flows["extract"]),
+        *_errors(stages),
+        *(_duplicates(duplicates) if flows["dedupe"] else []),
+        *_clusters(clusters),
+        *_dataset(store),
+        *_learned(store, name),
+    ]
+
+
+def _extracted(flows: Mapping[str, Flow]) -> list[Fact]:
+    return [Fact(kind, count(flow.rows_out), f"of {count(flow.rows_in)}") for kind, flow in flows.items()]
+
+
+def _errors(stages: list[StageFlow]) -> list[Fact]:
+    errors = {stage.stage: sum(flow.errors for flow in stage.flows.values()) for stage in stages}
+    where = ", ".join(f"{stage} {count(n)}" for stage, n in errors.items() if n)
+    return [Fact("errors", count(sum(errors.values())), where)] if any(stage.flows for stage in stages) else []
+
+
+def _duplicates(counts: Mapping[tuple[str, str], int]) -> list[Fact]:
+    figures, articles = (sum(n for (of, _), n in counts.items() if of == entity) for entity in ("figure", "article"))
+    return [Fact("duplicates", things(figures, "figure"), f"and {things(articles, 'article')}")]
+
+
+def _clusters(sizes: Mapping[int, int]) -> list[Fact]:
+    return [Fact("clusters", count(len(sizes)), f"of {things(sum(sizes.values()), 'figure')}")] if sizes else []
+
+
+def _dataset(store: Store) -> list[Fact]:
+    try:
+        shards: list[dict[str, Any]] = store.read_json("dataset/dataset.json")["shards"]
+    except FileNotFoundError:
+        return []
+    samples, n_bytes = (sum(shard[key] for shard in shards) for key in ("samples", "bytes"))
+    return [Fact("samples", count(samples), f"in {things(len(shards), 'shard')}, {size(n_bytes)}")]
+
+
+def _learned(store: Store, name: str) -> list[Fact]:
+    found = []
+    if training := read_training(store, name):
+        change = f"{number(training.first_loss)} → {number(training.last_loss)}"
+        found.append(Fact("training loss", change, things(training.steps, "step")))
+    if evaluation := read_evaluation(store, name):
+        scores = {(score.task, score.name): score for score in evaluation.scores}
+        for what, key in _TOLD_SCORES.items():
+            if score := scores.get(key):
+                found.append(Fact(what, share(score.value), f"chance {share(score.chance)}"))
+    return found

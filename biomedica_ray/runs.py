@@ -1,0 +1,155 @@
+"""Runs: one start of one stage, its log, its progress and its record ``runs/<run_id>/run.json``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import platform
+import secrets
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from biomedica_ray.config import StageConfig
+from biomedica_ray.progress import Progress
+from biomedica_ray.store import Store
+from biomedica_ray.units import Counts, add_counts, counts_to_json
+
+log = logging.getLogger(__name__)
+
+_RECORDED_PACKAGES = (
+    "biomedica_ray",
+    "ray",
+    "pyarrow",
+    "lxml",
+    "pillow",
+    "torch",
+    "open_clip_torch",
+    "timm",
+    "scikit-learn",
+)
+
+
+class LostRowsError(Exception):
+    """Rows came in that neither came out nor stand in errors."""
+
+
+class Run:
+    """One start of one stage; a context manager that writes the run's record when it starts and when it ends.
+
+    Attributes:
+        run_id: Time, stage and a random suffix; stands in every log line and commit.
+        store: The store it works on.
+        counts: What became of the rows, by kind; the stage adds to it.
+        before: The part of the counts that earlier runs had done already.
+        results: Further numbers of the stage (losses, accuracies, paths).
+    """
+
+    def __init__(self, stage: str, config: StageConfig) -> None:
+        now = datetime.now(UTC)
+        self.stage = stage
+        self.run_id = f"{now:%Y%m%dT%H%M%S}-{stage}-{secrets.token_hex(3)}"
+        self.store = Store(config.store, config.endpoint_url)
+        self.counts: Counts = {}
+        self.before: Counts = {}
+        self.results: dict[str, Any] = {}
+        self._config = config
+        self._started = now
+        self._clock = time.monotonic()
+
+    def add(self, counts: Counts, *, before: bool = False) -> None:
+        """Add to the counts; ``before`` says that an earlier run has done this part."""
+        self.counts = add_counts(self.counts, counts)
+        if before:
+            self.before = add_counts(self.before, counts)
+
+    def progress(self, what: str, total: int | None) -> Progress:
+        """A progress display for ``total`` pieces of work named ``what`` (units, steps, shards)."""
+        return Progress(self.stage, what, total)
+
+    def __enter__(self) -> Self:
+        set_up_logging(self.run_id)
+        self._record("running")
+        log.info("%s: store %s", self.stage, self.store.root)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        unbalanced = [f"{name}: {flow}" for name, flow in self.counts.items() if not flow.balanced]
+        failure = f"rows lost: {'; '.join(unbalanced)}" if unbalanced else None
+        if error is not None:
+            failure = f"{type(cause(error)).__name__}: {cause(error)}"
+        self._record("failed" if failure else "done", failure)
+        for name, flow in self.counts.items():
+            log.info("%s: %s: %s", self.stage, name, flow)
+        seconds = time.monotonic() - self._clock
+        log.log(logging.ERROR if failure else logging.INFO, "%s: %s in %.1f s", self.stage, failure or "done", seconds)
+        if kind is None and unbalanced:
+            raise LostRowsError(f"{self.stage}: rows lost: {'; '.join(unbalanced)}")
+
+    def _record(self, status: str, failure: str | None = None) -> None:
+        record = {
+            "run_id": self.run_id,
+            "stage": self.stage,
+            "status": status,
+            "failure": failure,
+            "started": self._started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._clock, 2),
+            "counts": counts_to_json(self.counts),
+            "before": counts_to_json(self.before),
+            "results": self.results,
+            "config": self._config.model_dump(mode="json"),
+            "versions": _versions(),
+            "git_commit": _git_commit(),
+            "command": sys.argv,
+        }
+        self.store.write_json(f"runs/{self.run_id}/run.json", record)
+
+
+def cause(error: BaseException) -> BaseException:
+    """What went wrong in a Ray task, without the traceback that Ray wraps it in; other errors as they are."""
+    found = getattr(error, "cause", None)
+    return found if isinstance(found, BaseException) else error
+
+
+def read_runs(store: Store) -> list[dict[str, Any]]:
+    """Every run's record, oldest first."""
+    import pyarrow.fs as pafs  # noqa: PLC0415
+
+    selector = pafs.FileSelector(store.path("runs"), allow_not_found=True)
+    names = (i.base_name for i in store.filesystem.get_file_info(selector) if i.type == pafs.FileType.Directory)
+    return [store.read_json(f"runs/{name}/run.json") for name in sorted(names)]
+
+
+def set_up_logging(run_id: str) -> None:
+    """Log lines to stderr with time, level and run id."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s [{run_id}] %(message)s", "%H:%M:%S"))
+    root = logging.getLogger("biomedica_ray")
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    root.propagate = False
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in _RECORDED_PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout that this code runs from, with '+' where it has been changed; None outside one."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        found = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() + ("+" if dirty.stdout.strip() else "")

@@ -1,0 +1,303 @@
+"""The pyarrow schema of every table: the one place where a column is defined and described.
+
+A table is a set of Parquet files under ``<store>/<table>/``; see :mod:`biomedica_ray.store`.
+``docs/schema.md`` is generated from this file (``python -m biomedica_ray.schema``).
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+
+def _field(name: str, type_: pa.DataType, description: str, *, null: bool = False) -> pa.Field:
+    return pa.field(name, type_, nullable=null, metadata={"description": description})
+
+
+_STRINGS = pa.list_(pa.string())
+
+LISTING = pa.schema(
+    [
+        _field("article_id", pa.string(), "pmcid and version: PMC123.2"),
+        _field("pmcid", pa.string(), "PMC accession id; for an article from outside PMC, its package's name"),
+        _field("version", pa.int32(), "version of the article, from 1"),
+        _field("source_uri", pa.string(), "where the package lies: a folder, an archive or an s3:// prefix"),
+        _field("etag", pa.string(), "changes when the content changes: the S3 ETag, or size and mtime of files"),
+        _field("last_modified", pa.timestamp("us", "UTC"), "when the source last changed it", null=True),
+    ]
+)
+
+CATALOG = pa.schema(
+    [
+        *LISTING,
+        _field("license_code", pa.string(), "licence as the source's metadata gives it", null=True),
+        _field("is_retracted", pa.bool_(), "retracted as the source's metadata gives it", null=True),
+        _field("is_open_access", pa.bool_(), "in the Open Access Subset; null where the source cannot say", null=True),
+        _field("xml", pa.string(), "name of the JATS XML within the package", null=True),
+        _field(
+            "files",
+            pa.list_(pa.struct([("name", pa.string()), ("md5", pa.string())])),
+            "the package's other files, with md5 where the source gives one",
+        ),
+    ]
+)
+
+ARTICLES = pa.schema(
+    [
+        _field("article_id", pa.string(), "pmcid and version: PMC123.2"),
+        _field("pmcid", pa.string(), "PMC accession id, as in catalog"),
+        _field("version", pa.int32(), "version of the article, from 1"),
+        _field("pmid", pa.string(), "PubMed id", null=True),
+        _field("doi", pa.string(), "DOI, lower case, without resolver", null=True),
+        _field("publisher_id", pa.string(), "the publisher's own article id", null=True),
+        _field("title", pa.string(), "article title", null=True),
+        _field("subtitle", pa.string(), "article subtitle", null=True),
+        _field("abstract", pa.string(), "main abstract; labelled sections as 'Label: text' paragraphs", null=True),
+        _field("journal", pa.string(), "journal title", null=True),
+        _field("journal_abbreviation", pa.string(), "journal's abbreviated title", null=True),
+        _field("issns", _STRINGS, "ISSNs of the journal"),
+        _field("publisher", pa.string(), "publisher's name", null=True),
+        _field("volume", pa.string(), "volume", null=True),
+        _field("issue", pa.string(), "issue", null=True),
+        _field("pages", pa.string(), "first-last page, or the electronic location id", null=True),
+        _field("published", pa.date32(), "earliest publication date; a missing month or day counts as 1", null=True),
+        _field(
+            "dates",
+            pa.list_(pa.struct([("kind", pa.string()), ("date", pa.string())])),
+            "every date of the article with its kind, ISO 8601 at the precision given (2020, 2020-05, 2020-05-07)",
+        ),
+        _field("article_type", pa.string(), "article/@article-type", null=True),
+        _field("language", pa.string(), "article/@xml:lang, lower case", null=True),
+        _field("subjects", _STRINGS, "subject headings, nested ones joined by ' > '"),
+        _field("keywords", _STRINGS, "author keywords"),
+        _field("mesh", _STRINGS, "MeSH headings"),
+        _field(
+            "authors",
+            pa.list_(pa.struct([("name", pa.string()), ("orcid", pa.string()), ("affiliations", _STRINGS)])),
+            "authors in order",
+        ),
+        _field("license_url", pa.string(), "licence URL", null=True),
+        _field(
+            "license_code", pa.string(), "CC0, CC BY, CC BY-SA, CC BY-ND, CC BY-NC, CC BY-NC-SA, CC BY-NC-ND, other"
+        ),
+        _field("license_group", pa.string(), "commercial, noncommercial, other"),
+        _field("copyright", pa.string(), "copyright statement", null=True),
+        _field("is_retracted", pa.bool_(), "the article has been retracted"),
+        _field(
+            "related",
+            pa.list_(pa.struct([("kind", pa.string()), ("id", pa.string()), ("id_type", pa.string())])),
+            "related articles: corrections, retractions, preprints",
+        ),
+        _field(
+            "references",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("id", pa.string()),
+                        ("pmid", pa.string()),
+                        ("pmcid", pa.string()),
+                        ("doi", pa.string()),
+                        ("title", pa.string()),
+                        ("year", pa.string()),
+                        ("raw", pa.string()),
+                    ]
+                )
+            ),
+            "the reference list in order",
+        ),
+        _field(
+            "sections",
+            pa.list_(pa.struct([("path", _STRINGS), ("paragraphs", _STRINGS)])),
+            "full text: each section's path of titles and its own paragraphs, in order",
+        ),
+        _field("citation", pa.string(), "journal, year, volume, pages and DOI in one line"),
+        _field("n_figures_without_image", pa.int32(), "fig elements that name no graphic"),
+        _field("n_inline_graphics", pa.int32(), "inline graphics in the text, which are not figures"),
+        _field("n_formula_graphics", pa.int32(), "formulas given as graphics, which are not figures"),
+    ]
+)
+
+FIGURES = pa.schema(
+    [
+        _field("figure_id", pa.string(), "article_id and position: PMC123.2_007"),
+        _field("article_id", pa.string(), "the article it belongs to"),
+        _field("position", pa.int32(), "ordinal of the image among all images that the XML names, from 1"),
+        _field("xml_id", pa.string(), "@id of the fig element", null=True),
+        _field("kind", pa.string(), "figure, table, scheme, chemical-structure, graphical-abstract"),
+        _field("label", pa.string(), "label as printed: Figure 2", null=True),
+        _field("title", pa.string(), "title of the caption", null=True),
+        _field("caption", pa.string(), "the caption, title included; null when there is none", null=True),
+        _field("alt_text", pa.string(), "alternative text", null=True),
+        _field("group_label", pa.string(), "label of the fig-group around it", null=True),
+        _field("group_caption", pa.string(), "caption of the fig-group around it", null=True),
+        _field(
+            "panels",
+            pa.list_(
+                pa.struct([("label", pa.string()), ("text", pa.string()), ("start", pa.int32()), ("end", pa.int32())])
+            ),
+            "the caption cut at its panel markers; text == caption[start:end], offsets in characters",
+        ),
+        _field(
+            "mentions",
+            pa.list_(pa.struct([("section", _STRINGS), ("text", pa.string()), ("panels", _STRINGS)])),
+            "paragraphs that refer to the figure, with section path and the panels they name",
+        ),
+        _field("permissions", pa.string(), "licence, copyright or attribution of the figure itself", null=True),
+        _field("third_party", pa.bool_(), "reproduced from elsewhere: the article's licence may not cover it"),
+        _field("href", pa.string(), "graphic/@xlink:href as written in the XML"),
+        _field("file_name", pa.string(), "name of the image file in the package"),
+        _field("image", pa.large_binary(), "the image file's bytes, as published"),
+        _field("format", pa.string(), "format by magic bytes, Pillow's name: JPEG, PNG, GIF, TIFF"),
+        _field("mode", pa.string(), "Pillow's pixel mode: RGB, L, P, CMYK, I;16"),
+        _field("n_frames", pa.int32(), "frames or pages of the file; the first is used"),
+        _field("width", pa.int32(), "pixels, as stored"),
+        _field("height", pa.int32(), "pixels, as stored"),
+        _field("sha256", pa.string(), "SHA-256 of the bytes, hex"),
+        _field("pixel_sha256", pa.string(), "SHA-256 of the size and RGB pixels of the first frame, hex"),
+        _field("phash", pa.uint64(), "64-bit perceptual hash, ImageHash's phash; int(str(hash), 16)"),
+    ]
+)
+
+ERRORS = pa.schema(
+    [
+        _field("what", pa.string(), "the input: an article_id, a figure_id or a file name"),
+        _field("where", pa.string(), "URI at which it lies", null=True),
+        _field("stage", pa.string(), "stage that met it"),
+        _field("entity", pa.string(), "what kind of row was lost or made less: article, figure"),
+        _field("kind", pa.string(), "reason in one word: bad-xml, missing-image, truncated-image, duplicate, ..."),
+        _field("message", pa.string(), "reason in words, naming what was expected and what was there"),
+        _field("attempts", pa.int32(), "how often it was tried"),
+    ]
+)
+
+DUPLICATES = pa.schema(
+    [
+        _field("id", pa.string(), "article_id or figure_id of the one that repeats"),
+        _field("of", pa.string(), "article_id or figure_id of the kept one"),
+        _field("entity", pa.string(), "article or figure"),
+        _field("kind", pa.string(), "version, same-doi, same-pmid, exact, same-pixels, near"),
+        _field("distance", pa.int32(), "Hamming distance of the perceptual hashes; 0 where equal by definition"),
+    ]
+)
+
+LABELS = pa.schema(
+    [
+        _field("figure_id", pa.string(), "the figure"),
+        _field("cluster_id", pa.int32(), "k-means cluster, from 0"),
+        _field("distance", pa.float32(), "Euclidean distance to the cluster's centre, in PCA space"),
+        _field("panel_type", pa.string(), "single or multiple", null=True),
+        _field("panel_subtype", pa.string(), "what a multi-panel figure is made of", null=True),
+        _field("primary_label", _STRINGS, "global concepts; empty while the cluster has no labels"),
+        _field("secondary_label", _STRINGS, "local concepts"),
+        _field("how", pa.string(), "propagated (from the cluster) or none"),
+        _field("confidence", pa.float32(), "0 to 1: share of the cluster's members lying at least as far out"),
+    ]
+)
+
+SAMPLES = pa.schema(
+    [
+        _field("row", pa.int32(), "row of the figure in the unit's figures table, from 0"),
+        _field("figure_id", pa.string(), "the figure"),
+        _field("license_group", pa.string(), "commercial, noncommercial, other"),
+        _field("split", pa.string(), "train or test"),
+    ]
+)
+
+SHARDS = pa.schema(
+    [
+        _field("path", pa.string(), "the WebDataset shard, relative to dataset/"),
+        _field("parquet", pa.string(), "the same samples as Parquet, relative to dataset/"),
+        _field("license_group", pa.string(), "commercial, noncommercial, other"),
+        _field("split", pa.string(), "train or test"),
+        _field("samples", pa.int64(), "samples in it"),
+        _field("bytes", pa.int64(), "size of the WebDataset shard"),
+        _field("sha256", pa.string(), "SHA-256 of the WebDataset shard, hex"),
+    ]
+)
+
+DATASET = pa.schema(
+    [
+        _field("key", pa.string(), "figure_id with '-' for '.': the sample's name in the WebDataset shard"),
+        _field("jpg", pa.large_binary(), "JPEG, as published where it was a plain RGB one"),
+        _field("txt", pa.string(), "caption"),
+        _field("image_file_name", pa.string(), "name of the image file in the article's package"),
+        _field("image_cluster_id", pa.string(), "the same without extension; keys image_context"),
+        _field("image_hash", pa.string(), "SHA-256 of the image file as published, hex"),
+        _field("image_label_id", pa.string(), "k-means cluster", null=True),
+        _field("image_panel_type", pa.string(), "single or multiple", null=True),
+        _field("image_panel_subtype", pa.string(), "what a multi-panel figure is made of", null=True),
+        _field("image_primary_label", _STRINGS, "global concepts"),
+        _field("image_secondary_label", _STRINGS, "local concepts"),
+        _field("image_size", pa.list_(pa.int32()), "width and height of the JPEG in pixels"),
+        _field(
+            "image_set",
+            pa.list_(pa.struct([(name, pa.string()) for name in ("image_id", "image_file_name", "hash", "caption")])),
+            "all figures of the article",
+        ),
+        _field(
+            "image_context",
+            pa.list_(pa.struct([("image_id", pa.string()), ("references", _STRINGS)])),
+            "for all figures of the article, the paragraphs that refer to them; in WebDataset a dict",
+        ),
+        _field("article_accession_id", pa.string(), "PMC accession id"),
+        _field("article_title", pa.string(), "article title", null=True),
+        _field("article_journal", pa.string(), "journal title", null=True),
+        _field("article_date", pa.string(), "earliest publication date, ISO 8601", null=True),
+        _field("article_abstract", pa.string(), "abstract", null=True),
+        _field("article_mesh_terms", _STRINGS, "MeSH headings"),
+        _field("article_keywords", _STRINGS, "author keywords"),
+        _field("article_reference_ids", _STRINGS, "PMIDs of the references that have one"),
+        _field("article_reference_count", pa.int32(), "number of references"),
+        _field("article_reference_list", _STRINGS, "the references as printed"),
+        _field("article_subject", _STRINGS, "subject headings"),
+        _field("article_citation", pa.string(), "journal, year, volume, pages and DOI in one line"),
+        _field("article_license", pa.string(), "licence: CC BY, CC BY-NC, ..."),
+        _field("article_text", pa.string(), "full text: section titles and paragraphs, a line each"),
+    ]
+)
+
+
+def embeddings(dim: int) -> pa.Schema:
+    """Schema of the embeddings table for vectors of ``dim`` float16 numbers."""
+    return pa.schema(
+        [
+            _field("figure_id", pa.string(), "the figure"),
+            _field("model", pa.string(), "name of the model"),
+            _field("vector", pa.list_(pa.float16(), dim), "L2-normalised embedding, float16, fixed size"),
+        ]
+    )
+
+
+TABLES: dict[str, pa.Schema] = {
+    "listing": LISTING,
+    "catalog": CATALOG,
+    "articles": ARTICLES,
+    "figures": FIGURES,
+    "errors": ERRORS,
+    "duplicates": DUPLICATES,
+    "embeddings": embeddings(1024),
+    "labels": LABELS,
+    "samples": SAMPLES,
+    "shards": SHARDS,
+    "dataset": DATASET,
+}
+
+
+def markdown() -> str:
+    """The tables and columns as a Markdown page."""
+    lines = [
+        "# Tables",
+        "",
+        "Generated by `python -m biomedica_ray.schema`; the source is `biomedica_ray/schema.py`.",
+        "",
+    ]
+    for name, schema in TABLES.items():
+        lines += [f"## {name}", "", "| column | type | null | meaning |", "|---|---|---|---|"]
+        for field in schema:
+            meaning = field.metadata[b"description"].decode()
+            lines.append(f"| {field.name} | `{field.type}` | {'yes' if field.nullable else ''} | {meaning} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown())

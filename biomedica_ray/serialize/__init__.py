@@ -1,0 +1,1 @@
+"""From figures to a dataset: WebDataset shards, the same as Parquet, and a dataset card."""

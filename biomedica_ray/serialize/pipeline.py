@@ -1,0 +1,233 @@
+"""Serialization: select figures unit by unit, cut them into shards, write each shard as WebDataset and Parquet."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+import ray
+
+from biomedica_ray import schema
+from biomedica_ray.cluster import run_units
+from biomedica_ray.config import SerializeConfig
+from biomedica_ray.images import ImageError
+from biomedica_ray.runs import Run
+from biomedica_ray.serialize import samples, selection
+from biomedica_ray.serialize.dataset import publish, withdraw
+from biomedica_ray.serialize.jpeg import as_jpeg
+from biomedica_ray.serialize.plan import Piece, Shard, cut
+from biomedica_ray.serialize.shards import ShardWriter
+from biomedica_ray.store import Commit, Store, StoreError
+from biomedica_ray.units import Counts, Flow, fingerprint
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Raise it when the same input would give another selection or other shards."""
+
+SHARDS_STAGE = "serialize/shards"
+_SELECTION_KEYS = {
+    "license_groups",
+    "min_side",
+    "keep_duplicates",
+    "keep_retracted",
+    "keep_third_party",
+    "test_fraction",
+}
+_PARALLEL_READS = 16
+
+Row = dict[str, Any]
+
+
+def run(config: SerializeConfig, run: Run) -> None:
+    """Write the dataset; what is there already and would be the same is not written again.
+
+    Raises:
+        StoreError: Nothing has been extracted yet.
+        UnitsFailedError: Units or shards failed; all others are done, and there is no dataset.json.
+    """
+    store = run.store
+    extracted = store.commits("extract")
+    if not extracted:
+        raise StoreError(f"{store.root}: nothing extracted yet; run `biomedica extract` first")
+    deduped, labelled = _contents(store, "dedupe"), _contents(store, "label")
+    if missing := extracted.keys() - deduped.keys():
+        log.warning("serialize: %d of %d units not deduplicated: repeats stay in", len(missing), len(extracted))
+    if missing := extracted.keys() - labelled.keys():
+        log.info("serialize: %d of %d units not labelled: their labels are empty", len(missing), len(extracted))
+
+    keys = config.model_dump(include=_SELECTION_KEYS)
+    marks = {u: fingerprint(VERSION, keys, commit.content, deduped.get(u)) for u, commit in extracted.items()}
+    select = partial(SelectionWorker, store, run.run_id, config)
+    run_units(run, "serialize", marks, select, memory_gb=config.memory_gb, max_actors=config.max_actors)
+
+    contents = {unit: [commit.content, labelled.get(unit)] for unit, commit in extracted.items()}
+    plan = ray.remote(plan_shards).options(num_cpus=1, memory=int(config.memory_gb * 2**30))
+    shards, marks = ray.get(plan.remote(store, contents, config))
+    if {number: commit.fingerprint for number, commit in store.commits(SHARDS_STAGE).items()} != marks:
+        withdraw(store)
+    write = partial(ShardWorker, store, run.run_id, config.jpeg_quality, shards)
+    run_units(run, SHARDS_STAGE, marks, write, memory_gb=config.memory_gb, max_actors=config.max_actors)
+
+    rows = store.dataset(SHARDS_STAGE, "shards").to_table().sort_by("path").to_pylist() if shards else []
+    if not rows:
+        log.warning("serialize: no figure was selected, the dataset is empty")
+    settings = config.model_dump(include={"samples_per_shard", "jpeg_quality", *_SELECTION_KEYS})
+    publish(store, rows, settings)
+    run.results["dataset"] = store.uri("dataset")
+    run.results["shards"] = len(rows)
+
+
+def _contents(store: Store, stage: str) -> dict[int, str]:
+    return {unit: commit.content for unit, commit in store.commits(stage).items()}
+
+
+class SelectionWorker:
+    """Decides for each figure of a unit whether and where it is written; lives on an actor."""
+
+    def __init__(self, store: Store, run_id: str, config: SerializeConfig) -> None:
+        self._store, self._run_id, self._config = store, run_id, config
+
+    def __call__(self, unit: int, mark: str) -> Counts:
+        """Commit the samples of one unit, and an error for each figure that is left out; returns the counts."""
+        extracted = self._store.commit("extract", unit)
+        articles = self._store.read(extracted, "articles", selection.ARTICLE_COLUMNS).to_pylist()
+        figures = self._store.read(extracted, "figures", selection.FIGURE_COLUMNS).to_pylist()
+        duplicates = _rows_by(self._store, "dedupe", unit, "duplicates", "id")
+        by_id = {article["article_id"]: article for article in articles}
+        chosen, left_out = [], []
+        for row, figure in enumerate(figures):
+            article = by_id[figure["article_id"]]
+            reason = selection.reason_left_out(figure, article, duplicates, self._config)
+            if reason:
+                left_out.append(_error(figure["figure_id"], reason.kind, reason.message))
+                continue
+            split = selection.split_of(article["article_id"], duplicates, self._config.test_fraction)
+            group = article["license_group"]
+            chosen.append({"row": row, "figure_id": figure["figure_id"], "license_group": group, "split": split})
+        counts = {"figures": Flow(len(figures), len(chosen), len(left_out))}
+        with self._store.write_unit("serialize", unit, mark, self._run_id) as writer:
+            writer.table("samples", schema.SAMPLES).write(chosen)
+            writer.table("errors", schema.ERRORS, directory="errors/serialize").write(left_out)
+            writer.commit(counts)
+        return counts
+
+
+def plan_shards(
+    store: Store, contents: Mapping[int, Any], config: SerializeConfig
+) -> tuple[dict[int, Shard], dict[int, str]]:
+    """Cut what has been selected into shards; runs as a task, as it reads the samples of all units.
+
+    Args:
+        store: The store, with selections of all units.
+        contents: Unit -> what changes when its figures, articles or labels change.
+        config: Shard size and quality.
+
+    Returns:
+        The shards by number, and their fingerprints: a shard is written again only if its own samples change.
+    """
+    commits = store.commits("serialize")
+    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
+        selected = dict(zip(commits, pool.map(partial(_selected_rows, store), commits.values()), strict=True))
+    counts: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for unit, kinds in selected.items():
+        for kind, rows in kinds.items():
+            counts[kind].append((unit, len(rows)))
+    shards = {shard.number: shard for shard in cut(counts, config.samples_per_shard)}
+    marks = {}
+    for number, shard in shards.items():
+        kind = shard.license_group, shard.split
+        ranges = [
+            (piece.unit, contents[piece.unit], selected[piece.unit][kind][piece.start : piece.stop].tobytes().hex())
+            for piece in shard.pieces
+        ]
+        marks[number] = fingerprint(VERSION, config.jpeg_quality, kind, shard.index, ranges)
+    return shards, marks
+
+
+def _selected_rows(store: Store, commit: Commit) -> dict[tuple[str, str], npt.NDArray[np.int32]]:
+    """Rows of a unit's figures by licence group and split, ascending."""
+    table = store.read(commit, "samples", ["row", "license_group", "split"])
+    kinds = table.group_by(["license_group", "split"]).aggregate([("row", "list")])
+    return {
+        (each["license_group"], each["split"]): np.array(sorted(each["row_list"]), np.int32)
+        for each in kinds.to_pylist()
+    }
+
+
+class ShardWorker:
+    """Writes shards, sample by sample; lives on an actor."""
+
+    def __init__(self, store: Store, run_id: str, jpeg_quality: int, shards: Mapping[int, Shard]) -> None:
+        self._store, self._run_id, self._quality, self._shards = store, run_id, jpeg_quality, shards
+
+    def __call__(self, number: int, mark: str) -> Counts:
+        """Write and commit one shard; returns the counts of its samples."""
+        shard, errors = self._shards[number], []
+        path, parquet = shard.path("webdataset", "tar"), shard.path("parquet", "parquet")
+        with self._store.write_unit(SHARDS_STAGE, number, mark, self._run_id) as writer:
+            table = writer.table("parquet", schema.DATASET, path=f"dataset/{parquet}")
+            with ShardWriter(writer.file("webdataset", f"dataset/{path}")) as tar:
+                for figure, shared, label in self._members(shard):
+                    try:
+                        jpg, size = as_jpeg(figure, self._quality)
+                    except ImageError as error:
+                        errors.append(_error(figure["figure_id"], error.kind, str(error)))
+                        continue
+                    key, caption = samples.sample_key(figure["figure_id"]), figure["caption"]
+                    fields = samples.sample_fields(figure, shared, label, size)
+                    tar.write(key, jpg, caption, fields)
+                    table.write([samples.parquet_row(key, jpg, caption, fields)])
+            row = {
+                **{"path": path, "parquet": parquet, "license_group": shard.license_group, "split": shard.split},
+                **{"samples": tar.samples, "bytes": tar.size, "sha256": tar.sha256},
+            }
+            writer.table("shards", schema.SHARDS).write([row])
+            writer.table("errors", schema.ERRORS, directory="errors/serialize-shards").write(errors)
+            counts = {"samples": Flow(tar.samples + len(errors), tar.samples, len(errors))}
+            writer.commit(counts)
+        return counts
+
+    def _members(self, shard: Shard) -> Iterator[tuple[Row, samples.ArticleFields, Row | None]]:
+        for piece in shard.pieces:
+            yield from self._piece_members(piece, (shard.license_group, shard.split))
+
+    def _piece_members(
+        self, piece: Piece, kind: tuple[str, str]
+    ) -> Iterator[tuple[Row, samples.ArticleFields, Row | None]]:
+        """The figures of a piece, each with what it shares with its article's others, and its label."""
+        rows = _selected_rows(self._store, self._store.commit("serialize", piece.unit))[kind][piece.start : piece.stop]
+        extracted = self._store.commit("extract", piece.unit)
+        articles = self._store.read(extracted, "articles", samples.ARTICLE_COLUMNS)
+        sets = self._store.read(extracted, "figures", samples.SET_COLUMNS)
+        labels = _rows_by(self._store, "label", piece.unit, "labels", "figure_id")
+        shared: samples.ArticleFields | None = None
+        for figure in self._store.rows(extracted, "figures", rows.tolist(), samples.FIGURE_COLUMNS):
+            if shared is None or shared.article["article_id"] != figure["article_id"]:
+                own = pc.field("article_id") == figure["article_id"]
+                article = articles.filter(own).to_pylist()[0]
+                shared = samples.ArticleFields(article, tuple(sets.filter(own).to_pylist()))
+            yield figure, shared, labels.get(figure["figure_id"])
+
+
+def _rows_by(store: Store, stage: str, unit: int, table: str, key: str) -> dict[str, Row]:
+    """The rows of a unit's table by a key; none where the stage has not done the unit."""
+    try:
+        commit = store.commit(stage, unit)
+    except FileNotFoundError:
+        return {}
+    return {row[key]: row for row in store.read(commit, table).to_pylist()}
+
+
+def _error(figure_id: str, kind: str, message: str) -> Row:
+    return {
+        **{"what": figure_id, "where": None, "stage": "serialize", "entity": "figure"},
+        **{"kind": kind, "message": message, "attempts": 1},
+    }

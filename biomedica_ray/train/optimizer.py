@@ -1,0 +1,30 @@
+"""AdamW as CLIP is trained with it: which parameters decay, and the learning rate of each step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+MAX_LOGIT_SCALE = math.log(100)
+"""Upper limit of the logarithm of the logit scale (Radford et al. 2021, section 2.5)."""
+
+
+def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Trainable parameters with and without weight decay; norms, biases and gains have none, as in open_clip."""
+    trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    free = [p for name, p in trainable if _without_decay(name, p)]
+    decaying = [p for name, p in trainable if not _without_decay(name, p)]
+    return [{"params": decaying, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def _without_decay(name: str, parameter: torch.nn.Parameter) -> bool:
+    return parameter.ndim < 2 or any(part in name for part in ("bn", "ln", "bias", "logit_scale"))
+
+
+def learning_rate(step: int, total: int, warmup: int, peak: float) -> float:
+    """Linear warm-up to ``peak`` over ``warmup`` steps, then half a cosine down to 0 at ``total``; steps from 0."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return 0.5 * peak * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))

@@ -1,0 +1,159 @@
+"""The stage annotate, on Ray."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+import yaml
+
+from biomedica_ray.annotate.encoders import load_encoder
+from biomedica_ray.annotate.pipeline import run as annotate
+from biomedica_ray.config import AnnotateConfig, ConfigError
+from biomedica_ray.images import decode
+from biomedica_ray.runs import Run
+from biomedica_ray.store import Store, StoreError
+from biomedica_ray.units import Flow, unit_of
+from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
+
+pytestmark = pytest.mark.cluster
+
+MODEL = "timm/test_vit"
+STAGE = "embed/timm-test_vit"
+N_ARTICLES = 12
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    safetensors.torch.save_file(timm.create_model(MODEL.removeprefix("timm/")).state_dict(), path)
+    return str(path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Two figures an article; the second of PMC3 does not decode."""
+    store = Store(str(tmp_path / "store"))
+    articles = [article(f"PMC{number}") for number in range(N_ARTICLES)]
+    write_extracted(store, articles, figures())
+    return store
+
+
+def figures() -> list[Row]:
+    rows = [
+        figure(f"PMC{number}.1", position, encoded(picture(10 * number + position)))
+        for number in range(N_ARTICLES)
+        for position in (1, 2)
+    ]
+    broken = next(row for row in rows if row["figure_id"] == "PMC3.1_002")
+    broken["image"] = broken["image"][:60]
+    return rows
+
+
+def run(store: Store, weights: str, **keys: Any) -> Run:
+    settings = {"model": MODEL, "weights": weights, "pca_dims": 4, "clusters": 3, "batch_size": 4, "memory_gb": 1}
+    config = AnnotateConfig(store=store.root, **{**settings, **keys})
+    with Run("annotate", config) as stage_run:
+        annotate(config, stage_run)
+    return stage_run
+
+
+def table(store: Store, stage: str, name: str) -> list[Row]:
+    rows: list[Row] = store.dataset(stage, name).to_table().to_pylist()
+    return sorted(rows, key=lambda row: next(iter(row.values())))
+
+
+def test_every_figure_is_embedded_clustered_and_counted(ray_cluster: None, store: Store, weights: str) -> None:
+    first = run(store, weights)
+    n_figures = 2 * N_ARTICLES
+    assert first.counts == {
+        "figures": Flow(n_figures, n_figures - 1, 1),
+        "labels": Flow(n_figures - 1, n_figures - 1),
+    }
+    (error,) = table(store, STAGE, "errors")
+    assert (error["what"], error["stage"], error["kind"]) == ("PMC3.1_002", "embed", "truncated-image")
+
+    encoder = load_encoder(MODEL, weights)
+    transform = encoder.info.preprocessing.transform()
+    vectors = {row["figure_id"]: np.array(row["vector"], np.float32) for row in table(store, STAGE, "embeddings")}
+    for row in figures():
+        if row["figure_id"] != "PMC3.1_002":
+            (expected,) = encoder.embed(transform(decode(row["image"]))[None])
+            assert vectors[row["figure_id"]] == pytest.approx(expected, abs=2e-3)
+
+    labels = table(store, "label", "labels")
+    assert [row["figure_id"] for row in labels] == sorted(vectors)
+    assert {row["cluster_id"] for row in labels} == {0, 1, 2}
+    assert {row["how"] for row in labels} == {"none"}
+    schema = store.dataset(STAGE, "embeddings").schema
+    assert schema.metadata[b"model"] == MODEL.encode()
+    assert schema.metadata[b"weights_sha256"] == encoder.info.weights_sha256.encode()
+    assert json.loads(schema.metadata[b"preprocessing"]) == encoder.info.preprocessing.to_json()
+
+    before = {stage: store.commits(stage) for stage in (STAGE, "label")}
+    second = run(store, weights)
+    assert second.counts == first.counts
+    assert {stage: store.commits(stage) for stage in before} == before
+
+
+def test_only_what_changed_is_embedded_again(ray_cluster: None, store: Store, weights: str) -> None:
+    run(store, weights)
+    before = {unit: commit.run_id for unit, commit in store.commits(STAGE).items()}
+    unit = unit_of("PMC0", N_UNITS)
+    rows = [row for row in figures() if unit_of(row["article_id"].removesuffix(".1"), N_UNITS) == unit]
+    rows[0] = figure(rows[0]["article_id"], 1, encoded(picture(999)))
+    articles = dict.fromkeys(row["article_id"].removesuffix(".1") for row in rows)
+    write_extracted(store, map(article, articles), rows, mark="bb")
+    run(store, weights)
+    after = {unit: commit.run_id for unit, commit in store.commits(STAGE).items()}
+    assert [other for other in after if after[other] != before[other]] == [unit]
+
+
+def test_labels_reach_figures_through_their_cluster(
+    ray_cluster: None, store: Store, weights: str, tmp_path: Path
+) -> None:
+    run(store, weights)
+    clusters = {row["figure_id"]: row["cluster_id"] for row in table(store, "label", "labels")}
+    exemplar = "PMC5.1_001"
+    labels = tmp_path / "labels.yaml"
+    entry = {
+        "exemplars": [exemplar, "PMC999.1_001"],
+        "panel_type": "single",
+        "panel_subtype": "single panel",
+        "primary": ["Maps"],
+        "secondary": ["map"],
+    }
+    labels.write_text(yaml.safe_dump({"taxonomy": "biomedica-1", "clusters": [entry]}))
+    labelled = run(store, weights, labels=str(labels))
+    assert labelled.results["clusters_labelled"] == 1
+    assert (labelled.results["exemplars"], labelled.results["exemplars_unknown"]) == (2, 1)
+    for row in table(store, "label", "labels"):
+        expected = ["Maps"] if clusters[row["figure_id"]] == clusters[exemplar] else []
+        assert (row["cluster_id"], row["primary_label"]) == (clusters[row["figure_id"]], expected)
+
+    entry["exemplars"] = ["PMC999.1_001"]
+    labels.write_text(yaml.safe_dump({"taxonomy": "biomedica-1", "clusters": [entry]}))
+    with pytest.raises(ConfigError, match="entry 1: none of its exemplars exist"):
+        run(store, weights, labels=str(labels))
+
+
+def test_what_cannot_be_done_is_one_line(ray_cluster: None, store: Store, weights: str, tmp_path: Path) -> None:
+    for keys, message in (
+        ({"model": "timm/no_such"}, "model: no_such: not a model of timm"),
+        ({"weights": "/no/such.pth"}, "weights: /no/such.pth: no such file"),
+        ({"clusters": 500}, "clusters: 500 are more than the 23 embeddings"),
+        ({"pca_dims": 24}, "pca_dims: 24 are more than 23"),
+        ({"labels": "/no/labels.yaml"}, "labels: /no/labels.yaml: .*No such file"),
+    ):
+        with pytest.raises(ConfigError, match=message) as caught:
+            run(store, **{"weights": weights, **keys})
+        assert "\n" not in str(caught.value)
+    with pytest.raises(StoreError, match="nothing extracted yet"):
+        run(Store(str(tmp_path / "empty")), weights)

@@ -1,0 +1,43 @@
+"""Fixtures that several rooms share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.s3 import CREDENTIALS
+
+os.environ.update(CREDENTIALS)
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The corpus of real articles (packages/, xml/, SOURCES.tsv); tests that need it are skipped without."""
+    path = Path(os.environ.get("BIOMEDICA_CORPUS") or Path(__file__).parents[2] / "shared" / "corpus")
+    if not (path / "SOURCES.tsv").exists():
+        pytest.skip("no corpus of real articles here; BIOMEDICA_CORPUS names one")
+    return path
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A local Ray cluster of two CPUs, the same for all tests of a session."""
+    from biomedica_ray.cluster import connect
+
+    with connect("local"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def demo_store(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store on which the whole pipeline ran on the embedded sample, as ``make demo`` does."""
+    from biomedica_ray.cli import main
+
+    root, project = tmp_path_factory.mktemp("demo"), Path(__file__).parents[1]
+    labels = ["--annotate.labels", str(project / "biomedica_ray" / "sample" / "labels.yaml")]
+    sample = ["--extract.source", "sample", *labels]
+    assert main(["pipeline", "--config", str(project / "jobs" / "demo.yaml"), "--store", str(root), *sample]) == 0
+    return root

@@ -1,0 +1,67 @@
+"""Which file an href names."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from biomedica_ray.images import resolve
+from biomedica_ray.jats import parse_article
+
+
+@pytest.mark.parametrize(
+    ("href", "names", "found"),
+    [
+        ("a.jpg", ["a.gif", "a.jpg", "a.png"], "a.jpg"),
+        ("a", ["a.gif", "a.jpg", "a.xml"], "a.jpg"),
+        ("a", ["a.jpg", "a.tif", "a.png"], "a.png"),
+        ("a", ["a", "a.png"], "a"),
+        ("a.tif", ["a.gif", "a.jpg"], "a.jpg"),
+        ("a.eps", ["a.jpg"], "a.jpg"),
+        ("a.tif", ["a"], "a"),
+        ("A.JPG", ["a.jpg"], "a.jpg"),
+        ("media/a%20b.png", ["a b.png"], "a b.png"),
+        ("media/x/a.png", ["other/a.png", "media/x/a.png"], "media/x/a.png"),
+        ("a.png", ["media/x/a.png"], "media/x/a.png"),
+        ("https://example.org/store/9f.jpg", ["9f.jpg"], "9f.jpg"),
+        (
+            "info:doi/10.1371/journal.pone.0038869.g001",
+            ["pone.0038869.g001.tif", "pone.0038869.g001.PNG"],
+            "pone.0038869.g001.PNG",
+        ),
+        ("fig1", ["fig10.jpg", "fig1.pdf"], None),
+        ("", ["a.jpg"], None),
+        ("a", [], None),
+    ],
+)
+def test_names_resolve(href: str, names: list[str], found: str | None) -> None:
+    assert resolve([href], names) == found
+
+
+def test_of_alternatives_the_best_file_there_wins() -> None:
+    assert resolve(["a.tif", "b.png", "c.jpg"], ["c.jpg", "b.png"]) == "b.png"
+    assert resolve(["big.jpg", "small.jpg"], ["small.jpg", "big.jpg"]) == "big.jpg"
+
+
+@pytest.mark.corpus
+def test_every_image_of_the_packages_is_found(corpus: Path) -> None:
+    with (corpus / "SOURCES.tsv").open(encoding="utf-8") as table:
+        rows = [row for row in csv.DictReader(table, delimiter="\t") if row["set"] == "A"]
+    n_found = 0
+    for row in rows:
+        package = (corpus / row["file"]).parent
+        names = [path.name for path in package.iterdir()]
+        for figure in parse_article((corpus / row["file"]).read_bytes()).figures:
+            name = resolve([figure.href, *figure.alternatives], names)
+            if name is None:
+                # Images that are missing at the origin: nothing there has their name.
+                base = PurePosixPath(figure.href.removeprefix("info:doi/10.1371/journal.")).name
+                stem = re.sub(r"\.(?:png|jpg|pdf|tif)$", "", base)
+                assert not any(name.startswith((stem + ".", base)) for name in names), f"{package.name}: {figure.href}"
+            else:
+                n_found += 1
+                assert name != Path(row["file"]).name
+    assert n_found >= 200

@@ -1,0 +1,135 @@
+"""Images, their words and their rights."""
+
+from __future__ import annotations
+
+import pytest
+
+from biomedica_ray.jats import Figure
+from tests.jats.test_parse import article
+
+
+def graphic(name: str) -> str:
+    return f'<graphic xlink:href="{name}"/>'
+
+
+def figures(body: str, meta: str = "", after: str = "") -> list[Figure]:
+    return article(meta, body, after=after).figures
+
+
+def test_each_image_of_a_fig_is_a_figure_with_the_same_words() -> None:
+    caption = "<caption><title>Mice.</title><p>(A) x. (B) y.</p></caption>"
+    body = f'<fig id="f1"><label>Figure 1.</label>{caption}{graphic("a")}{graphic("b")}</fig>'
+    first, second = figures(body)
+    assert (first.href, first.position, second.href, second.position) == ("a", 1, "b", 2)
+    assert (first.xml_id, first.label, first.title) == ("f1", "Figure 1.", "Mice.")
+    assert first.caption == second.caption == "Mice.\n(A) x. (B) y."
+    assert [panel.label for panel in first.panels] == ["A", "B"]
+
+
+def test_alternatives_are_one_image_and_empty_names_none() -> None:
+    body = f"<fig><alternatives>{graphic('')}{graphic('a.tif')}{graphic('a.png')}</alternatives></fig>"
+    (figure,) = figures(body)
+    assert (figure.href, figure.alternatives) == ("a.tif", ["a.png"])
+
+
+def test_pictures_of_parts_of_a_table_are_several_images() -> None:
+    pictures = f"<alternatives><table/>{graphic('1a')}{graphic('1b')}</alternatives>"
+    body = f"<table-wrap><label>Table 1</label>{pictures}</table-wrap>"
+    assert [(figure.href, figure.kind, figure.label) for figure in figures(body)] == [
+        ("1a", "table", "Table 1"),
+        ("1b", "table", "Table 1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("<fig>{}</fig>", "figure"),
+        ("<fig><label>Scheme 1</label>{}</fig>", "scheme"),
+        ('<fig fig-type="scheme">{}</fig>', "scheme"),
+        ("<fig><caption><title>Graphical Abstract</title></caption>{}</fig>", "graphical-abstract"),
+        ("<table-wrap>{}</table-wrap>", "table"),
+        ("<chem-struct-wrap><chem-struct>{}</chem-struct></chem-struct-wrap>", "chemical-structure"),
+        ("<p>{}</p>", "figure"),
+    ],
+)
+def test_kinds(body: str, kind: str) -> None:
+    assert [figure.kind for figure in figures(body.format(graphic("x")))] == [kind]
+
+
+def test_images_of_an_abstract_are_graphical_abstracts() -> None:
+    meta = f'<abstract abstract-type="graphical"><p><fig>{graphic("g")}</fig></p></abstract>'
+    assert [figure.kind for figure in figures("", meta)] == ["graphical-abstract"]
+
+
+def test_figs_are_found_wherever_they_stand_in_document_order() -> None:
+    fig = "<fig>{}</fig>".format
+    body = f"<sec><p>{fig(graphic('1'))}</p></sec><boxed-text>{fig(graphic('2'))}</boxed-text>"
+    after = (
+        f"<floats-group>{fig(graphic('3'))}</floats-group><sub-article><body>{fig(graphic('4'))}</body></sub-article>"
+        f"<response><body>{fig(graphic('5'))}</body></response>"
+    )
+    found = figures(body, after=after)
+    assert [(figure.href, figure.position) for figure in found] == [(str(n), n) for n in range(1, 6)]
+
+
+def test_group_words_are_kept_apart() -> None:
+    body = (
+        "<fig-group><label>Fig. 1</label><caption><p>Both.</p></caption>"
+        f"<fig><label>A</label>{graphic('a')}</fig></fig-group>"
+    )
+    (figure,) = figures(body)
+    assert (figure.label, figure.caption, figure.group_label, figure.group_caption) == ("A", None, "Fig. 1", "Both.")
+
+
+def test_an_image_beside_its_figs_takes_the_words_in_the_articles_language() -> None:
+    body = (
+        '<fig-group id="g"><fig id="p" xml:lang="pt"><label>Figura 1</label></fig>'
+        f'<fig id="e" xml:lang="en"><label>Figure 1</label></fig>{graphic("a")}</fig-group>'
+    )
+    read = article(body=f"<p>See <xref rid='p'>Figura 1</xref></p>{body}")
+    (figure,) = read.figures
+    assert (figure.label, figure.xml_id, len(figure.mentions)) == ("Figure 1", "e", 1)
+    assert read.n_figures_without_image == 0
+
+
+def test_what_is_no_figure_is_counted() -> None:
+    read = article(
+        body="<p><inline-graphic xlink:href='i'/><inline-formula><inline-graphic xlink:href='f'/></inline-formula>"
+        f"<disp-formula><alternatives><tex-math>x</tex-math>{graphic('g')}{graphic('h')}</alternatives></disp-formula></p>"
+        "<fig><label>Video 1</label><media xlink:href='v.avi'/></fig>"
+    )
+    assert read.figures == []
+    assert (read.n_inline_graphics, read.n_formula_graphics, read.n_figures_without_image) == (1, 2, 1)
+
+
+def test_a_fig_without_caption_has_none() -> None:
+    (figure,) = figures(f"<fig><alt-text>A mouse</alt-text><caption/>{graphic('x')}</fig>")
+    assert (figure.caption, figure.title, figure.label, figure.alt_text, figure.panels) == (
+        None,
+        None,
+        None,
+        "A mouse",
+        [],
+    )
+
+
+OWN = "<permissions><copyright-statement>© 2020 The Authors, Wiley</copyright-statement></permissions>"
+
+
+@pytest.mark.parametrize(
+    ("inside", "third_party", "permissions"),
+    [
+        ("<caption><p>Reproduced with permission from [3].</p></caption>", True, None),
+        ("<caption><p>Adapted from Roe et al.</p></caption>", True, None),
+        ("<caption><p>Results were reproduced three times.</p></caption>", False, None),
+        ("<attrib>Photo courtesy of A. Roe</attrib>", True, "Photo courtesy of A. Roe"),
+        ("<attrib>Source: own work</attrib>", False, "Source: own work"),
+        (OWN.replace("2020 The Authors, Wiley", "Elsevier"), True, "© Elsevier"),
+        (OWN, False, "© 2020 The Authors, Wiley"),
+        ("<caption><p>Scan. © 2019 Nature. Used here.</p></caption>", True, None),
+    ],
+)
+def test_third_party_figures(inside: str, third_party: bool, permissions: str | None) -> None:
+    (figure,) = figures(f"<fig>{inside}{graphic('x')}</fig>", meta=OWN)
+    assert (figure.third_party, figure.permissions) == (third_party, permissions)

@@ -1,0 +1,82 @@
+"""Licences."""
+
+from __future__ import annotations
+
+import pytest
+
+from biomedica_ray.jats import licenses
+from tests.jats.test_parse import article
+
+BY = "https://creativecommons.org/licenses/by/4.0/"
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        (BY, "CC BY"),
+        ("http://www.creativecommons.org/licenses/BY-NC-ND/3.0/igo", "CC BY-NC-ND"),
+        ("http://creativecommons.org/licenses/by-nc-sa/2.0/uk/", "CC BY-NC-SA"),
+        ("creativecommons.org/publicdomain/zero/1.0", "CC0"),
+        ("http://creativecommons.org/publicdomain/mark/1.0/", "other"),
+        ("https://example.org/licenses/by/", "other"),
+    ],
+)
+def test_urls(url: str, code: str) -> None:
+    assert licenses.code_of_url(url) == code
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("under the terms of the Creative Commons Attribution License, which permits unrestricted use", "CC BY"),
+        ("Creative Commons Attribution-NonCommercial 4.0 International License", "CC BY-NC"),
+        ("the CC BY-NC-ND license", "CC BY-NC-ND"),
+        ("Creative Commons Attribution Non-Commercial No Derivatives License", "CC BY-NC-ND"),
+        ("Creative Commons Attribution–ShareAlike", "CC BY-SA"),
+        ("Creative Commons Attribution, for commercial and non-commercial use", "CC BY"),
+        ("Creative Commons Attribution. The Creative Commons Public Domain Dedication applies to data", "CC BY"),
+        ("Creative Commons CC0 public domain dedication", "CC0"),
+        ("All rights reserved.", "other"),
+        ("for non-commercial use", "other"),
+    ],
+)
+def test_texts(text: str, code: str) -> None:
+    assert licenses.code_of_text(text) == code
+
+
+@pytest.mark.parametrize(
+    ("inside", "code", "group"),
+    [
+        (f'<license xlink:href="{BY}"/>', "CC BY", "commercial"),
+        (
+            f"<license><ali:license_ref xmlns:ali='a'>{BY.replace('by', 'by-nc')}</ali:license_ref></license>",
+            "CC BY-NC",
+            "noncommercial",
+        ),
+        ("<license><license-p>Under CC BY-SA 4.0.</license-p></license>", "CC BY-SA", "commercial"),
+        (
+            f'<license xlink:href="{BY}"><p>Creative Commons Attribution-NonCommercial</p></license>',
+            "CC BY-NC",
+            "noncommercial",
+        ),
+        (f'<license xlink:href="{BY.replace("by", "by-nc")}"><p>CC BY</p></license>', "CC BY-NC", "noncommercial"),
+        ("<copyright-statement>Published under CC BY-ND</copyright-statement>", "CC BY-ND", "commercial"),
+        ('<license xlink:href="https://example.org/terms"/>', "other", "other"),
+        ("", "other", "other"),
+    ],
+)
+def test_the_stricter_of_url_and_text_counts(inside: str, code: str, group: str) -> None:
+    read = article(f"<permissions>{inside}</permissions>")
+    assert (read.license_code, read.license_group) == (code, group)
+
+
+def test_license_url_is_kept() -> None:
+    assert article(f'<permissions><license xlink:href="{BY}"/></permissions>').license_url == BY
+
+
+def test_strictness_is_an_order_of_the_codes() -> None:
+    assert licenses.stricter("CC BY", "CC0") == "CC BY"
+    assert licenses.stricter("CC BY-NC", "CC BY-SA") == "CC BY-NC"
+    assert licenses.stricter("CC BY-NC-ND", "other") == "other"
+    with pytest.raises(ValueError, match="not in"):
+        licenses.stricter("CC BY", "MIT")

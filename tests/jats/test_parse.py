@@ -1,0 +1,201 @@
+"""Articles, metadata and the ways in which a document can be broken."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+
+import pytest
+
+from biomedica_ray import schema
+from biomedica_ray.jats import Article, Figure, JatsError, parse_article
+from biomedica_ray.jats.article import ArticleDate, Author, Related
+
+ARTICLE = """<article xmlns:xlink="http://www.w3.org/1999/xlink" article-type="{type}" xml:lang="EN">
+<front><journal-meta><journal-id journal-id-type="iso-abbrev">J. Test</journal-id>
+<journal-title-group><journal-title>Journal of Tests</journal-title></journal-title-group>
+<issn pub-type="epub">1234-5678</issn><publisher><publisher-name>House</publisher-name></publisher></journal-meta>
+<article-meta><article-id pub-id-type="pmc">123</article-id><article-id pub-id-type="pmid">99</article-id>
+<article-id pub-id-type="doi">https://doi.org/10.1000/ABC</article-id>{meta}</article-meta></front>
+<body>{body}</body><back>{back}</back>{after}</article>"""
+
+
+def article(
+    meta: str = "", body: str = "", back: str = "", after: str = "", type_: str = "research-article"
+) -> Article:
+    return parse_article(ARTICLE.format(meta=meta, body=body, back=back, after=after, type=type_).encode())
+
+
+def test_fields_are_the_columns_of_the_tables() -> None:
+    articles = {field.name for field in dataclasses.fields(Article)}
+    assert articles - {"figures"} == set(schema.ARTICLES.names) - {"article_id", "version"}
+    from_bytes = {"format", "mode", "n_frames", "width", "height", "sha256", "pixel_sha256", "phash"}
+    elsewhere = {"figure_id", "article_id", "file_name", "image"} | from_bytes
+    assert {field.name for field in dataclasses.fields(Figure)} - {"alternatives"} == set(
+        schema.FIGURES.names
+    ) - elsewhere
+
+
+def test_ids_journal_and_language_are_normalised() -> None:
+    read = article()
+    assert (read.pmcid, read.pmid, read.doi) == ("PMC123", "99", "10.1000/abc")
+    assert (read.journal, read.journal_abbreviation, read.publisher) == ("Journal of Tests", "J. Test", "House")
+    assert read.issns == ["1234-5678"]
+    assert read.language == "en"
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        "<pmc-articleset>{}</pmc-articleset>",
+        '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><GetRecord><record><metadata>{}</metadata></record>'
+        "</GetRecord></OAI-PMH>",
+    ],
+)
+def test_wrapped_articles_are_found_in_any_namespace(wrap: str) -> None:
+    inner = ARTICLE.format(meta="", body="<p>x</p>", back="", after="", type="other")
+    inner = inner.replace("<article ", '<article xmlns="https://jats.nlm.nih.gov/ns/archiving/1.3/" ', 1)
+    assert parse_article(wrap.format(inner).encode()).pmcid == "PMC123"
+
+
+@pytest.mark.parametrize(
+    ("xml", "reason"),
+    [
+        (b"", "not well-formed"),
+        (b"<article><front>", "not well-formed"),
+        (b"<article>&undefined;</article>", "not well-formed"),
+        (b"<html/>", "root is <html>"),
+        (b"<article><p>x</q></article>", "mismatch"),
+        (b"<article/>", "no front/article-meta"),
+        (b"<article>" + b"<p>" * 300 + b"</p>" * 300 + b"</article>", "not well-formed"),
+    ],
+)
+def test_what_is_no_article_says_why(xml: bytes, reason: str) -> None:
+    with pytest.raises(JatsError, match=reason):
+        parse_article(xml)
+
+
+def test_an_undeclared_prefix_is_no_fault() -> None:
+    xml = b'<article><front><article-meta/></front><body><fig><graphic xlink:href="a"/></fig></body></article>'
+    assert [figure.href for figure in parse_article(xml).figures] == ["a"]
+
+
+def test_entities_are_neither_expanded_nor_fetched() -> None:
+    declared = '<!DOCTYPE article [<!ENTITY a "aaaaaaaaaa"><!ENTITY b SYSTEM "file:///etc/passwd">]>'
+    body = "<sec><p>x&a;y &b; &lt;&#945;&gt;</p></sec>"
+    xml = declared + ARTICLE.format(meta="", body=body, back="", after="", type="other")
+    (section,) = parse_article(xml.encode()).sections
+    assert section.paragraphs == ["x&a;y &b; <α>"]
+
+
+def test_titles_leave_footnote_marks_out() -> None:
+    read = article(
+        '<title-group><article-title>On <italic>E. coli</italic><xref ref-type="fn" rid="n">*</xref></article-title>'
+        "<subtitle>A study</subtitle></title-group>"
+    )
+    assert (read.title, read.subtitle) == ("On E. coli", "A study")
+
+
+def test_main_abstract_has_labelled_paragraphs() -> None:
+    read = article(
+        '<abstract abstract-type="teaser"><p>Short.</p></abstract>'
+        "<abstract><title>Abstract</title><sec><title>Methods:</title><p>We did.</p><p>Twice.</p></sec>"
+        "<sec><title>Results</title><p>It worked.</p></sec></abstract>"
+    )
+    assert read.abstract == "Methods: We did.\nTwice.\nResults: It worked."
+
+
+def test_published_is_the_earliest_and_dates_keep_their_precision() -> None:
+    read = article(
+        '<pub-date pub-type="ppub"><month>Mar</month><year>2020</year></pub-date>'
+        '<pub-date date-type="pub"><day>7</day><month>2</month><year>2020</year></pub-date>'
+        '<pub-date pub-type="nihms-submitted"><day>1</day><month>1</month><year>2019</year></pub-date>'
+        '<history><date date-type="received"><day>31</day><month>2</month><year>2019</year></date></history>'
+    )
+    assert read.published == dt.date(2020, 2, 7)
+    assert read.dates == [
+        ArticleDate("ppub", "2020-03"),
+        ArticleDate("pub", "2020-02-07"),
+        ArticleDate("nihms-submitted", "2019-01-01"),
+        ArticleDate("received", "2019-02"),
+    ]
+    assert article("<pub-date><year>2001</year></pub-date>").published == dt.date(2001, 1, 1)
+
+
+def test_subjects_keywords_and_mesh() -> None:
+    read = article(
+        "<article-categories><subj-group><subject>Biology</subject><subj-group><subject>Genetics</subject></subj-group>"
+        "</subj-group></article-categories>"
+        '<kwd-group xml:lang="pt"><kwd>rato</kwd></kwd-group><kwd-group xml:lang="en"><kwd>mouse</kwd></kwd-group>'
+        '<kwd-group kwd-group-type="abbreviations"><kwd>PCR</kwd></kwd-group>'
+        '<kwd-group kwd-group-type="MeSH"><kwd>Mice</kwd></kwd-group>'
+    )
+    assert read.subjects == ["Biology > Genetics"]
+    assert (read.keywords, read.mesh) == (["mouse"], ["Mice"])
+
+
+def test_authors_have_their_affiliations() -> None:
+    read = article(
+        '<contrib-group><contrib contrib-type="author"><contrib-id contrib-id-type="orcid">'
+        "https://orcid.org/0000-0002-0281-961x</contrib-id><name><surname>Roe</surname><given-names>Ann</given-names>"
+        '</name><xref ref-type="aff" rid="a1">1</xref></contrib>'
+        '<contrib contrib-type="author"><collab>The Group</collab></contrib>'
+        '<contrib contrib-type="editor"><name><surname>Ed</surname></name></contrib></contrib-group>'
+        '<aff id="a1"><label>1</label><institution>Inst</institution><country>France</country></aff>'
+    )
+    assert read.authors == [
+        Author("Ann Roe", "0000-0002-0281-961X", ["Inst, France"]),
+        Author("The Group", None, []),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("type_", "meta", "retracted"),
+    [
+        ("research-article", '<related-article related-article-type="retraction-forward" xlink:href="x"/>', True),
+        ("research-article", "<title-group><article-title>RETRACTED: Y</article-title></title-group>", True),
+        ("research-article", "<title-group><article-title>Retracted article: Y</article-title></title-group>", True),
+        ("retraction", "<title-group><article-title>Retracted: Y</article-title></title-group>", False),
+        ("retraction", '<related-article related-article-type="retracted-article" xlink:href="x"/>', False),
+        ("research-article", "<title-group><article-title>Retraction of nerves</article-title></title-group>", False),
+    ],
+)
+def test_a_retracted_article_is_not_its_notice(type_: str, meta: str, retracted: bool) -> None:
+    assert article(meta, type_=type_).is_retracted is retracted
+
+
+def test_related_articles_references_and_citation() -> None:
+    read = article(
+        '<related-article related-article-type="companion" ext-link-type="doi" xlink:href="10.1000/XYZ"/>'
+        "<volume>7</volume><issue>6</issue><elocation-id>e38</elocation-id><pub-date><year>2012</year></pub-date>",
+        back='<ref-list><ref id="r1"><element-citation><person-group><name><surname>Roe</surname>'
+        "<given-names>A</given-names></name><name><surname>Doe</surname><given-names>B</given-names></name>"
+        "</person-group><article-title>On X</article-title><year>1999</year>"
+        '<pub-id pub-id-type="pmid">5</pub-id></element-citation></ref>'
+        '<ref id="r2"><mixed-citation>Doe B. <article-title>Y</article-title>. '
+        '<ext-link xlink:href="https://doi.org/10.1/no"/><pub-id pub-id-type="doi">10.1000/Q</pub-id></mixed-citation>'
+        "</ref></ref-list>",
+    )
+    assert read.related == [Related("companion", "10.1000/xyz", "doi")]
+    assert read.citation == "Journal of Tests. 2012;7(6):e38. doi:10.1000/abc"
+    first, second = read.references
+    assert (first.id, first.title, first.year, first.pmid) == ("r1", "On X", "1999", "5")
+    assert first.raw == "Roe A, Doe B On X 1999 5"
+    assert (second.doi, second.raw) == ("10.1000/q", "Doe B. Y. 10.1000/Q")
+
+
+def test_sections_have_paths_and_their_own_paragraphs() -> None:
+    read = article(
+        body="<p>Intro.</p><sec><title>Methods</title><p>M <fig><caption><p>Not here.</p></caption></fig>n.</p>"
+        "<sec><title>Mice</title><p>One.</p><list><list-item><p>Two.</p></list-item></list></sec></sec>",
+        back="<ack><p>Thanks.</p></ack>",
+        after="<sub-article><front-stub><title-group><article-title>Reply</article-title></title-group></front-stub>"
+        "<body><p>Answer.</p></body></sub-article>",
+    )
+    assert [(section.path, section.paragraphs) for section in read.sections] == [
+        ([], ["Intro."]),
+        (["Methods"], ["M n."]),
+        (["Methods", "Mice"], ["One.", "Two."]),
+        (["Acknowledgements"], ["Thanks."]),
+        (["Reply"], ["Answer."]),
+    ]

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from biomedica_ray.serialize.dataset import publish, withdraw
+from biomedica_ray.store import Store
+
+SETTINGS = {"samples_per_shard": 2, "test_fraction": 0.1}
+
+
+def shard(group: str, split: str, index: int, samples: int) -> dict[str, Any]:
+    return {
+        "path": f"webdataset/{group}/{split}/{index:06d}.tar",
+        "parquet": f"parquet/{group}/{split}/{index:06d}.parquet",
+        "license_group": group,
+        "split": split,
+        "samples": samples,
+        "bytes": 1_500_000,
+        "sha256": "0" * 64,
+    }
+
+
+SHARDS = [shard("commercial", "test", 0, 1), shard("commercial", "train", 0, 2), shard("commercial", "train", 1, 1)]
+
+
+def test_the_card(tmp_path: Path) -> None:
+    publish(Store(str(tmp_path)), SHARDS, SETTINGS)
+    card = (tmp_path / "dataset" / "README.md").read_text()
+    _, header, text = card.split("---\n", 2)
+    configs = yaml.safe_load(header)["configs"]
+    assert [(c["config_name"], [d["split"] for d in c["data_files"]]) for c in configs] == [
+        ("commercial", ["test", "train"])
+    ]
+    assert configs[0]["data_files"][1]["path"] == "parquet/commercial/train/*.parquet"
+    assert "| commercial | train | 3 | 2 | 0.003 |" in text
+    assert "webdataset/commercial/train/{000000..000001}.tar" in text
+    assert "CC0, CC BY" in text
+    assert "noncommercial" not in text
+    assert "--train-num-samples 3 " in text
+    assert "U.S. National Library of Medicine" in text
+
+
+def test_files_of_no_shard_are_removed(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    stale, kept = f"dataset/{shard('other', 'train', 7, 1)['path']}", f"dataset/{SHARDS[0]['path']}"
+    for path in (stale, kept, "dataset/NOTES.md"):
+        store.write_bytes(path, b"x")
+    publish(store, SHARDS, SETTINGS)
+    assert not (tmp_path / stale).exists()
+    assert (tmp_path / kept).exists()
+    assert (tmp_path / "dataset/NOTES.md").exists()
+    assert store.read_json("dataset/dataset.json") == {**SETTINGS, "samples": 4, "shards": SHARDS}
+
+
+def test_withdraw(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    withdraw(store)
+    publish(store, SHARDS, SETTINGS)
+    withdraw(store)
+    assert not (tmp_path / "dataset/dataset.json").exists()

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import webdataset
+
+from biomedica_ray import schema
+from biomedica_ray.config import SerializeConfig
+from biomedica_ray.runs import Run
+from biomedica_ray.serialize.pipeline import run as serialize
+from biomedica_ray.store import Store
+from biomedica_ray.units import Flow, unit_of
+from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
+
+pytestmark = pytest.mark.cluster
+
+ARTICLES = [f"PMC{n}" for n in range(10)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+def rows() -> tuple[list[Row], list[Row]]:
+    """Ten articles of two figures; PMC0 is NC and its second figure has no caption, PMC1 has been retracted."""
+    articles = [article(pmcid) for pmcid in ARTICLES]
+    articles[0].update(license_group="noncommercial", license_code="CC BY-NC")
+    articles[1].update(is_retracted=True)
+    figures = [
+        figure(f"{pmcid}.1", position, encoded(picture(10 * n + position), "JPEG"))
+        for n, pmcid in enumerate(ARTICLES)
+        for position in (1, 2)
+    ]
+    figures[1].update(caption=None)
+    return articles, figures
+
+
+def run(store: Store, **keys: Any) -> Run:
+    settings = {"samples_per_shard": 5, "test_fraction": 0, "memory_gb": 0.3, "max_actors": 2, **keys}
+    config = SerializeConfig(store=store.root, **settings)
+    with Run("serialize", config) as stage_run:
+        serialize(config, stage_run)
+    return stage_run
+
+
+def commit_duplicates(store: Store, mark: str, duplicates: list[tuple[str, str, str]]) -> None:
+    for unit in store.commits("extract"):
+        own = [
+            {"id": id_, "of": of, "entity": "figure" if "_" in id_ else "article", "kind": kind, "distance": 0}
+            for id_, of, kind in duplicates
+            if unit_of(id_.partition(".")[0], N_UNITS) == unit
+        ]
+        with store.write_unit("dedupe", unit, mark) as writer:
+            writer.table("duplicates", schema.DUPLICATES).write(own)
+            writer.commit({})
+
+
+def commit_labels(store: Store, figure_id: str) -> None:
+    unit = unit_of(figure_id.partition(".")[0], N_UNITS)
+    label = {"figure_id": figure_id, "cluster_id": 3, "distance": 1.0, "panel_type": "single", "how": "propagated"}
+    with store.write_unit("label", unit, "aa") as writer:
+        row = {**label, "primary_label": ["Microscopy"], "secondary_label": [], "confidence": 0.5}
+        writer.table("labels", schema.LABELS).write([row])
+        writer.commit({})
+
+
+def files(store: Store) -> dict[str, float]:
+    root = Path(store.root) / "dataset"
+    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+
+
+def keys_of(store: Store, path: str) -> list[str]:
+    data = webdataset.WebDataset(f"{store.root}/dataset/{path}", shardshuffle=False)
+    return [sample["__key__"] for sample in data]
+
+
+def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
+    articles, figures = rows()
+    write_extracted(store, articles, figures)
+    commit_labels(store, "PMC5.1_002")
+    first = run(store)
+    assert first.counts == {"figures": Flow(20, 17, 3), "samples": Flow(17, 17, 0)}
+    errors = store.dataset("serialize", "errors").to_table().to_pylist()
+    assert {(e["what"], e["kind"]) for e in errors} == {
+        ("PMC0.1_002", "no-caption"),
+        ("PMC1.1_001", "retracted"),
+        ("PMC1.1_002", "retracted"),
+    }
+    assert {e["stage"] for e in errors} == {"serialize"}
+
+    document = store.read_json("dataset/dataset.json")
+    shards = document["shards"]
+    assert document["samples"] == 17
+    assert [(s["path"], s["samples"]) for s in shards] == [
+        *((f"webdataset/commercial/train/{n:06d}.tar", count) for n, count in enumerate((5, 5, 5, 1))),
+        ("webdataset/noncommercial/train/000000.tar", 1),
+    ]
+    root = Path(store.root) / "dataset"
+    keys = []
+    for shard in shards:
+        data = (root / shard["path"]).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (shard["bytes"], shard["sha256"])
+        table = pq.read_table(root / shard["parquet"])
+        assert table.schema.equals(schema.DATASET)
+        assert table["key"].to_pylist() == keys_of(store, shard["path"])
+        keys += table["key"].to_pylist()
+    wanted = [
+        f["figure_id"].replace(".", "-") for f in figures if f["caption"] and not f["figure_id"].startswith("PMC1.")
+    ]
+    assert sorted(keys) == sorted(wanted)
+
+    commercial = f"{root}/webdataset/commercial/train/{{000000..000003}}.tar"
+    samples = {s["__key__"]: s for s in webdataset.WebDataset(commercial, shardshuffle=False)}
+    sample, source = samples["PMC5-1_002"], next(f for f in figures if f["figure_id"] == "PMC5.1_002")
+    assert sample["jpg"] == source["image"]
+    assert sample["txt"].decode() == source["caption"]
+    fields = json.loads(sample["json"])
+    assert (fields["article_accession_id"], fields["image_label_id"]) == ("PMC5", "3")
+    assert fields["image_primary_label"] == ["Microscopy"]
+    assert json.loads(samples["PMC5-1_001"]["json"])["image_label_id"] is None
+
+    before = files(store)
+    assert before.keys() == {"dataset.json", "README.md", *(s[k] for s in shards for k in ("path", "parquet"))}
+    assert run(store).counts == first.counts
+    assert files(store) == before
+
+    # The last sample of the commercial group goes: only the shard that held it is no more.
+    last = keys_of(store, shards[3]["path"])[0].replace("-", ".")
+    commit_duplicates(store, "bb", [(last, "PMC0.1_001", "near")])
+    assert run(store).counts == {"figures": Flow(20, 16, 4), "samples": Flow(16, 16, 0)}
+    after = files(store)
+    gone = {shards[3]["path"], shards[3]["parquet"]}
+    assert before.keys() - after.keys() == gone
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"dataset.json", "README.md"}
+    assert store.read_json("dataset/dataset.json")["shards"] == shards[:3] + shards[4:]
+
+
+def test_splits_follow_the_kept_article_and_broken_images_are_errors(ray_cluster: None, store: Store) -> None:
+    articles, figures = rows()
+    png = encoded(picture(1))
+    broken = {**figure("PMC4.1", 2, png), "image": png[:60]}
+    write_extracted(store, articles, [f for f in figures if f["figure_id"] != "PMC4.1_002"] + [broken])
+    commit_duplicates(store, "aa", [(f"{pmcid}.1", "PMC2.1", "same-doi") for pmcid in ARTICLES if pmcid != "PMC2"])
+    counts = run(store, keep_duplicates=True, keep_retracted=True, test_fraction=0.5).counts
+    assert counts == {"figures": Flow(20, 19, 1), "samples": Flow(19, 18, 1)}
+    assert len({shard["split"] for shard in store.read_json("dataset/dataset.json")["shards"]}) == 1
+    errors = store.dataset("serialize/shards", "errors").to_table().to_pylist()
+    assert [(e["what"], e["kind"]) for e in errors] == [("PMC4.1_002", "truncated-image")]
+
+
+def test_nothing_selected(ray_cluster: None, store: Store) -> None:
+    write_extracted(store, *rows())
+    assert run(store, min_side=1000).counts == {"figures": Flow(20, 0, 20)}
+    assert store.read_json("dataset/dataset.json")["shards"] == []

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import webdataset
+from PIL import Image
+
+from biomedica_ray import schema
+from biomedica_ray.images import ImageError
+from biomedica_ray.serialize.jpeg import as_jpeg
+from biomedica_ray.serialize.samples import ArticleFields, image_id, parquet_row, sample_fields, sample_key
+from biomedica_ray.serialize.shards import ShardWriter
+from tests.synthetic import article, encoded, figure, picture
+
+PUBLISHED_FIELDS = {
+    "image_file_name": str,
+    "image_cluster_id": str,
+    "image_hash": str,
+    "image_label_id": str,
+    "image_panel_type": str,
+    "image_panel_subtype": str,
+    "image_primary_label": list,
+    "image_secondary_label": list,
+    "image_size": list,
+    "image_set": list,
+    "image_context": dict,
+    "article_accession_id": str,
+    "article_title": str,
+    "article_journal": str,
+    "article_date": str,
+    "article_abstract": str,
+    "article_mesh_terms": list,
+    "article_keywords": list,
+    "article_reference_ids": list,
+    "article_reference_count": int,
+    "article_reference_list": list,
+    "article_subject": list,
+    "article_citation": str,
+    "article_license": str,
+    "article_text": str,
+}
+LABEL = {
+    "cluster_id": 7,
+    "panel_type": "single",
+    "panel_subtype": "single panel",
+    "primary_label": ["Microscopy"],
+    "secondary_label": ["light microscopy", "electron microscopy"],
+}
+
+
+def stored(table: pa.Schema, row: dict[str, Any]) -> dict[str, Any]:
+    """The row as it is read from a table."""
+    return pa.Table.from_pylist([row], schema=table).to_pylist()[0]
+
+
+FIGURES = [stored(schema.FIGURES, figure("PMC1.2", n, encoded(picture(n)))) for n in (1, 2)]
+SHARED = ArticleFields(stored(schema.ARTICLES, article("PMC1", 2)), tuple(FIGURES))
+
+
+def test_published_fields_with_their_types_and_values() -> None:
+    fields = sample_fields(FIGURES[1], SHARED, LABEL, (64, 48))
+    assert {name: type(value) for name, value in fields.items()} == PUBLISHED_FIELDS
+    assert fields["image_cluster_id"] == "pmc1-g002"
+    assert fields["image_hash"] == FIGURES[1]["sha256"]
+    assert fields["image_label_id"] == "7"
+    assert fields["image_size"] == [64, 48]
+    assert [each["image_id"] for each in fields["image_set"]] == ["pmc1-g001", "pmc1-g002"]
+    assert fields["image_set"][0]["caption"] == "Caption 1 of PMC1.2."
+    assert fields["image_context"] == {"pmc1-g001": ["As Figure 1 shows."], "pmc1-g002": ["As Figure 2 shows."]}
+    assert fields["article_date"] == "2021-03-04"
+    assert fields["article_reference_ids"] == ["77"]
+    assert fields["article_reference_count"] == 2
+    assert fields["article_reference_list"] == ["Doe J. A study. 2019", "A book."]
+    assert fields["article_text"] == "Results\nAs Figure 1 shows.\nFurther text."
+
+
+def test_what_is_unknown_is_null() -> None:
+    bare = stored(schema.ARTICLES, article("PMC1", 2, title=None, journal=None, published=None, abstract=None))
+    fields = sample_fields(FIGURES[0], ArticleFields(bare, tuple(FIGURES)), None, (64, 48))
+    assert {name for name, value in fields.items() if value is None} == {
+        *("image_label_id", "image_panel_type", "image_panel_subtype"),
+        *("article_title", "article_journal", "article_date", "article_abstract"),
+    }
+    assert fields["image_primary_label"] == []
+
+
+def test_section_titles_stand_once() -> None:
+    sections = [
+        {"path": ["Methods"], "paragraphs": ["a"]},
+        {"path": ["Methods", "Mice"], "paragraphs": ["b"]},
+        {"path": ["Methods", "Stain"], "paragraphs": ["c", "d"]},
+        {"path": ["Results", "Stain"], "paragraphs": ["e"]},
+    ]
+    fields = ArticleFields({**SHARED.article, "sections": sections}, ()).fields
+    assert fields["article_text"].split("\n") == [
+        "Methods",
+        "a",
+        "Mice",
+        "b",
+        "Stain",
+        "c",
+        "d",
+        "Results",
+        "Stain",
+        "e",
+    ]
+
+
+def test_names() -> None:
+    assert sample_key("PMC12.3_004") == "PMC12-3_004"
+    assert image_id("media/fig.1.tif") == "fig.1"
+
+
+def test_the_parquet_row_fits_its_schema() -> None:
+    fields = sample_fields(FIGURES[0], SHARED, LABEL, (64, 48))
+    row = parquet_row("k", b"jpg", "caption", fields)
+    assert list(row) == schema.DATASET.names
+    read = stored(schema.DATASET, row)
+    assert read["image_context"][0] == {"image_id": "pmc1-g001", "references": ["As Figure 1 shows."]}
+    assert {name: read[name] for name in fields if name != "image_context"} == {
+        name: value for name, value in fields.items() if name != "image_context"
+    }
+
+
+def test_plain_rgb_jpeg_stays_byte_by_byte() -> None:
+    data = encoded(picture(1), "JPEG", quality=70, progressive=True)
+    assert as_jpeg(figure("PMC1.1", 1, data), 95) == (data, (64, 48))
+
+
+@pytest.mark.parametrize(
+    ("format_", "mode"), [("PNG", "RGBA"), ("JPEG", "L"), ("JPEG", "CMYK"), ("GIF", "P"), ("TIFF", "RGB")]
+)
+def test_other_images_become_rgb_jpeg(format_: str, mode: str) -> None:
+    image = picture(1)
+    jpg, size = as_jpeg(figure("PMC1.1", 1, encoded(image.convert(mode), format_)), 95)
+    with Image.open(io.BytesIO(jpg)) as read:
+        assert (read.format, read.mode, read.size, size) == ("JPEG", "RGB", (64, 48), (64, 48))
+        if mode in {"RGBA", "RGB"}:
+            assert np.abs(np.asarray(read, int) - np.asarray(image, int)).mean() < 4
+
+
+def test_too_large_for_a_jpeg() -> None:
+    with pytest.raises(ImageError, match="65536x2 pixels") as caught:
+        as_jpeg({"image": encoded(Image.new("RGB", (65536, 2))), "format": "PNG", "mode": "RGB"}, 95)
+    assert caught.value.kind == "too-large"
+
+
+def write(path: Path) -> ShardWriter:
+    jpg = encoded(picture(1), "JPEG")
+    with ShardWriter(path) as writer:
+        for index in (0, 1):
+            fields = sample_fields(FIGURES[index], SHARED, LABEL, (64, 48))
+            writer.write(f"PMC1-2_{index:03d}", jpg, f"Größe {index}", fields)
+    return writer
+
+
+def test_shards_are_the_same_byte_by_byte(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a.tar"), write(tmp_path / "b.tar")
+    data = (tmp_path / "a.tar").read_bytes()
+    assert data == (tmp_path / "b.tar").read_bytes()
+    assert first.sha256 == second.sha256 == hashlib.sha256(data).hexdigest()
+    assert (first.size, first.samples) == (len(data), 2)
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        assert {(m.mtime, m.uid, m.gid, m.uname) for m in tar} == {(0, 0, 0, "")}
+
+
+def test_webdataset_reads_it(tmp_path: Path) -> None:
+    write(tmp_path / "a.tar")
+    read = list(webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False).decode("pil"))
+    assert [sample["__key__"] for sample in read] == ["PMC1-2_000", "PMC1-2_001"]
+    assert read[1]["txt"] == "Größe 1"
+    assert read[1]["jpg"].size == (64, 48)
+    assert {name: type(value) for name, value in read[1]["json"].items()} == PUBLISHED_FIELDS

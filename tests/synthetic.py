@@ -1,0 +1,104 @@
+"""Rows of the articles and figures tables made by hand, and stores that hold them."""
+
+from __future__ import annotations
+
+import datetime
+import io
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from biomedica_ray import schema
+from biomedica_ray.images import read_image
+from biomedica_ray.store import Store
+from biomedica_ray.units import Flow, unit_of
+
+N_UNITS = 4
+
+Row = dict[str, Any]
+
+
+def picture(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
+    """A smooth random picture; other seeds give pictures that look quite unlike."""
+    grid = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, format_: str = "PNG", **options: Any) -> bytes:
+    """The image as a file's bytes."""
+    buffer = io.BytesIO()
+    image.save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+def article(pmcid: str, version: int = 1, **columns: Any) -> Row:
+    """A row of the articles table; ``columns`` replace what it holds."""
+    return {
+        "article_id": f"{pmcid}.{version}",
+        "pmcid": pmcid,
+        "version": version,
+        "pmid": None,
+        "doi": f"10.1/{pmcid.lower()}",
+        "title": f"Title of {pmcid}",
+        "abstract": "An abstract.",
+        "journal": "J Tests",
+        "issns": [],
+        "published": datetime.date(2021, 3, 4),
+        "dates": [],
+        "subjects": ["Research Article"],
+        "keywords": ["kidney", "mouse"],
+        "mesh": ["Animals"],
+        "authors": [],
+        "license_code": "CC BY",
+        "license_group": "commercial",
+        "is_retracted": False,
+        "related": [],
+        "references": [{"id": "r1", "pmid": "77", "raw": "Doe J. A study. 2019"}, {"id": "r2", "raw": "A book."}],
+        "sections": [{"path": ["Results"], "paragraphs": ["As Figure 1 shows.", "Further text."]}],
+        "citation": f"J Tests. 2021;1:1. doi:10.1/{pmcid.lower()}",
+        "n_figures_without_image": 0,
+        "n_inline_graphics": 0,
+        "n_formula_graphics": 0,
+        **columns,
+    }
+
+
+def figure(article_id: str, position: int, image: bytes, **columns: Any) -> Row:
+    """A row of the figures table; ``columns`` replace what it holds."""
+    info = read_image(image)
+    return {
+        "figure_id": f"{article_id}_{position:03d}",
+        "article_id": article_id,
+        "position": position,
+        "kind": "figure",
+        "label": f"Figure {position}",
+        "caption": f"Caption {position} of {article_id}.",
+        "panels": [],
+        "mentions": [{"section": ["Results"], "text": f"As Figure {position} shows.", "panels": []}],
+        "third_party": False,
+        "href": f"fig{position}",
+        "file_name": f"{article_id.split('.', maxsplit=1)[0].lower()}-g{position:03d}.png",
+        "image": image,
+        **{name: getattr(info, name) for name in ("format", "mode", "n_frames", "width", "height")},
+        **{name: getattr(info, name) for name in ("sha256", "pixel_sha256", "phash")},
+        **columns,
+    }
+
+
+def write_extracted(store: Store, articles: Iterable[Row], figures: Iterable[Row], mark: str = "aa") -> None:
+    """Commit rows as extract would, each in the unit of its article."""
+    store.open_or_create(N_UNITS)
+    rows: dict[int, tuple[list[Row], list[Row]]] = defaultdict(lambda: ([], []))
+    for row in articles:
+        rows[unit_of(row["pmcid"], N_UNITS)][0].append(row)
+    for row in figures:
+        rows[unit_of(row["article_id"].rpartition(".")[0], N_UNITS)][1].append(row)
+    for unit, (its_articles, its_figures) in rows.items():
+        with store.write_unit("extract", unit, mark, "run-extract") as writer:
+            writer.table("articles", schema.ARTICLES).write(its_articles)
+            writer.table("figures", schema.FIGURES).write(its_figures)
+            writer.table("errors", schema.ERRORS, directory="errors/extract").write([])
+            writer.commit({"figures": Flow(len(its_figures), len(its_figures), 0)})

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from biomedica_ray.cluster import UnitsFailedError, run_units
+from biomedica_ray.config import DedupeConfig
+from biomedica_ray.runs import LostRowsError, Run, read_runs
+from biomedica_ray.store import Store
+from biomedica_ray.units import Counts, Flow
+
+SCHEMA = pa.schema([("unit", pa.int32())])
+
+
+class Worker:
+    """Writes one row a unit; fails or dies where a file in the store's folder says so."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __call__(self, unit: int, fingerprint: str) -> Counts:
+        root = Path(self._store.root)
+        if (root / f"fail-{unit}").exists():
+            raise ValueError(f"unit {unit} is spoiled")
+        if (root / f"die-once-{unit}").exists():
+            (root / f"die-once-{unit}").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (root / f"die-{unit}").exists():
+            with (root / f"die-{unit}").open("a") as file:
+                file.write("x")
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.2)
+        with self._store.write_unit("stage", unit, fingerprint) as writer:
+            writer.table("rows", SCHEMA).write([{"unit": unit}])
+            return writer.commit({"rows": Flow(1, 1, 0)}).counts
+
+
+def start(root: Path, units: dict[int, str]) -> Run:
+    with Run("dedupe", DedupeConfig(store=str(root))) as run:
+        run_units(run, "stage", units, partial(Worker, run.store), memory_gb=0.1)
+    return run
+
+
+@pytest.mark.cluster
+def test_units_are_done_once_by_all_workers_and_only_what_changed_again(ray_cluster: None, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    assert start(tmp_path, dict.fromkeys(range(12), "aa")).counts == {"rows": Flow(12, 12, 0)}
+    first = store.commits("stage")
+    assert len({commit.worker for commit in first.values()}) == 2
+    assert start(tmp_path, dict.fromkeys(range(12), "aa")).counts == {"rows": Flow(12, 12, 0)}
+    assert store.commits("stage") == first
+    start(tmp_path, {0: "aa", 1: "bb"})
+    after = store.commits("stage")
+    assert sorted(after) == [0, 1]
+    assert after[0] == first[0]
+    assert after[1].fingerprint == "bb"
+
+
+@pytest.mark.cluster
+def test_one_bad_unit_costs_no_other(ray_cluster: None, tmp_path: Path) -> None:
+    (tmp_path / "fail-3").touch()
+    with pytest.raises(UnitsFailedError, match=r"1 of 6 units failed, unit 3 first: ValueError: unit 3 is spoiled"):
+        start(tmp_path, dict.fromkeys(range(6), "aa"))
+    store = Store(str(tmp_path))
+    assert sorted(store.commits("stage")) == [0, 1, 2, 4, 5]
+    assert read_runs(store)[0]["status"] == "failed"
+    (tmp_path / "fail-3").unlink()
+    start(tmp_path, dict.fromkeys(range(6), "aa"))
+    assert sorted(store.commits("stage")) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.cluster
+def test_a_killed_worker_is_replaced_and_its_unit_done(ray_cluster: None, tmp_path: Path) -> None:
+    for unit in (1, 4):
+        (tmp_path / f"die-once-{unit}").touch()
+    assert start(tmp_path, dict.fromkeys(range(6), "aa")).counts == {"rows": Flow(6, 6, 0)}
+
+
+@pytest.mark.cluster
+def test_a_unit_that_kills_its_worker_each_time_is_given_up(ray_cluster: None, tmp_path: Path) -> None:
+    (tmp_path / "die-2").touch()
+    with pytest.raises(UnitsFailedError, match="1 of 4 units failed, unit 2 first: its worker died"):
+        start(tmp_path, dict.fromkeys(range(4), "aa"))
+    assert sorted(Store(str(tmp_path)).commits("stage")) == [0, 1, 3]
+    assert len((tmp_path / "die-2").read_text()) == 4
+
+
+def test_lost_rows_fail_the_run(tmp_path: Path) -> None:
+    with pytest.raises(LostRowsError, match="dedupe: rows lost: figures: 3 in = 1 out"), start_empty(tmp_path) as run:
+        run.add({"figures": Flow(3, 1, 1)})
+    assert read_runs(Store(str(tmp_path)))[0]["failure"] == "rows lost: figures: 3 in = 1 out + 1 errors"
+
+
+def start_empty(root: Path) -> Run:
+    return Run("dedupe", DedupeConfig(store=str(root)))

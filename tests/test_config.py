@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from biomedica_ray import cli
+from biomedica_ray.config import CONFIGS, ConfigError, DedupeConfig, ExtractConfig, PipelineConfig, load, parser
+
+
+def test_the_command_line_goes_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "extract.yaml"
+    file.write_text("store: /from/file\nlimit: 5\nsource: pmc\n")
+    config = load("extract", ["--config", str(file), "--limit", "7", "--source=sample"])
+    assert isinstance(config, ExtractConfig)
+    assert (config.store, config.limit, config.source) == ("/from/file", 7, "sample")
+
+
+def test_text_fields_stay_text_and_null_is_none() -> None:
+    config = load("extract", ["--store", "2024", "--bucket", "true", "--limit", "null"])
+    assert isinstance(config, ExtractConfig)
+    assert (config.store, config.bucket, config.limit) == ("2024", "true", None)
+
+
+def test_sections_of_a_pipeline() -> None:
+    config = load("pipeline", ["--store", "s", "--extract.limit", "50", "--train.name", "run.1"])
+    assert isinstance(config, PipelineConfig)
+    extract = config.stage("extract")
+    assert isinstance(extract, ExtractConfig)
+    assert (extract.store, extract.limit) == ("s", 50)
+
+
+@pytest.mark.parametrize(
+    ("stage", "arguments", "message"),
+    [
+        ("extract", [], "store: missing; expected root of the dataset"),
+        ("extract", ["--store", "s", "--limt", "5"], "limt: unknown key; expected one of store, endpoint_url"),
+        ("extract", ["--store", "s", "--limit", "many"], "limit: Input should be a valid integer"),
+        ("extract", ["--store", "s", "--limit", "0"], "limit: Input should be greater than or equal to 1, got 0"),
+        ("extract", ["--store", "s", "--limit"], "limit: expected a value after it"),
+        ("extract", ["--store", "s", "limit"], "limit: expected --key value"),
+        ("extract", ["--store", "s", "--source", "ftp"], "source: Input should be 'sample', 'packages' or 'pmc'"),
+        ("extract", ["--store", "s", "--source", "packages"], "packages: expected a directory or s3:// prefix"),
+        ("pipeline", ["--store", "s", "--extract.limt", "5"], "extract.limt: unknown key"),
+        ("pipeline", ["--store", "s", "--dedupe.max_distance", "99"], "dedupe.max_distance: Input should be less than"),
+        ("pipeline", ["--store", "s", "--extrct.limit", "5"], "extrct.limit: unknown section extrct"),
+        ("extract", ["--config", "/no/such.yaml"], "--config /no/such.yaml: .*No such file"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(
+    stage: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match=message) as raised:
+        load(stage, arguments)
+    assert "\n" not in str(raised.value)
+    assert cli.main([stage, *arguments]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n"])
+def test_a_file_that_is_no_config(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"--config .*bad\.yaml: "):
+        load("dedupe", ["--config", str(file)])
+
+
+@pytest.mark.parametrize("stage", CONFIGS)
+def test_help_lists_every_field_with_default_and_meaning(stage: str) -> None:
+    text = parser(stage).format_help()
+    for name, field in CONFIGS[stage].model_fields.items():
+        assert f"--{name} " in text
+        assert str(field.description) in text
+
+
+@pytest.mark.parametrize("stage", CONFIGS)
+def test_the_shipped_configs_are_valid(stage: str) -> None:
+    assert load(stage, ["--config", str(Path(__file__).parents[1] / "jobs" / f"{stage}.yaml")]).store
+
+
+def test_configs_do_not_change_after_they_are_read() -> None:
+    config = DedupeConfig(store="s")
+    with pytest.raises(ValueError, match="frozen"):
+        config.store = "t"  # type: ignore[misc]
+
+
+def test_no_stage_or_a_wrong_one_prints_the_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["extrct"]) == 2
+    assert "serialize" in capsys.readouterr().err
+    assert cli.main(["--help"]) == 0

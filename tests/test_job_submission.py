@@ -1,0 +1,108 @@
+"""The stages as Ray jobs on a cluster of its own, with the store on an S3 server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from biomedica_ray.runs import read_runs
+from biomedica_ray.store import Store
+from tests.fakes.s3 import client, free_port, s3_server
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster started with ``ray start --head``, and the S3 server that its workers write to."""
+
+    dashboard: str
+    s3: str
+
+    def submit(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """``ray job submit`` as the README has it; returns when the job has ended."""
+        command = [str(BIN / "ray"), "job", "submit", "--address", self.dashboard, "--working-dir", "."]
+        environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": ""}
+        return subprocess.run(
+            [*command, "--", "python", script, *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    port, dashboard_port = free_port(), free_port()
+    with s3_server() as url:
+        client(url).create_bucket(Bucket="stores")
+        environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PATH": f"{BIN}:{os.environ['PATH']}"}
+        environment.pop("RAY_ADDRESS", None)
+        command = [str(BIN / "ray"), "start", "--head", "--block", "--num-cpus", "2", "--port", str(port)]
+        options = ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard_port), "--ray-client-server-port"]
+        folder = f"/tmp/ray-{os.getpid()}"  # the path of a UNIX socket must be short
+        head = subprocess.Popen(
+            [*command, *options, str(free_port()), "--temp-dir", folder], env=environment, start_new_session=True
+        )
+        try:
+            _wait(f"http://127.0.0.1:{dashboard_port}/api/version", head)
+            yield Cluster(f"http://127.0.0.1:{dashboard_port}", url)
+        finally:
+            os.killpg(head.pid, signal.SIGTERM)
+            head.wait(60)
+
+
+def _wait(url: str, head: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert head.poll() is None, "ray start ended"
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
+    raise AssertionError(f"{url} did not answer within {seconds} s")
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(900)
+def test_the_pipeline_as_a_job_with_its_store_on_s3(cluster: Cluster) -> None:
+    arguments = ["--config", "jobs/demo.yaml", "--store", "s3://stores/demo", "--endpoint_url", cluster.s3]
+    labels = ["--annotate.labels", "biomedica_ray/sample/labels.yaml"]
+    done = cluster.submit("jobs/pipeline.py", *arguments, *labels, "--train.epochs", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    store = Store("s3://stores/demo", cluster.s3)
+    runs = {run["stage"]: run for run in read_runs(store)}
+    assert {run["status"] for run in runs.values()} == {"done"}
+    assert list(runs) == ["extract", "dedupe", "annotate", "serialize", "train", "evaluate", "report"]
+    for run in runs.values():
+        for flow in run["counts"].values():
+            assert flow["rows_in"] == flow["rows_out"] + flow["errors"]
+    shards = store.read_json("dataset/dataset.json")["shards"]
+    assert sum(shard["samples"] for shard in shards) == runs["serialize"]["counts"]["figures"]["rows_out"]
+    assert "report.html" in done.stdout
+    again = cluster.submit("jobs/extract.py", "--config", "jobs/demo.yaml")
+    assert again.returncode != 0, "a pipeline's config is none of extract's"
+    assert "unknown key" in again.stdout + again.stderr
+
+
+@pytest.mark.cluster
+def test_a_job_with_a_bad_config_fails_in_one_line(cluster: Cluster) -> None:
+    done = cluster.submit("jobs/extract.py", "--store", "s3://stores/x", "--limit", "none-at-all")
+    assert done.returncode != 0
+    assert "limit: Input should be a valid integer" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout

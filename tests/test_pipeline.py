@@ -1,0 +1,150 @@
+"""The whole pipeline: on the embedded sample, and on real articles where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from biomedica_ray import cli
+from biomedica_ray.config import STAGES
+from biomedica_ray.runs import read_runs
+from biomedica_ray.store import Store
+from tests.fakes.pmc_bucket import lay_out
+from tests.fakes.s3 import client, s3_server
+
+DEMO = str(Path(__file__).parents[1] / "jobs" / "demo.yaml")
+
+
+def runs(store: Store) -> dict[str, dict[str, Any]]:
+    return {run["stage"]: run for run in read_runs(store)}
+
+
+def rows(store: Store, stage: str, table: str, without: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    dataset = store.dataset(stage, table)
+    table_ = dataset.to_table(columns=[name for name in dataset.schema.names if name not in without])
+    return sorted(table_.to_pylist(), key=lambda row: str(next(iter(row.values()))))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal, with vectors and distances compared as floats."""
+    if isinstance(a, list) and a and isinstance(a[0], float | np.floating):
+        return np.allclose(a, b, atol=2e-3)
+    return np.isclose(a, b, atol=1e-3) if isinstance(a, float) else a == b
+
+
+@pytest.mark.cluster
+def test_every_stage_accounts_for_every_row(demo_store: Path) -> None:
+    store = Store(str(demo_store))
+    found = runs(store)
+    assert list(found) == list(STAGES)
+    for stage, run in found.items():
+        assert run["status"] == "done"
+        assert stage == "report" or run["counts"], stage
+        for flow in run["counts"].values():
+            assert flow["rows_in"] == flow["rows_out"] + flow["errors"]
+    figures = found["extract"]["counts"]["figures"]["rows_out"]
+    assert found["serialize"]["counts"]["figures"]["rows_in"] == figures
+    shards = store.read_json("dataset/dataset.json")["shards"]
+    assert sum(shard["samples"] for shard in shards) == found["serialize"]["counts"]["figures"]["rows_out"]
+
+
+@pytest.mark.cluster
+def test_the_sample_teaches_something(demo_store: Path) -> None:
+    found = runs(Store(str(demo_store)))
+    train, evaluation = found["train"]["results"], found["evaluate"]["results"]
+    assert train["last_loss"] < 0.7 * train["first_loss"]
+    assert evaluation["accuracy"] > 1.5 * evaluation["chance"]
+
+
+@pytest.mark.cluster
+def test_each_kind_of_repeat_is_found(demo_store: Path) -> None:
+    kinds = {row["kind"] for row in rows(Store(str(demo_store)), "dedupe", "duplicates")}
+    assert {"version", "same-doi", "exact", "near"} <= kinds
+
+
+@pytest.mark.cluster
+def test_a_second_run_of_the_pipeline_does_nothing(demo_store: Path, ray_cluster: None) -> None:
+    store = Store(str(demo_store))
+    before = {stage: store.commits(stage) for stage in ("listing", "extract", "dedupe", "label", "serialize")}
+    shards = store.read_json("dataset/dataset.json")
+    assert cli.main(["pipeline", "--config", DEMO, "--store", store.root, *LABELS]) == 0
+    assert {stage: store.commits(stage) for stage in before} == before
+    assert store.read_json("dataset/dataset.json") == shards
+
+
+LABELS = ("--annotate.labels", str(Path(__file__).parents[1] / "biomedica_ray" / "sample" / "labels.yaml"))
+
+
+NOT_ONE_TO_ONE = {
+    "10.21105_jose.00221": +1,  # a graphic outside fig and table-wrap, which the counts of the corpus leave out
+    "10.1590_1414-431x2021e11439": -2,  # two figures with two alternatives each: one image of two graphics
+}
+
+
+@pytest.fixture(scope="module")
+def real_stores(
+    corpus: Path, ray_cluster: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Store, Store]]:
+    """The real articles through the whole pipeline, once from packages and once from a bucket over HTTP."""
+    packages, bucket = (Store(str(tmp_path_factory.mktemp(name))) for name in ("packages", "bucket"))
+    common = ["pipeline", "--config", DEMO, "--train.epochs", "2", "--store"]
+    source = ["--extract.source", "packages", "--extract.packages", str(corpus / "packages")]
+    assert cli.main([*common, packages.root, *source]) == 0
+    with s3_server() as url:
+        lay_out(client(url), str(corpus / "packages"))
+        source = ["--extract.source", "pmc", "--extract.source_endpoint_url", url]
+        assert cli.main([*common, bucket.root, *source]) == 0
+    yield packages, bucket
+
+
+@pytest.mark.cluster
+@pytest.mark.corpus
+@pytest.mark.timeout(1800)
+def test_real_articles_give_the_same_tables_from_either_source(real_stores: tuple[Store, Store]) -> None:
+    packages, bucket = real_stores
+    for stage, table in (
+        ("extract", "articles"),
+        ("extract", "figures"),
+        ("extract", "errors"),
+        ("dedupe", "duplicates"),
+        ("label", "labels"),
+        ("serialize", "samples"),
+        ("serialize", "errors"),
+    ):
+        ours, theirs = (rows(store, stage, table, without=("where",)) for store in real_stores)
+        assert len(ours) == len(theirs), table
+        for a, b in zip(ours, theirs, strict=True):
+            assert all(same(a[key], b[key]) for key in a), (table, a)
+    first, second = (store.read_json("dataset/dataset.json")["shards"] for store in (packages, bucket))
+    assert [shard["samples"] for shard in first] == [shard["samples"] for shard in second]
+
+
+@pytest.mark.cluster
+@pytest.mark.corpus
+@pytest.mark.timeout(1800)
+def test_the_counts_of_real_articles_are_those_of_the_corpus(corpus: Path, real_stores: tuple[Store, Store]) -> None:
+    import csv
+
+    with (corpus / "SOURCES.tsv").open() as file:
+        sources = {
+            Path(row["file"]).parent.name: row for row in csv.DictReader(file, delimiter="\t") if row["set"] == "A"
+        }
+    store = real_stores[0]
+    articles = {row["pmcid"]: row for row in rows(store, "extract", "articles", without=("sections", "references"))}
+    assert articles.keys() == sources.keys()
+    in_figures = dict.fromkeys(sources, 0)
+    for row in rows(store, "extract", "figures", without=("image",)):
+        in_figures[row["article_id"].removesuffix(".1")] += 1
+    missing = dict.fromkeys(sources, 0)
+    for row in rows(store, "extract", "errors"):
+        assert row["kind"] == "missing-image"
+        missing[row["what"].rpartition(".1_")[0]] += 1
+    for name, source in sources.items():
+        graphics = int(source["n_graphic_in_fig"]) + int(source["n_tablewrap_graphic"])
+        assert in_figures[name] + missing[name] == graphics + NOT_ONE_TO_ONE.get(name, 0), name
+    assert sum(in_figures.values()) == 265
+    assert sum(missing.values()) == 62

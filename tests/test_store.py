@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from biomedica_ray.store import Store, StoreError, open_filesystem
+from biomedica_ray.units import Flow
+from tests.fakes.s3 import client, s3_server
+
+SCHEMA = pa.schema([pa.field("id", pa.string(), nullable=False), ("image", pa.large_binary())])
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with s3_server() as url:
+        client(url).create_bucket(Bucket="stores")
+        yield url
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "local":
+        return Store(str(tmp_path / "store"))
+    endpoint = request.getfixturevalue("endpoint")
+    return Store(f"s3://stores/{tmp_path.name}", endpoint)
+
+
+def commit(store: Store, unit: int, mark: str, ids: list[str]) -> None:
+    with store.write_unit("extract", unit, mark, "run") as writer:
+        writer.table("figures", SCHEMA).write([{"id": i, "image": i.encode()} for i in ids])
+        writer.commit({"figures": Flow(len(ids), len(ids), 0)})
+
+
+def test_what_is_committed_is_read(store: Store) -> None:
+    commit(store, 3, "aa", ["x", "y"])
+    commits = store.commits("extract")
+    assert list(commits) == [3]
+    assert commits[3].counts == {"figures": Flow(2, 2, 0)}
+    assert commits[3] == store.commit("extract", 3)
+    assert store.read(commits[3], "figures", ["image"]).to_pylist() == [{"image": b"x"}, {"image": b"y"}]
+    assert sum(batch.num_rows for batch in store.batches(commits[3], "figures", batch_size=1)) == 2
+    assert store.dataset("extract", "figures").to_table(columns=["id"])["id"].to_pylist() == ["x", "y"]
+
+
+def test_nothing_is_visible_before_the_commit(store: Store) -> None:
+    with store.write_unit("extract", 1, "aa") as writer:
+        writer.table("figures", SCHEMA).write([{"id": "x", "image": b""}])
+        assert store.commits("extract") == {}
+        assert store.list("figures") == []
+
+
+def test_an_error_leaves_no_file_behind(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="half way"), store.write_unit("extract", 1, "aa") as writer:
+        writer.table("figures", SCHEMA).write([{"id": "x", "image": b""}])
+        raise RuntimeError("half way")
+    assert store.commits("extract") == {}
+    assert store.list("figures") == []
+    if store.is_local:
+        assert [path for path in Path(store.root).rglob("*") if path.is_file()] == []
+
+
+def test_a_new_commit_replaces_the_files_of_the_old_one(store: Store) -> None:
+    commit(store, 1, "aa", ["old"])
+    commit(store, 2, "aa", ["other"])
+    commit(store, 1, "bb", ["new"])
+    assert store.list("figures") == ["000001-bb.parquet", "000002-aa.parquet"]
+    assert store.dataset("extract", "figures").to_table()["id"].to_pylist() == ["new", "other"]
+
+
+def test_what_killed_workers_left_is_swept_when_it_is_old(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    files = [store.atomic_file("figures/x.parquet").__enter__() for _ in range(2)]
+    for file in files:
+        file.write_bytes(b"half")
+    os.utime(files[0], (0, 0))
+    store.sweep()
+    assert [file.exists() for file in files] == [False, True]
+    assert store.list("figures") == []
+
+
+def test_drop_removes_record_and_files(store: Store) -> None:
+    commit(store, 1, "aa", ["x"])
+    store.drop(store.commit("extract", 1))
+    assert store.commits("extract") == {}
+    assert store.list("figures") == []
+
+
+def test_rows_are_cut_into_row_groups_by_bytes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomedica_ray.store.ROW_GROUP_BYTES", 1000)
+    with store.write_unit("extract", 0, "aa") as writer:
+        table = writer.table("figures", SCHEMA)
+        for number in range(10):
+            table.write([{"id": str(number), "image": b"x" * 400}])
+        writer.commit({})
+    with store.filesystem.open_input_file(store.path("figures", "000000-aa.parquet")) as file:
+        assert pa.parquet.ParquetFile(file).num_row_groups == 4
+
+
+@pytest.mark.parametrize("bad", [5, None])
+def test_a_row_that_does_not_fit_the_schema_is_refused(store: Store, bad: object) -> None:
+    with store.write_unit("extract", 0, "aa") as writer, pytest.raises((pa.ArrowTypeError, ValueError)):
+        writer.table("figures", SCHEMA).write([{"id": bad, "image": b""}])
+
+
+def test_units_of_a_store_are_fixed_when_it_is_made(store: Store) -> None:
+    with pytest.raises(StoreError, match="run `biomedica extract` first"):
+        store.n_units()
+    assert store.open_or_create(16) == 16
+    assert store.open_or_create(99) == 16
+    assert store.n_units() == 16
+
+
+def test_a_store_of_another_format_is_refused(store: Store) -> None:
+    store.write_json("store.json", {"format": 99, "units": 1})
+    with pytest.raises(StoreError, match="format 99, expected 1"):
+        store.n_units()
+
+
+def test_a_table_that_no_stage_has_made_is_named(store: Store) -> None:
+    with pytest.raises(StoreError, match="no duplicates yet; run `biomedica dedupe` first"):
+        store.dataset("dedupe", "duplicates")
+
+
+def test_a_store_travels_to_workers(store: Store) -> None:
+    commit(store, 1, "aa", ["x"])
+    assert list(pickle.loads(pickle.dumps(store)).commits("extract")) == [1]
+
+
+def test_other_schemes_are_refused() -> None:
+    with pytest.raises(StoreError, match=r"gs://bucket: expected a local path or s3://bucket/prefix"):
+        open_filesystem("gs://bucket")
+
+
+def test_rows_at_positions_are_read_from_their_row_groups_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomedica_ray.store.ROW_GROUP_BYTES", 1)
+    with store.write_unit("extract", 1, "aa") as writer:
+        table = writer.table("figures", SCHEMA)
+        for group in range(4):
+            table.write([{"id": f"{group}-{i}", "image": b"x" * 40} for i in range(20)])
+        made = writer.commit({})
+    positions = [0, 17, 19, 59, 60, 79]
+    read = store.rows(made, "figures", positions, ["id"])
+    assert [row["id"] for row in read] == ["0-0", "0-17", "0-19", "2-19", "3-0", "3-19"]
+    assert list(store.rows(made, "figures", [])) == []
+
+
+def test_a_file_of_any_kind_is_there_after_the_commit_only(store: Store) -> None:
+    with store.write_unit("shards", 1, "aa") as writer:
+        writer.file("tar", "dataset/a.tar").write_bytes(b"tar")
+        assert store.list("dataset") == []
+        made = writer.commit({})
+    assert made.files == {"tar": "dataset/a.tar"}
+    assert store.list("dataset") == ["a.tar"]
+    with pytest.raises(RuntimeError), store.write_unit("shards", 2, "aa") as writer:
+        writer.file("tar", "dataset/b.tar").write_bytes(b"tar")
+        raise RuntimeError
+    assert store.list("dataset") == ["a.tar"]
+    store.drop(made)
+    assert store.list("dataset") == []
+
+
+def test_content_changes_when_an_incomplete_unit_is_done_again(store: Store) -> None:
+    made = []
+    for run_id, complete in (("r1", False), ("r2", False), ("r3", True), ("r4", True)):
+        with store.write_unit("extract", 1, "aa", run_id) as writer:
+            made.append(writer.commit({}, complete=complete).content)
+    assert made == ["aa-r1", "aa-r2", "aa", "aa"]

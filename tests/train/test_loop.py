@@ -1,0 +1,130 @@
+"""The stages train and evaluate, on Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from biomedica_ray.config import ConfigError, EvaluateConfig, TrainConfig
+from biomedica_ray.evaluate import pipeline as evaluate
+from biomedica_ray.runs import Run
+from biomedica_ray.store import StoreError
+from biomedica_ray.train import loop
+from tests.train.shards import sample, write_dataset
+
+pytestmark = pytest.mark.cluster
+
+
+def train(store: Path, model: str, **changes: Any) -> Run:
+    settings = {
+        "name": "tiny",
+        "model": model,
+        "pretrained": None,
+        "batch_size": 5,
+        "epochs": 3,
+        "lr": 3e-3,
+        "warmup_steps": 2,
+        "checkpoint_steps": 2,
+        "shuffle_buffer": 4,
+        **changes,
+    }
+    config = TrainConfig(store=str(store), **settings)
+    with Run("train", config) as run:
+        loop.run(config, run)
+    return run
+
+
+def score(store: Path) -> Run:
+    config = EvaluateConfig(store=str(store), name="tiny", bootstrap=50, recall_at=[1, 3])
+    with Run("evaluate", config) as run:
+        evaluate.run(config, run)
+    return run
+
+
+def metrics(store: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (store / "checkpoints/tiny/metrics.jsonl").read_text().splitlines()]
+
+
+def test_train_resume_and_evaluate(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
+    broken = sample(7, image=b"no image")
+    write_dataset(tmp_path / "dataset", [map(sample, range(7)), [broken, *map(sample, range(8, 20))]])
+    write_dataset(tmp_path / "dataset", [map(sample, range(20, 28))], "test")
+
+    run = train(tmp_path, tiny_model)
+    flow = run.counts["samples"]
+    assert (flow.rows_in, flow.rows_out, flow.errors) == (60, 57, 3)
+    assert [record["step"] for record in metrics(tmp_path)] == [1, 2, 3, 4, 5, 6]
+    assert run.results["steps"] == 6
+    assert run.results["last_loss"] < run.results["first_loss"]
+    (errors,) = (tmp_path / "errors/train/tiny").glob("*.parquet")
+    assert pq.read_table(errors)["what"].to_pylist() == ["PMC7-1_001"] * 3
+
+    again = train(tmp_path, tiny_model, checkpoint_steps=3)
+    assert again.counts == run.counts
+    assert again.results == run.results
+    with pytest.raises(ConfigError, match=r"begun with another batch_size, lr; choose another name"):
+        train(tmp_path, tiny_model, lr=1e-3, batch_size=4)
+
+    scored = score(tmp_path)
+    document = json.loads((tmp_path / "checkpoints/tiny/evaluation.json").read_text())
+    classes = document["tasks"]["zero_shot_primary_label"]
+    assert classes["accuracy"]["chance"] == 0.25
+    assert [entry["samples"] for entry in classes["classes"]] == [2, 2, 2, 2]
+    assert document["tasks"]["retrieval"]["image_to_text"]["recall@3"]["chance"] == 3 / 8
+    assert scored.counts["samples"].rows_out == 8
+
+
+def test_run_goes_on_after_a_worker_was_killed(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(30)), map(sample, range(30, 60))])
+    killed = []
+
+    def kill() -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not (tmp_path / "checkpoints/tiny/latest.json").exists():
+            time.sleep(0.02)
+        workers = [
+            process
+            for process in psutil.Process().children(recursive=True)
+            if "RayTrainWorker" in " ".join(process.cmdline())
+        ]
+        if workers:
+            os.kill(workers[-1].pid, signal.SIGKILL)
+            killed.append(workers[-1].pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    run = train(tmp_path, tiny_model, epochs=40, checkpoint_steps=1, max_failures=2)
+    killer.join()
+    assert killed
+    assert [record["step"] for record in metrics(tmp_path)] == list(range(1, 6 * 40 + 1))
+    assert run.results["steps"] == 240
+    assert run.counts["samples"].rows_out == 60 * 40
+
+
+def test_weights_that_do_not_fit_are_one_line_and_no_retry(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(8))])
+    (tmp_path / "weights.pt").write_bytes(b"not weights")
+    with pytest.raises(ConfigError, match="pretrained") as caught:
+        train(tmp_path, tiny_model, pretrained=str(tmp_path / "weights.pt"))
+    assert "\n" not in str(caught.value)
+
+
+def test_too_few_training_samples(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
+    write_dataset(tmp_path / "dataset", [[sample(0)]])
+    with pytest.raises(ConfigError, match="1 training samples of commercial"):
+        train(tmp_path, tiny_model)
+
+
+def test_evaluation_needs_a_model_first(tmp_path: Path, ray_cluster: None) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(2))], "test")
+    with pytest.raises(StoreError, match="no model; run `biomedica train`"):
+        score(tmp_path)
