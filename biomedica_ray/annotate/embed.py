@@ -7,7 +7,6 @@ a thousand figures 150 MB, an eighth of what was read.
 from __future__ import annotations
 
 import json
-import re
 import traceback
 import warnings
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ import torch
 
 from biomedica_ray import schema
 from biomedica_ray.annotate.encoders import EncoderInfo, Pixels, Preprocessing, load_encoder
+from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.cluster import (
     RETRIES,
     cluster_resource,
@@ -35,7 +35,7 @@ from biomedica_ray.cluster import (
 from biomedica_ray.config import AnnotateConfig
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.runs import Run
-from biomedica_ray.store import Commit, Store
+from biomedica_ray.store import Store
 from biomedica_ray.units import Counts, Flow
 
 VERSION = 1
@@ -192,11 +192,6 @@ class EmbedActor:
         return vectors, whole
 
 
-def model_slug(model: str) -> str:
-    """A model's name as part of a path: timm/vit_base becomes timm-vit_base."""
-    return re.sub(r"[^\w.-]+", "-", model)
-
-
 def embeddings_table(
     figure_ids: list[str], vectors: npt.NDArray[np.float16], info: EncoderInfo, weights: str | None
 ) -> pa.Table:
@@ -220,14 +215,6 @@ def embeddings_table(
         pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), info.dim),
     ]
     return pa.table(columns, schema=schema.embeddings(info.dim).with_metadata(metadata))
-
-
-def read_vectors(store: Store, commit: Commit) -> tuple[list[str], npt.NDArray[np.float16]]:
-    """figure_ids (n) and vectors (n, dim) of one unit's embeddings."""
-    table = store.read(commit, "embeddings", ["figure_id", "vector"])
-    dim = table.schema.field("vector").type.list_size
-    flat = table["vector"].combine_chunks().flatten()
-    return table["figure_id"].to_pylist(), flat.to_numpy().reshape(-1, dim)
 
 
 def _error(figure_id: str, kind: str, message: str) -> Row:

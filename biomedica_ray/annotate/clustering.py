@@ -1,0 +1,89 @@
+"""What workers do with clusters: fit them, find figures in them, label figures by them.
+
+Imports no torch, so that its workers start fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from biomedica_ray import schema
+from biomedica_ray.annotate import cluster, labels
+from biomedica_ray.annotate.cluster import ClusterModel
+from biomedica_ray.annotate.labels import ClusterLabel
+from biomedica_ray.annotate.vectors import model_slug, read_vectors, sample_vectors
+from biomedica_ray.config import AnnotateConfig
+from biomedica_ray.store import Commit, Store
+from biomedica_ray.units import Counts, Flow, unit_of
+
+
+def fit_clusters(
+    config: AnnotateConfig, store: Store, dim: int, mark: str, embedded: Mapping[int, Commit]
+) -> dict[str, Any]:
+    """Fit on a seeded sample of the embeddings and write the model; returns the document that describes it."""
+    slug = model_slug(config.model)
+    vectors = sample_vectors(store, embedded, dim, config.fit_sample, config.seed)
+    model = cluster.fit(vectors, config.pca_dims, config.clusters, config.seed)
+    file = f"clusters/{slug}/{mark}.npz"
+    with store.atomic_file(file) as path:
+        model.save(path)
+    document = {
+        "fingerprint": mark,
+        "file": file,
+        "model": config.model,
+        "clusters": config.clusters,
+        "pca_dims": config.pca_dims,
+        "fitted": len(vectors),
+        "explained_variance": round(float(model.explained_variance_ratio.sum()), 4),
+        "sizes": model.sizes.tolist(),
+    }
+    store.write_json(f"clusters/{slug}.json", document)
+    return document
+
+
+def assign_figures(store: Store, stage: str, model_file: str, figure_ids: list[str]) -> dict[str, int]:
+    """The clusters of some figures; those without an embedding are left out."""
+    model, n_units = load_clusters(store, model_file), store.n_units()
+    # PMC123.2_007: pmcid, version, position.
+    units = {unit_of(figure_id.rpartition("_")[0].rpartition(".")[0], n_units) for figure_id in figure_ids}
+    wanted = set(figure_ids)
+    found: dict[str, int] = {}
+    for unit in sorted(units):
+        try:
+            commit = store.commit(stage, unit)
+        except FileNotFoundError:
+            continue  # a unit without articles, so the exemplar does not exist
+        ids, vectors = read_vectors(store, commit)
+        rows = [row for row, figure_id in enumerate(ids) if figure_id in wanted]
+        clusters, _ = model.assign(vectors[rows])
+        found |= {ids[row]: int(cluster_id) for row, cluster_id in zip(rows, clusters, strict=True)}
+    return found
+
+
+def load_clusters(store: Store, file: str) -> ClusterModel:
+    """The cluster model at ``file`` below the root."""
+    with store.filesystem.open_input_file(store.path(file)) as source:
+        return ClusterModel.load(source)
+
+
+class LabelWorker:
+    """Assigns the figures of units to clusters and gives them their labels; lives on an actor."""
+
+    def __init__(
+        self, store: Store, run_id: str, stage: str, model_file: str, labelled: Mapping[int, ClusterLabel]
+    ) -> None:
+        self._store, self._run_id, self._stage, self._labelled = store, run_id, stage, labelled
+        self._model = load_clusters(store, model_file)
+
+    def __call__(self, unit: int, mark: str) -> Counts:
+        """Commit the labels of one unit; returns its counts."""
+        ids, vectors = read_vectors(self._store, self._store.commit(self._stage, unit))
+        clusters, distances = self._model.assign(vectors)
+        confidences = self._model.confidence(clusters, distances)
+        rows = labels.label_rows(ids, clusters.tolist(), distances.tolist(), confidences.tolist(), self._labelled)
+        counts = {"labels": Flow(len(ids), len(rows))}
+        with self._store.write_unit("label", unit, mark, self._run_id) as writer:
+            writer.table("labels", schema.LABELS).write(rows)
+            writer.commit(counts)
+        return counts
