@@ -31,10 +31,14 @@ class Cluster:
 
     def submit(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """``ray job submit`` as the README has it; returns when the job has ended."""
-        command = [str(BIN / "ray"), "job", "submit", "--address", self.dashboard, "--working-dir", "."]
+        return self.run("--working-dir", ".", "--", "python", script, *arguments)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """``ray job submit``; returns when the job has ended."""
+        command = [str(BIN / "ray"), "job", "submit", "--address", self.dashboard]
         environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": ""}
         return subprocess.run(
-            [*command, "--", "python", script, *arguments],
+            [*command, *arguments],
             cwd=ROOT,
             env=environment,
             capture_output=True,
@@ -52,14 +56,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PATH": f"{BIN}:{os.environ['PATH']}"}
         environment.pop("RAY_ADDRESS", None)
         command = [str(BIN / "ray"), "start", "--head", "--block", "--num-cpus", "2", "--port", str(port)]
-        options = ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard_port), "--ray-client-server-port"]
+        options = ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard_port)]
+        # The defaults of these are taken where another cluster runs on this machine.
+        for port_of in ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "ray-client-server"):
+            options += [f"--{port_of}-port", str(free_port())]
         folder = f"/tmp/ray-{os.getpid()}"  # the path of a UNIX socket must be short
-        head = subprocess.Popen(
-            [*command, *options, str(free_port()), "--temp-dir", folder], env=environment, start_new_session=True
-        )
+        head = subprocess.Popen([*command, *options, "--temp-dir", folder], env=environment, start_new_session=True)
         try:
             _wait(f"http://127.0.0.1:{dashboard_port}/api/version", head)
-            yield Cluster(f"http://127.0.0.1:{dashboard_port}", url)
+            cluster = Cluster(f"http://127.0.0.1:{dashboard_port}", url)
+            _wait_for_agent(cluster)
+            yield cluster
         finally:
             os.killpg(head.pid, signal.SIGTERM)
             head.wait(60)
@@ -76,6 +83,13 @@ def _wait(url: str, head: subprocess.Popen[bytes], seconds: float = 120) -> None
         else:
             return
     raise AssertionError(f"{url} did not answer within {seconds} s")
+
+
+def _wait_for_agent(cluster: Cluster, seconds: float = 60) -> None:
+    """The dashboard answers before the agent that starts jobs has reported to it."""
+    deadline = time.monotonic() + seconds
+    while (done := cluster.run("--", "true")).returncode:
+        assert time.monotonic() < deadline, done.stderr
 
 
 @pytest.mark.cluster
