@@ -22,9 +22,17 @@ from biomedica_ray.units import Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
+VERSION = 1
+"""Raise it when the same model and samples would give other scores."""
+
+_IRRELEVANT = {"ray_address", "max_actors", "num_cpus", "use_gpu", "batch_size", "endpoint_url", "store", "data"}
+"""Keys that do not change the scores; the data counts by what it holds."""
+
 
 def run(config: EvaluateConfig, run: Run) -> None:
     """Score the model of ``config.name`` on every task, and write ``checkpoints/<name>/evaluation.json``.
+
+    Does nothing when that model has been scored on the same samples with the same settings.
 
     Raises:
         StoreError: There is no trained model, or fewer than 2 held-out samples can be read.
@@ -42,6 +50,19 @@ def run(config: EvaluateConfig, run: Run) -> None:
         raise StoreError(
             f"{data.root}: {n_samples} held-out samples, expected at least 2; serialize takes a greater test_fraction"
         )
+    mark = fingerprint(
+        VERSION,
+        config.model_dump(mode="json", exclude=_IRRELEVANT),
+        run.store.read_json(checkpoints.path("training.json")),
+        position.step,
+        [(shard.path, shard.sha256) for shard in shards],
+    )
+    done = run.store.commits(f"evaluate/{config.name}").get(0)
+    if done and done.complete and done.fingerprint == mark:
+        log.info("evaluate: %s is evaluated", config.name)
+        run.add(done.counts, before=True)
+        _tell(run, checkpoints)
+        return
     numbers = choose(n_samples, config.samples)
     board = Board()
     job = _Job(config, checkpoints, data, shards, numbers, board)
@@ -51,15 +72,22 @@ def run(config: EvaluateConfig, run: Run) -> None:
     ):
         remote: Any = ray.remote(_evaluate).options(num_cpus=config.num_cpus, num_gpus=int(config.use_gpu))
         tasks, errors = ray.get(remote.remote(job))
-    _record(run, config, len(numbers), errors)
     if not tasks:
-        raise StoreError(f"{data.root}: {len(numbers) - len(errors)} held-out samples can be read, expected at least 2")
+        _commit(run, config, mark, len(numbers), errors, complete=False)
+        readable = len(numbers) - len(errors)
+        raise StoreError(f"{data.root}: {readable} held-out samples can be read, expected at least 2")
     for name, task in tasks.items():
         if "skipped" in task:
             log.warning("evaluate: %s: %s", name, task["skipped"])
     document = {"name": config.name, "step": position.step, "tasks": tasks, "run_id": run.run_id}
     run.store.write_json(checkpoints.path("evaluation.json"), document)
-    run.results.update(evaluation=run.store.uri(checkpoints.path("evaluation.json")), tasks=tasks)
+    _commit(run, config, mark, len(numbers), errors, complete=True)
+    _tell(run, checkpoints)
+
+
+def _tell(run: Run, checkpoints: Checkpoints) -> None:
+    path = checkpoints.path("evaluation.json")
+    run.results.update(evaluation=run.store.uri(path), tasks=run.store.read_json(path)["tasks"])
 
 
 @dataclass(frozen=True)
@@ -94,12 +122,14 @@ def _score(name: str, model: Model, samples: Encoded, settings: Settings) -> dic
         return {"skipped": str(error)}
 
 
-def _record(run: Run, config: EvaluateConfig, rows_in: int, errors: list[dict[str, str]]) -> None:
+def _commit(
+    run: Run, config: EvaluateConfig, mark: str, rows_in: int, errors: list[dict[str, str]], *, complete: bool
+) -> None:
     """Count the samples, and write those that could not be read into the errors table."""
     stage = f"evaluate/{config.name}"
     rows = [{**error, "where": None, "stage": "evaluate", "entity": "sample", "attempts": 1} for error in errors]
     counts = {"samples": Flow(rows_in, rows_in - len(rows), len(rows))}
     run.add(counts)
-    with run.store.write_unit(stage, 0, fingerprint(run.run_id), run.run_id) as writer:
+    with run.store.write_unit(stage, 0, mark, run.run_id) as writer:
         writer.table("errors", ERRORS, directory=f"errors/{stage}").write(rows)
-        writer.commit(counts)
+        writer.commit(counts, complete=complete)

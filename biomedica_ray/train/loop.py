@@ -60,7 +60,7 @@ def run(config: TrainConfig, run: Run) -> None:
     done = run.store.commits(stage).get(0)
     if done and done.fingerprint == print_:
         log.info("train: %s is trained", config.name)
-        run.add(done.counts)
+        run.add(done.counts, before=True)
     else:
         steps = len(Stream(data, shards, 0, config.num_workers, config.seed, 1).sizes(config.batch_size))
         board = Board()

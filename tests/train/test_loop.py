@@ -43,8 +43,8 @@ def train(store: Path, model: str, **changes: Any) -> Run:
     return run
 
 
-def score(store: Path) -> Run:
-    config = EvaluateConfig(store=str(store), name="tiny", bootstrap=50, recall_at=[1, 3])
+def score(store: Path, **changes: Any) -> Run:
+    config = EvaluateConfig(store=str(store), name="tiny", bootstrap=50, recall_at=[1, 3], **changes)
     with Run("evaluate", config) as run:
         evaluate.run(config, run)
     return run
@@ -81,6 +81,9 @@ def test_train_resume_and_evaluate(tmp_path: Path, tiny_model: str, ray_cluster:
     assert [entry["samples"] for entry in classes["classes"]] == [2, 2, 2, 2]
     assert document["tasks"]["retrieval"]["image_to_text"]["recall@3"]["chance"] == 3 / 8
     assert scored.counts["samples"].rows_out == 8
+    assert score(tmp_path).counts == scored.counts
+    assert json.loads((tmp_path / "checkpoints/tiny/evaluation.json").read_text())["run_id"] == scored.run_id
+    assert score(tmp_path, samples=4).counts["samples"].rows_out == 4
 
 
 def test_run_goes_on_after_a_worker_was_killed(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
