@@ -36,7 +36,7 @@ def test_hashes_are_those_of_their_definitions() -> None:
     data = encode(picture())
     info = read_image(data)
     assert info.sha256 == hashlib.sha256(data).hexdigest()
-    assert info.pixel_sha256 == hashlib.sha256(b"48x32\n" + picture().tobytes()).hexdigest()
+    assert info.pixel_sha256 == hashlib.sha256(b"P6\n48 32\n255\n" + picture().tobytes()).hexdigest()
     assert info.phash == int(str(imagehash.phash(picture())), 16)
     assert 0 <= info.phash < 2**64
 
