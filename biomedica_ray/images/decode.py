@@ -67,7 +67,7 @@ class ImageError(ValueError):
     """Bytes that give no image.
 
     Attributes:
-        kind: ``empty-image`` (no bytes or no pixels), ``not-an-image`` (none of :data:`FORMATS`), ``truncated-image``
+        kind: ``empty-image`` (no bytes), ``not-an-image`` (none of :data:`FORMATS`), ``truncated-image``
             (begins as an image but does not decode) or ``image-bomb`` (over one of the limits here, or of Pillow's).
     """
 
@@ -102,8 +102,6 @@ def open_image(data: bytes) -> Image.Image:
     with _as_image_error(f"{begun} header in {len(data)} bytes"):
         image = Image.open(io.BytesIO(data), formats=[begun])
     width, height = image.size
-    if width * height == 0:
-        raise ImageError("empty-image", f"{begun} of {width} x {height} pixels")
     if width * height > MAX_PIXELS:
         raise ImageError("image-bomb", f"{width} x {height} pixels are over the limit of {MAX_PIXELS}")
     if begun == "JPEG" and (scans := len(re.findall(_SCAN, data))) > MAX_SCANS:

@@ -9,6 +9,9 @@ from PIL import Image, ImageCms
 _DEPTHS = (8, 10, 12, 14, 16)
 """Bits per value of cameras and scanners, which are stored in the low bits of 16."""
 
+_PIECE = 2**18
+"""Values that are scaled at a time, as float64 in 2 MiB."""
+
 _PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO = 262, 0
 """Tag of a TIFF, and the value of it for images whose low values are bright (TIFF 6.0, section 8)."""
 
@@ -49,10 +52,13 @@ def _to_grey(image: Image.Image) -> npt.NDArray[np.uint8]:
     low, high = (known.min().item(), known.max().item()) if known.size else (0, 0)
     if image.mode != "F" and low >= 0 and high < 2**16:
         low, high = 0, 2 ** next(depth for depth in _DEPTHS if high < 2**depth) - 1
-    grey = np.empty(values.shape, np.uint8)
-    for source, target in zip(values, grey, strict=True):  # by rows, since float64 takes eight times the room
-        row = np.nan_to_num(source.astype(np.float64), nan=low, posinf=high, neginf=low)
-        target[:] = ((row - low) * (255 / ((high - low) or 1))).round()
+    grey = np.empty(values.size, np.uint8)
+    for start in range(0, values.size, _PIECE):
+        with np.errstate(invalid="ignore"):  # signalling NaN
+            piece = values.reshape(-1)[start : start + _PIECE].astype(np.float64)
+        np.nan_to_num(piece, copy=False, nan=low, posinf=high, neginf=low)
+        grey[start : start + _PIECE] = ((piece - low) * (255 / ((high - low) or 1))).round()
     tags = getattr(image, "tag_v2", {})
-    # Pillow inverts images of up to 8 bits itself.
-    return 255 - grey if tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else grey
+    if tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:  # Pillow inverts only images of up to 8 bits
+        np.subtract(255, grey, out=grey)
+    return grey.reshape(values.shape)
