@@ -18,6 +18,8 @@ from biomedica_ray.images import ImageError, decode, read_image
 from biomedica_ray.images.decode import MAX_FRAMES, MAX_PIXELS, MAX_SCANS
 from tests.images.pictures import encode, oriented, picture, tiff, tiff_page
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # pytest undoes what the module says of Pillow's warnings
+
 SMALL = picture()
 FILES = {
     "baseline JPEG": encode(SMALL, "JPEG", exif=oriented(6), dpi=(300, 300)),
