@@ -151,9 +151,12 @@ FIGURES = pa.schema(
         _field("n_frames", pa.int32(), "frames or pages of the file; the first is used"),
         _field("width", pa.int32(), "pixels, as stored"),
         _field("height", pa.int32(), "pixels, as stored"),
+        _field("orientation", pa.int8(), "EXIF orientation, 1 is upright; from 5 on, upright swaps width and height"),
+        _field("dpi_x", pa.float32(), "pixels per inch across, as stored", null=True),
+        _field("dpi_y", pa.float32(), "pixels per inch down, as stored", null=True),
         _field("sha256", pa.string(), "SHA-256 of the bytes, hex"),
-        _field("pixel_sha256", pa.string(), "SHA-256 of the size and RGB pixels of the first frame, hex"),
-        _field("phash", pa.uint64(), "64-bit perceptual hash, ImageHash's phash; int(str(hash), 16)"),
+        _field("pixel_sha256", pa.string(), "SHA-256 of the first frame, RGB and upright, as a binary PPM file, hex"),
+        _field("phash", pa.uint64(), "64-bit perceptual hash of the same, ImageHash's phash; int(str(hash), 16)"),
     ]
 )
 

@@ -6,6 +6,7 @@ import datetime
 import io
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,6 @@ def article(pmcid: str, version: int = 1, **columns: Any) -> Row:
 
 def figure(article_id: str, position: int, image: bytes, **columns: Any) -> Row:
     """A row of the figures table; ``columns`` replace what it holds."""
-    info = read_image(image)
     return {
         "figure_id": f"{article_id}_{position:03d}",
         "article_id": article_id,
@@ -82,8 +82,7 @@ def figure(article_id: str, position: int, image: bytes, **columns: Any) -> Row:
         "href": f"fig{position}",
         "file_name": f"{article_id.split('.', maxsplit=1)[0].lower()}-g{position:03d}.png",
         "image": image,
-        **{name: getattr(info, name) for name in ("format", "mode", "n_frames", "width", "height")},
-        **{name: getattr(info, name) for name in ("sha256", "pixel_sha256", "phash")},
+        **asdict(read_image(image)),
         **columns,
     }
 
