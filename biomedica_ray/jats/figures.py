@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from string import ascii_lowercase, ascii_uppercase
 
+from biomedica_ray.jats.markers import Hint
 from biomedica_ray.jats.text import Span, readable, readable_with_spans
 from biomedica_ray.jats.tree import Element, child, preferred
 
@@ -15,6 +17,9 @@ _ABSTRACTS = frozenset({"abstract", "trans-abstract"})
 _SCOPES = frozenset({"article", "sub-article", "response"})
 _GRAPHICAL = re.compile(r"\W*(?:graphical|visual)\s+abstract|\W*(?:toc|table of contents)\s+(?:graphic|figure)", re.I)
 _SCHEME = re.compile(r"\W*(?:scheme|esquema)\b", re.I)
+
+_HINTS = ("bold", "italic", "list-item")
+_SERIES = {"alpha-upper": ascii_uppercase, "alpha-lower": ascii_lowercase}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,12 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """Label, title and caption of a float, and the emphasised parts of the caption."""
+    """Label, title and caption of a float, and what its markup says of panels."""
 
     label: str | None
     title: str | None
     caption: str | None
-    emphasised: list[Span]
+    hints: list[Hint]
 
 
 def find_images(article: Element, language: str | None) -> Images:
@@ -116,8 +121,26 @@ def read_wording(element: Element, language: str | None) -> Wording:
     if caption is None:
         paragraphs = [text for node in element.iterchildren("p") if (text := readable(node))]
         return Wording(label, readable(element.find("title")), "\n".join(paragraphs) or None, [])
-    text, spans = readable_with_spans(caption, ("bold", "italic"))
-    return Wording(label, readable(caption.find("title")), text or None, spans)
+    text, spans = readable_with_spans(caption, _HINTS)
+    return Wording(label, readable(caption.find("title")), text or None, _hints(spans))
+
+
+def _hints(spans: list[Span]) -> list[Hint]:
+    """Emphasis in a caption, and the items of lists whose letters are left to the printer."""
+    hints = []
+    for span in spans:
+        style = str(span.element.tag)
+        if style == "list-item":
+            listed = span.element.getparent()
+            series = _SERIES.get((listed.get("list-type") or "") if listed is not None else "")
+            if series is None or listed is None or span.element.find("label") is not None:
+                continue
+            place = list(listed.iterchildren("list-item")).index(span.element)
+            if place >= len(series):
+                continue
+            style = series[place]
+        hints.append(Hint(span.start, span.end, style))
+    return hints
 
 
 def read_alt_text(image: Image) -> str | None:

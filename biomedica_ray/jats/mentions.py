@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from biomedica_ray.jats.article import Mention
 from biomedica_ray.jats.figures import Image
-from biomedica_ray.jats.panels import expand_letters
+from biomedica_ray.jats.markers import expand_letters
 from biomedica_ray.jats.sections import Paragraph
 from biomedica_ray.jats.text import Span
 from biomedica_ray.jats.tree import Element

@@ -82,7 +82,6 @@ def _figures(
     for position, (image, wording) in enumerate(zip(images, wordings, strict=True), start=1):
         group = None if image.group is None else figures.read_wording(image.group, language)
         permissions = rights.read_permissions(image.wording, image.graphic)
-        emphasised = [(span.start, span.end) for span in wording.emphasised]
         result.append(
             Figure(
                 xml_id=image.wording.get("id"),
@@ -93,7 +92,7 @@ def _figures(
                 alt_text=figures.read_alt_text(image),
                 group_label=None if group is None else group.label,
                 group_caption=None if group is None else group.caption,
-                panels=split_panels(wording.caption or "", emphasised),
+                panels=split_panels(wording.caption or "", wording.hints),
                 mentions=mentioned[position - 1],
                 permissions=permissions,
                 third_party=rights.is_third_party(
