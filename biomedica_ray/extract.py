@@ -39,7 +39,7 @@ from biomedica_ray.units import Counts, Flow, fingerprint, unit_count
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same input would give other rows, so that stores are extracted anew."""
 
 FETCHES = 4

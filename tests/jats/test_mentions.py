@@ -99,7 +99,10 @@ def test_plain_numbers_stay_within_their_sub_article() -> None:
     assert [mention.text for mention in reply.mentions] == ["Figure 1 of the reply"]
 
 
-SUB_ARTICLE = '<sub-article article-type="{type}"><front-stub/><body><p>Figure 1 is fine, and Fig. 2 is not.</p>{own}</body></sub-article>'
+SUB_ARTICLE = (
+    '<sub-article article-type="{type}"><front-stub/><body>'
+    "<p>Figure 1 is fine, Fig. 2 is not.</p>{own}</body></sub-article>"
+)
 
 
 @pytest.mark.parametrize("type_", ["translation", "decision-letter", "reply", "reviewer-report"])
