@@ -225,7 +225,7 @@ def _image(renditions: list[Element], around: list[Element], tags: frozenset[str
     elif carrier is not graphic:
         worded = [element for element in (graphic, *floats) if element.tag not in _GROUPS and _has_words(element)]
         wording = worded[0] if worded else carrier
-        group = group or next(iter(worded[1:]), None)
+        group = worded[1] if group is None and len(worded) > 1 else group
     hrefs = [str(rendition.get("href")) for rendition in renditions]
     return Image(graphic, hrefs, carrier, wording, group, around[depth], tags)
 
