@@ -26,7 +26,7 @@ _BEFORE = re.compile(
     r"|\((?:[^()]*\W)?(?:19|20)\d\d[a-z]?,)\s?(?:see\s|in\s|their\s)?\Z"
 )
 # What the word before a figure ends with where it gives the figure to somebody.
-_GIVING = ("'s", "\u2019s", "heir", "his", "her", ",", "see", "in")
+_GIVING = ("'s ", "\u2019s ", "heir ", "his ", "her ", ", ", "see ", " in ", ",")
 _NOTE = re.compile(rf"{_OF}(?:[Rr]ef\w*\.?\s?)?[\[(]?")
 
 
@@ -39,8 +39,8 @@ def is_elsewhere(text: str, start: int, end: int, notes: Sequence[Span]) -> bool
         end: Offset behind its last number and panel.
         notes: Where references to the literature lie in the text.
     """
-    last = text[max(0, start - _WINDOW) : start].split()[-1:]
-    if last and last[0].endswith(_GIVING) and _BEFORE.search(text, max(0, start - _WINDOW), start):
+    before = text[max(0, start - _WINDOW) : start]
+    if before.endswith(_GIVING) and _BEFORE.search(before):
         return True
     if _BEHIND.match(text, end):
         return True

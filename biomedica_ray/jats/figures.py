@@ -8,7 +8,7 @@ from string import ascii_lowercase, ascii_uppercase
 
 from biomedica_ray.jats.markers import Hint
 from biomedica_ray.jats.text import Span, readable, readable_with_spans
-from biomedica_ray.jats.tree import Element, child, preferred
+from biomedica_ray.jats.tree import Element, preferred
 
 _CARRIERS = frozenset({"fig", "table-wrap", "chem-struct-wrap", "supplementary-material", "fig-group"})
 _GROUPS = frozenset({"fig-group", "table-wrap-group"})
@@ -92,7 +92,11 @@ def find_images(article: Element, language: str | None) -> Images:
     images: list[Image] = []
     done: set[Element] = set()
     n_inline = n_formula = 0
-    for graphic in article.iter("graphic", "inline-graphic", "media"):
+    figs: list[Element] = []
+    for graphic in article.iter("graphic", "inline-graphic", "media", "fig"):
+        if graphic.tag == "fig":
+            figs.append(graphic)
+            continue
         if graphic in done:
             continue
         is_media = graphic.tag == "media"
@@ -112,7 +116,7 @@ def find_images(article: Element, language: str | None) -> Images:
         elif named:
             images.append(_image(named, around, tags, language))
     pictured = {figure for image in images for figure in _pictured(image)}
-    n_without = sum(figure not in pictured for figure in article.iter("fig"))
+    n_without = sum(fig not in pictured for fig in figs)
     return Images(images, n_inline, n_formula, n_without)
 
 
@@ -161,13 +165,14 @@ def sub_article_of(image: Image) -> str | None:
 
 def _read_words(element: Element, language: str | None) -> tuple[str | None, str | None, str | None, list[Hint]]:
     """Label, title, caption and hints of a float; its own paragraphs where it has no caption element."""
-    label = readable(element.find("label"))
+    label = readable(next(element.iterchildren("label"), None))
     caption = preferred(list(element.iterchildren("caption")), language)
     if caption is None:
         paragraphs = [text for node in element.iterchildren("p") if (text := readable(node))]
-        return label, readable(element.find("title")), "\n".join(paragraphs) or None, []
+        title = readable(next(element.iterchildren("title"), None))
+        return label, title, "\n".join(paragraphs) or None, []
     text, spans = readable_with_spans(caption, _HINTS)
-    return label, readable(caption.find("title")), text or None, _hints(spans)
+    return label, readable(next(caption.iterchildren("title"), None)), text or None, _hints(spans)
 
 
 def _hints(spans: list[Span]) -> list[Hint]:
@@ -190,7 +195,8 @@ def _hints(spans: list[Span]) -> list[Hint]:
 
 def read_alt_text(image: Image) -> str | None:
     """Alternative text of the figure or of its graphic."""
-    candidates = [child(home, tag) for tag in ("alt-text", "long-desc") for home in (image.graphic, image.carrier)]
+    homes = dict.fromkeys((image.graphic, image.carrier))
+    candidates = [node for tag in ("alt-text", "long-desc") for home in homes for node in home.iterchildren(tag)]
     return next((text for node in candidates if (text := readable(node))), None)
 
 
