@@ -16,6 +16,7 @@ _INDEX = r"(?:\d{1,2}(?:\s?[,-]\s?\d{1,2})*)?['\u2019\u2032-\u2034]{0,3}"
 _UPPER = rf"[A-Z]{_INDEX}(?![A-Za-z\d])"
 _LOWER = rf"[a-z]{_INDEX}(?![A-Za-z\d])"
 _LETTERS = rf"(?:{_UPPER}(?:{_JOINT}{_UPPER})*|{_LOWER}(?:{_JOINT}{_LOWER})*)"
+_PANEL_WORDS = ("Panel ", "panel ", "Panels ", "panels ")
 _PANEL = r"(?:[Pp]anels?\.?\s+|[Ff]igs?\.?\s*)"
 # Each begins with a plain character, so that the engine can run to it.
 _BRACKETED = re.compile(
@@ -39,6 +40,7 @@ _ROMANS = re.compile(r"(?<!\w)\(((?:i{1,3}|iv|vi{0,3}|ix|xi{0,2})|(?:I{1,3}|IV|V
 _NUMBERS = re.compile(r"(?<!\w)\((\d{1,2})\):?(?=\s)")
 _SIDE = r"(?:[Uu]pper|[Ll]ower|[Tt]op|[Bb]ottom|[Mm]iddle|[Ll]eft|[Rr]ight|[Cc]ent(?:er|re|ral))"
 _PLACE = rf"{_SIDE}(?:(?:\s+|-|/){_SIDE})?"
+_FIRST_PLACES = ("left", "Left", "top", "Top", "upper", "Upper")
 _POSITION = re.compile(
     rf"\(({_PLACE})(?:\s+(?:panel|image|row|column|side)s?)?\):?"
     rf"|(?:{_BOUNDARY}|(?<=,\s))(?:(?:[OoIi]n|[Aa]t)\s+)?(?:[Tt]he\s+)?({_PLACE})"
@@ -122,6 +124,8 @@ def may_have_any(caption: str) -> bool:
 
 def expand_letters(text: str) -> tuple[str, ...]:
     """The letters that a marker names: ``A, C-E`` is A, C, D, E; a range that runs backwards is just its ends."""
+    if len(text) == 1:
+        return (text,)
     letters: list[str] = []
     is_range = False
     for token in re.findall(rf"\b(?:to|through|and)\b|[A-Za-z]{_INDEX}|[{_DASH}]", text):
@@ -189,9 +193,8 @@ def _lettered(pattern: re.Pattern[str], caption: str, lean: int | None = None) -
         # H&E is a stain.
         if _names_panel(caption, match.end()) and (len(labels) == 1 or list(labels) == sorted(labels)):
             start = match.start()
-            for word in ("Panel ", "panel ", "Panels ", "panels "):
-                if caption.endswith(word, 0, start):
-                    start -= len(word)
+            if caption.endswith(_PANEL_WORDS, 0, start):
+                start = caption.rindex("anel", 0, start) - 1
             found.append(lettered(labels, start, match.end(), lean or 0))
     return _merged(found, caption, lean)
 
@@ -293,6 +296,8 @@ def _is_in_brackets(marker: Marker, caption: str) -> bool:
 def positions(caption: str) -> list[Marker]:
     """Panels named by where they stand, each once: ``Left: ... Right: ...``, ``... (left) and ... (right)``."""
     found: list[Marker] = []
+    if not any(word in caption for word in _FIRST_PLACES):
+        return found
     for match in _POSITION.finditer(caption):
         label = match[1] or match[2]
         if all(marker.labels != (label,) for marker in found):

@@ -39,7 +39,8 @@ _TAKEN_STEMS = (
     *("kindly", "reserved", "google", "streetmap", "getty", "shutterstock", "wikimedia", "modificad"),
     *("extraíd", "extraid", "retirad", "tomad"),
 )
-_BY_SOURCE = re.compile(rf"[\s(](from|after|by)\s(?:the\swork\sof\s)?{_SOURCE}")
+_BY = ("after ", "from ", "by ")
+_BY_SOURCE = re.compile(rf"\b(?:from|after|by)\s(?:the\swork\sof\s)?{_SOURCE}")
 _MADE = re.compile(
     r"\b(?:modified|taken|obtained|extracted|derived|images?|photographs?|photos?|pictures?|drawings?|maps?|figures?)"
     r"(?:\s\w+){0,2}\Z",
@@ -156,9 +157,8 @@ def _is_from_elsewhere(text: str, owner: Owner) -> bool:
     lower = text.lower()
     if _has_any(lower, _TAKEN_STEMS) and _TAKEN.search(text):
         return True
-    for match in _BY_SOURCE.finditer(text):
-        if match[1] == "after" or _MADE.search(text, max(0, match.start() - 40), match.start()):
-            return True
+    if any(_is_made_from(text, word) for word in _BY):
+        return True
     if _has_any(lower, _COPYRIGHT_STEMS):
         claims = (text[match.start() :].split(". ", maxsplit=1)[0] for match in _COPYRIGHT.finditer(text))
         if any(not owner.is_named(claim) for claim in claims):
@@ -167,6 +167,16 @@ def _is_from_elsewhere(text: str, owner: Owner) -> bool:
         return False
     credits_ = (match["source"] or match["credit"] for match in _CREDIT.finditer(text))
     return any(not (_OWN.search(credit) or owner.is_named(credit)) for credit in credits_)
+
+
+def _is_made_from(text: str, word: str) -> bool:
+    """Whether a text has the word with a source behind it, and in front of it something that is made from a source."""
+    start = text.find(word)
+    while start >= 0:
+        if _BY_SOURCE.match(text, start):
+            return word == "after " or _MADE.search(text[max(0, start - 40) : start].rstrip()) is not None
+        start = text.find(word, start + 1)
+    return False
 
 
 def _has_any(text: str, stems: tuple[str, ...]) -> bool:
