@@ -228,9 +228,10 @@ def _add_figure(result: Extracted, listed: Listed, package: Package, figure: Fig
     figure_id = f"{listed.article_id}_{figure.position:03d}"
     try:
         names = [file.name for file in package.files]
-        name = resolve([figure.href, *figure.alternatives], names)
+        sought = [figure.href, *figure.alternatives]
+        name = resolve(sought, names)
         if name is None:
-            raise SourceError("missing-image", f"sought {figure.href}; there were {_names(names)}")
+            raise SourceError("missing-image", f"sought {', '.join(sought)}; there were {_names(names)}")
         data = package.read(name)
         info = read_image(data)
     except (SourceError, ImageError) as error:

@@ -6,6 +6,7 @@ Publishers write the name with or without extension or folder, percent-encoded, 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from urllib.parse import unquote
@@ -20,30 +21,47 @@ _PLOS = "info:doi/10.1371/journal."
 def resolve(hrefs: Sequence[str], names: Sequence[str]) -> str | None:
     """The package file that one of an image's names means, or None.
 
-    A match as written wins over one without regard to folder, that over one without regard to case, and that over a
-    file whose stem is the same. Where several files match equally well, the best format wins, then the first name.
+    A match as written wins over one at the end of a path, that over one without regard to folder, that over one
+    without regard to case, and that over a file whose stem is the same. Where several files match equally well, the
+    best format wins, then the first name. A GIF gives way to a better format of the same stem beside it, whose
+    thumbnail it is.
 
     Args:
         hrefs: Names of the same image, in order of preference.
         names: Paths of the package's files.
     """
     candidates = list(dict.fromkeys(candidate for href in hrefs for candidate in _candidates(href)))
-    for spell in (_as_written, _without_folder, _without_case, _stem):
-        by_spelling: dict[str, list[str]] = {}
-        for name in names:
-            by_spelling.setdefault(spell(name), []).append(name)
-        found = [name for candidate in candidates for name in by_spelling.get(spell(candidate), [])]
+    ends = tuple(f"/{candidate}" for candidate in candidates if "/" in candidate)
+    for spell in (_as_written, None, _without_folder, _without_case, _stem):
+        if spell is None:
+            found = [name for name in names if name.endswith(ends)]
+        else:
+            by_spelling: dict[str, list[str]] = {}
+            for name in names:
+                by_spelling.setdefault(spell(name), []).append(name)
+            found = [name for candidate in candidates for name in by_spelling.get(spell(candidate), [])]
         if found:
-            return min(found, key=_rank)
+            best = min(found, key=_rank)
+            return _not_thumbnail(best, names) if best.lower().endswith(".gif") else best
     return None
+
+
+def _not_thumbnail(gif: str, names: Sequence[str]) -> str:
+    """The file of which a GIF is the thumbnail, or the GIF itself."""
+    folder, stem = PurePosixPath(gif).parent, _stem(gif)
+    beside = [name for name in names if PurePosixPath(name).parent == folder and _stem(name) == stem]
+    return min(beside, key=_rank)
 
 
 def _candidates(href: str) -> Iterator[str]:
     """A name as written and percent-decoded, each with and without PLOS's prefix and an original's extension."""
-    for text in (href.strip(), unquote(href.strip())):
+    name = href.strip().replace("\\", "/")
+    if "://" in name:
+        name = name.partition("?")[0].partition("#")[0]
+    for text in (name, unquote(name)):
         for plain in (text, text.removeprefix(_PLOS)):
             if plain:
-                yield plain
+                yield _as_written(plain)
                 path = PurePosixPath(plain)
                 if path.suffix.lower() in _ORIGINALS:
                     yield str(path.with_suffix(""))
@@ -54,17 +72,17 @@ def _as_written(name: str) -> str:
 
 
 def _without_folder(name: str) -> str:
-    return PurePosixPath(name).name
+    return unicodedata.normalize("NFC", PurePosixPath(name).name)
 
 
 def _without_case(name: str) -> str:
-    return PurePosixPath(name).name.casefold()
+    return _without_folder(name).casefold()
 
 
 def _stem(name: str) -> str:
     base = _without_case(name)
     stem, dot, extension = base.rpartition(".")
-    return stem if dot + extension in EXTENSIONS else base
+    return stem if stem and dot + extension in EXTENSIONS else base
 
 
 def _rank(name: str) -> int:

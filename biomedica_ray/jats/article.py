@@ -51,16 +51,21 @@ class Figure:
         kind: figure, table, scheme, chemical-structure or graphical-abstract.
         label: Label as printed.
         title: Title of the caption.
-        caption: The caption, its title included.
+        caption: The caption, its title included; where it has none, that of the group of figures around it.
         alt_text: Alternative text.
         group_label: Label of the group of figures around it.
-        group_caption: Caption of the group of figures around it.
+        group_title: Title of that group's caption.
+        group_caption: Caption of that group, its title included.
         panels: The caption cut at its panel markers.
         mentions: Paragraphs that refer to it.
         permissions: Licence, copyright or attribution of the figure itself.
         third_party: Reproduced from elsewhere, so that the article's licence may not cover it.
+        sub_article: Type of the sub-article or response that it stands in (``translation``, ``reply``); None in the
+            article itself.
+        language: Language of the part of the article that it stands in, lower case.
         href: Name of the image as written in the XML.
         position: Ordinal among all images of the article in document order, from 1.
+        image_number: Ordinal among the images with the same label and caption, from 1.
         alternatives: Further names of the same image, in document order.
     """
 
@@ -71,13 +76,17 @@ class Figure:
     caption: str | None
     alt_text: str | None
     group_label: str | None
+    group_title: str | None
     group_caption: str | None
     panels: list[Panel]
     mentions: list[Mention]
     permissions: str | None
     third_party: bool
+    sub_article: str | None
+    language: str | None
     href: str
     position: int
+    image_number: int
     alternatives: list[str]
 
 

@@ -4,54 +4,97 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from biomedica_ray.jats.article import Mention
+from biomedica_ray.jats.elsewhere import is_elsewhere
 from biomedica_ray.jats.figures import Image
-from biomedica_ray.jats.panels import expand_letters
+from biomedica_ray.jats.markers import expand_letters
 from biomedica_ray.jats.sections import Paragraph
 from biomedica_ray.jats.text import Span
 from biomedica_ray.jats.tree import Element
 
 _DASH = "-\u2010-\u2015\u2212"
-_SERIES = rf"\s?(?:,\s?and|,|/|&|and\b|[{_DASH}])\s?"
-_ALONE = "(?![A-Za-z0-9])"
-_LETTERS = rf"(?:[A-Z]{_ALONE}(?:{_SERIES}[A-Z]{_ALONE})*|[a-z]{_ALONE}(?:{_SERIES}[a-z]{_ALONE})*)"
+_ALONE = "['\u2019\u2032-\u2034]*(?![A-Za-z0-9])"
+# "Fig. 2b and a mouse" and "Fig. 2B, I saw" name one panel.
+_JOINT = rf"(?!,?\s?(?:and\s)?a\s[a-z]|,\sI\s[a-z])\s?(?:,\s?and|,|/|&|and\b|[{_DASH}])\s?"
+_LETTERS = rf"(?:[A-Z]\d?{_ALONE}(?:{_JOINT}(?!S\d)[A-Z]\d?{_ALONE})*|[a-z]{_ALONE}(?:{_JOINT}[a-z]{_ALONE})*)"
 _PANELS = (
-    rf"(?:(?P<attached>{_LETTERS})|\s?\((?P<bracketed>{_LETTERS})\)|\s(?P<apart>{_LETTERS})(?=\s*(?:[),.;:\]]|\Z)))"
+    rf"(?:(?P<attached>{_LETTERS})|\s?\((?P<bracketed>{_LETTERS})\)|,?\s(?:in\s)?[Pp]anels?\s\(?(?P<worded>{_LETTERS})\)?"
+    rf"|,?\s(?P<apart>{_LETTERS})(?=\s*(?:[),.;:\]]|\Z)))"
 )
-_WORD = re.compile(
-    r"\b(?P<word>fig(?:ure|ura)?s?|schemes?|esquemas?|tab(?:le|la|ela)?s?)\b\.?\s*(?=(?:[A-Z]{1,3}-?)?\d)",
-    re.IGNORECASE,
-)
-_SERIES_BEFORE = re.compile(r"\b(?:(?P<S>supp\w*\.?)|(?P<ED>extended\s+data)|(?P<A>appendix))\s+\Z", re.IGNORECASE)
-_LONGEST_SERIES = 20
-_LABEL = re.compile(rf"\W*(?:(?:supp\w*\.?|extended\s+data|appendix)\s+)?{_WORD.pattern}", re.IGNORECASE)
 _ITEM = re.compile(rf"(?P<number>(?:[A-Z]{{1,3}}-?)?\d{{1,3}}(?:\.\d{{1,2}})?)(?!\d)(?P<panels>{_PANELS})?")
-_AGAIN = r"(?:(?:figs?|figures?|schemes?|tables?)\.?\s*)?"
+_AGAIN = r"(?:(?:[Ff]igs?|[Ff]igures?|[Ss]chemes?|[Tt]ables?)\.?\s*)?"
 _NEXT = re.compile(
     rf"\s*(?:(?P<range>[{_DASH}]|\b(?:to|through|a)\b)\s*{_AGAIN}|(?:,\s*and\b|,|;|/|&|\b(?:and|or|y|e)\b)\s*)"
-    r"(?=(?:[A-Z]{1,3}-?)?\d)",
-    re.IGNORECASE,
+    r"(?=(?:[A-Z]{1,3}-?)?\d)"
 )
+_BEFORE = re.compile(r"\b[Pp]anels?\s(?P<letters>[A-Za-z](?:[ ,&/\u2013-]|and\b|[A-Za-z]\b)*?)\s(?:of|in|from)\s\Z")
+# Series that are counted apart, by what stands before the word: supplementary, extended data and appendix figures.
+_SERIES = re.compile(
+    r"(?:\b(?:(?P<S>[Ss]upp\w*\.?(?:\s(?:[Ii]nformation|[Mm]aterials?|[Ff]ile|[Dd]ata))?|[Ss]upporting(?:\s[Ii]nformation)?"
+    r"|SI|ESI|[Aa]dditional\s[Ff]iles?\s\d+|[Oo]nline(?:\s[Rr]esource)?|[Ww]eb)|(?P<ED>[Ee]xtended\s[Dd]ata)"
+    r"|(?P<A>[Aa]ppendix))[\u2020,:]?\s)\Z"
+)
+_SERIES_ENDS = (
+    *(
+        "\u2020 ",
+        ", ",
+        ": ",
+        "upp ",
+        "upp. ",
+        "uppl ",
+        "uppl. ",
+        "ary ",
+        "tal ",
+        "ment ",
+        "ing ",
+        "ion ",
+        "ial ",
+        "ials ",
+    ),
+    *("ile ", "SI ", "ine ", "rce ", "eb ", "ata ", "dix "),
+)
+_LONGEST_SERIES, _LONGEST_LABEL = 30, 60
+_NO_WORD = re.compile(r"\W*")
 # eLife's "Figure 3—figure supplement 1" is a figure of its own, and so is its source data.
 _SUPPLEMENT = re.compile(rf"\s*[{_DASH}]\s*(?:figure|source|video)\b", re.IGNORECASE)
+_RANGE = re.compile(rf"\s*[{_DASH}]\s*")
 _LONGEST_RANGE = 50
 
+# The words for each kind of item, and how they begin: looking for that is many times faster.
+_WORDS = {
+    kind: re.compile(rf"(?<!\w)(?P<word>{words})\b\.?\s*(?=(?:[A-Z]{{1,3}}-?)?\d)")
+    for kind, words in {
+        "figure": r"[Ff]ig(?:ure|ura)?s?|FIG(?:URE|URA)?S?|Abb(?:ildung(?:en)?)?|[Рр]ис(?:ун\w+)?",
+        "scheme": r"[Ss]chemes?|SCHEMES?|[Ee]squemas?",
+        "table": r"[Tt]ab(?:le|la|ela)?s?|TABLES?",
+        "chart": r"[Cc]harts?|CHARTS?",
+        "plate": r"[Pp]lates?|PLATES?",
+    }.items()
+}
+_STEMS = {
+    "figure": ("Fig", "fig", "FIG", "Abb", "Рис", "рис"),
+    "scheme": ("Schem", "schem", "SCHEM", "Esquem", "esquem"),
+    "table": ("Tab", "tab", "TAB"),
+    "chart": ("Chart", "chart", "CHART"),
+    "plate": ("Plate", "plate", "PLATE"),
+}
 
-@dataclass(frozen=True, slots=True)
-class Citation:
+
+class Citation(NamedTuple):
     """One numbered item that a text names.
 
     Attributes:
-        kind: figure, scheme or table.
+        kind: figure, scheme, table, chart or plate.
         number: Its number, upper case: ``2``, ``S1``.
         panels: The panels named with it.
         start: Offset of the number in the text.
         end: Offset behind number and panels.
         ends_range: Whether it is the end of a range that the item before it begins.
         is_certain: False for a number joined to a singular word (``Figure 1 and 20 patients``).
+        is_elsewhere: Whether the text says that it is another work's: ``Figure 2 of Smith et al.``
     """
 
     kind: str
@@ -61,11 +104,18 @@ class Citation:
     end: int
     ends_range: bool
     is_certain: bool
+    is_elsewhere: bool
 
 
-def find_citations(text: str) -> list[Citation]:
-    """The figures, schemes and tables that a text names by number: ``Figs. 1A-C and 3``, ``Scheme 2``, ``Fig. S1``."""
-    return [citation for word in _WORD.finditer(text) for citation in _items(text, word)]
+def find_citations(text: str, kinds: Iterable[str] = tuple(_WORDS), notes: Sequence[Span] = ()) -> list[Citation]:
+    """The figures, schemes and tables that a text names by number: ``Figs. 1A-C and 3``, ``Scheme 2``, ``Fig. S1``.
+
+    Args:
+        text: A paragraph.
+        kinds: The kinds that are sought.
+        notes: Where references to the literature lie in it.
+    """
+    return [citation for word, kind in _words(text, kinds) for citation in _items(text, word, kind, notes)]
 
 
 def find_mentions(
@@ -74,15 +124,19 @@ def find_mentions(
     """For each image the paragraphs that refer to it, in document order.
 
     A paragraph refers to an image by a cross-reference to its figure, by lying between the ends of a range
-    (``Figs. 1-3``), or by naming its number where there is no cross-reference. The figure's own caption does not.
+    (``Figs. 1-3``), or by naming its number where there is no cross-reference. The figure's own caption does not, and
+    neither does the number of a figure of another work. A sub-article means its own figures; a translation, a review
+    or a reply without a figure of that number means the article's.
 
     Args:
         paragraphs: All paragraphs of the article.
         images: All images of the article.
         labels: The label of each image.
     """
-    index = _Index(images, labels)
     mentions: list[list[Mention]] = [[] for _ in images]
+    if not images:
+        return mentions
+    index = _Index(images, labels)
     for paragraph in paragraphs:
         for number, panels in _referred(paragraph, index).items():
             if not _is_own(paragraph, images[number]):
@@ -96,43 +150,75 @@ class _Index:
     def __init__(self, images: Sequence[Image], labels: Sequence[str | None]) -> None:
         self.by_id: dict[str, list[int]] = {}
         self.by_number: dict[tuple[Element, str, str], list[int]] = {}
+        kinds: set[str] = set()
+        self._scopes = [image.scope for image in images]
         for position, (image, label) in enumerate(zip(images, labels, strict=True)):
             for id_ in image.ids:
                 self.by_id.setdefault(id_, []).append(position)
             citation = _label_number(label)
             if citation is not None:
+                kinds.add(citation.kind)
                 self.by_number.setdefault((image.scope, citation.kind, citation.number), []).append(position)
 
-    def linked(self, xref: Element) -> list[int]:
-        """Images that a cross-reference points at."""
-        return [position for rid in (xref.get("rid") or "").split() for position in self.by_id.get(rid, [])]
+        self.kinds = frozenset(kinds)
+
+    def linked(self, xref: Element, scope: Element) -> list[int]:
+        """Images that a cross-reference points at; where copies of a figure share an id, those of its own part."""
+        rids = xref.get("rid") or ""
+        if rids in self.by_id:
+            found = self.by_id[rids]
+        elif " " in rids:
+            found = [position for rid in rids.split() for position in self.by_id.get(rid, [])]
+        else:
+            return []
+        return [position for position in found if self._scopes[position] is scope] or found
 
     def named(self, scope: Element, kind: str, number: str) -> list[int]:
         """Images whose label has this number."""
-        return self.by_number.get((scope, kind, number), [])
+        found = self.by_number.get((scope, kind, number))
+        if found is None and _speaks_of_its_article(scope):
+            around = next(scope.iterancestors("article", "sub-article"), None)
+            return [] if around is None else self.named(around, kind, number)
+        return found or []
+
+
+# Types of sub-article and response that speak of the article's figures.
+_ABOUT_THE_ARTICLE = re.compile(r"translat|review|report|letter|reply|response|comment|editor", re.IGNORECASE)
+
+
+def _speaks_of_its_article(scope: Element) -> bool:
+    kind = scope.get("article-type") or scope.get("response-type") or str(scope.tag)
+    return scope.tag != "article" and _ABOUT_THE_ARTICLE.search(kind) is not None
 
 
 def _referred(paragraph: Paragraph, index: _Index) -> dict[int, list[str]]:
     """Positions of the images that a paragraph refers to, with the panels it names."""
+    text, scope, xrefs = paragraph.text, paragraph.scope, paragraph.xrefs
+    links = [index.linked(span.element, scope) for span in xrefs]
+    notes = [span for span, linked in zip(xrefs, links, strict=True) if not linked]
+    citations = find_citations(text, index.kinds, notes)
     referred: dict[int, list[str]] = {}
+    if not citations and len(notes) == len(xrefs):
+        return referred
 
-    def add(positions: list[int], panels: Sequence[str] = ()) -> None:
+    def add(positions: Iterable[int], panels: Sequence[str] = ()) -> None:
         for position in positions:
             referred.setdefault(position, []).extend(panels)
 
-    text, scope = paragraph.text, paragraph.scope
-    starts, ends = [span.start for span in paragraph.xrefs], [span.end for span in paragraph.xrefs]
+    starts, ends = [span.start for span in xrefs], [span.end for span in xrefs]
     explained: set[int] = set()
     previous: Citation | None = None
-    for citation in find_citations(text):
+    for citation in citations:
         over = range(bisect_right(ends, citation.start), bisect_left(starts, citation.end))
         named = index.named(scope, citation.kind, citation.number)
         if over:
-            linked = [position for n in over for position in index.linked(paragraph.xrefs[n].element)]
+            linked = [position for n in over for position in links[n]]
             add(linked)
             # One cross-reference may hold several numbers ("Figs. 1A-3B"), of which it links the first only.
             beside = named if linked and not explained.isdisjoint(over) else linked
             add([position for position in linked if position in named] or beside, citation.panels)
+        elif citation.is_elsewhere:
+            continue
         elif citation.is_certain and not _SUPPLEMENT.match(text, citation.end):
             add(named, citation.panels)
         explained.update(over)
@@ -144,20 +230,21 @@ def _referred(paragraph: Paragraph, index: _Index) -> dict[int, list[str]]:
                 add(index.named(scope, citation.kind, citation.number), panels)
         previous = citation
     last: tuple[Span, list[int]] | None = None
-    for n, span in enumerate(paragraph.xrefs):
-        positions = index.linked(span.element)
+    for n, (span, positions) in enumerate(zip(xrefs, links, strict=True)):
         if not positions:
             continue
         if n not in explained:
             add(positions, _panels_at(text, span))
-            if last is not None and re.fullmatch(rf"\s*[{_DASH}]\s*", text[last[0].end : span.start]):
-                add(list(range(last[1][-1] + 1, positions[0])))
+            if last is not None and _RANGE.fullmatch(text, last[0].end, span.start):
+                add(range(last[1][-1] + 1, positions[0]))
         last = (span, positions)
     return referred
 
 
 def _is_own(paragraph: Paragraph, image: Image) -> bool:
     """Whether a paragraph belongs to the caption or content of the image's own figure or of its group."""
+    if not paragraph.floats:
+        return False
     nearest = next(
         (element for element in reversed(paragraph.floats) if element.tag not in ("supplementary-material", "media")),
         None,
@@ -165,28 +252,53 @@ def _is_own(paragraph: Paragraph, image: Image) -> bool:
     return nearest is not None and any(nearest is own for own in (image.carrier, image.wording, image.group))
 
 
-def _items(text: str, word: re.Match[str]) -> Iterator[Citation]:
-    name = word["word"].lower()
-    kind = {"f": "figure", "t": "table"}.get(name[0], "scheme")
-    before = _SERIES_BEFORE.search(text, max(0, word.start() - _LONGEST_SERIES), word.start())
-    series = (before.lastgroup if before else None) or ""
+def _words(text: str, kinds: Iterable[str]) -> list[tuple[re.Match[str], str]]:
+    """Where a text has a word for an item with a number behind it, and the kind of item, in the order of the text."""
+    found = []
+    for kind in kinds:
+        for stem in _STEMS[kind]:
+            start = text.find(stem)
+            while start >= 0:
+                if word := _WORDS[kind].match(text, start):
+                    found.append((word, kind))
+                start = text.find(stem, start + 1)
+    return sorted(found, key=lambda pair: pair[0].start()) if len(found) > 1 else found
+
+
+def _items(text: str, word: re.Match[str], kind: str, notes: Sequence[Span]) -> Iterator[Citation]:
+    """The items that a word and the numbers behind it name."""
+    is_plural = word["word"][-1] in "sS"
+    # Looking closer takes longer than all the rest, so that the last letters decide whether to.
+    before = text[max(0, word.start() - _LONGEST_SERIES) : word.start()]
+    apart = _SERIES.search(before) if before.endswith(_SERIES_ENDS) else None
+    series = (apart.lastgroup if apart else None) or ""
+    found: list[Citation] = []
     position, joint = word.end(), None
     while item := _ITEM.match(text, position):
-        letters = item["attached"] or item["bracketed"] or item["apart"]
+        letters = item["attached"] or item["bracketed"] or item["worded"] or item["apart"]
         ends_range = joint is not None and joint["range"] is not None
-        yield Citation(
-            kind=kind,
-            number=_number(item["number"], series),
-            panels=expand_letters(letters) if letters else (),
-            start=item.start(),
-            end=item.end(),
-            ends_range=ends_range,
-            is_certain=joint is None or ends_range or name.endswith("s"),
+        found.append(
+            Citation(
+                kind=kind,
+                number=_number(item["number"], series),
+                panels=expand_letters(letters) if letters else (),
+                start=item.start(),
+                end=item.end(),
+                ends_range=ends_range,
+                is_certain=joint is None or ends_range or is_plural,
+                is_elsewhere=False,
+            )
         )
         joint = _NEXT.match(text, item.end())
         if joint is None:
-            return
+            break
         position = joint.end()
+    if not found:
+        return
+    if before.endswith(("of ", "in ", "from ")) and (panels := _BEFORE.search(before)):
+        found[0] = found[0]._replace(panels=expand_letters(panels["letters"]) + found[0].panels)
+    elsewhere = is_elsewhere(text, word.start(), found[-1].end, notes)
+    yield from (citation._replace(is_elsewhere=True) for citation in found) if elsewhere else found
 
 
 def _number(number: str, series: str) -> str:
@@ -199,11 +311,13 @@ def _label_number(label: str | None) -> Citation | None:
     """What a label says it is: ``Figure 2.`` is figure 2; ``Figure 3—figure supplement 1`` is no numbered item."""
     if label is None:
         return None
-    word = _LABEL.match(label) and _WORD.search(label)
-    citation = None if word is None else next(_items(label, word), None)
-    if citation is None or _SUPPLEMENT.match(label, citation.end):
+    if label.strip(" .:").isdecimal():
+        label = f"Figure {label.strip(' .:')}"
+    word, kind = next(iter(_words(label[:_LONGEST_LABEL], _WORDS)), (None, ""))
+    if word is None or not (_NO_WORD.fullmatch(label, 0, word.start()) or _SERIES.search(label, 0, word.start())):
         return None
-    return citation
+    citation = next(_items(label, word, kind, ()), None)
+    return None if citation is None or _SUPPLEMENT.match(label, citation.end) else citation
 
 
 def _between(first: str, last: str) -> list[str]:
@@ -219,5 +333,5 @@ def _panels_at(text: str, span: Span) -> tuple[str, ...]:
     item = _ITEM.search(text, span.start)
     if item is None or item.start() >= span.end:
         return ()
-    letters = item["attached"] or item["bracketed"] or item["apart"]
+    letters = item["attached"] or item["bracketed"] or item["worded"] or item["apart"]
     return expand_letters(letters) if letters else ()

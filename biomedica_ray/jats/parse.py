@@ -75,14 +75,15 @@ def parse_article(xml: bytes) -> Article:
 def _figures(
     article: Element, images: list[figures.Image], paragraphs: list[Paragraph], language: str | None, license_code: str
 ) -> list[Figure]:
-    article_rights = rights.article_rights(article)
-    wordings = [figures.read_wording(image.wording, language) for image in images]
+    owner = rights.Owner(article, license_code)
+    languages = [figures.language_of(image, language) for image in images]
+    wordings = [figures.read_wording(image, spoken) for image, spoken in zip(images, languages, strict=True)]
     mentioned = mentions.find_mentions(paragraphs, images, [wording.label or wording.caption for wording in wordings])
+    numbers: dict[Element, int] = {}
     result = []
     for position, (image, wording) in enumerate(zip(images, wordings, strict=True), start=1):
-        group = None if image.group is None else figures.read_wording(image.group, language)
-        permissions = rights.read_permissions(image.wording, image.graphic)
-        emphasised = [(span.start, span.end) for span in wording.emphasised]
+        numbers[image.wording] = numbers.get(image.wording, 0) + 1
+        permissions = rights.read_permissions(image.homes)
         result.append(
             Figure(
                 xml_id=image.wording.get("id"),
@@ -91,16 +92,18 @@ def _figures(
                 title=wording.title,
                 caption=wording.caption,
                 alt_text=figures.read_alt_text(image),
-                group_label=None if group is None else group.label,
-                group_caption=None if group is None else group.caption,
-                panels=split_panels(wording.caption or "", emphasised),
+                group_label=wording.group_label,
+                group_title=wording.group_title,
+                group_caption=wording.group_caption,
+                panels=split_panels(wording.caption or "", wording.hints),
                 mentions=mentioned[position - 1],
                 permissions=permissions,
-                third_party=rights.is_third_party(
-                    image.wording, wording.caption, permissions, article_rights, license_code
-                ),
+                third_party=rights.is_third_party(image.homes, wording.caption, permissions, owner),
+                sub_article=figures.sub_article_of(image),
+                language=languages[position - 1],
                 href=image.hrefs[0],
                 position=position,
+                image_number=numbers[image.wording],
                 alternatives=image.hrefs[1:],
             )
         )

@@ -21,6 +21,7 @@ def test_each_image_of_a_fig_is_a_figure_with_the_same_words() -> None:
     body = f'<fig id="f1"><label>Figure 1.</label>{caption}{graphic("a")}{graphic("b")}</fig>'
     first, second = figures(body)
     assert (first.href, first.position, second.href, second.position) == ("a", 1, "b", 2)
+    assert (first.image_number, second.image_number) == (1, 2)
     assert (first.xml_id, first.label, first.title) == ("f1", "Figure 1.", "Mice.")
     assert first.caption == second.caption == "Mice.\n(A) x. (B) y."
     assert [panel.label for panel in first.panels] == ["A", "B"]
@@ -50,6 +51,7 @@ def test_pictures_of_parts_of_a_table_are_several_images() -> None:
         ("<fig><caption><title>Graphical Abstract</title></caption>{}</fig>", "graphical-abstract"),
         ("<table-wrap>{}</table-wrap>", "table"),
         ("<chem-struct-wrap><chem-struct>{}</chem-struct></chem-struct-wrap>", "chemical-structure"),
+        ("<p><chem-struct>{}</chem-struct></p>", "chemical-structure"),
         ("<p>{}</p>", "figure"),
     ],
 )
@@ -73,13 +75,50 @@ def test_figs_are_found_wherever_they_stand_in_document_order() -> None:
     assert [(figure.href, figure.position) for figure in found] == [(str(n), n) for n in range(1, 6)]
 
 
-def test_group_words_are_kept_apart() -> None:
+def test_group_words_are_inherited_and_kept_apart() -> None:
     body = (
-        "<fig-group><label>Fig. 1</label><caption><p>Both.</p></caption>"
-        f"<fig><label>A</label>{graphic('a')}</fig></fig-group>"
+        "<fig-group><label>Fig. 1</label><caption><title>Both</title><p>Two mice.</p></caption>"
+        f"<fig><label>A</label>{graphic('a')}</fig>"
+        f"<fig><label>B</label><caption><p>Its own.</p></caption>{graphic('b')}</fig></fig-group>"
     )
-    (figure,) = figures(body)
-    assert (figure.label, figure.caption, figure.group_label, figure.group_caption) == ("A", None, "Fig. 1", "Both.")
+    bare, captioned = figures(body)
+    assert (bare.label, bare.title, bare.caption) == ("A", "Both", "Both\nTwo mice.")
+    assert (captioned.label, captioned.title, captioned.caption) == ("B", None, "Its own.")
+    for figure in (bare, captioned):
+        group = (figure.group_label, figure.group_title, figure.group_caption)
+        assert group == ("Fig. 1", "Both", "Both\nTwo mice.")
+
+
+def test_words_are_sought_from_the_graphic_outwards() -> None:
+    whole = "<label>Fig. 1</label><caption><p>All.</p></caption>"
+    own = '<graphic xlink:href="a"><label>A</label><caption><p>Part.</p></caption></graphic>'
+    (figure,) = figures(f"<fig>{whole}{own}</fig>")
+    assert (figure.label, figure.caption, figure.group_label, figure.group_caption) == ("A", "Part.", "Fig. 1", "All.")
+    structure = f"<chem-struct-wrap><chem-struct>{graphic('c')}</chem-struct></chem-struct-wrap>"
+    (figure,) = figures(f"<fig>{whole}{structure}</fig>")
+    assert (figure.label, figure.caption, figure.kind) == ("Fig. 1", "All.", "chemical-structure")
+    (outer, inner) = figures(f"<fig>{whole}{graphic('o')}<fig><label>Fig. 1a</label>{graphic('i')}</fig></fig>")
+    assert (outer.label, outer.group_label) == ("Fig. 1", None)
+    assert (inner.label, inner.caption, inner.group_label) == ("Fig. 1a", "All.", "Fig. 1")
+
+
+def test_still_images_may_be_media() -> None:
+    read = article(
+        body='<fig><media mimetype="image" xlink:href="a.jpg"/></fig><fig><media xlink:href="b.png"/></fig>'
+        '<fig><media mimetype="video" xlink:href="c.mp4"/></fig><p><media mimetype="image" xlink:href="d.jpg"/></p>'
+    )
+    assert [figure.href for figure in read.figures] == ["a.jpg", "b.png"]
+    assert read.n_figures_without_image == 1
+
+
+def test_translated_figures_are_figures_in_their_own_language() -> None:
+    captions = '<caption xml:lang="en"><p>Mice.</p></caption><caption xml:lang="pt"><p>Ratos.</p></caption>'
+    fig = f"<fig>{captions}{graphic('a')}</fig>"
+    first, translated = figures(
+        fig, after=f'<sub-article article-type="translation" xml:lang="PT"><body>{fig}</body></sub-article>'
+    )
+    assert (first.caption, first.language, first.sub_article) == ("Mice.", "en", None)
+    assert (translated.caption, translated.language, translated.sub_article) == ("Ratos.", "pt", "translation")
 
 
 def test_an_image_beside_its_figs_takes_the_words_in_the_articles_language() -> None:

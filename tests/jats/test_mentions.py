@@ -40,6 +40,29 @@ def mentioned(paragraph: str, n: int = 5) -> dict[int, list[str]]:
         ("Figure 1—figure supplement 2", {}),
         ("Configuration 1 and figured 2", {}),
         ("Figure 9", {}),
+        ("FIG. 2 and FIGURE 3", {2: [], 3: []}),
+        ("Figure 1 shows that in 2 of 3 mice", {1: []}),
+        ("Fig. 1, A and B, and Fig. 2, panels C–E", {1: ["A", "B"], 2: ["C", "D", "E"]}),
+        ("panels A and C of Figure 2; panel b in Fig. 3", {2: ["A", "C"], 3: ["b"]}),
+        ("(Fig. 2B′ and Fig. 3A1)", {2: ["B′"], 3: ["A1"]}),
+        ("Figure 2b and a mouse; Fig. 3B, I saw", {2: ["b"], 3: ["B"]}),
+        ("from Figs. 1 to 3", {1: [], 2: [], 3: []}),
+        ("Figures 1A through 3", {1: ["A"], 2: [], 3: []}),
+        ("Figure 2 of Smith et al. and Fig. 3", {3: []}),
+        ("as in Figures 1 and 2 of Smith and Doe", {}),
+        ("Figure 2B in ref. 12; Fig. 1 in [4]; Figure 3 in (5)", {}),
+        ("Smith et al.'s Figure 2; see Doe’s Fig. 1; their Figure 3", {}),
+        ("(ref. 12, Fig. 2), [3, Fig. 1], (Smith, 2010, Fig. 3)", {}),
+        ("(Smith, 2010; Fig. 3). As Smith (2010) says, Figure 2 shows", {2: [], 3: []}),
+        ("in Figure 2 of the supplementary material, Fig. 3 of Additional file 1, Fig. 1 in S1 Text", {}),
+        ("Additional file 1: Figure 2; SI Fig. 1; eFigure 3; online Figure 1", {}),
+        ("in Figure 1 in the original paper, and Fig. 2 of our previous study", {}),
+        ("in Figure 2 of this paper, from Figure 3 in Canada", {2: [], 3: []}),
+        (
+            'Figure 2 of <xref ref-type="bibr" rid="b1">12</xref>, Fig. 3 <xref ref-type="bibr" rid="b1">12</xref>',
+            {3: []},
+        ),
+        ('<xref rid="f2">Figure 2</xref> of Smith et al.', {2: []}),
     ],
 )
 def test_paragraphs_are_matched_to_figures(paragraph: str, expected: dict[int, list[str]]) -> None:
@@ -76,11 +99,54 @@ def test_plain_numbers_stay_within_their_sub_article() -> None:
     assert [mention.text for mention in reply.mentions] == ["Figure 1 of the reply"]
 
 
+SUB_ARTICLE = (
+    '<sub-article article-type="{type}"><front-stub/><body>'
+    "<p>Figure 1 is fine, Fig. 2 is not.</p>{own}</body></sub-article>"
+)
+
+
+@pytest.mark.parametrize("type_", ["translation", "decision-letter", "reply", "reviewer-report"])
+def test_a_translation_or_review_means_the_articles_figures(type_: str) -> None:
+    first, second = article(body=figs(2), after=SUB_ARTICLE.format(type=type_, own="")).figures
+    assert len(first.mentions) == len(second.mentions) == 1
+
+
+def test_a_translation_means_its_own_figures_where_it_has_them() -> None:
+    own = '<fig id="t1"><label>Figura 1</label><graphic xlink:href="t"/></fig>'
+    first, second, translated = article(body=figs(2), after=SUB_ARTICLE.format(type="translation", own=own)).figures
+    assert [len(figure.mentions) for figure in (first, second, translated)] == [0, 1, 1]
+
+
+def test_another_article_within_an_article_means_no_figure_of_it() -> None:
+    (figure,) = article(body=figs(1), after=SUB_ARTICLE.format(type="abstract", own="")).figures
+    assert figure.mentions == []
+
+
+def test_of_figures_that_share_an_id_the_one_in_the_same_part_is_meant() -> None:
+    fig = '<fig id="f1"><label>Figure 1</label><graphic xlink:href="{}"/></fig>'
+    text = '<p><xref rid="f1">Fig. 1</xref></p>'
+    read = article(
+        body=text + fig.format("en"),
+        after=f'<sub-article article-type="translation"><body>{text}{fig.format("pt")}</body></sub-article>',
+    )
+    assert [(figure.href, len(figure.mentions)) for figure in read.figures] == [("en", 1), ("pt", 1)]
+
+
+def test_a_label_may_be_a_number_or_stand_in_the_caption() -> None:
+    fig = '<fig><label>{}</label><caption><p>{}</p></caption><graphic xlink:href="a"/></fig>'
+    for label, caption in [("2", "Mice."), ("", "Figure 2. Mice."), ("Fig. 2:", "Mice as in Figure 5.")]:
+        (figure,) = article(body=f"<p>See Figure 2.</p>{fig.format(label, caption)}").figures
+        assert [mention.text for mention in figure.mentions] == ["See Figure 2."]
+    (figure,) = article(body=f"<p>See Figure 2.</p>{fig.format('', 'Mice of Figure 2.')}").figures
+    assert figure.mentions == []
+
+
 @pytest.mark.parametrize(
     ("text", "numbers"),
     [
         ("Extended Data Fig. 2b", [("figure", "ED2", ("b",))]),
         ("Supplementary Fig. 1 and Fig. S1", [("figure", "S1", ()), ("figure", "S1", ())]),
+        ("Chart 2, Plate 5 and Abb. 4", [("chart", "2", ()), ("plate", "5", ()), ("figure", "4", ())]),
         ("Scheme 3; Tabela 4", [("scheme", "3", ()), ("table", "4", ())]),
         ("Fig. 1 A, and", [("figure", "1", ("A",))]),
         ("Figure 1 A mouse", [("figure", "1", ())]),

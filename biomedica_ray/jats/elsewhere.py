@@ -1,0 +1,48 @@
+"""Whether a text that names a figure means one of another work: ``Figure 2 of Smith et al.``, ``ref. 12, Fig. 2``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from biomedica_ray.jats.text import Span
+
+_WINDOW = 60
+_NAME = r"[A-Z][\w'\u2019-]+"
+_AUTHORS = rf"{_NAME}(?:'s|\u2019s)?(?:,?\s(?:et\sal\b|and\scolleagues|(?:and|&)\s{_NAME})|,?\s[(\[]?(?:19|20)\d\d)"
+_WORK = (
+    r"(?:paper|article|work|study|publication|report|review|book|reference|manuscript|patent|preprint|supplement)s?\b"
+)
+_OF = r"\s?,?\s(?:of|in|from|by)\s(?:the\s)?"
+_BEHIND = re.compile(
+    rf"(?:\s?\([^()]{{0,30}}\))?{_OF}"
+    rf"(?:[Rr]efs?\b|[Rr]eferences?\s?[\[(]?\d|[\[(]\d|{_AUTHORS}|[Ss]upp|SI\b|ESI\b|[Oo]nline\b|[Ee]lectronic\s|[Aa]dditional\s[Ff]ile"
+    rf"|[Aa]ppendix|[Ww]eb\s|(?:File|Text|Data|Note)\sS?\d|S\d+\s(?:File|Text|Appendix|Data)"
+    rf"|(?:\w+\s){{0,2}}?(?:original|companion|accompanying|cited|previous|earlier|aforementioned)\s(?:\w+\s)?{_WORK}"
+    rf"|(?:our|their|his|her)\s(?:\w+\s){{0,2}}?{_WORK})"
+)
+_BEFORE = re.compile(
+    r"(?:et\sal\.?(?:'s|\u2019s)|\b[A-Z]\w+(?:'s|\u2019s)|\b(?:[Tt]heir|[Hh]is|[Hh]er)|\b[Rr]efs?\.?\s?[\[(]?\d+[\])]?,|\[\d+,"
+    r"|\((?:[^()]*\W)?(?:19|20)\d\d[a-z]?,)\s?(?:see\s|in\s|their\s)?\Z"
+)
+# What the word before a figure ends with where it gives the figure to somebody.
+_GIVING = ("'s ", "\u2019s ", "heir ", "his ", "her ", ", ", "see ", " in ", ",")
+_NOTE = re.compile(rf"{_OF}(?:[Rr]ef\w*\.?\s?)?[\[(]?")
+
+
+def is_elsewhere(text: str, start: int, end: int, notes: Sequence[Span]) -> bool:
+    """Whether the words around a named figure give it to another work, or to a supplement.
+
+    Args:
+        text: A paragraph.
+        start: Offset of the word ``Figure``.
+        end: Offset behind its last number and panel.
+        notes: Where references to the literature lie in the text.
+    """
+    before = text[max(0, start - _WINDOW) : start]
+    if before.endswith(_GIVING) and _BEFORE.search(before):
+        return True
+    if _BEHIND.match(text, end):
+        return True
+    of = _NOTE.match(text, end) if notes else None
+    return of is not None and any(note.start == of.end() and note.element.get("ref-type") == "bibr" for note in notes)
