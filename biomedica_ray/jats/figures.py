@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from biomedica_ray.jats.text import Span, readable, readable_with_spans
-from biomedica_ray.jats.tree import Element, child, preferred
+from biomedica_ray.jats.tree import Element, child, href, preferred
 
 _CARRIERS = frozenset({"fig", "table-wrap", "chem-struct-wrap", "supplementary-material", "fig-group"})
 _GROUPS = frozenset({"fig-group", "table-wrap-group"})
@@ -84,7 +84,7 @@ def find_images(article: Element, language: str | None) -> Images:
         tags = {str(element.tag) for element in around}
         renditions = _renditions(graphic, in_table="table-wrap" in tags)
         done.update(renditions)
-        named = [rendition for rendition in renditions if rendition.get("href")]
+        named = [rendition for rendition in renditions if href(rendition)]
         if tags & _FORMULAS:
             n_formula += 1
         elif graphic.tag == "inline-graphic" or "caption" in tags:
@@ -148,7 +148,7 @@ def _image(renditions: list[Element], around: list[Element], tags: set[str], lan
         figure = preferred(bare, language)
         if figure is not None:
             wording, group = figure, carrier
-    hrefs = [str(rendition.get("href")) for rendition in renditions]
+    hrefs = [str(href(rendition)) for rendition in renditions]
     return Image(graphic, hrefs, carrier, wording, group, scope, bool(tags & _ABSTRACTS))
 
 

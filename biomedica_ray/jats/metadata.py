@@ -7,7 +7,7 @@ import re
 from biomedica_ray.jats import identifiers
 from biomedica_ray.jats.article import Related
 from biomedica_ray.jats.text import readable
-from biomedica_ray.jats.tree import Element, all_text, child, preferred
+from biomedica_ray.jats.tree import Element, all_text, child, href, lang, preferred
 
 # Summaries beside the abstract; an abstract of any other type is the abstract itself.
 _NOT_MAIN_ABSTRACT = re.compile(
@@ -118,7 +118,7 @@ def read_keywords(meta: Element, language: str | None) -> tuple[list[str], list[
         if "abbr" in kind:
             continue
         chosen = preferred(groups, language)
-        in_language = [node for node in groups if chosen is not None and node.get("lang") == chosen.get("lang")]
+        in_language = [node for node in groups if chosen is not None and lang(node) == lang(chosen)]
         words = [text for node in in_language for kwd in node.iter("kwd", "compound-kwd") if (text := readable(kwd))]
         (mesh if "mesh" in kind else keywords).extend(words)
     return list(dict.fromkeys(keywords)), list(dict.fromkeys(mesh))
@@ -128,7 +128,7 @@ def read_related(meta: Element) -> list[Related]:
     """Related articles with their relation and the id they are named by."""
     related = []
     for node in meta.iter("related-article", "related-object"):
-        name = node.get("href") or node.get("object-id") or node.get("document-id") or readable(node)
+        name = href(node) or node.get("object-id") or node.get("document-id") or readable(node)
         if name:
             id_type = node.get("ext-link-type") or node.get("object-id-type") or node.get("document-id-type")
             kind = node.get("related-article-type") or node.get("link-type") or "related"

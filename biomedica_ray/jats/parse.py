@@ -6,7 +6,7 @@ from biomedica_ray.jats import contributors, dates, figures, licenses, mentions,
 from biomedica_ray.jats.article import Article, Figure, JatsError
 from biomedica_ray.jats.panels import split_panels
 from biomedica_ray.jats.sections import Paragraph
-from biomedica_ray.jats.tree import Element, parse_tree
+from biomedica_ray.jats.tree import Element, lang, parse_tree
 
 
 def parse_article(xml: bytes) -> Article:
@@ -22,7 +22,7 @@ def parse_article(xml: bytes) -> Article:
     meta = article.find("front/article-meta")
     if meta is None:
         raise JatsError("the article has no front/article-meta")
-    language = (article.get("lang") or "").lower() or None
+    language = lang(article)
     ids = metadata.read_ids(meta)
     title, subtitle = metadata.read_titles(meta)
     journal, abbreviation, issns, publisher = metadata.read_journal(article)

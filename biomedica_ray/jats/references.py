@@ -7,7 +7,7 @@ import re
 from biomedica_ray.jats import identifiers
 from biomedica_ray.jats.article import Reference
 from biomedica_ray.jats.text import readable
-from biomedica_ray.jats.tree import Element, all_text
+from biomedica_ray.jats.tree import Element, all_text, href
 
 _CITATIONS = ("mixed-citation", "element-citation", "citation", "nlm-citation")
 
@@ -43,7 +43,7 @@ def _references(ref: Element) -> list[Reference]:
 
 def _reference(ref: Element, citation: Element) -> Reference:
     ids = {node.get("pub-id-type") or "": all_text(node) for node in citation.iter("pub-id", "object-id")}
-    links = [link.get("href") or "" for link in citation.iter("ext-link", "uri")]
+    links = [href(link) or "" for link in citation.iter("ext-link", "uri")]
     title = next(
         (node for tag in ("article-title", "chapter-title", "data-title", "source") for node in citation.iter(tag)),
         None,

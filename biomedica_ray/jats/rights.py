@@ -6,7 +6,7 @@ import re
 
 from biomedica_ray.jats.licenses import OTHER, code_of_text, code_of_url
 from biomedica_ray.jats.text import readable
-from biomedica_ray.jats.tree import Element
+from biomedica_ray.jats.tree import Element, href
 
 _TAKEN = re.compile(
     r"\b(?:reproduced|reprinted|adapted|redrawn|modified|republished|reused|excerpted)\s+"
@@ -53,7 +53,7 @@ def is_third_party(
         if any(not _names(article_rights, text) for node in statements if (text := readable(node))):
             return True
         for license_ in holder.iterchildren("license"):
-            code = code_of_url(license_.get("href") or "")
+            code = code_of_url(href(license_) or "")
             code = code if code != OTHER else code_of_text(readable(license_) or "")
             if code not in (OTHER, article_code):
                 return True
