@@ -32,7 +32,7 @@ def parse_article(xml: bytes) -> Article:
     keywords, mesh = metadata.read_keywords(meta, language)
     related = metadata.read_related(meta)
     license_ = licenses.read_license(article)
-    paragraphs = sections.read_paragraphs(article)
+    text = sections.read_full_text(article)
     found = figures.find_images(article, language)
     return Article(
         **ids,
@@ -60,15 +60,15 @@ def parse_article(xml: bytes) -> Article:
         copyright=metadata.read_copyright(meta),
         is_retracted=metadata.is_retracted(article.get("article-type"), title, related),
         related=related,
-        references=references.read_references(article),
-        sections=sections.read_sections(paragraphs),
+        references=references.read_references(text.ref_lists),
+        sections=sections.read_sections(text.paragraphs),
         citation=metadata.citation(
             journal, published.year if published else None, metadata.place_in_journal(volume, issue, pages), ids["doi"]
         ),
         n_inline_graphics=found.n_inline_graphics,
         n_formula_graphics=found.n_formula_graphics,
         n_figures_without_image=found.n_figures_without_image,
-        figures=_figures(article, found.images, paragraphs, language, license_.code),
+        figures=_figures(article, found.images, text.paragraphs, language, license_.code),
     )
 
 

@@ -37,6 +37,12 @@ _SUPERSCRIPTS = str.maketrans("0123456789+-−–=()n", "⁰¹²³⁴⁵⁶⁷�
 _SUBSCRIPTS = str.maketrans("0123456789+-−–=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₋₌₍₎")
 _ORDINAL = re.compile(r"st|nd|rd|th")
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
+_normalized = etree.XPath("normalize-space()", smart_strings=False)
+
+STRUCTURAL: frozenset[object] = frozenset(
+    {*_NO_TEXT, *_BLOCKS, *_SPACED, "sub", "sup", "math", "tex-math", "alternatives", etree.Entity}
+)
+"""Tags that make the readable text of the element around them more than its text as it stands."""
 
 # XML cannot carry these control characters, so they mark places in a text while it is put together.
 _OPEN, _CLOSE, _BREAK = "\x01", "\x02", "\x03"
@@ -61,9 +67,17 @@ def readable(element: Element | None, skip: Collection[str] = ()) -> str | None:
     """
     if element is None:
         return None
+    if len(element) == 0:
+        return normalise(element.text) if element.text else None
     out: list[str] = []
     _Collector(skip).content(element, out)
     return normalise("".join(out))
+
+
+def plain(element: Element) -> str | None:
+    """What :func:`readable` gives for an element without any of :data:`STRUCTURAL` in it, by libxml2 alone."""
+    text: str = _normalized(element)
+    return (text if text.isascii() else normalise(text)) or None
 
 
 def readable_with_spans(
@@ -78,12 +92,17 @@ def readable_with_spans(
 
 def normalise(raw: str) -> str | None:
     """Unicode NFC, runs of whitespace as one space, blocks as lines, invisible characters gone; None if empty."""
-    lines = (" ".join(block.split()) for block in _composed(raw).split(_BREAK))
+    composed = _composed(raw)
+    if _BREAK not in composed:
+        return " ".join(composed.split()) or None
+    lines = (" ".join(block.split()) for block in composed.split(_BREAK))
     return "\n".join(line for line in lines if line) or None
 
 
 def _composed(raw: str) -> str:
-    return raw if raw.isascii() else _INVISIBLE.sub("", unicodedata.normalize("NFC", raw))
+    if raw.isascii():
+        return raw
+    return unicodedata.normalize("NFC", _INVISIBLE.sub("", raw) if _INVISIBLE.search(raw) else raw)
 
 
 @dataclass(slots=True)
