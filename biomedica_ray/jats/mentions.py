@@ -115,6 +115,8 @@ class _Index:
 def _referred(paragraph: Paragraph, index: _Index) -> dict[int, list[str]]:
     """Positions of the images that a paragraph refers to, with the panels it names."""
     referred: dict[int, list[str]] = {}
+    if index.by_id.keys().isdisjoint(paragraph.targets) and not find_citations(paragraph.text):
+        return referred
 
     def add(positions: list[int], panels: Sequence[str] = ()) -> None:
         for position in positions:

@@ -16,7 +16,7 @@ Element = etree._Element
 # Namespaced attributes that JATS knows by one name; a document that forgets to declare the prefix has them as written.
 _HREF = ("{http://www.w3.org/1999/xlink}href", "href", "xlink:href")
 _LANG = ("{http://www.w3.org/XML/1998/namespace}lang", "lang", "xml:lang")
-_NAMESPACE = re.compile(rb"""\bxmlns(?::([^\s=]+))?\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_NAMESPACE = re.compile(rb"""xmlns(?::([^\s=]+))?\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
 def parse_tree(xml: bytes) -> Element:
