@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from biomedica_ray.jats import identifiers
 from biomedica_ray.jats.article import Reference
-from biomedica_ray.jats.text import STRUCTURAL, plain, readable
+from biomedica_ray.jats.text import STRUCTURAL, normalise, plain, readable
 from biomedica_ray.jats.tree import Element, all_text, href
 
 _CITATIONS = ("mixed-citation", "element-citation", "citation", "nlm-citation")
@@ -112,19 +112,26 @@ def _linked_doi(link: str) -> str | None:
 def _raw(citation: _Citation) -> str:
     """The printed line, or the fields of a tagged citation set side by side."""
     element = citation.element
-    text = element.text
-    if (text and not text.isspace()) or any((tail := node.tail) and not tail.isspace() for node in element):
+    text, nodes = element.text, list(element)
+    if (text and not text.isspace()) or any([(tail := node.tail) and not tail.isspace() for node in nodes]):
         return (readable(element) if citation.is_structural else plain(element)) or ""
-    fields = []
-    for node in element.iterchildren("*"):
-        if node.tag == "person-group":
-            fields.append(", ".join(map(_person, node.iter("name", "string-name", "collab"))) or readable(node))
-        elif node.tag == "name":
-            fields.append(_person(node))
-        else:
-            fields.append(readable(node))
-    return " ".join(" ".join([field for field in fields if field]).split())
+    fields = [_people(node) if node.tag in ("person-group", "name") else _leaf(node) for node in nodes]
+    return normalise(" ".join([field for field in fields if field])) or ""
+
+
+def _people(node: Element) -> str | None:
+    people = [node] if node.tag == "name" else node.iter("name", "string-name", "collab")
+    return ", ".join([_person(person) for person in people]) or readable(node)
 
 
 def _person(person: Element) -> str:
-    return " ".join([text for node in person.iterchildren("*") if (text := readable(node))]) or readable(person) or ""
+    parts = [text for node in person if (text := _leaf(node))]
+    return " ".join(parts).strip() if parts else readable(person) or ""
+
+
+def _leaf(node: Element) -> str | None:
+    """Text of a field: as it stands where nothing is in it."""
+    if len(node):
+        return readable(node)
+    text = node.text
+    return text if text and isinstance(node.tag, str) and not text.isspace() else None
