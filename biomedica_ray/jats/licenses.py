@@ -97,7 +97,7 @@ def read_license(article: Element) -> License:
     refs = [text for element in licenses for ref in element.iter("license_ref") if (text := readable(ref))]
     if meta is not None:
         refs += [text for ref in meta.iterfind("permissions/license_ref") if (text := readable(ref))]
-    links = [url for element in licenses for link in element.iter("ext-link", "uri") if (url := href(link))]
+    links = [link for element in licenses for node in element.iter("ext-link", "uri") if (link := href(node))]
     texts = [text for element in licenses if (text := readable(element, skip=("license_ref",)))]
     if meta is not None:
         statements = [*meta.iterfind("permissions/copyright-statement"), *meta.iterfind("copyright-statement")]

@@ -18,7 +18,13 @@ def parse_article(xml: bytes) -> Article:
     Raises:
         JatsError: The bytes are not well-formed XML, hold no article, or the article has no metadata.
     """
-    article = parse_tree(xml)
+    try:
+        return _read(parse_tree(xml))
+    except RecursionError as error:
+        raise JatsError("elements are nested too deeply") from error
+
+
+def _read(article: Element) -> Article:
     meta = article.find("front/article-meta")
     if meta is None:
         raise JatsError("the article has no front/article-meta")
@@ -30,6 +36,8 @@ def parse_article(xml: bytes) -> Article:
     volume, issue = (metadata.read_line(meta, tag) for tag in ("volume", "issue"))
     pages = metadata.read_pages(meta)
     keywords, mesh = metadata.read_keywords(meta, language)
+    abstract, other_abstracts = metadata.read_abstracts(meta)
+    funding, funding_statement = metadata.read_funding(meta)
     related = metadata.read_related(meta)
     license_ = licenses.read_license(article)
     text = sections.read_full_text(article)
@@ -38,7 +46,9 @@ def parse_article(xml: bytes) -> Article:
         **ids,
         title=title,
         subtitle=subtitle,
-        abstract=metadata.read_abstract(meta),
+        translated_titles=metadata.read_translated_titles(meta),
+        abstract=abstract,
+        other_abstracts=other_abstracts,
         journal=journal,
         journal_abbreviation=abbreviation,
         issns=issns,
@@ -52,8 +62,11 @@ def parse_article(xml: bytes) -> Article:
         language=language,
         subjects=metadata.read_subjects(meta),
         keywords=keywords,
+        keyword_groups=metadata.read_keyword_groups(meta),
         mesh=mesh,
         authors=contributors.read_authors(meta),
+        funding=funding,
+        funding_statement=funding_statement,
         license_url=license_.url,
         license_code=license_.code,
         license_group=license_.group,

@@ -113,7 +113,7 @@ def _raw(citation: _Citation) -> str:
     """The printed line, or the fields of a tagged citation set side by side."""
     element = citation.element
     text, nodes = element.text, list(element)
-    if (text and not text.isspace()) or any([(tail := node.tail) and not tail.isspace() for node in nodes]):
+    if (text and not text.isspace()) or any((tail := node.tail) and not tail.isspace() for node in nodes):
         return (readable(element) if citation.is_structural else plain(element)) or ""
     fields = [_people(node) if node.tag in ("person-group", "name") else _leaf(node) for node in nodes]
     return normalise(" ".join([field for field in fields if field])) or ""

@@ -78,7 +78,7 @@ def readable(element: Element | None, skip: Collection[str] = ()) -> str | None:
 
 def plain(element: Element) -> str | None:
     """What :func:`readable` gives for an element without any of :data:`STRUCTURAL` in it, by libxml2 alone."""
-    text: str = _normalized(element)
+    text = str(_normalized(element))
     return (text if text.isascii() else normalise(text)) or None
 
 

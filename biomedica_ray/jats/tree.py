@@ -56,7 +56,7 @@ class _Document:
 
 
 def _read(xml: bytes) -> _Document:
-    """Parse bytes. Undeclared prefixes are common and harmless; all else that the parser could recover from is a fault."""
+    """Parse bytes; undeclared prefixes are common and harmless, all else that the parser recovers from is a fault."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=True)
     try:
         root = etree.fromstring(xml, parser)
