@@ -18,7 +18,7 @@ from pathlib import Path
 import pubmed_parser
 from lxml import etree
 
-from biomedica_ray.jats import JatsError, parse_article
+from biomedica_ray.jats import parse_article
 from biomedica_ray.sample import PACKAGES
 
 File = tuple[str, bytes]
@@ -48,7 +48,7 @@ PARSERS: dict[str, Callable[[File], None]] = {
 def is_readable(parse: Callable[[File], None], file: File) -> bool:
     try:
         parse(file)
-    except (JatsError, etree.XMLSyntaxError, AttributeError, IndexError, KeyError, TypeError, ValueError):
+    except (etree.XMLSyntaxError, AttributeError, LookupError, NameError, TypeError, ValueError):
         return False
     return True
 

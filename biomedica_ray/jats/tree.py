@@ -16,6 +16,8 @@ Element = etree._Element
 # Namespaced attributes that JATS knows by one name; a document that forgets to declare the prefix has them as written.
 _HREF = ("{http://www.w3.org/1999/xlink}href", "href", "xlink:href")
 _LANG = ("{http://www.w3.org/XML/1998/namespace}lang", "lang", "xml:lang")
+# Prefixes that stand before attributes only, so that the search for elements with them is saved.
+_ATTRIBUTES_ONLY = frozenset({b"xlink", b"xsi", b"xml"})
 _NAMESPACE = re.compile(rb"""xmlns(?::([^\s=]+))?\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
@@ -74,6 +76,7 @@ def _namespaced(root: Element, xml: bytes, has_undeclared_prefixes: bool) -> Ite
     declared = {(match[1], match[2] or match[3] or b"") for match in _NAMESPACE.finditer(xml)}
     if has_undeclared_prefixes or b"\0" in xml[:4] or any(b"&" in uri for _, uri in declared):
         return root.iter("*")
+    declared = {(prefix, uri) for prefix, uri in declared if prefix not in _ATTRIBUTES_ONLY}
     used = {uri for prefix, uri in declared if prefix is None or b"<" + prefix + b":" in xml}
     return root.iter(*(f"{{{uri.decode('utf-8', 'replace')}}}*" for uri in used if uri)) if any(used) else ()
 
