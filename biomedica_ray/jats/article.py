@@ -141,9 +141,12 @@ class Funding:
     awards: list[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reference:
-    """An entry of the reference list; ``raw`` is its whole text."""
+    """An entry of the reference list; ``raw`` is its whole text.
+
+    Not frozen: an article has dozens, and a frozen dataclass takes three times as long to make.
+    """
 
     id: str | None
     pmid: str | None

@@ -125,8 +125,8 @@ def _people(node: Element) -> str | None:
 
 
 def _person(person: Element) -> str:
-    parts = [text for node in person if (text := _leaf(node))]
-    return " ".join(parts).strip() if parts else readable(person) or ""
+    parts = [readable(node) if len(node) else node.text for node in person.iterchildren("*")]
+    return " ".join([part for part in parts if part]).strip() or readable(person) or ""
 
 
 def _leaf(node: Element) -> str | None:
