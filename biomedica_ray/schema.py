@@ -51,7 +51,17 @@ ARTICLES = pa.schema(
         _field("publisher_id", pa.string(), "the publisher's own article id", null=True),
         _field("title", pa.string(), "article title", null=True),
         _field("subtitle", pa.string(), "article subtitle", null=True),
+        _field(
+            "translated_titles",
+            pa.list_(pa.struct([("language", pa.string()), ("title", pa.string())])),
+            "titles in other languages, subtitle included",
+        ),
         _field("abstract", pa.string(), "main abstract; labelled sections as 'Label: text' paragraphs", null=True),
+        _field(
+            "other_abstracts",
+            pa.list_(pa.struct([("kind", pa.string()), ("language", pa.string()), ("text", pa.string())])),
+            "abstracts beside it: graphical, teaser, plain-language, translated; written as the main one",
+        ),
         _field("journal", pa.string(), "journal title", null=True),
         _field("journal_abbreviation", pa.string(), "journal's abbreviated title", null=True),
         _field("issns", _STRINGS, "ISSNs of the journal"),
@@ -69,12 +79,23 @@ ARTICLES = pa.schema(
         _field("language", pa.string(), "article/@xml:lang, lower case", null=True),
         _field("subjects", _STRINGS, "subject headings, nested ones joined by ' > '"),
         _field("keywords", _STRINGS, "author keywords"),
+        _field(
+            "keyword_groups",
+            pa.list_(pa.struct([("kind", pa.string()), ("language", pa.string()), ("keywords", _STRINGS)])),
+            "all keywords by group, abbreviations and other languages too",
+        ),
         _field("mesh", _STRINGS, "MeSH headings"),
         _field(
             "authors",
             pa.list_(pa.struct([("name", pa.string()), ("orcid", pa.string()), ("affiliations", _STRINGS)])),
             "authors in order",
         ),
+        _field(
+            "funding",
+            pa.list_(pa.struct([("sources", _STRINGS), ("awards", _STRINGS)])),
+            "funders and the numbers of their awards, one entry an award group",
+        ),
+        _field("funding_statement", pa.string(), "what the article says of its funding", null=True),
         _field("license_url", pa.string(), "licence URL", null=True),
         _field(
             "license_code", pa.string(), "CC0, CC BY, CC BY-SA, CC BY-ND, CC BY-NC, CC BY-NC-SA, CC BY-NC-ND, other"

@@ -117,8 +117,45 @@ class Related:
 
 
 @dataclass(frozen=True, slots=True)
+class Translation:
+    """A title in another language than the article's."""
+
+    language: str | None
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An abstract beside the main one: graphical, teaser, plain-language-summary, translated, as ``@abstract-type``."""
+
+    kind: str
+    language: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeywordGroup:
+    """Keywords of one group, its kind as ``@kwd-group-type``."""
+
+    kind: str | None
+    language: str | None
+    keywords: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Funding:
+    """Who paid: the sources named together, and the numbers of their awards."""
+
+    sources: list[str]
+    awards: list[str]
+
+
+@dataclass(slots=True)
 class Reference:
-    """An entry of the reference list; ``raw`` is its whole text."""
+    """An entry of the reference list; ``raw`` is its whole text.
+
+    Not frozen: an article has dozens, and a frozen dataclass takes three times as long to make.
+    """
 
     id: str | None
     pmid: str | None
@@ -153,7 +190,9 @@ class Article:
     publisher_id: str | None
     title: str | None
     subtitle: str | None
+    translated_titles: list[Translation]
     abstract: str | None
+    other_abstracts: list[Summary]
     journal: str | None
     journal_abbreviation: str | None
     issns: list[str]
@@ -167,8 +206,11 @@ class Article:
     language: str | None
     subjects: list[str]
     keywords: list[str]
+    keyword_groups: list[KeywordGroup]
     mesh: list[str]
     authors: list[Author]
+    funding: list[Funding]
+    funding_statement: str | None
     license_url: str | None
     license_code: str
     license_group: str

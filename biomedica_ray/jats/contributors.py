@@ -7,7 +7,7 @@ import re
 from biomedica_ray.jats import identifiers
 from biomedica_ray.jats.article import Author
 from biomedica_ray.jats.text import readable
-from biomedica_ray.jats.tree import Element, all_text
+from biomedica_ray.jats.tree import Element, all_text, href
 
 _PARTS = ("institution", "institution-wrap", "addr-line", "city", "state", "country", "postal-code", "named-content")
 
@@ -54,7 +54,7 @@ def _name(contrib: Element) -> str | None:
 
 def _orcid(contrib: Element) -> str | None:
     for node in contrib.iter("contrib-id", "uri", "ext-link"):
-        found = identifiers.orcid(all_text(node)) or identifiers.orcid(node.get("href"))
+        found = identifiers.orcid(all_text(node)) or identifiers.orcid(href(node))
         if found:
             return found
     return None

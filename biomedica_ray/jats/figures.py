@@ -8,7 +8,7 @@ from string import ascii_lowercase, ascii_uppercase
 
 from biomedica_ray.jats.markers import Hint
 from biomedica_ray.jats.text import Span, readable, readable_with_spans
-from biomedica_ray.jats.tree import Element, preferred
+from biomedica_ray.jats.tree import Element, href, lang, preferred
 
 _CARRIERS = frozenset({"fig", "table-wrap", "chem-struct-wrap", "supplementary-material", "fig-group"})
 _GROUPS = frozenset({"fig-group", "table-wrap-group"})
@@ -108,7 +108,7 @@ def find_images(article: Element, language: str | None) -> Images:
             continue
         renditions = _renditions(graphic, in_table="table-wrap" in tags)
         done.update(renditions)
-        named = [rendition for rendition in renditions if rendition.get("href")]
+        named = [rendition for rendition in renditions if href(rendition)]
         if not tags.isdisjoint(_FORMULAS):
             n_formula += 1
         elif graphic.tag == "inline-graphic" or "caption" in tags:
@@ -152,7 +152,7 @@ def read_wording(image: Image, language: str | None) -> Wording:
 
 def language_of(image: Image, language: str | None) -> str | None:
     """Language of the part of the article that an image stands in, of the article itself where that says nothing."""
-    return (image.scope.get("lang") or "").lower() or language
+    return (lang(image.scope) or "").lower() or language
 
 
 def sub_article_of(image: Image) -> str | None:
@@ -203,7 +203,7 @@ def read_alt_text(image: Image) -> str | None:
 def _is_picture(media: Element) -> bool:
     """Whether a media object is a still image by its type, or by its name where it has no type."""
     kind = media.get("mimetype")
-    return kind.startswith("image") if kind else bool(_PICTURE.search(media.get("href") or ""))
+    return kind.startswith("image") if kind else bool(_PICTURE.search(href(media) or ""))
 
 
 def _renditions(graphic: Element, *, in_table: bool) -> list[Element]:
@@ -232,7 +232,7 @@ def _image(renditions: list[Element], around: list[Element], tags: frozenset[str
         worded = [element for element in (graphic, *floats) if element.tag not in _GROUPS and _has_words(element)]
         wording = worded[0] if worded else carrier
         group = worded[1] if group is None and len(worded) > 1 else group
-    hrefs = [str(rendition.get("href")) for rendition in renditions]
+    hrefs = [str(href(rendition)) for rendition in renditions]
     return Image(graphic, hrefs, carrier, wording, group, around[depth], tags)
 
 

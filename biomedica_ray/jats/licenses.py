@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from biomedica_ray.jats.text import readable
-from biomedica_ray.jats.tree import Element
+from biomedica_ray.jats.tree import Element, href
 
 OTHER = "other"
 COMMERCIAL = ("CC0", "CC BY", "CC BY-SA", "CC BY-ND")
@@ -93,11 +93,11 @@ def read_license(article: Element) -> License:
     """
     meta = article.find("front/article-meta")
     licenses = [] if meta is None else [*meta.iterfind("permissions/license"), *meta.iterfind("license")]
-    hrefs = [href for element in licenses if (href := (element.get("href") or "").strip())]
+    hrefs = [url for element in licenses if (url := (href(element) or "").strip())]
     refs = [text for element in licenses for ref in element.iter("license_ref") if (text := readable(ref))]
     if meta is not None:
         refs += [text for ref in meta.iterfind("permissions/license_ref") if (text := readable(ref))]
-    links = [url for element in licenses for link in element.iter("ext-link", "uri") if (url := link.get("href"))]
+    links = [link for element in licenses for node in element.iter("ext-link", "uri") if (link := href(node))]
     texts = [text for element in licenses if (text := readable(element, skip=("license_ref",)))]
     if meta is not None:
         statements = [*meta.iterfind("permissions/copyright-statement"), *meta.iterfind("copyright-statement")]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from biomedica_ray.jats import identifiers
-from biomedica_ray.jats.article import Related
+from biomedica_ray.jats.article import Funding, KeywordGroup, Related, Summary, Translation
 from biomedica_ray.jats.text import readable
-from biomedica_ray.jats.tree import Element, all_text, child, preferred
+from biomedica_ray.jats.tree import Element, all_text, child, href, lang, preferred
 
 # Summaries beside the abstract; an abstract of any other type is the abstract itself.
 _NOT_MAIN_ABSTRACT = re.compile(
@@ -15,6 +15,7 @@ _NOT_MAIN_ABSTRACT = re.compile(
     r"|synopsis|short|patient|video",
     re.IGNORECASE,
 )
+_NOTES = ("fn", "xref")
 _RETRACTED_TITLE = re.compile(r"\W*retracted\b", re.IGNORECASE)
 _RETRACTED_RELATIONS = frozenset({"retraction-forward", "retracted-by"})
 
@@ -35,22 +36,52 @@ def read_ids(meta: Element) -> dict[str, str | None]:
 
 def read_titles(meta: Element) -> tuple[str | None, str | None]:
     """Title and subtitle, without footnote marks."""
-    notes = ("fn", "xref")
     group = child(meta, "title-group")
-    return readable(child(group, "article-title"), notes), readable(child(group, "subtitle"), notes)
+    return readable(child(group, "article-title"), _NOTES), readable(child(group, "subtitle"), _NOTES)
 
 
-def read_abstract(meta: Element) -> str | None:
-    """The main abstract: paragraphs as lines, those of a labelled section headed by ``Label: ``."""
+def read_translated_titles(meta: Element) -> list[Translation]:
+    """Titles in other languages, with their subtitles."""
+    group = child(meta, "title-group")
+    if group is None:
+        return []
+    found: list[Translation] = []
+    for node in [*group.iterfind("trans-title-group"), *group.iterfind("trans-title")]:
+        home = node if node.tag == "trans-title-group" else group
+        titles = list(node.iterfind("trans-title")) if home is node else [node]
+        subtitle = readable(node.find("trans-subtitle"), _NOTES) if home is node else None
+        for title in titles:
+            text = ": ".join(part for part in (readable(title, _NOTES), subtitle) if part)
+            if text:
+                found.append(Translation(lang(title) or lang(node), text))
+    return found
+
+
+def read_abstracts(meta: Element) -> tuple[str | None, list[Summary]]:
+    """The main abstract, and those beside it: graphical, plain-language, translated.
+
+    Paragraphs are lines, those of a labelled section headed by ``Label: ``.
+    """
+    main, text = _main_abstract(meta)
+    others: list[Summary] = []
+    for node in [*meta.iterfind("abstract"), *meta.iterfind("trans-abstract")]:
+        lines = [] if node is main else _abstract_lines(node)
+        if lines:
+            kind = node.get("abstract-type") or ("translated" if node.tag == "trans-abstract" else "abstract")
+            others.append(Summary(kind, lang(node), "\n".join(lines)))
+    return text, others
+
+
+def _main_abstract(meta: Element) -> tuple[Element | None, str | None]:
     abstracts = list(meta.iterfind("abstract"))
     plain = [node for node in abstracts if not node.get("abstract-type")]
     typed = [node for node in abstracts if not _NOT_MAIN_ABSTRACT.search(node.get("abstract-type") or "")]
     summaries = [node for node in abstracts if "graphical" not in (node.get("abstract-type") or "")]
     for abstract in [*plain, *typed, *summaries]:
-        lines = list(_abstract_lines(abstract))
+        lines = _abstract_lines(abstract)
         if lines:
-            return "\n".join(lines)
-    return None
+            return abstract, "\n".join(lines)
+    return None, None
 
 
 def _abstract_lines(element: Element) -> list[str]:
@@ -118,17 +149,51 @@ def read_keywords(meta: Element, language: str | None) -> tuple[list[str], list[
         if "abbr" in kind:
             continue
         chosen = preferred(groups, language)
-        in_language = [node for node in groups if chosen is not None and node.get("lang") == chosen.get("lang")]
+        in_language = [node for node in groups if chosen is not None and lang(node) == lang(chosen)]
         words = [text for node in in_language for kwd in node.iter("kwd", "compound-kwd") if (text := readable(kwd))]
         (mesh if "mesh" in kind else keywords).extend(words)
     return list(dict.fromkeys(keywords)), list(dict.fromkeys(mesh))
+
+
+def read_keyword_groups(meta: Element) -> list[KeywordGroup]:
+    """All keywords, group by group; nested ones count to the group around them."""
+    groups = []
+    for group in meta.iterfind("kwd-group"):
+        words = [text for kwd in group.iter("kwd", "compound-kwd") if (text := readable(kwd))]
+        if words:
+            groups.append(KeywordGroup(group.get("kwd-group-type"), lang(group), list(dict.fromkeys(words))))
+    return groups
+
+
+def read_funding(meta: Element) -> tuple[list[Funding], str | None]:
+    """Award groups with their funders and award numbers (contracts and grants of NLM 2 too), and the statement."""
+    groups = list(meta.iterfind("funding-group/award-group"))
+    funding = []
+    for group in groups:
+        sources = [_funder(node) for node in group.iter("funding-source")]
+        awards = [readable(node) for node in group.iter("award-id")]
+        funding.append(Funding(_distinct(sources), _distinct(awards)))
+    if not groups:
+        sources = [_funder(node) for node in meta.iter("funding-source", "grant-sponsor", "contract-sponsor")]
+        awards = [readable(node) for node in meta.iter("award-id", "grant-num", "contract-num")]
+        funding.append(Funding(_distinct(sources), _distinct(awards)))
+    statement = "\n".join(_distinct([readable(node) for node in meta.iterfind("funding-group/funding-statement")]))
+    return [entry for entry in funding if entry.sources or entry.awards], statement or None
+
+
+def _funder(node: Element) -> str | None:
+    return readable(next(node.iter("institution"), None)) or readable(node)
+
+
+def _distinct(texts: list[str | None]) -> list[str]:
+    return list(dict.fromkeys(text for text in texts if text))
 
 
 def read_related(meta: Element) -> list[Related]:
     """Related articles with their relation and the id they are named by."""
     related = []
     for node in meta.iter("related-article", "related-object"):
-        name = node.get("href") or node.get("object-id") or node.get("document-id") or readable(node)
+        name = href(node) or node.get("object-id") or node.get("document-id") or readable(node)
         if name:
             id_type = node.get("ext-link-type") or node.get("object-id-type") or node.get("document-id-type")
             kind = node.get("related-article-type") or node.get("link-type") or "related"

@@ -6,7 +6,7 @@ from biomedica_ray.jats import contributors, dates, figures, licenses, mentions,
 from biomedica_ray.jats.article import Article, Figure, JatsError
 from biomedica_ray.jats.panels import split_panels
 from biomedica_ray.jats.sections import Paragraph
-from biomedica_ray.jats.tree import Element, parse_tree
+from biomedica_ray.jats.tree import Element, lang, parse_tree
 
 
 def parse_article(xml: bytes) -> Article:
@@ -18,11 +18,17 @@ def parse_article(xml: bytes) -> Article:
     Raises:
         JatsError: The bytes are not well-formed XML, hold no article, or the article has no metadata.
     """
-    article = parse_tree(xml)
+    try:
+        return _read(parse_tree(xml))
+    except RecursionError as error:
+        raise JatsError("elements are nested too deeply") from error
+
+
+def _read(article: Element) -> Article:
     meta = article.find("front/article-meta")
     if meta is None:
         raise JatsError("the article has no front/article-meta")
-    language = (article.get("lang") or "").lower() or None
+    language = lang(article)
     ids = metadata.read_ids(meta)
     title, subtitle = metadata.read_titles(meta)
     journal, abbreviation, issns, publisher = metadata.read_journal(article)
@@ -30,15 +36,19 @@ def parse_article(xml: bytes) -> Article:
     volume, issue = (metadata.read_line(meta, tag) for tag in ("volume", "issue"))
     pages = metadata.read_pages(meta)
     keywords, mesh = metadata.read_keywords(meta, language)
+    abstract, other_abstracts = metadata.read_abstracts(meta)
+    funding, funding_statement = metadata.read_funding(meta)
     related = metadata.read_related(meta)
     license_ = licenses.read_license(article)
-    paragraphs = sections.read_paragraphs(article)
+    text = sections.read_full_text(article)
     found = figures.find_images(article, language)
     return Article(
         **ids,
         title=title,
         subtitle=subtitle,
-        abstract=metadata.read_abstract(meta),
+        translated_titles=metadata.read_translated_titles(meta),
+        abstract=abstract,
+        other_abstracts=other_abstracts,
         journal=journal,
         journal_abbreviation=abbreviation,
         issns=issns,
@@ -52,23 +62,26 @@ def parse_article(xml: bytes) -> Article:
         language=language,
         subjects=metadata.read_subjects(meta),
         keywords=keywords,
+        keyword_groups=metadata.read_keyword_groups(meta),
         mesh=mesh,
         authors=contributors.read_authors(meta),
+        funding=funding,
+        funding_statement=funding_statement,
         license_url=license_.url,
         license_code=license_.code,
         license_group=license_.group,
         copyright=metadata.read_copyright(meta),
         is_retracted=metadata.is_retracted(article.get("article-type"), title, related),
         related=related,
-        references=references.read_references(article),
-        sections=sections.read_sections(paragraphs),
+        references=references.read_references(text.ref_lists),
+        sections=sections.read_sections(text.paragraphs),
         citation=metadata.citation(
             journal, published.year if published else None, metadata.place_in_journal(volume, issue, pages), ids["doi"]
         ),
         n_inline_graphics=found.n_inline_graphics,
         n_formula_graphics=found.n_formula_graphics,
         n_figures_without_image=found.n_figures_without_image,
-        figures=_figures(article, found.images, paragraphs, language, license_.code),
+        figures=_figures(article, found.images, text.paragraphs, language, license_.code),
     )
 
 

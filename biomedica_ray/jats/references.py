@@ -2,60 +2,106 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from biomedica_ray.jats import identifiers
 from biomedica_ray.jats.article import Reference
-from biomedica_ray.jats.text import readable
-from biomedica_ray.jats.tree import Element, all_text
+from biomedica_ray.jats.text import STRUCTURAL, normalise, plain, readable
+from biomedica_ray.jats.tree import Element, all_text, href
 
 _CITATIONS = ("mixed-citation", "element-citation", "citation", "nlm-citation")
+_TITLES = ("article-title", "chapter-title", "data-title", "source")
+_VISITED = ("ref", "note", *_CITATIONS, *_TITLES, "year", "pub-id", "ext-link", "uri", *STRUCTURAL)
 
 
-def read_references(article: Element) -> list[Reference]:
-    """The references of an article, in order; one for each citation of each ``ref`` of its own reference lists."""
-    back = article.find("back")
-    if back is None:
-        return []
-    return [
-        reference
-        for ref in back.iter("ref")
-        if not any(around.tag in ("sub-article", "response") for around in ref.iterancestors())
-        for reference in _references(ref)
-    ]
+def read_references(ref_lists: list[Element]) -> list[Reference]:
+    """The references in reference lists, in order; one for each work that a ``ref`` cites."""
+    return [reference for ref_list in ref_lists for reference in _references(ref_list)]
 
 
-def _references(ref: Element) -> list[Reference]:
-    citations: list[Element] = []
-    for node in ref.iterchildren("*"):
-        if node.tag in _CITATIONS:
-            citations.append(node)
-        elif node.tag == "citation-alternatives":
-            # Renditions of one citation: the tagged one knows the ids, else whichever comes first.
-            tagged = node.find("element-citation")
-            citations += [tagged] if tagged is not None else list(node.iterchildren(*_CITATIONS))[:1]
-    # A ref that gives the printed line beside the tagged citation names one work, not two.
-    tags = {str(citation.tag) for citation in citations}
+@dataclass(slots=True)
+class _Citation:
+    """A citation in a ``ref``: its fields at any depth, and whether its text needs more than its characters."""
+
+    ref: Element
+    element: Element
+    is_structural: bool = False
+    ids: dict[str, str] = field(default_factory=dict)
+    links: list[str] = field(default_factory=list)
+    titles: dict[str, Element] = field(default_factory=dict)
+    year: Element | None = None
+
+
+def _references(ref_list: Element) -> Iterator[Reference]:
+    cited: list[_Citation] = []
+    ref = ref_list
+    current: _Citation | None = None
+    # One pass of libxml2 over the list: what follows a citation, up to the next one or the end of its ref, is in it.
+    for node in ref_list.iter(*_VISITED):
+        tag = node.tag
+        if tag == "ref":
+            yield from map(_reference, _works(cited))
+            ref, cited, current = node, [], None
+        elif tag in _CITATIONS:
+            current = _Citation(ref, node)
+            cited.append(current)
+        elif tag == "note":
+            current = None
+        elif current is not None:
+            _note(current, node, str(tag))
+    yield from map(_reference, _works(cited))
+
+
+def _note(citation: _Citation, node: Element, tag: str) -> None:
+    """Take down a field of a citation."""
+    if tag in _TITLES:
+        citation.titles.setdefault(tag, node)
+    elif tag == "year":
+        citation.year = node if citation.year is None else citation.year
+    elif tag in ("pub-id", "object-id"):
+        citation.ids[node.get("pub-id-type") or ""] = all_text(node) if len(node) else node.text or ""
+        citation.is_structural = citation.is_structural or tag == "object-id"
+    elif tag in ("ext-link", "uri"):
+        citation.links.append(href(node) or "")
+    else:
+        citation.is_structural = True
+
+
+def _works(cited: list[_Citation]) -> list[_Citation]:
+    """Of the citations in a ref, one a work: where it is given printed and tagged, the tagged one."""
+    if len(cited) <= 1:
+        return cited
+    works: list[_Citation] = []
+    alternatives: dict[Element | None, _Citation] = {}
+    for citation in cited:
+        parent = citation.element.getparent()
+        if parent is None or parent.tag != "citation-alternatives":
+            works.append(citation)
+        elif parent not in alternatives:
+            alternatives[parent] = citation
+            works.append(citation)
+        elif citation.element.tag == "element-citation" != alternatives[parent].element.tag:
+            works[works.index(alternatives[parent])] = citation
+            alternatives[parent] = citation
+    tags = {citation.element.tag for citation in works}
     if {"mixed-citation", "element-citation"} <= tags:
-        citations = [citation for citation in citations if citation.tag == "element-citation"]
-    return [_reference(ref, citation) for citation in citations]
+        return [citation for citation in works if citation.element.tag == "element-citation"]
+    return works
 
 
-def _reference(ref: Element, citation: Element) -> Reference:
-    ids = {node.get("pub-id-type") or "": all_text(node) for node in citation.iter("pub-id", "object-id")}
-    links = [link.get("href") or "" for link in citation.iter("ext-link", "uri")]
-    title = next(
-        (node for tag in ("article-title", "chapter-title", "data-title", "source") for node in citation.iter(tag)),
-        None,
-    )
+def _reference(citation: _Citation) -> Reference:
+    ids = citation.ids
+    title = next((citation.titles[tag] for tag in _TITLES if tag in citation.titles), None)
+    doi = identifiers.doi(ids.get("doi"))
     return Reference(
-        id=ref.get("id"),
-        pmid=identifiers.pmid(ids.get("pmid")),
-        pmcid=identifiers.pmcid(ids.get("pmc") or ids.get("pmcid")),
-        doi=identifiers.doi(ids.get("doi")) or next((doi for link in links if (doi := _linked_doi(link))), None),
-        title=readable(title),
-        year=_year(citation),
-        raw=_raw(citation),
+        citation.ref.get("id"),
+        identifiers.pmid(ids.get("pmid")),
+        identifiers.pmcid(ids.get("pmc") or ids.get("pmcid")),
+        doi or next((doi for link in citation.links if (doi := _linked_doi(link))), None),
+        readable(title),
+        readable(citation.year),
+        _raw(citation),
     )
 
 
@@ -63,22 +109,29 @@ def _linked_doi(link: str) -> str | None:
     return identifiers.doi(link) if "doi" in link or link.startswith("10.") else None
 
 
-def _year(citation: Element) -> str | None:
-    year = next(citation.iter("year"), None)
-    return readable(year) if year is not None else None
-
-
-def _raw(citation: Element) -> str:
+def _raw(citation: _Citation) -> str:
     """The printed line, or the fields of a tagged citation set side by side."""
-    if (citation.text and citation.text.strip()) or any((node.tail or "").strip() for node in citation):
-        return readable(citation) or ""
-    fields = []
-    for node in citation.iterchildren("*"):
-        people = [*node.iter("name", "string-name", "collab")] if node.tag in ("person-group", "name") else []
-        parts = [_person(person) for person in people] or [readable(node) or ""]
-        fields.append(", ".join(part for part in parts if part))
-    return re.sub(r"\s+", " ", " ".join(field for field in fields if field))
+    element = citation.element
+    text, nodes = element.text, list(element)
+    if (text and not text.isspace()) or any((tail := node.tail) and not tail.isspace() for node in nodes):
+        return (readable(element) if citation.is_structural else plain(element)) or ""
+    fields = [_people(node) if node.tag in ("person-group", "name") else _leaf(node) for node in nodes]
+    return normalise(" ".join([field for field in fields if field])) or ""
+
+
+def _people(node: Element) -> str | None:
+    people = [node] if node.tag == "name" else node.iter("name", "string-name", "collab")
+    return ", ".join([_person(person) for person in people]) or readable(node)
 
 
 def _person(person: Element) -> str:
-    return " ".join(text for node in person.iterchildren("*") if (text := readable(node))) or readable(person) or ""
+    parts = [readable(node) if len(node) else node.text for node in person.iterchildren("*")]
+    return " ".join([part for part in parts if part]).strip() or readable(person) or ""
+
+
+def _leaf(node: Element) -> str | None:
+    """Text of a field: as it stands where nothing is in it."""
+    if len(node):
+        return readable(node)
+    text = node.text
+    return text if text and isinstance(node.tag, str) and not text.isspace() else None

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from biomedica_ray.jats.licenses import OTHER, code_of_text, code_of_url
 from biomedica_ray.jats.text import readable
-from biomedica_ray.jats.tree import Element
+from biomedica_ray.jats.tree import Element, href
 
 _NAME = r"[A-Z\u00c0-\u00de][\w'\u2019-]+"
 # A source that a text names: "Roe et al.", "Roe and Doe", "Roe (2010)", "ref. 3", "[3]", a web address.
@@ -146,7 +146,7 @@ def is_third_party(homes: list[Element], caption: str | None, permissions: str |
             return True
         for license_ in holder.iterchildren("license"):
             text = readable(license_) or ""
-            code = code_of_url(license_.get("href") or "")
+            code = code_of_url(href(license_) or "")
             code = code if code != OTHER else code_of_text(text)
             if code not in (OTHER, owner.code) or _NOT_COVERED.search(text):
                 return True

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from biomedica_ray.jats.article import Section
-from biomedica_ray.jats.text import FLOATS, Span, readable, readable_with_spans
+from biomedica_ray.jats.text import FLOATS, STRUCTURAL, Span, plain, readable, readable_with_spans
 from biomedica_ray.jats.tree import Element, child
 
 _UNITS = frozenset({"p", "disp-formula", "disp-quote", "verse-group", "preformat", "code", "def-item", "speech"})
@@ -25,16 +25,20 @@ _ASIDE = FLOATS - {"boxed-text"} | {
     "abstract",
     "trans-abstract",
 }
-_NO_PARAGRAPHS = frozenset({"ref-list", "journal-meta", "permissions", "table", "contrib-group", "license", "history"})
+_NO_PARAGRAPHS = frozenset(
+    {"ref-list", "journal-meta", "permissions", "table", "contrib-group", "license", "history", "kwd-group"}
+    | {"article-categories", "pub-date", "aff", "title", "label", "subtitle"}
+)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Paragraph:
     """A paragraph of running text, of a caption, a footnote or an abstract.
 
     Attributes:
         text: Its text, without the floats in it.
-        xrefs: Its cross-references and where they lie in the text.
+        element: The element that it is.
+        targets: Ids that cross-references in it point at.
         path: Titles of the sections around it, outermost first.
         home: The element whose own paragraph it is: a section, an appendix, a body.
         floats: The floats (fig, fig-group, table-wrap ...) around it, whose caption or content it is.
@@ -43,12 +47,31 @@ class Paragraph:
     """
 
     text: str
-    xrefs: list[Span]
+    element: Element
+    targets: list[str]
     path: tuple[str, ...]
     home: Element
     floats: tuple[Element, ...]
     scope: Element
     is_running: bool
+
+    @property
+    def xrefs(self) -> list[Span]:
+        """Its cross-references and where they lie in the text."""
+        return readable_with_spans(self.element, ("xref",))[1] if self.targets else []
+
+
+@dataclass(slots=True)
+class FullText:
+    """What one walk over an article and its sub-articles finds, in document order.
+
+    Attributes:
+        paragraphs: Every paragraph, once.
+        ref_lists: The outermost reference lists of the article itself.
+    """
+
+    paragraphs: list[Paragraph]
+    ref_lists: list[Element]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +85,16 @@ class _Place:
     is_running: bool
 
 
+def read_full_text(article: Element) -> FullText:
+    """The paragraphs and reference lists of an article."""
+    found = FullText([], [])
+    _walk(article, _Place((), article, (), article, True), article, found)
+    return found
+
+
 def read_paragraphs(article: Element) -> list[Paragraph]:
     """Every paragraph of an article and its sub-articles, in document order, each once."""
-    return list(_walk(article, _Place((), article, (), article, True)))
+    return read_full_text(article).paragraphs
 
 
 def read_sections(paragraphs: list[Paragraph]) -> list[Section]:
@@ -77,17 +107,37 @@ def read_sections(paragraphs: list[Paragraph]) -> list[Section]:
     return list(by_home.values())
 
 
-def _walk(element: Element, place: _Place) -> Iterator[Paragraph]:
+def _walk(element: Element, place: _Place, article: Element, found: FullText) -> None:
     for node in element.iterchildren("*"):
-        if node.tag in _UNITS:
-            text, spans = readable_with_spans(node, ("xref",))
-            if text:
-                yield Paragraph(text, spans, place.path, place.home, place.floats, place.scope, place.is_running)
-            # Floats inside a paragraph have paragraphs of their own.
-            for inner in _outermost_floats(node):
-                yield from _walk(inner, _entered(inner, place))
-        elif node.tag not in _NO_PARAGRAPHS:
-            yield from _walk(node, _entered(node, place))
+        tag = node.tag
+        if tag in _UNITS:
+            _add_paragraph(node, place, article, found)
+        elif tag in _NO_PARAGRAPHS:
+            if tag == "ref-list" and place.scope is article:
+                found.ref_lists.append(node)
+        elif len(node):
+            _walk(node, _entered(node, place), article, found)
+
+
+def _add_paragraph(node: Element, place: _Place, article: Element, found: FullText) -> None:
+    """Add a paragraph, by libxml2's own text where nothing in it has a structure, and those of the floats in it."""
+    targets: list[str] = []
+    if len(node) == 0:
+        text = readable(node)
+    else:
+        inner = list(node.iter())
+        tags = [part.tag for part in inner]
+        if "xref" in tags:
+            targets = [rid for part in inner if part.tag == "xref" for rid in (part.get("rid") or "").split()]
+        text = plain(node) if STRUCTURAL.isdisjoint(tags[1:]) else readable(node)
+    if text:
+        found.paragraphs.append(
+            Paragraph(text, node, targets, place.path, place.home, place.floats, place.scope, place.is_running)
+        )
+    if len(node) and not FLOATS.isdisjoint(tags):
+        # Floats inside a paragraph have paragraphs of their own.
+        for float_ in _outermost_floats(node):
+            _walk(float_, _entered(float_, place), article, found)
 
 
 def _entered(node: Element, place: _Place) -> _Place:
@@ -98,9 +148,9 @@ def _entered(node: Element, place: _Place) -> _Place:
         title = readable(next(node.iter("article-title"), None)) or node.get("article-type") or tag
         return _Place((*place.path, title), node, (), node, True)
     if tag in _TITLED:
-        return replace(place, path=_titled(place.path, node), home=node, is_running=is_running)
+        return _Place(_titled(place.path, node), node, place.floats, place.scope, is_running)
     if tag in FLOATS:
-        return replace(place, floats=(*place.floats, node), is_running=is_running)
+        return _Place(place.path, place.home, (*place.floats, node), place.scope, is_running)
     if tag in ("body", "back"):
         return replace(place, home=node)
     return replace(place, is_running=is_running) if is_running != place.is_running else place

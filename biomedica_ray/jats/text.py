@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html.entities import html5
 
 from lxml import etree
@@ -37,6 +37,14 @@ _SUPERSCRIPTS = str.maketrans("0123456789+-−–=()n", "⁰¹²³⁴⁵⁶⁷�
 _SUBSCRIPTS = str.maketrans("0123456789+-−–=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₋₌₍₎")
 _ORDINAL = re.compile(r"st|nd|rd|th")
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
+_normalized = etree.XPath("normalize-space()", smart_strings=False)
+
+STRUCTURAL: frozenset[object] = frozenset(
+    {*_NO_TEXT, *_BLOCKS, *_SPACED, "sub", "sup", "math", "tex-math", "alternatives", etree.Entity}
+)
+"""Tags that make the readable text of the element around them more than its text as it stands."""
+
+_ATTENDED = STRUCTURAL | {etree.Comment, etree.ProcessingInstruction}
 
 # XML cannot carry these control characters, so they mark places in a text while it is put together.
 _OPEN, _CLOSE, _BREAK = "\x01", "\x02", "\x03"
@@ -61,9 +69,17 @@ def readable(element: Element | None, skip: Collection[str] = ()) -> str | None:
     """
     if element is None:
         return None
+    if len(element) == 0:
+        return normalise(element.text) if element.text else None
     out: list[str] = []
     _Collector(skip).content(element, out)
     return normalise("".join(out))
+
+
+def plain(element: Element) -> str | None:
+    """What :func:`readable` gives for an element without any of :data:`STRUCTURAL` in it, by libxml2 alone."""
+    text = str(_normalized(element))
+    return (text if text.isascii() else normalise(text)) or None
 
 
 def readable_with_spans(
@@ -78,36 +94,54 @@ def readable_with_spans(
 
 def normalise(raw: str) -> str | None:
     """Unicode NFC, runs of whitespace as one space, blocks as lines, invisible characters gone; None if empty."""
-    lines = (" ".join(block.split()) for block in _composed(raw).split(_BREAK))
+    composed = _composed(raw)
+    if _BREAK not in composed:
+        return " ".join(composed.split()) or None
+    lines = (" ".join(block.split()) for block in composed.split(_BREAK))
     return "\n".join(line for line in lines if line) or None
 
 
 def _composed(raw: str) -> str:
-    return raw if raw.isascii() else _INVISIBLE.sub("", unicodedata.normalize("NFC", raw))
+    if raw.isascii():
+        return raw
+    return unicodedata.normalize("NFC", _INVISIBLE.sub("", raw) if _INVISIBLE.search(raw) else raw)
 
 
-@dataclass(slots=True)
 class _Collector:
     """Gathers the raw text of an element, with control characters where blocks and marked elements begin and end."""
 
-    skip: Collection[str]
-    marked: Collection[str] = ()
-    found: list[Element] = field(default_factory=list)
+    def __init__(self, skip: Collection[str], marked: Collection[str] = ()) -> None:
+        self.skip = skip
+        self.marked = marked
+        self.found: list[Element] = []
+        self._attended = _ATTENDED.union(skip, marked) if skip or marked else _ATTENDED
 
     def content(self, element: Element, out: list[str]) -> None:
         """Append what is inside an element."""
-        if element.text:
-            out.append(element.text)
-        for node in element.iterchildren():
-            if node.tag is etree.Entity:
-                out.append(html5.get((node.text or "").strip("&"), node.text or ""))
-            elif node.tag in FLOATS and node.tag != "inline-graphic":
-                out.append(" ")
-            elif isinstance(node.tag, str) and node.tag not in _NO_TEXT and node.tag not in self.skip:
-                self.element(node, out)
+        text = element.text
+        if text:
+            out.append(text)
+        for node in element:
+            tag = node.tag
+            if tag in self._attended:
+                self._attend(node, tag, out)
+            elif len(node):
+                self.content(node, out)
+            else:
+                text = node.text
+                if text:
+                    out.append(text)
             tail = node.tail
             if tail and not (tail == "\n" and _precedes_script(node)):
                 out.append(tail)
+
+    def _attend(self, node: Element, tag: object, out: list[str]) -> None:
+        if tag is etree.Entity:
+            out.append(html5.get((node.text or "").strip("&"), node.text or ""))
+        elif tag in FLOATS and tag != "inline-graphic":
+            out.append(" ")
+        elif isinstance(tag, str) and tag not in _NO_TEXT and tag not in self.skip:
+            self.element(node, out)
 
     def element(self, node: Element, out: list[str]) -> None:
         """Append an element, set off as its tag demands."""

@@ -2,52 +2,108 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from lxml import etree
 
 from biomedica_ray.jats.article import JatsError
+from biomedica_ray.jats.repair import is_misdeclared, repaired
 
 Element = etree._Element
 
-# Attributes that JATS takes from the xlink and xml namespaces; others keep their namespace, since publishers' own
-# (hwp:id) would otherwise pass for JATS ones.
-_NAMESPACED_ATTRIBUTES = frozenset({"href", "lang"})
+# Namespaced attributes that JATS knows by one name; a document that forgets to declare the prefix has them as written.
+_HREF = ("{http://www.w3.org/1999/xlink}href", "href", "xlink:href")
+_LANG = ("{http://www.w3.org/XML/1998/namespace}lang", "lang", "xml:lang")
+# Prefixes that stand before attributes only, so that the search for elements with them is saved.
+_ATTRIBUTES_ONLY = frozenset({b"xlink", b"xsi", b"xml"})
+_NAMESPACE = re.compile(rb"""xmlns(?::([^\s=]+))?\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
 def parse_tree(xml: bytes) -> Element:
     """Parse bytes and return the first ``article`` element, all tags reduced to their local names.
 
     Namespaces and their prefixes differ between JATS versions, PMC's wrappers and OAI-PMH; after this, ``p`` is ``p``.
-    Entities are not expanded and nothing is fetched.
+    Entities are not expanded and nothing is fetched. Bytes that are not well-formed are read once more as
+    :func:`biomedica_ray.jats.repair.repaired` makes them.
 
     Raises:
-        JatsError: The bytes are not well-formed XML, or hold no article element.
+        JatsError: The bytes are not well-formed XML even so, or hold no article element.
     """
-    # Undeclared prefixes are common and harmless; every other fault that the parser could recover from is an error.
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=True)
-    try:
-        root: Element | None = etree.fromstring(xml, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise JatsError(f"not well-formed XML: {error}") from error
-    for fault in parser.error_log:
-        if fault.level >= etree.ErrorLevels.ERROR and fault.domain != etree.ErrorDomains.NAMESPACE:
-            raise JatsError(f"not well-formed XML: {fault.message}, line {fault.line}, column {fault.column}")
+    if is_misdeclared(xml):
+        xml = repaired(xml)
+    document = _read(xml)
+    if document.fault:
+        fault, xml = document.fault, repaired(xml)
+        document = _read(xml)
+        if document.fault:
+            raise JatsError(f"not well-formed XML: {fault}")
+    root = document.root
     if root is None:
         raise JatsError("not well-formed XML: no root element")
-    for element in root.iter("*"):
+    for element in _namespaced(root, xml, document.has_undeclared_prefixes):
         element.tag = _local(str(element.tag))
-        for key, value in element.items():
-            name = _local(str(key))
-            if name in _NAMESPACED_ATTRIBUTES and name not in element.attrib:
-                element.set(name, value)
     article: Element | None = next(root.iter("article"), None)
     if article is None:
         raise JatsError(f"no article element: the root is <{root.tag}>")
     return article
 
 
+@dataclass(frozen=True, slots=True)
+class _Document:
+    root: Element | None
+    fault: str | None = None
+    has_undeclared_prefixes: bool = False
+
+
+def _read(xml: bytes) -> _Document:
+    """Parse bytes; undeclared prefixes are common and harmless, all else that the parser recovers from is a fault."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=True)
+    try:
+        root = etree.fromstring(xml, parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        return _Document(None, str(error))
+    errors = [entry for entry in parser.error_log if entry.level >= etree.ErrorLevels.ERROR]
+    for entry in errors:
+        if entry.domain != etree.ErrorDomains.NAMESPACE:
+            return _Document(root, f"{entry.message}, line {entry.line}, column {entry.column}")
+    return _Document(root, None, bool(errors))
+
+
+def _namespaced(root: Element, xml: bytes, has_undeclared_prefixes: bool) -> Iterable[Element]:
+    """The elements that may not have their local name as tag, found without a look at the many that have."""
+    declared = {(match[1], match[2] or match[3] or b"") for match in _NAMESPACE.finditer(xml)}
+    if has_undeclared_prefixes or b"\0" in xml[:4] or any(b"&" in uri for _, uri in declared):
+        return root.iter("*")
+    declared = {(prefix, uri) for prefix, uri in declared if prefix not in _ATTRIBUTES_ONLY}
+    used = {uri for prefix, uri in declared if prefix is None or b"<" + prefix + b":" in xml}
+    return root.iter(*(f"{{{uri.decode('utf-8', 'replace')}}}*" for uri in used if uri)) if any(used) else ()
+
+
 def _local(name: str) -> str:
     """A name without its namespace, or without its prefix where the document forgot to declare that."""
     return name.rpartition("}")[2].rpartition(":")[2]
+
+
+def href(element: Element) -> str | None:
+    """What an element links to: ``xlink:href``, or None where it has none or an empty one."""
+    return _attribute(element, _HREF)
+
+
+def lang(element: Element) -> str | None:
+    """The language of an element as its ``xml:lang`` says, lower case."""
+    value = _attribute(element, _LANG)
+    return value.strip().lower() or None if value else None
+
+
+def _attribute(element: Element, names: tuple[str, ...]) -> str | None:
+    for name in names:
+        value = element.get(name)
+        if value:
+            return value
+    local = names[1]
+    return next((str(value) for key, value in element.items() if value and _local(str(key)) == local), None)
 
 
 def all_text(element: Element) -> str:
@@ -68,6 +124,6 @@ def preferred(elements: list[Element], language: str | None) -> Element | None:
     """Of variants of one text in several languages, the one in the given language, else the first."""
     if language:
         for element in elements:
-            if (element.get("lang") or "").lower() == language:
+            if lang(element) == language:
                 return element
     return elements[0] if elements else None

@@ -10,7 +10,7 @@ import pytest
 from biomedica_ray import schema
 from biomedica_ray.images import ImageInfo
 from biomedica_ray.jats import Article, Figure, JatsError, parse_article
-from biomedica_ray.jats.article import ArticleDate, Author, Related
+from biomedica_ray.jats.article import ArticleDate, Author, Funding, KeywordGroup, Related, Summary, Translation
 
 ARTICLE = """<article xmlns:xlink="http://www.w3.org/1999/xlink" article-type="{type}" xml:lang="EN">
 <front><journal-meta><journal-id journal-id-type="iso-abbrev">J. Test</journal-id>
@@ -106,6 +106,34 @@ def test_main_abstract_has_labelled_paragraphs() -> None:
     assert read.abstract == "Methods: We did.\nTwice.\nResults: It worked."
 
 
+def test_other_abstracts_and_titles_stand_apart() -> None:
+    read = article(
+        '<title-group><article-title>Mice</article-title><trans-title-group xml:lang="pt">'
+        "<trans-title>Ratos</trans-title><trans-subtitle>um estudo</trans-subtitle></trans-title-group></title-group>"
+        '<abstract abstract-type="graphical"><p>A picture.</p></abstract><abstract><p>All.</p></abstract>'
+        '<trans-abstract xml:lang="pt"><p>Tudo.</p></trans-abstract>'
+    )
+    assert read.translated_titles == [Translation("pt", "Ratos: um estudo")]
+    assert read.abstract == "All."
+    assert read.other_abstracts == [Summary("graphical", None, "A picture."), Summary("translated", "pt", "Tudo.")]
+
+
+def test_funding_has_sources_awards_and_a_statement() -> None:
+    read = article(
+        "<funding-group><award-group><funding-source><institution-wrap><institution>Trust</institution>"
+        "<institution-id>10.1/x</institution-id></institution-wrap></funding-source><award-id>A1</award-id></award-group>"
+        "<funding-statement>Paid by Trust.</funding-statement></funding-group>"
+    )
+    assert read.funding == [Funding(["Trust"], ["A1"])]
+    assert read.funding_statement == "Paid by Trust."
+
+
+def test_references_outside_back_are_read_but_not_those_of_a_sub_article() -> None:
+    lists = "<ref-list><ref id='{}'><mixed-citation>Roe <sup>2</sup></mixed-citation></ref></ref-list>".format
+    read = article(body=f"<sec>{lists('a')}</sec>", after=f"<sub-article><back>{lists('b')}</back></sub-article>")
+    assert [(reference.id, reference.raw) for reference in read.references] == [("a", "Roe ²")]
+
+
 def test_published_is_the_earliest_and_dates_keep_their_precision() -> None:
     read = article(
         '<pub-date pub-type="ppub"><month>Mar</month><year>2020</year></pub-date>'
@@ -133,6 +161,12 @@ def test_subjects_keywords_and_mesh() -> None:
     )
     assert read.subjects == ["Biology > Genetics"]
     assert (read.keywords, read.mesh) == (["mouse"], ["Mice"])
+    assert read.keyword_groups == [
+        KeywordGroup(None, "pt", ["rato"]),
+        KeywordGroup(None, "en", ["mouse"]),
+        KeywordGroup("abbreviations", None, ["PCR"]),
+        KeywordGroup("MeSH", None, ["Mice"]),
+    ]
 
 
 def test_authors_have_their_affiliations() -> None:

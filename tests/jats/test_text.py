@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from biomedica_ray.jats.formula import tex_text
-from biomedica_ray.jats.text import readable, readable_with_spans
+from biomedica_ray.jats.text import plain, readable, readable_with_spans
 
 
 def read(xml: str) -> str | None:
@@ -78,6 +78,44 @@ def test_spans_lie_where_the_marked_elements_are() -> None:
     )
     assert text == "As Fig. 1 and (2)"
     assert [text[span.start : span.end] for span in spans] == ["Fig. 1", "2"]
+
+
+_INLINE = ["italic", "bold", "xref", "p", "list-item", "title", "named-content", "ext-link", "break", "label"]
+_NESTED = st.recursive(
+    st.text("abcé \n", max_size=6),
+    lambda inner: st.tuples(st.sampled_from(_INLINE), st.lists(inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+def _append(parent: etree._Element, piece: object) -> None:
+    if isinstance(piece, str):
+        etree.SubElement(parent, "italic").text = piece
+        parent[-1].tail = piece
+    elif isinstance(piece, tuple):
+        node = etree.SubElement(parent, piece[0])
+        for inner in piece[1]:
+            _append(node, inner)
+
+
+@given(st.lists(_NESTED, max_size=4))
+def test_no_character_of_the_text_is_lost_or_added(pieces: list[object]) -> None:
+    root = etree.Element("p")
+    for piece in pieces:
+        _append(root, piece)
+    text = readable(root) or ""
+    assert "".join(text.split()) == "".join("".join(map(str, root.itertext())).split())
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["italic", "bold", "xref"]), st.text("ab\u00a0é\u0301 \n\u00ad", max_size=5)))
+)
+def test_the_text_of_what_has_no_structure_is_the_same_by_libxml2_alone(pieces: list[tuple[str, str]]) -> None:
+    root = etree.Element("p")
+    for tag, content in pieces:
+        etree.SubElement(root, tag).text = content
+        root[-1].tail = content[::-1]
+    assert plain(root) == readable(root)
 
 
 _PIECES = st.lists(
