@@ -52,13 +52,11 @@ def run(config: ExtractConfig, run: Run) -> None:
     """
     source, selection, filters = make_source(config), make_selection(config), make_filters(config)
     rules = fingerprint(VERSION, asdict(filters))[:RULES_DIGITS]
-    task = {"num_cpus": 1, "memory": int(config.memory_gb * 2**30), "max_retries": 3}
     if config.retry_errors:
         listing = retry_listing(run.store, rules)
     else:
-        list_source = ray.remote(write_listing).options(**task)
-        where = {"n_units": config.units, "store": run.store, "run_id": run.run_id}
-        listing = ray.get(list_source.remote(source, selection, rules, **where))
+        write = partial(write_listing, n_units=config.units, store=run.store, run_id=run.run_id)
+        listing = _on_a_worker(partial(write, source, selection, rules), config)
         _tell_listing(listing, run)
     run_units(
         run,
@@ -70,10 +68,20 @@ def run(config: ExtractConfig, run: Run) -> None:
     )
     if not run.counts:
         return
-    reasons = ray.get(ray.remote(count_reasons).options(**task).remote(run.store))
+    reasons = _on_a_worker(partial(count_reasons, run.store), config)
     run.results["reasons"] = reasons
     for what, kinds in reasons.items():
         log.info("extract: %s: %s", what, ", ".join(f"{kind} {count:,}" for kind, count in kinds.items()))
+
+
+def _on_a_worker(work: Callable[[], T], config: ExtractConfig) -> T:
+    """``work()`` in a task that has a worker's memory, as the driver may be a small machine."""
+
+    def task() -> T:
+        return work()
+
+    options = {"num_cpus": 1, "memory": int(config.memory_gb * 2**30), "max_retries": 3}
+    return ray.get(ray.remote(task).options(**options).remote())
 
 
 def _tell_listing(listing: Listing, run: Run) -> None:
@@ -159,12 +167,12 @@ def _open_table(writer: UnitWriter, name: str, file: str) -> TableWriter:
 
 
 def in_order(function: Callable[[T], U], items: Sequence[T], ahead: int) -> Iterator[U]:
-    """``map(function, items)`` with ``ahead`` calls running in threads."""
+    """``map(function, items)`` with ``ahead`` calls running in threads, and as many results waiting for their turn."""
     with ThreadPoolExecutor(ahead) as pool:
         running: deque[Future[U]] = deque()
         for item in items:
             running.append(pool.submit(function, item))
-            if len(running) >= ahead:
+            if len(running) >= 2 * ahead:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
