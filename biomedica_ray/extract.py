@@ -4,144 +4,175 @@ from __future__ import annotations
 
 import logging
 import posixpath
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-import pyarrow.compute as pc
 import ray
 
 from biomedica_ray import schema
 from biomedica_ray.cluster import run_units
-from biomedica_ray.config import ConfigError, ExtractConfig
+from biomedica_ray.config import ExtractConfig
+from biomedica_ray.earlier import TABLES, Earlier, flows
 from biomedica_ray.images import ImageError, read_image
 from biomedica_ray.images.resolve import resolve
 from biomedica_ray.jats import Article, Figure, JatsError, parse_article
 from biomedica_ray.jats.licenses import CODES, OTHER, license_group, stricter
+from biomedica_ray.listing import Listing, make_filters, make_selection, make_source, retry_listing, write_listing
 from biomedica_ray.runs import Run
-from biomedica_ray.sample import PACKAGES
-from biomedica_ray.sources.base import (
-    Listed,
-    Package,
-    Source,
-    SourceError,
-    latest_versions,
-    split_by_unit,
-    take_articles,
-)
-from biomedica_ray.sources.packages import PackagesSource
-from biomedica_ray.sources.pmc_cloud import PmcSource
-from biomedica_ray.store import Store, UnitWriter
-from biomedica_ray.units import Counts, Flow, fingerprint, unit_count
+from biomedica_ray.sources.base import Listed, Package, Source, SourceError
+from biomedica_ray.sources.selection import Filters
+from biomedica_ray.store import Commit, Store, TableWriter, UnitWriter
+from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
 VERSION = 2
 """Raise it when the same input would give other rows, so that stores are extracted anew."""
 
-FETCHES = 4
-"""Articles that a worker fetches at a time, so that it does not wait for the network; also what it holds in memory."""
+RULES_DIGITS = 8
+"""The first digits of a unit's fingerprint: the same where articles are extracted in the same way."""
 
 Row = dict[str, Any]
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 def run(config: ExtractConfig, run: Run) -> None:
-    """List the source, cut the listing into units, and extract the units that are new or have changed.
+    """List the source, cut the listing into units, and extract what is new or has changed in them.
 
     Raises:
-        ConfigError: The source cannot be listed.
+        ConfigError: The source cannot be listed, or the file of pmcids cannot be read.
         UnitsFailedError: Units failed; all others are done.
     """
-    source = make_source(config)
-    list_source = ray.remote(_list_source).options(num_cpus=1, memory=int(config.memory_gb * 2**30), max_retries=3)
-    units = ray.get(list_source.remote(source, config, run.store, run.run_id))
+    source, selection, filters = make_source(config), make_selection(config), make_filters(config)
+    rules = fingerprint(VERSION, asdict(filters))[:RULES_DIGITS]
+    if config.retry_errors:
+        listing = retry_listing(run.store, rules)
+    else:
+        write = partial(write_listing, n_units=config.units, store=run.store, run_id=run.run_id)
+        listing = _on_a_worker(partial(write, source, selection, rules), config)
+        _tell_listing(listing, run)
     run_units(
         run,
         "extract",
-        units,
-        partial(ExtractWorker, source, run.store, run.run_id),
+        listing.units,
+        partial(ExtractWorker, source, filters, run.store, run.run_id, config.fetches),
         memory_gb=config.memory_gb,
-        max_actors=config.max_actors,
+        max_actors=min(config.max_actors or len(listing.units), config.max_fetches // config.fetches),
     )
+    if not run.counts:
+        return
+    reasons = _on_a_worker(partial(count_reasons, run.store), config)
+    run.results["reasons"] = reasons
+    for what, kinds in reasons.items():
+        log.info("extract: %s: %s", what, ", ".join(f"{kind} {count:,}" for kind, count in kinds.items()))
 
 
-def make_source(config: ExtractConfig) -> Source:
-    """The source that the config names."""
-    if config.source == "pmc":
-        return PmcSource(config.bucket, config.source_endpoint_url, config.source_anonymous)
-    root = str(PACKAGES) if config.source == "sample" else str(config.packages)
-    return PackagesSource(root, config.source_endpoint_url, config.source_anonymous)
+def _on_a_worker(work: Callable[[], T], config: ExtractConfig) -> T:
+    """``work()`` in a task that has a worker's memory, as the driver may be a small machine."""
+
+    def task() -> T:
+        return work()
+
+    options = {"num_cpus": 1, "memory": int(config.memory_gb * 2**30), "max_retries": 3}
+    return ray.get(ray.remote(task).options(**options).remote())
 
 
-def _list_source(source: Source, config: ExtractConfig, store: Store, run_id: str) -> dict[int, str]:
-    """Write the listing, a file a unit, where it has changed; returns unit -> fingerprint of what to extract."""
-    try:
-        listing = source.list()
-    except SourceError as error:
-        raise ConfigError(f"source: {error}") from error
-    if config.versions == "latest":
-        listing = latest_versions(listing)
-    if config.limit is not None:
-        listing = take_articles(listing, config.limit)
-    n_articles = pc.count_distinct(listing["pmcid"]).as_py()
-    units = split_by_unit(listing, store.open_or_create(config.units or unit_count(n_articles)))
-    commits = store.commits("listing")
-    for unit in commits.keys() - units.keys():
-        store.drop(commits[unit])
-    fingerprints = {}
-    for unit, rows in units.items():
-        mark = fingerprint(VERSION, rows.drop_columns(["last_modified"]).to_pylist())
-        fingerprints[unit] = mark
-        if unit in commits and commits[unit].fingerprint == mark:
-            continue
-        with store.write_unit("listing", unit, mark, run_id) as writer:
-            writer.table("listing", schema.LISTING).write(rows)
-            writer.commit({})
-    return fingerprints
+def _tell_listing(listing: Listing, run: Run) -> None:
+    run.results["listing"] = {"listed": listing.listed, "left_out": listing.left_out, "unknown": len(listing.unknown)}
+    left_out = "".join(f", {reason} {count:,}" for reason, count in listing.left_out.items())
+    log.info("extract: %d article versions listed%s", listing.listed, left_out)
+    if listing.unknown:
+        log.warning("extract: the source does not have %s", _names(listing.unknown))
+
+
+def count_reasons(store: Store) -> dict[str, dict[str, int]]:
+    """Why articles were skipped and rows lost: "articles skipped", "article errors"... -> kind -> how many."""
+    skipped = store.dataset("extract", "catalog").to_table(columns=["skipped"])["skipped"].drop_null()
+    errors = store.dataset("extract", "errors").to_table(columns=["entity", "kind", "retryable"])
+    counts: dict[str, Counter[str]] = {"articles skipped": Counter(skipped.to_pylist())}
+    for row in errors.group_by(errors.column_names).aggregate([([], "count_all")]).to_pylist():
+        what = f"{row['entity']} errors"
+        counts.setdefault(what, Counter())[row["kind"]] += row["count_all"]
+        if row["retryable"]:
+            counts.setdefault(f"retryable {what}", Counter())[row["kind"]] += row["count_all"]
+    return {what: dict(kinds.most_common()) for what, kinds in sorted(counts.items()) if kinds}
 
 
 class ExtractWorker:
-    """Extracts units; lives on an actor."""
+    """Extracts units; lives on an actor.
 
-    def __init__(self, source: Source, store: Store, run_id: str) -> None:
-        self._source, self._store, self._run_id = source, store, run_id
+    Args:
+        source: Where the articles are.
+        filters: What is left out.
+        store: Where the rows go.
+        run_id: The run.
+        fetches: Articles that are fetched at a time, so that it does not wait for the network.
+    """
+
+    def __init__(self, source: Source, filters: Filters, store: Store, run_id: str, fetches: int) -> None:
+        self._extract = partial(extract_article, source, filters, threading.Lock())
+        self._store, self._run_id, self._fetches = store, run_id, fetches
 
     def __call__(self, unit: int, mark: str) -> Counts:
-        """Extract one unit and commit it, row group by row group; returns its counts of articles and figures."""
+        """Extract one unit and commit it, row group by row group; returns its counts of articles and figures.
+
+        Articles that an earlier run has extracted by the same rules, and that are the same, are copied.
+        """
         listed = Listed.from_table(self._store.read(self._store.commit("listing", unit), "listing"))
+        before = self._commit_before(unit, mark)
+        earlier = Earlier(self._store, before, listed)
+        # Other rows under the same fingerprint get other names, lest a kill between two files mixes old and new rows.
+        again = f"-{self._run_id[-6:]}" if before and before.fingerprint == mark else ""
+        todo = [one for one in listed if one.article_id not in earlier.kept]
         articles, figures, complete = Flow(), Flow(), True
         with self._store.write_unit("extract", unit, mark, self._run_id) as writer:
-            tables = _open_tables(writer)
-            for extracted in _in_order(partial(extract_article, self._source), listed):
-                for name, rows in extracted.tables().items():
-                    tables[name].write(rows)
-                articles += extracted.article_flow
-                figures += extracted.figure_flow
-                complete = complete and not extracted.passing
+            tables = {name: _open_table(writer, name, f"{unit:06d}-{mark}{again}") for name in TABLES}
+            extracted = in_order(self._extract, todo, self._fetches)
+            for one in listed:
+                rows: Mapping[str, Any]
+                if one.article_id in earlier.kept:
+                    rows = earlier.take(one.article_id)
+                    article_flow, figure_flow = flows(rows)
+                else:
+                    result = next(extracted)
+                    rows, article_flow, figure_flow = result.tables(), result.article_flow, result.figure_flow
+                    complete = complete and not result.retryable
+                for name, table in tables.items():
+                    table.write(rows[name])
+                articles += article_flow
+                figures += figure_flow
             counts = {"articles": articles, "figures": figures}
             writer.commit(counts, complete=complete)
         return counts
 
+    def _commit_before(self, unit: int, mark: str) -> Commit | None:
+        """What an earlier run has extracted by the rules of ``mark``."""
+        try:
+            commit = self._store.commit("extract", unit)
+        except FileNotFoundError:
+            return None
+        return commit if commit.fingerprint[:RULES_DIGITS] == mark[:RULES_DIGITS] else None
 
-def _open_tables(writer: UnitWriter) -> dict[str, Any]:
-    return {
-        "catalog": writer.table("catalog", schema.CATALOG),
-        "articles": writer.table("articles", schema.ARTICLES),
-        "figures": writer.table("figures", schema.FIGURES),
-        "errors": writer.table("errors", schema.ERRORS, directory="errors/extract"),
-    }
+
+def _open_table(writer: UnitWriter, name: str, file: str) -> TableWriter:
+    folder = "errors/extract" if name == "errors" else name
+    return writer.table(name, schema.TABLES[name], path=f"{folder}/{file}.parquet")
 
 
-def _in_order(function: Callable[[Listed], Extracted], items: Sequence[Listed]) -> Iterator[Extracted]:
-    """``map(function, items)`` with a few calls running ahead in threads."""
-    with ThreadPoolExecutor(FETCHES) as pool:
-        running: deque[Future[Extracted]] = deque()
+def in_order(function: Callable[[T], U], items: Sequence[T], ahead: int) -> Iterator[U]:
+    """``map(function, items)`` with ``ahead`` calls running in threads, and as many results waiting for their turn."""
+    with ThreadPoolExecutor(ahead) as pool:
+        running: deque[Future[U]] = deque()
         for item in items:
             running.append(pool.submit(function, item))
-            if len(running) >= FETCHES:
+            if len(running) >= 2 * ahead:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
@@ -157,8 +188,13 @@ class Extracted:
     errors: list[Row] = field(default_factory=list)
     n_figures: int = 0
     """Images that its XML names."""
-    passing: bool = False
-    """Whether an error may be gone when it is tried again later."""
+    skipped: bool = False
+    """Whether the filters leave it out."""
+
+    @property
+    def retryable(self) -> bool:
+        """Whether an error may be gone when it is tried again later."""
+        return any(row["retryable"] for row in self.errors)
 
     def tables(self) -> dict[str, list[Row]]:
         """The rows by table."""
@@ -166,16 +202,19 @@ class Extracted:
 
     @property
     def article_flow(self) -> Flow:
-        """One article in; one out, or one error."""
-        return Flow(1, len(self.articles), sum(row["entity"] == "article" for row in self.errors))
+        """One article in; one out, or one error, or one skipped."""
+        errors = sum(row["entity"] == "article" for row in self.errors)
+        return Flow(1, len(self.articles), errors, int(self.skipped))
 
     @property
     def figure_flow(self) -> Flow:
         """Images that the XML names; those that were read, and the errors."""
         return Flow(self.n_figures, len(self.figures), sum(row["entity"] == "figure" for row in self.errors))
 
-    def add_error(self, what: str, where: str, entity: str, error: Exception) -> None:
-        """Add a row to errors."""
+    def add_error(
+        self, listed: Listed, error: Exception, figure_id: str | None = None, file: str | None = None
+    ) -> None:
+        """Add a row to errors, for the article or one of its figures."""
         if isinstance(error, SourceError | ImageError):
             kind, message = error.kind, str(error)
         elif isinstance(error, JatsError):
@@ -184,48 +223,75 @@ class Extracted:
             kind, message = "unexpected", repr(error)
         self.errors.append(
             {
-                "what": what,
-                "where": where,
+                "what": figure_id or listed.article_id,
+                "where": f"{listed.source_uri}#{file}" if file else listed.source_uri,
                 "stage": "extract",
-                "entity": entity,
+                "entity": "figure" if figure_id else "article",
                 "kind": kind,
                 "message": message,
                 "attempts": error.attempts if isinstance(error, SourceError) else 1,
+                "article_id": listed.article_id,
+                "file": file,
+                "retryable": isinstance(error, SourceError) and error.retryable,
             }
         )
-        self.passing = self.passing or (isinstance(error, SourceError) and error.passing)
 
 
-def extract_article(source: Source, listed: Listed) -> Extracted:
-    """Fetch and parse one article version and read its images; whatever is wrong with it ends as errors, not raised."""
-    result = Extracted()
+def extract_article(source: Source, filters: Filters, cpu: AbstractContextManager[Any], listed: Listed) -> Extracted:
+    """Fetch and parse one article version and read its images; whatever is wrong with it ends as errors, not raised.
+
+    Args:
+        source: Where it is.
+        filters: What is left out; nothing is fetched that is not needed to tell.
+        cpu: Held while it is parsed and while an image is decoded, so that of several calls in threads only one takes
+            the CPU and the memory for it, and the others fetch.
+        listed: The article version.
+    """
+    result = Extracted(catalog=[_catalog_row(listed, None)])
     try:
+        if reason := filters.reason(listed.license_code, listed.is_retracted, listed.is_open_access):
+            return _skipped(result, reason)
         with source.open(listed) as package:
-            result.catalog.append(_catalog_row(listed, package))
-            article = _read_article(package)
+            result.catalog = [_catalog_row(listed, package)]
+            if reason := filters.reason(package.license_code, package.is_retracted, package.is_open_access):
+                return _skipped(result, reason)
+            article = _read_article(package, cpu)
+            row = _article_row(listed, package, article)
+            if reason := filters.reason(row["license_code"], row["is_retracted"]):
+                return _skipped(result, reason)
             result.n_figures = len(article.figures)
             for figure in article.figures:
-                _add_figure(result, listed, package, figure)
-            result.articles.append(_article_row(listed, package, article))
+                _add_figure(result, listed, package, figure, cpu)
+            result.articles.append(row)
     except Exception as error:
-        if not isinstance(error, SourceError | JatsError):
+        file = None
+        if isinstance(error, JatsError):
+            file = result.catalog[0]["xml"]
+        elif not isinstance(error, SourceError):
             log.exception("%s", listed.article_id)
-        result = Extracted(catalog=result.catalog or [_catalog_row(listed, None)])
-        result.add_error(listed.article_id, listed.source_uri, "article", error)
+        result = Extracted(catalog=result.catalog)
+        result.add_error(listed, error, file=file)
     return result
 
 
-def _read_article(package: Package) -> Article:
-    if package.is_open_access is False:
-        raise SourceError("not-open-access", "not in the Open Access Subset, as its metadata says")
+def _skipped(result: Extracted, reason: str) -> Extracted:
+    return Extracted(catalog=[{**result.catalog[0], "skipped": reason}], skipped=True)
+
+
+def _read_article(package: Package, cpu: AbstractContextManager[Any]) -> Article:
     if package.xml is None:
         raise SourceError("missing-xml", f"no JATS XML among {_names(file.name for file in package.files)}")
-    return parse_article(package.read(package.xml))
+    xml = package.read(package.xml)
+    with cpu:
+        return parse_article(xml)
 
 
-def _add_figure(result: Extracted, listed: Listed, package: Package, figure: Figure) -> None:
+def _add_figure(
+    result: Extracted, listed: Listed, package: Package, figure: Figure, cpu: AbstractContextManager[Any]
+) -> None:
     """Resolve, read and check one image; adds a figures row or an errors row."""
     figure_id = f"{listed.article_id}_{figure.position:03d}"
+    name = None
     try:
         names = [file.name for file in package.files]
         sought = [figure.href, *figure.alternatives]
@@ -233,9 +299,10 @@ def _add_figure(result: Extracted, listed: Listed, package: Package, figure: Fig
         if name is None:
             raise SourceError("missing-image", f"sought {', '.join(sought)}; there were {_names(names)}")
         data = package.read(name)
-        info = read_image(data)
+        with cpu:
+            info = read_image(data)
     except (SourceError, ImageError) as error:
-        result.add_error(figure_id, f"{listed.source_uri}#{figure.href}", "figure", error)
+        result.add_error(listed, error, figure_id, name or figure.href)
         return
     result.figures.append(
         {
@@ -250,11 +317,13 @@ def _add_figure(result: Extracted, listed: Listed, package: Package, figure: Fig
 
 
 def _catalog_row(listed: Listed, package: Package | None) -> Row:
+    described = package or listed
     return {
         **asdict(listed),
-        "license_code": package.license_code if package else None,
-        "is_retracted": package.is_retracted if package else None,
-        "is_open_access": package.is_open_access if package else None,
+        "license_code": described.license_code,
+        "is_retracted": described.is_retracted,
+        "is_open_access": described.is_open_access,
+        "skipped": None,
         "xml": package.xml if package else None,
         "files": [asdict(file) for file in package.files] if package else [],
     }

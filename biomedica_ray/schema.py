@@ -23,15 +23,23 @@ LISTING = pa.schema(
         _field("source_uri", pa.string(), "where the package lies: a folder, an archive or an s3:// prefix"),
         _field("etag", pa.string(), "changes when the content changes: the S3 ETag, or size and mtime of files"),
         _field("last_modified", pa.timestamp("us", "UTC"), "when the source last changed it", null=True),
+        _field("license_code", pa.string(), "licence as the source gives it; null where it does not say", null=True),
+        _field("is_retracted", pa.bool_(), "retracted; null where the source does not say", null=True),
+        _field(
+            "is_open_access", pa.bool_(), "in the Open Access Subset; null where the source does not say", null=True
+        ),
     ]
 )
 
 CATALOG = pa.schema(
     [
         *LISTING,
-        _field("license_code", pa.string(), "licence as the source's metadata gives it", null=True),
-        _field("is_retracted", pa.bool_(), "retracted as the source's metadata gives it", null=True),
-        _field("is_open_access", pa.bool_(), "in the Open Access Subset; null where the source cannot say", null=True),
+        _field(
+            "skipped",
+            pa.string(),
+            "why it was left out as the config says: not-open-access, retracted, license; null where it was taken",
+            null=True,
+        ),
         _field("xml", pa.string(), "name of the JATS XML within the package", null=True),
         _field(
             "files",
@@ -194,6 +202,9 @@ ERRORS = pa.schema(
         _field("kind", pa.string(), "reason in one word: bad-xml, missing-image, truncated-image, duplicate, ..."),
         _field("message", pa.string(), "reason in words, naming what was expected and what was there"),
         _field("attempts", pa.int32(), "how often it was tried"),
+        _field("article_id", pa.string(), "the article that it belongs to", null=True),
+        _field("file", pa.string(), "file of the article's package, or the name that the XML gives it", null=True),
+        _field("retryable", pa.bool_(), "a later run may succeed; null where the stage cannot say", null=True),
     ]
 )
 

@@ -20,22 +20,30 @@ MIN_UNITS = 16
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What became of the rows of one kind: ``rows_in == rows_out + errors``, or rows were lost."""
+    """What became of the rows of one kind: ``rows_in == rows_out + errors + skipped``, or rows were lost."""
 
     rows_in: int = 0
     rows_out: int = 0
     errors: int = 0
+    skipped: int = 0
+    """Left out because the config says so."""
 
     def __add__(self, other: Flow) -> Flow:
-        return Flow(self.rows_in + other.rows_in, self.rows_out + other.rows_out, self.errors + other.errors)
+        return Flow(
+            self.rows_in + other.rows_in,
+            self.rows_out + other.rows_out,
+            self.errors + other.errors,
+            self.skipped + other.skipped,
+        )
 
     @property
     def balanced(self) -> bool:
         """Whether every row that came in is accounted for."""
-        return self.rows_in == self.rows_out + self.errors
+        return self.rows_in == self.rows_out + self.errors + self.skipped
 
     def __str__(self) -> str:
-        return f"{self.rows_in:,} in = {self.rows_out:,} out + {self.errors:,} errors"
+        text = f"{self.rows_in:,} in = {self.rows_out:,} out + {self.errors:,} errors"
+        return f"{text} + {self.skipped:,} skipped" if self.skipped else text
 
 
 Counts = dict[str, Flow]

@@ -17,9 +17,10 @@ from biomedica_ray.extract import ExtractWorker
 from biomedica_ray.runs import read_runs
 from biomedica_ray.sample import PACKAGES
 from biomedica_ray.schema import LISTING
-from biomedica_ray.sources.base import split_by_unit
 from biomedica_ray.sources.packages import PackagesSource
 from biomedica_ray.sources.pmc_cloud import PmcSource
+from biomedica_ray.sources.retries import ATTEMPTS
+from biomedica_ray.sources.selection import Filters, split_by_unit
 from biomedica_ray.store import Store
 from biomedica_ray.units import Flow
 from tests.fakes.flaky_proxy import flaky_proxy
@@ -27,6 +28,8 @@ from tests.fakes.pmc_bucket import BUCKET, lay_out
 from tests.fakes.s3 import client, s3_server
 
 TABLES = ("articles", "figures", "errors")
+PLACES = ("where", "file")
+"""Columns that name a place, and differ between sources."""
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,7 @@ def test_a_rerun_does_nothing_and_a_changed_article_only_its_unit(clean: Store, 
     store = Store(str(tmp_path / "store"))
     arguments = ("--source", "packages", "--packages", str(packages))
     assert extract(store.root, *arguments) == 0
-    assert rows(store, ("where",)) == rows(clean, ("where",))
+    assert rows(store, PLACES) == rows(clean, PLACES)
     first = {unit: commit.run_id for unit, commit in store.commits("extract").items()}
     assert extract(store.root, *arguments) == 0
     assert {unit: commit.run_id for unit, commit in store.commits("extract").items()} == first
@@ -101,7 +104,7 @@ def test_the_bucket_gives_the_same_articles_as_the_packages(clean: Store, endpoi
     store = Store("s3://stores/sample", endpoint)
     arguments = ("--endpoint_url", endpoint, "--source", "pmc", "--source_endpoint_url", endpoint)
     assert extract(store.root, *arguments) == 0
-    assert rows(store, ("where",)) == rows(clean, ("where",))
+    assert rows(store, PLACES) == rows(clean, PLACES)
 
 
 @pytest.mark.cluster
@@ -137,7 +140,7 @@ def test_a_killed_run_is_taken_up_again(clean: Store, endpoint: str, tmp_path: P
         assert cli.main(["extract", *arguments]) == 0
     after = store.commits("extract")
     assert {unit: after[unit].run_id for unit in done} == done
-    assert rows(store, ("where",)) == rows(clean, ("where",))
+    assert rows(store, PLACES) == rows(clean, PLACES)
     committed = {path for commit in after.values() for path in commit.files.values()}
     for table in (*TABLES[:2], "errors/extract"):
         assert {f"{table}/{name}" for name in store.list(table)} <= committed
@@ -156,12 +159,12 @@ def test_a_server_that_fails_for_long_makes_the_unit_incomplete_and_a_rerun_heal
         writer.commit({})
     lost = f"/{BUCKET}/metadata/{some['article_id'][0]}.json"
     with flaky_proxy(endpoint, lambda path, _: "truncate" if path == lost else None) as (url, _):
-        counts = ExtractWorker(PmcSource(endpoint_url=url), store, "run")(0, "aa")
+        counts = ExtractWorker(PmcSource(endpoint_url=url), Filters(), store, "run-1", 4)(0, "aa")
     assert counts["articles"] == Flow(4, 3, 1)
     assert not store.commit("extract", 0).complete
     (error,) = store.read(store.commit("extract", 0), "errors").to_pylist()[:1]
-    assert (error["what"], error["kind"], error["attempts"]) == (some["article_id"][0].as_py(), "unavailable", 5)
-    ExtractWorker(PmcSource(endpoint_url=endpoint), store, "run")(0, "aa")
+    assert (error["what"], error["kind"], error["attempts"]) == (some["article_id"][0].as_py(), "unavailable", ATTEMPTS)
+    ExtractWorker(PmcSource(endpoint_url=endpoint), Filters(), store, "run-2", 4)(0, "aa")
     assert store.commit("extract", 0).complete
 
 

@@ -10,7 +10,6 @@ from typing import Protocol, Self
 import pyarrow as pa
 
 from biomedica_ray.schema import LISTING
-from biomedica_ray.units import stable_hash, unit_of
 
 MAX_FILE_BYTES = 2**29
 """Larger images and XML are refused: 0.5 GiB is far above anything that PMC publishes as a figure."""
@@ -22,12 +21,12 @@ class SourceError(Exception):
     Attributes:
         kind: Reason in one word, as in the errors table.
         attempts: How often it was tried.
-        passing: Whether a later run may succeed (a server that did not answer), so that it should try again.
+        retryable: Whether it may succeed when it is tried again (a server that did not answer).
     """
 
-    def __init__(self, kind: str, message: str, attempts: int = 1, passing: bool = False) -> None:
-        super().__init__(kind, message, attempts, passing)  # all of them, so that it survives pickling
-        self.kind, self.message, self.attempts, self.passing = kind, message, attempts, passing
+    def __init__(self, kind: str, message: str, attempts: int = 1, retryable: bool = False) -> None:
+        super().__init__(kind, message, attempts, retryable)  # all of them, so that it survives pickling
+        self.kind, self.message, self.attempts, self.retryable = kind, message, attempts, retryable
 
     def __str__(self) -> str:
         return self.message
@@ -43,6 +42,9 @@ class Listed:
     source_uri: str
     etag: str
     last_modified: datetime | None
+    license_code: str | None = None
+    is_retracted: bool | None = None
+    is_open_access: bool | None = None
 
     @classmethod
     def from_table(cls, table: pa.Table) -> list[Self]:
@@ -62,6 +64,7 @@ class Package(Protocol):
     """One article version: its XML, the files beside it, and what the source's metadata says of it."""
 
     license_code: str | None
+    """As the source names it; None where it does not say."""
     is_retracted: bool | None
     is_open_access: bool | None
     xml: str | None
@@ -96,29 +99,3 @@ class Source(Protocol):
             SourceError: It cannot be opened.
         """
         ...
-
-
-def latest_versions(listing: pa.Table) -> pa.Table:
-    """The rows of each pmcid's highest version."""
-    highest = listing.group_by("pmcid").aggregate([("version", "max")]).rename_columns(["pmcid", "version"])
-    highest = highest.cast(pa.schema([LISTING.field("pmcid"), LISTING.field("version")]))
-    return listing.join(highest, ["pmcid", "version"], join_type="inner").select(LISTING.names).cast(LISTING)
-
-
-def take_articles(listing: pa.Table, limit: int) -> pa.Table:
-    """The rows of ``limit`` pmcids: those with the smallest stable hash, so the same ones whatever the order."""
-    pmcids = sorted(listing["pmcid"].unique().to_pylist(), key=lambda pmcid: (stable_hash(pmcid), pmcid))
-    return listing.filter(pa.compute.is_in(listing["pmcid"], pa.array(pmcids[:limit], pa.string())))
-
-
-def split_by_unit(listing: pa.Table, n_units: int) -> dict[int, pa.Table]:
-    """The rows of each unit that has any, sorted by pmcid and version; units in rising order."""
-    units = pa.array([unit_of(pmcid, n_units) for pmcid in listing["pmcid"].to_pylist()], pa.int32())
-    order = [("unit", "ascending"), ("pmcid", "ascending"), ("version", "ascending")]
-    table = listing.append_column("unit", units).sort_by(order)
-    counts = table["unit"].value_counts().to_pylist()
-    result, start = {}, 0
-    for entry in counts:  # in order of first appearance, which is the sorted order
-        result[entry["values"]] = table.slice(start, entry["counts"]).drop_columns(["unit"])
-        start += entry["counts"]
-    return result

@@ -10,10 +10,10 @@ import gzip
 import hashlib
 import io
 import json
-import random
 import re
-import time
-from collections.abc import Iterator
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,18 +28,24 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from biomedica_ray.jats.licenses import OTHER
 from biomedica_ray.schema import LISTING
 from biomedica_ray.sources.base import MAX_FILE_BYTES, File, Listed, SourceError
+from biomedica_ray.sources.retries import retried
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-ATTEMPTS = 5
-"""How often a body is fetched anew when it comes truncated or damaged; botocore itself retries 503s and timeouts."""
+READ_TIMEOUT_S = 60.0
+"""A server that sends nothing for this long is asked again."""
 
 _KEY = re.compile(r"metadata/(?P<pmcid>[^/]+)\.(?P<version>\d+)\.json")
 _SNAPSHOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\dZ")
-_MISSING = {"NoSuchKey", "404", "NotFound"}
+_MAKING_CLIENT = threading.Lock()
+"""boto3 makes clients in one thread at a time only; all threads then share one and its connections."""
+_MISSING = {"NoSuchKey", "NoSuchBucket", "404", "NotFound"}
+_PASSING = {"RequestTimeout", "408", "429"}
+"""What passes though its status is not one of a server in trouble; all others below 500 come again every time."""
 _FORBIDDEN = {"AccessDenied", "403", "Forbidden"}
 
 
@@ -51,24 +57,31 @@ class PmcSource:
         bucket: Its name.
         endpoint_url: Another S3 server than AWS.
         anonymous: Send unsigned requests, as the public bucket wants.
+        connections: Open connections that are kept for the next request.
     """
 
     bucket: str = "pmc-oa-opendata"
     endpoint_url: str | None = None
     anonymous: bool = True
+    connections: int = 16
 
     @cached_property
     def _client(self) -> S3Client:
+        with _MAKING_CLIENT:
+            return self.__dict__.get("_client") or self._make_client()
+
+    def _make_client(self) -> S3Client:
         return boto3.client(
             "s3",
             region_name="us-east-1",
             endpoint_url=self.endpoint_url,
             config=Config(
                 signature_version=UNSIGNED if self.anonymous else None,
-                retries={"mode": "adaptive", "total_max_attempts": 8},
+                retries={"total_max_attempts": 1},  # get() tries again, and counts
                 connect_timeout=10,
-                read_timeout=60,
-                max_pool_connections=32,
+                read_timeout=READ_TIMEOUT_S,
+                max_pool_connections=self.connections,
+                tcp_keepalive=True,
             ),
         )
 
@@ -79,37 +92,42 @@ class PmcSource:
             SourceError: There is no inventory, or it cannot be read.
         """
         manifest = self._newest_manifest()
-        rows = pa.concat_tables([self._inventory_part(entry) for entry in manifest["files"]])
-        keys = pa.array([unquote_plus(key) for key in rows["key"].to_pylist()], pa.string())
-        names = pc.extract_regex(keys, pattern=f"^{_KEY.pattern}$")
-        pmcids, versions = pc.struct_field(names, "pmcid"), pc.struct_field(names, "version")
-        article_ids = pc.binary_join_element_wise(pmcids, versions, ".")
-        uris = pc.binary_join_element_wise(f"s3://{self.bucket}/", article_ids, "/", "")
-        columns = [article_ids, pmcids, versions.cast(pa.int32()), uris, rows["etag"], rows["last_modified"]]
-        return pa.table(columns, names=LISTING.names).filter(pc.is_valid(pmcids)).cast(LISTING)
+        try:
+            parts = [self._inventory_part(entry) for entry in manifest["files"]]
+        except (KeyError, TypeError, OSError, EOFError, zlib.error, pa.ArrowInvalid) as error:
+            raise SourceError("bad-inventory", f"s3://{self.bucket}/inventory-reports/: {error!r}") from error
+        return pa.concat_tables([LISTING.empty_table(), *parts])
 
     def _newest_manifest(self) -> dict[str, Any]:
         """The manifest of the newest snapshot that has one; the very newest may still be in the making."""
         prefix = f"inventory-reports/{self.bucket}/metadata/"
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
-        try:
-            folders = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
-        except (ClientError, BotoCoreError) as error:
-            raise SourceError("unavailable", f"s3://{self.bucket}/{prefix}: {error}", passing=True) from error
+        folders = retried(lambda: self._folders(prefix))
         snapshots = [folder for folder in folders if _SNAPSHOT.fullmatch(folder.removeprefix(prefix).strip("/"))]
         for folder in sorted(snapshots, reverse=True):
             try:
-                manifest: dict[str, Any] = json.loads(self.get(f"{folder}manifest.json"))
+                body = self.get(f"{folder}manifest.json")
             except SourceError as error:
                 if error.kind != "missing-file":
                     raise
-            else:
-                return manifest
+                continue
+            try:
+                manifest: dict[str, Any] = json.loads(body)
+            except ValueError as error:
+                raise SourceError("bad-inventory", f"s3://{self.bucket}/{folder}manifest.json: {error}") from error
+            return manifest
         raise SourceError("missing-source", f"s3://{self.bucket}/{prefix}: no inventory snapshot with a manifest")
 
+    def _folders(self, prefix: str) -> Sequence[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
+        try:
+            return [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
+        except (ClientError, BotoCoreError) as error:
+            raise _source_error(f"s3://{self.bucket}/{prefix}", error) from error
+
     def _inventory_part(self, entry: dict[str, Any]) -> pa.Table:
+        """The article versions that one file of the inventory names; other keys are passed over."""
         body = gzip.decompress(self.get(entry["key"], entry["MD5checksum"]))
-        return pacsv.read_csv(
+        rows = pacsv.read_csv(
             io.BytesIO(body),
             read_options=pacsv.ReadOptions(column_names=["bucket", "key", "last_modified", "etag"]),
             convert_options=pacsv.ConvertOptions(
@@ -117,6 +135,16 @@ class PmcSource:
                 include_columns=["key", "last_modified", "etag"],
             ),
         )
+        keys = rows["key"]
+        if pc.any(pc.match_substring_regex(keys, "[%+]")).as_py():  # hardly ever, and Python strings are slow
+            keys = pa.array([unquote_plus(key) for key in keys.to_pylist()], pa.string())
+        names = pc.extract_regex(keys, pattern=f"^{_KEY.pattern}$")
+        pmcids, versions = pc.struct_field(names, "pmcid"), pc.struct_field(names, "version")
+        article_ids = pc.binary_join_element_wise(pmcids, versions, ".")
+        uris = pc.binary_join_element_wise(f"s3://{self.bucket}/", article_ids, "/", "")
+        columns = [article_ids, pmcids, versions.cast(pa.int32()), uris, rows["etag"], rows["last_modified"]]
+        unknown = [pa.nulls(rows.num_rows, field.type) for field in list(LISTING)[len(columns) :]]
+        return pa.table([*columns, *unknown], names=LISTING.names).filter(pc.is_valid(pmcids)).cast(LISTING)
 
     @contextmanager
     def open(self, listed: Listed) -> Iterator[PmcPackage]:
@@ -137,37 +165,37 @@ class PmcSource:
         """The body of an object, verified against ``md5`` (hex) if given.
 
         Raises:
-            SourceError: It is missing or too large, or it came damaged or not at all, ``ATTEMPTS`` times.
+            SourceError: It is missing or too large, or it came damaged or not at all however often it was asked for.
         """
+        return retried(lambda: self._get_once(key, md5))
+
+    def _get_once(self, key: str, md5: str | None) -> bytes:
         uri = f"s3://{self.bucket}/{key}"
-        reason = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                time.sleep(random.uniform(0, min(30.0, 0.5 * 2**attempt)))
-            try:
-                response = self._client.get_object(Bucket=self.bucket, Key=key)
-                if response["ContentLength"] > MAX_FILE_BYTES:
-                    raise SourceError("file-too-large", f"{uri}: {response['ContentLength']:,} bytes")
-                body = response["Body"].read()
-            except ClientError as error:
-                code = error.response["Error"]["Code"]
-                if code in _MISSING:
-                    raise SourceError("missing-file", f"{uri}: no such object", attempt + 1) from error
-                if code in _FORBIDDEN:
-                    raise SourceError("forbidden", f"{uri}: access denied", attempt + 1) from error
-                reason = str(error)
-                continue
-            except (BotoCoreError, HTTPClientError) as error:
-                reason = str(error)
-                continue
-            found = hashlib.md5(body, usedforsecurity=False).hexdigest()
-            if md5 is None or found == md5:
-                return body
-            reason = f"md5 {found}, expected {md5}"
-        damaged = reason.startswith("md5")
-        raise SourceError(
-            "checksum-mismatch" if damaged else "unavailable", f"{uri}: {reason}", attempts=ATTEMPTS, passing=True
-        )
+        try:
+            response = self._client.get_object(Bucket=self.bucket, Key=key)
+            if response["ContentLength"] > MAX_FILE_BYTES:
+                response["Body"].close()
+                raise SourceError("file-too-large", f"{uri}: {response['ContentLength']:,} bytes")
+            body = response["Body"].read()
+        except (ClientError, BotoCoreError, HTTPClientError) as error:
+            raise _source_error(uri, error) from error
+        found = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        if md5 is not None and found != md5:
+            raise SourceError("checksum-mismatch", f"{uri}: md5 {found}, expected {md5}", retryable=True)
+        return body
+
+
+def _source_error(uri: str, error: Exception) -> SourceError:
+    """What a failed request means: whether the object is there for us, or the server is in trouble."""
+    if not isinstance(error, ClientError):
+        return SourceError("unavailable", f"{uri}: {error}", retryable=True)
+    code = error.response["Error"]["Code"]
+    if code in _MISSING:
+        return SourceError("missing-file", f"{uri}: no such object")
+    if code in _FORBIDDEN:
+        return SourceError("forbidden", f"{uri}: access denied")
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    return SourceError("unavailable", f"{uri}: {error}", retryable=status >= 500 or code in _PASSING)
 
 
 @dataclass
@@ -192,7 +220,8 @@ class PmcPackage:
         xml = split_url(metadata["xml_url"])[0].removeprefix(prefix) if metadata.get("xml_url") else None
         return cls(
             source,
-            metadata.get("license_code"),
+            metadata.get("license_code")
+            or OTHER,  # the service knows every article's licence, so none is none of these
             metadata.get("is_retracted"),
             metadata.get("is_pmc_openaccess"),
             xml,

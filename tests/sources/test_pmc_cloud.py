@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from biomedica_ray.sample import PACKAGES
-from biomedica_ray.sources import pmc_cloud
 from biomedica_ray.sources.base import Listed, SourceError
 from biomedica_ray.sources.packages import PackagesSource
 from biomedica_ray.sources.pmc_cloud import PmcSource, split_url
+from biomedica_ray.sources.retries import ATTEMPTS
 from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.pmc_bucket import BUCKET, lay_out, make_public_bucket, write_inventory
 from tests.fakes.s3 import client, s3_server
@@ -81,13 +81,13 @@ def test_a_lasting_fault_names_the_object_and_how_often_it_was_tried(endpoint: s
         pytest.raises(SourceError, match=listed.article_id) as raised,
     ):
         package.read(name)
-    assert (raised.value.kind, raised.value.attempts, raised.value.passing) == (kind, pmc_cloud.ATTEMPTS, True)
+    assert (raised.value.kind, raised.value.attempts, raised.value.retryable) == (kind, ATTEMPTS, True)
 
 
 def test_what_is_not_there_is_not_tried_again(endpoint: str) -> None:
     with pytest.raises(SourceError, match="no such object") as raised:
         PmcSource(endpoint_url=endpoint).get("PMC0.1/PMC0.1.xml")
-    assert (raised.value.kind, raised.value.attempts, raised.value.passing) == ("missing-file", 1, False)
+    assert (raised.value.kind, raised.value.attempts, raised.value.retryable) == ("missing-file", 1, False)
 
 
 def test_a_closed_bucket_is_not_tried_again() -> None:
