@@ -7,10 +7,11 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from biomedica_ray.config import CONFIGS, STAGES, ConfigError, PipelineConfig, StageConfig, load
+from biomedica_ray.config import CONFIGS, ConfigError, PipelineConfig, StageConfig, load
 
 _MODULES = {
     "extract": "biomedica_ray.extract",
+    "enrich": "biomedica_ray.enrich.pipeline",
     "dedupe": "biomedica_ray.dedupe.pipeline",
     "annotate": "biomedica_ray.annotate.pipeline",
     "serialize": "biomedica_ray.serialize.pipeline",
@@ -62,8 +63,8 @@ def _run_pipeline(config: PipelineConfig) -> int:
     from biomedica_ray.report.summary import print_summary  # noqa: PLC0415
 
     with connect(config.ray_address):
-        for number, stage in enumerate(STAGES, 1):
-            print(f"[{number}/{len(STAGES)}] {stage}", file=sys.stderr, flush=True)
+        for number, stage in enumerate(config.stages, 1):
+            print(f"[{number}/{len(config.stages)}] {stage}", file=sys.stderr, flush=True)
             if code := run_stage(stage, config.stage(stage)):
                 return code
     print_summary(config)

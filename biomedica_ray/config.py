@@ -103,6 +103,31 @@ class ExtractConfig(StageConfig):
         return self
 
 
+class EnrichConfig(StageConfig):
+    """Fetch PubMed's record of each article: MeSH headings, publication types, dates. Optional; needs NCBI's servers.
+
+    An API key is read from the environment variable NCBI_API_KEY.
+    """
+
+    email: str = Field(
+        pattern=r"^[^@\s]+@[^@\s]+$",
+        description="your address, which NCBI wants with each call, to write to before it blocks",
+    )
+    eutils_url: str = Field(
+        "https://eutils.ncbi.nlm.nih.gov/entrez/eutils", pattern="^https?://", description="where the E-utilities are"
+    )
+    rate: float | None = Field(
+        None,
+        gt=0,
+        description="calls a second of all jobs of the cluster together; none: NCBI's limits, 3, or 10 with an API key",
+    )
+    edition: str | None = Field(
+        None,
+        description="any text, such as 2027; another one than last time fetches every record again, as NLM goes on "
+        "indexing articles after they are published and revises all MeSH headings each year",
+    )
+
+
 class DedupeConfig(StageConfig):
     """Find articles and figures that repeat others."""
 
@@ -236,12 +261,20 @@ class PipelineConfig(StageConfig):
     """All stages, one after the other; each section takes the keys of its stage."""
 
     extract: dict[str, Any] = Field(default_factory=dict, description="keys of extract")
+    enrich: dict[str, Any] | None = Field(
+        None, description="keys of enrich; none: the stage is left out, as it needs NCBI's servers"
+    )
     dedupe: dict[str, Any] = Field(default_factory=dict, description="keys of dedupe")
     annotate: dict[str, Any] = Field(default_factory=dict, description="keys of annotate")
     serialize: dict[str, Any] = Field(default_factory=dict, description="keys of serialize")
     train: dict[str, Any] = Field(default_factory=dict, description="keys of train")
     evaluate: dict[str, Any] = Field(default_factory=dict, description="keys of evaluate")
     report: dict[str, Any] = Field(default_factory=dict, description="keys of report")
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages to run, in order."""
+        return tuple(stage for stage in STAGES if getattr(self, stage) is not None)
 
     def stage(self, stage: str) -> StageConfig:
         """The config of one stage; raises ConfigError, so that a pipeline fails before its first stage starts."""
@@ -251,6 +284,7 @@ class PipelineConfig(StageConfig):
 
 CONFIGS: dict[str, type[StageConfig]] = {
     "extract": ExtractConfig,
+    "enrich": EnrichConfig,
     "dedupe": DedupeConfig,
     "annotate": AnnotateConfig,
     "serialize": SerializeConfig,
@@ -302,11 +336,12 @@ def load(stage: str, argv: Sequence[str]) -> StageConfig:
                 raise ConfigError(
                     f"{key}: unknown section {section}; expected one of {', '.join(STAGES)}, in a pipeline"
                 )
-            model, target = CONFIGS[section], target.setdefault(section, {})
+            target[section] = target.get(section) or {}
+            model, target = CONFIGS[section], target[section]
         target[name] = _value(model, name, text)
     config = validate(CONFIGS[stage], values)
     if isinstance(config, PipelineConfig):
-        for section in STAGES:
+        for section in config.stages:
             config.stage(section)
     return config
 

@@ -92,7 +92,7 @@ ARTICLES = pa.schema(
             pa.list_(pa.struct([("kind", pa.string()), ("language", pa.string()), ("keywords", _STRINGS)])),
             "all keywords by group, abbreviations and other languages too",
         ),
-        _field("mesh", _STRINGS, "MeSH headings"),
+        _field("mesh", _STRINGS, "MeSH headings, where the XML has any; most are in pubmed"),
         _field(
             "authors",
             pa.list_(pa.struct([("name", pa.string()), ("orcid", pa.string()), ("affiliations", _STRINGS)])),
@@ -142,6 +142,78 @@ ARTICLES = pa.schema(
         _field("n_figures_without_image", pa.int32(), "fig elements that name no graphic"),
         _field("n_inline_graphics", pa.int32(), "inline graphics in the text, which are not figures"),
         _field("n_formula_graphics", pa.int32(), "formulas given as graphics, which are not figures"),
+    ]
+)
+
+_MESH_FIELDS = [("ui", pa.string()), ("major", pa.bool_())]
+
+PUBMED = pa.schema(
+    [
+        _field("article_id", pa.string(), "the article"),
+        _field("pmid", pa.string(), "PubMed id"),
+        _field("kind", pa.string(), "article or book"),
+        _field("pmcid", pa.string(), "PMC accession id, as PubMed has it", null=True),
+        _field("doi", pa.string(), "DOI, lower case, as PubMed has it", null=True),
+        _field("status", pa.string(), "MEDLINE once indexed; In-Process, PubMed-not-MEDLINE, Publisher...", null=True),
+        _field("indexing_method", pa.string(), "Automated or Curated, where NLM says so", null=True),
+        _field("publication_status", pa.string(), "ppublish, epublish, aheadofprint", null=True),
+        _field(
+            "published",
+            pa.date32(),
+            "earliest date of the issue or the article; a missing month or day counts as 1",
+            null=True,
+        ),
+        _field(
+            "dates",
+            pa.list_(pa.struct([("kind", pa.string()), ("date", pa.string())])),
+            "every date of the record, ISO 8601 at the precision given: issue, electronic, completed, revised, "
+            "and PubMed's history (received, accepted, entrez, pubmed, medline...)",
+        ),
+        _field("journal_nlm_id", pa.string(), "the journal's id in NLM's catalogue", null=True),
+        _field("journal_abbreviation", pa.string(), "the journal's abbreviated title in MEDLINE", null=True),
+        _field("journal_country", pa.string(), "where the journal is published", null=True),
+        _field("publication_types", _STRINGS, "MeSH publication types: Review, Randomized Controlled Trial..."),
+        _field("is_retracted", pa.bool_(), "one of them is Retracted Publication"),
+        _field(
+            "mesh_headings",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("descriptor", pa.string()),
+                        *_MESH_FIELDS,
+                        ("qualifiers", pa.list_(pa.struct([("name", pa.string()), *_MESH_FIELDS]))),
+                    ]
+                )
+            ),
+            "MeSH headings with their qualifiers and MeSH ids; a major topic where one of them is marked so",
+        ),
+        _field(
+            "supplementary_concepts",
+            pa.list_(pa.struct([("name", pa.string()), ("ui", pa.string()), ("kind", pa.string())])),
+            "diseases, protocols, organisms that MeSH has no heading for",
+        ),
+        _field(
+            "chemicals",
+            pa.list_(pa.struct([("name", pa.string()), ("ui", pa.string()), ("registry_number", pa.string())])),
+            "substances, with CAS, UNII or EC number where they have one",
+        ),
+        _field("keywords", _STRINGS, "keywords of the authors and of others"),
+        _field(
+            "grants",
+            pa.list_(pa.struct([("id", pa.string()), ("agency", pa.string()), ("country", pa.string())])),
+            "grants as NLM names them",
+        ),
+        _field(
+            "accessions",
+            pa.list_(pa.struct([("databank", pa.string()), ("accession", pa.string())])),
+            "entries of data banks and trial registries",
+        ),
+        _field(
+            "related",
+            pa.list_(pa.struct([("kind", pa.string()), ("pmid", pa.string()), ("citation", pa.string())])),
+            "comments, corrections, retractions: ErratumIn, RetractionOf...",
+        ),
+        _field("reference_pmids", _STRINGS, "PubMed ids of the references"),
     ]
 )
 
@@ -282,7 +354,7 @@ DATASET = pa.schema(
         _field("article_journal", pa.string(), "journal title", null=True),
         _field("article_date", pa.string(), "earliest publication date, ISO 8601", null=True),
         _field("article_abstract", pa.string(), "abstract", null=True),
-        _field("article_mesh_terms", _STRINGS, "MeSH headings"),
+        _field("article_mesh_terms", _STRINGS, "MeSH headings, PubMed's where it has any"),
         _field("article_keywords", _STRINGS, "author keywords"),
         _field("article_reference_ids", _STRINGS, "PMIDs of the references that have one"),
         _field("article_reference_count", pa.int32(), "number of references"),
@@ -310,6 +382,7 @@ TABLES: dict[str, pa.Schema] = {
     "listing": LISTING,
     "catalog": CATALOG,
     "articles": ARTICLES,
+    "pubmed": PUBMED,
     "figures": FIGURES,
     "errors": ERRORS,
     "duplicates": DUPLICATES,

@@ -38,11 +38,12 @@ def read_dates(meta: Element) -> tuple[list[ArticleDate], dt.date | None]:
         if dated not in dates:
             dates.append(dated)
         if element.tag == "pub-date" and not _NOT_PUBLICATION.search(f"{kind} {element.get('pub-type')}"):
-            published.append(_first_day(iso))
+            published.append(first_day(iso))
     return dates, min(published, default=None)
 
 
-def _first_day(iso: str) -> dt.date:
+def first_day(iso: str) -> dt.date:
+    """The first day of what :func:`iso_date` gives."""
     year, *rest = map(int, iso.split("-"))
     month, day = [*rest, 1, 1][:2]
     return dt.date(year, month, day)
@@ -57,6 +58,17 @@ def _iso(element: Element) -> str | None:
         if match is None:
             return None
         year, month, day = (part or "" for part in match.groups())
+    return iso_date(year, month, day)
+
+
+def iso_date(year: str, month: str, day: str) -> str | None:
+    """ISO 8601 at the precision that is right: ``2020``, ``2020-05``, ``2020-05-07``; None without a year.
+
+    Args:
+        year: Four digits.
+        month: A number, or an English name of which the first three letters count; may be empty.
+        day: A number; may be empty.
+    """
     if not re.fullmatch(r"[12]\d{3}", year):
         return None
     number = int(month) if month.isdecimal() else _MONTHS.get(month[:3].lower(), 0)

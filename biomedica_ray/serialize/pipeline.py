@@ -57,18 +57,21 @@ def run(config: SerializeConfig, run: Run) -> None:
     extracted = store.commits("extract")
     if not extracted:
         raise StoreError(f"{store.root}: nothing extracted yet; run `biomedica extract` first")
-    deduped, labelled = _contents(store, "dedupe"), _contents(store, "label")
+    deduped, labelled, enriched = (_contents(store, stage) for stage in ("dedupe", "label", "enrich"))
     if missing := extracted.keys() - deduped.keys():
         log.warning("serialize: %d of %d units not deduplicated: repeats stay in", len(missing), len(extracted))
     if missing := extracted.keys() - labelled.keys():
         log.info("serialize: %d of %d units not labelled: their labels are empty", len(missing), len(extracted))
 
     keys = config.model_dump(include=_SELECTION_KEYS)
-    marks = {u: fingerprint(VERSION, keys, commit.content, deduped.get(u)) for u, commit in extracted.items()}
+    marks = {
+        unit: fingerprint(VERSION, keys, commit.content, deduped.get(unit), enriched.get(unit))
+        for unit, commit in extracted.items()
+    }
     select = partial(SelectionWorker, store, run.run_id, config)
     run_units(run, "serialize", marks, select, memory_gb=config.memory_gb, max_actors=config.max_actors)
 
-    contents = {unit: [commit.content, labelled.get(unit)] for unit, commit in extracted.items()}
+    contents = {unit: [commit.content, labelled.get(unit), enriched.get(unit)] for unit, commit in extracted.items()}
     plan = ray.remote(plan_shards).options(num_cpus=1, memory=int(config.memory_gb * 2**30))
     shards, marks = ray.get(plan.remote(store, contents, config))
     if {number: commit.fingerprint for number, commit in store.commits(SHARDS_STAGE).items()} != marks:
@@ -101,7 +104,10 @@ class SelectionWorker:
         articles = self._store.read(extracted, "articles", selection.ARTICLE_COLUMNS).to_pylist()
         figures = self._store.read(extracted, "figures", selection.FIGURE_COLUMNS).to_pylist()
         duplicates = _rows_by(self._store, "dedupe", unit, "duplicates", "id")
+        pubmed = _pubmed(self._store, unit)
         by_id = {article["article_id"]: article for article in articles}
+        for article_id in by_id.keys() & pubmed.keys():  # PubMed hears of retractions that the XML does not tell
+            by_id[article_id]["is_retracted"] |= pubmed[article_id]["is_retracted"]
         chosen, left_out = [], []
         for row, figure in enumerate(figures):
             article = by_id[figure["article_id"]]
@@ -127,7 +133,7 @@ def plan_shards(
 
     Args:
         store: The store, with selections of all units.
-        contents: Unit -> what changes when its figures, articles or labels change.
+        contents: Unit -> what changes when its figures, articles, labels or PubMed records change.
         config: Shard size and quality.
 
     Returns:
@@ -208,13 +214,20 @@ class ShardWorker:
         articles = self._store.read(extracted, "articles", samples.ARTICLE_COLUMNS)
         sets = self._store.read(extracted, "figures", samples.SET_COLUMNS)
         labels = _rows_by(self._store, "label", piece.unit, "labels", "figure_id")
+        pubmed = _pubmed(self._store, piece.unit)
         shared: samples.ArticleFields | None = None
         for figure in self._store.rows(extracted, "figures", rows.tolist(), samples.FIGURE_COLUMNS):
             if shared is None or shared.article["article_id"] != figure["article_id"]:
                 own = pc.field("article_id") == figure["article_id"]
                 article = articles.filter(own).to_pylist()[0]
-                shared = samples.ArticleFields(article, tuple(sets.filter(own).to_pylist()))
+                its_set = tuple(sets.filter(own).to_pylist())
+                shared = samples.ArticleFields(article, its_set, pubmed.get(article["article_id"]))
             yield figure, shared, labels.get(figure["figure_id"])
+
+
+def _pubmed(store: Store, unit: int) -> dict[str, Row]:
+    """What PubMed knows of a unit's articles, by article_id."""
+    return _rows_by(store, "enrich", unit, "pubmed", "article_id")
 
 
 def _rows_by(store: Store, stage: str, unit: int, table: str, key: str) -> dict[str, Row]:

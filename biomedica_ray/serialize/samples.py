@@ -32,16 +32,20 @@ class ArticleFields:
     Attributes:
         article: Columns :data:`ARTICLE_COLUMNS` of the article.
         figures: Columns :data:`SET_COLUMNS` of all its figures, in order.
+        pubmed: Its row of the pubmed table, if there is one.
     """
 
     article: Row
     figures: tuple[Row, ...]
+    pubmed: Row | None = None
 
     @cached_property
     def fields(self) -> dict[str, Any]:
         """image_set, image_context and the fields that begin with article_."""
         article = self.article
         references = article["references"]
+        published = article["published"] or (self.pubmed and self.pubmed["published"])
+        headings = self.pubmed["mesh_headings"] if self.pubmed else []
         return {
             "image_set": [
                 {
@@ -56,9 +60,9 @@ class ArticleFields:
             "article_accession_id": article["pmcid"],
             "article_title": article["title"],
             "article_journal": article["journal"],
-            "article_date": article["published"].isoformat() if article["published"] else None,
+            "article_date": published.isoformat() if published else None,
             "article_abstract": article["abstract"],
-            "article_mesh_terms": article["mesh"],
+            "article_mesh_terms": [heading["descriptor"] for heading in headings] or article["mesh"],
             "article_keywords": article["keywords"],
             "article_reference_ids": [reference["pmid"] for reference in references if reference["pmid"]],
             "article_reference_count": len(references),

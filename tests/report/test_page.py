@@ -62,6 +62,7 @@ def test_rows_of_each_stage(page: lxml.html.HtmlElement) -> None:
     assert rows == [
         ["extract", "articles", "4", "3", "1"],
         ["", "figures", "7", "5", "2"],
+        ["enrich", "not done yet: biomedica enrich"],
         ["dedupe", "figures", "5", "5", "0"],
         ["annotate", "figures", "5", "5", "0"],
         ["serialize", "figures", "5", "5", "0"],
