@@ -27,7 +27,7 @@ _BOUNDARY = r"(?:(?<=[.;:!?)\]]\s)|(?<=\n)|\A)"
 _PUNCTUATED = re.compile(
     rf"(?:(?P<opener>[.;:!?)\]\n,&])(?:\sand)?\s?)({_LETTERS})"
     r"(?:[,|;](?=\s+\S)|[:.](?=\s*\S)|\s?=(?!\s*[-\u2212]?\d)|\.-|\s?[\u2013\u2014]\s?(?![A-Za-z]\b|\s)"
-    r"|\s-\s?(?=\S)|-\s?(?=[A-Z]\w))"
+    r"|\s-\s?(?=\S)|-\s?(?=[A-Z]\w)|(?=\n))"
 )
 _WORDED = re.compile(
     rf"{_BOUNDARY}(?:In\s+)?(?:[Pp]anels?|[Ff]ig(?:ure)?s?\.?\s*\d+)\s?[(\s]?({_LETTERS})\)?[.:,)\u2013\u2014-]?"
@@ -65,6 +65,7 @@ _CLAUSE_END = re.compile(r"[.,;:)\]]|\Z")
 _GOES_ON = re.compile(
     r"(?:and|or|in|of|at|on|is|are|was|were|after|before|by|from|with|to|for|as|showing|during|between|following|using"
     r"|than|under|per|against|versus|vs|but|while|whereas|when|e|y|em|that|which|across|among|through|within|without)\b"
+    r"|\("
 )
 # A letter in front of these stands for a value, or for a level of significance.
 _STANDS_FOR = re.compile(
@@ -209,6 +210,8 @@ def _punctuated(caption: str) -> list[Marker]:
         labels = expand_letters(match[2])
         if not _names_panel(caption, end) or caption.endswith(_ABBREVIATED, 0, start):
             continue
+        if caption[end : end + 1] == "\n" and start and caption[start - 1] != "\n":
+            continue
         if caption[end - 1] != ":" and caption.rfind("(", 0, start) > caption.rfind(")", 0, start):
             continue
         if match["opener"] in ",&":
@@ -286,7 +289,7 @@ def is_reference(marker: Marker, caption: str) -> bool:
     if _SIGNIFICANCE.search(before):
         return True
     after = caption[marker.end : marker.end + _WINDOW].lstrip()
-    return bool(_REFERS.search(before)) and bool(_CLAUSE_END.match(after) or _GOES_ON.match(after))
+    return bool(_REFERS.search(before) and (_CLAUSE_END.match(after) or _GOES_ON.match(after)) and after[:1] != "(")
 
 
 def _is_in_brackets(marker: Marker, caption: str) -> bool:

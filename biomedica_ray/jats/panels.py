@@ -25,6 +25,7 @@ _NO_PANELS = re.compile(
     re.IGNORECASE,
 )
 _AFTER_MARKER = re.compile(r"[)\]]*\s*[,;.:]?")
+_NEXT_SENTENCE = re.compile(r"(?<!\b[A-Z])\.\s(?=[a-z]?[A-Z(\[])|;\s|\n")
 _SENTENCE_END = re.compile(r"(?:[.:;]\s|\n)(?=\S)")
 # A caption of nothing but markers must not cost the square of its length.
 _MOST_STARTS = 6
@@ -91,7 +92,7 @@ def _directed(family: Sequence[Marker], caption: str) -> Iterator[list[Marker]]:
     """The chains of markers of both leans, of those that trail, and of those that lead."""
     free = [marker for marker in family if marker.lean > 0 or not markers.is_reference(marker, caption)]
     yield _in_order(free)
-    yield _in_order([marker for marker in free if marker.lean < 0])
+    yield _in_order([marker for marker in free if marker.lean <= 0])
     yield _in_order([marker for marker in family if marker.lean > 0])
 
 
@@ -158,10 +159,10 @@ def _panels(caption: str, chain: Sequence[Marker]) -> list[Panel]:
         if leads[index]:
             bounds.append(marker.start)
         elif leads[index - 1]:
-            bounds.append(_sentence_start(caption, last.end, marker.start))
+            start = _sentence_start(caption, last.end, marker.start)
+            bounds.append(start if start > last.end else marker.start)
         else:
-            punctuation = _AFTER_MARKER.match(caption, last.end)
-            bounds.append(punctuation.end() if punctuation else last.end)
+            bounds.append(_clause_end(caption, last.end, marker.start))
     panels = []
     for marker, lower, upper in zip(chain, bounds, [*bounds[1:], len(caption)], strict=True):
         text = caption[lower:upper]
@@ -169,6 +170,17 @@ def _panels(caption: str, chain: Sequence[Marker]) -> list[Panel]:
         stripped = text.strip()
         panels.append(Panel(", ".join(marker.labels), stripped, start, start + len(stripped)))
     return panels
+
+
+def _clause_end(caption: str, start: int, end: int) -> int:
+    """Where a part ends whose marker ends at ``start``: there, or with its sentence where another one follows."""
+    punctuation = _AFTER_MARKER.match(caption, start, end)
+    if punctuation is not None and punctuation[0].strip(" )]"):
+        return punctuation.end()
+    sentence = _NEXT_SENTENCE.search(caption, start, end)
+    if sentence is not None:
+        return sentence.end()
+    return start if punctuation is None else punctuation.end()
 
 
 def _sentence_start(caption: str, start: int, end: int) -> int:
