@@ -51,6 +51,7 @@ def article(pmcid: str, version: int = 1, **columns: Any) -> Row:
         "dates": [],
         "subjects": ["Research Article"],
         "keywords": ["kidney", "mouse"],
+        **{name: [] for name in ("translated_titles", "other_abstracts", "keyword_groups", "funding")},
         "mesh": ["Animals"],
         "authors": [],
         "license_code": "CC BY",
