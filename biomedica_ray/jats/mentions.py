@@ -193,7 +193,10 @@ def _speaks_of_its_article(scope: Element) -> bool:
 
 def _referred(paragraph: Paragraph, index: _Index) -> dict[int, list[str]]:
     """Positions of the images that a paragraph refers to, with the panels it names."""
-    text, scope, xrefs = paragraph.text, paragraph.scope, paragraph.xrefs
+    text, scope = paragraph.text, paragraph.scope
+    if index.by_id.keys().isdisjoint(paragraph.targets) and not find_citations(text, index.kinds):
+        return {}
+    xrefs = paragraph.xrefs
     links = [index.linked(span.element, scope) for span in xrefs]
     notes = [span for span, linked in zip(xrefs, links, strict=True) if not linked]
     citations = find_citations(text, index.kinds, notes)

@@ -167,8 +167,8 @@ def _panels(caption: str, chain: Sequence[Marker]) -> list[Panel]:
     for marker, lower, upper in zip(chain, bounds, [*bounds[1:], len(caption)], strict=True):
         text = caption[lower:upper]
         start = lower + len(text) - len(text.lstrip())
-        stripped = text.strip()
-        panels.append(Panel(", ".join(marker.labels), stripped, start, start + len(stripped)))
+        if stripped := text.strip():  # an empty item of a list describes nothing
+            panels.append(Panel(", ".join(marker.labels), stripped, start, start + len(stripped)))
     return panels
 
 
