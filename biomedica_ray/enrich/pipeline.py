@@ -20,7 +20,7 @@ from biomedica_ray.config import ConfigError, EnrichConfig
 from biomedica_ray.enrich.client import IDS_PER_CALL, Eutils, EutilsError
 from biomedica_ray.enrich.rate import ClusterLimiter
 from biomedica_ray.enrich.record import PubmedRecord
-from biomedica_ray.runs import Run
+from biomedica_ray.runs import Run, cause
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Counts, Flow, fingerprint
 
@@ -83,7 +83,7 @@ def _check(service: Eutils, rate: float) -> None:
         replace(service, attempts=3).fetch(["1"], ClusterLimiter(rate))
     except EutilsError as error:
         key = API_KEY_VARIABLE if error.kind == "refused" else "eutils_url"
-        raise ConfigError(f"{key}: {error}") from error
+        raise ConfigError(f"{key}: {cause(error)}") from error
 
 
 class EnrichWorker:

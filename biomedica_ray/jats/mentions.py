@@ -138,6 +138,8 @@ def find_mentions(
         return mentions
     index = _Index(images, labels)
     for paragraph in paragraphs:
+        if index.by_id.keys().isdisjoint(paragraph.targets) and not find_citations(paragraph.text, index.kinds):
+            continue
         for number, panels in _referred(paragraph, index).items():
             if not _is_own(paragraph, images[number]):
                 mentions[number].append(Mention(list(paragraph.path), paragraph.text, list(dict.fromkeys(panels))))
@@ -193,10 +195,7 @@ def _speaks_of_its_article(scope: Element) -> bool:
 
 def _referred(paragraph: Paragraph, index: _Index) -> dict[int, list[str]]:
     """Positions of the images that a paragraph refers to, with the panels it names."""
-    text, scope = paragraph.text, paragraph.scope
-    if index.by_id.keys().isdisjoint(paragraph.targets) and not find_citations(text, index.kinds):
-        return {}
-    xrefs = paragraph.xrefs
+    text, scope, xrefs = paragraph.text, paragraph.scope, paragraph.xrefs
     links = [index.linked(span.element, scope) for span in xrefs]
     notes = [span for span, linked in zip(xrefs, links, strict=True) if not linked]
     citations = find_citations(text, index.kinds, notes)
