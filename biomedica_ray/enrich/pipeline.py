@@ -64,7 +64,10 @@ def run(config: EnrichConfig, run: Run) -> None:
     done = {u for u, c in run.store.commits("enrich").items() if c.complete and units.get(u) == c.fingerprint}
     if units.keys() - done:
         log.info("enrich: %s API key, %g calls a second", "with an" if key else "without", rate)
-        ray.get(ray.remote(_check).options(num_cpus=_WORKER_CPUS).remote(service, rate))
+        try:
+            ray.get(ray.remote(_check).options(num_cpus=_WORKER_CPUS).remote(service, rate))
+        except ray.exceptions.RayTaskError as error:
+            raise cause(error) from None
     workers = math.ceil(rate * _CALL_S)
     run_units(
         run,
@@ -83,7 +86,7 @@ def _check(service: Eutils, rate: float) -> None:
         replace(service, attempts=3).fetch(["1"], ClusterLimiter(rate))
     except EutilsError as error:
         key = API_KEY_VARIABLE if error.kind == "refused" else "eutils_url"
-        raise ConfigError(f"{key}: {cause(error)}") from error
+        raise ConfigError(f"{key}: {error}") from None
 
 
 class EnrichWorker:
