@@ -168,7 +168,9 @@ def _panels(caption: str, chain: Sequence[Marker]) -> list[Panel]:
         text = caption[lower:upper]
         start = lower + len(text) - len(text.lstrip())
         stripped = text.strip()
-        panels.append(Panel(", ".join(marker.labels), stripped, start, start + len(stripped)))
+        # Two markers at one place leave the first with nothing.
+        if stripped:
+            panels.append(Panel(", ".join(marker.labels), stripped, start, start + len(stripped)))
     return panels
 
 
