@@ -73,6 +73,7 @@ def figure(article_id: str, position: int, image: bytes, **columns: Any) -> Row:
         "figure_id": f"{article_id}_{position:03d}",
         "article_id": article_id,
         "position": position,
+        "image_number": 1,
         "kind": "figure",
         "label": f"Figure {position}",
         "caption": f"Caption {position} of {article_id}.",
