@@ -96,7 +96,7 @@ class Owner:
         """The words of its own permissions, of its publisher's name and of its authors' names, lower case."""
         meta, journal = self.article.find("front/article-meta"), self.article.find("front/journal-meta")
         nodes = [] if meta is None else [*meta.iter("permissions", "copyright-statement", "copyright-holder")]
-        nodes += [] if meta is None else [*meta.iter("surname", "collab", "string-name")]
+        nodes += [] if meta is None else [*meta.iter("surname", "given-names", "collab", "string-name")]
         nodes += [] if journal is None else [*journal.iter("publisher-name")]
         texts = " ".join(readable(node) or "" for node in nodes)
         return frozenset(_WORD.findall(texts.lower()))

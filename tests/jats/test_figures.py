@@ -167,8 +167,35 @@ OWN = "<permissions><copyright-statement>© 2020 The Authors, Wiley</copyright-s
         (OWN.replace("2020 The Authors, Wiley", "Elsevier"), True, "© Elsevier"),
         (OWN, False, "© 2020 The Authors, Wiley"),
         ("<caption><p>Scan. © 2019 Nature. Used here.</p></caption>", True, None),
+        ("<caption><p>Scan. © 2020 The Authors. Used here.</p></caption>", False, None),
+        ("<caption><p>Scan. Copyright 2020 Wiley, all.</p></caption>", False, None),
+        ("<caption><p>Reproduced from Fig. 2 for clarity.</p></caption>", False, None),
+        ("<caption><p>Adapted from Figure 2 of Roe et al.</p></caption>", True, None),
+        ("<caption><p>We adapted the data in B from the Atlas.</p></caption>", True, None),
+        ("<caption><p>Levels of risk (after Roe et al. 2011).</p></caption>", True, None),
+        ("<caption><p>Taken from Roe et al. (2013).</p></caption>", True, None),
+        ("<caption><p>Cells taken from mice after 3 days.</p></caption>", False, None),
+        ("<caption><p>Map (source: www.example.org).</p></caption>", True, None),
+        ("<caption><p>Income by source: wages, rents. Source: Authors’ calculations.</p></caption>", False, None),
+        ("<caption><p>Photograph credit: Geological Survey.</p></caption>", True, None),
+        ("<caption><p>Imagery from Google Earth.</p></caption>", True, None),
+        ("<caption><p>Fonte: Adaptado de Roe (2008).</p></caption>", True, None),
+        ("<attrib>Illustration: Jane Doe</attrib>", True, "Illustration: Jane Doe"),
+        ("<attrib>Abbreviations: MR, magnetic resonance.</attrib>", False, "Abbreviations: MR, magnetic resonance."),
+        ("<permissions><license><p>Not covered by it.</p></license></permissions>", True, "Not covered by it."),
     ],
 )
 def test_third_party_figures(inside: str, third_party: bool, permissions: str | None) -> None:
     (figure,) = figures(f"<fig>{inside}{graphic('x')}</fig>", meta=OWN)
     assert (figure.third_party, figure.permissions) == (third_party, permissions)
+
+
+def test_a_credit_to_an_author_is_no_third_party() -> None:
+    author = "<contrib-group><contrib><name><surname>Roe</surname><given-names>Ann</given-names></name></contrib>"
+    (figure,) = figures(f"<fig><attrib>Ann Roe</attrib>{graphic('x')}</fig>", meta=f"{OWN}{author}</contrib-group>")
+    assert not figure.third_party
+
+
+def test_the_rights_of_a_group_are_those_of_its_figures() -> None:
+    group = f"<fig-group><attrib>Courtesy of Jane Doe</attrib><fig>{graphic('x')}</fig></fig-group>"
+    assert [figure.third_party for figure in figures(group)] == [True]
