@@ -34,7 +34,7 @@ from biomedica_ray.cluster import (
 )
 from biomedica_ray.config import AnnotateConfig
 from biomedica_ray.images import ImageError, decode
-from biomedica_ray.runs import Run
+from biomedica_ray.runs import Run, cause
 from biomedica_ray.store import Store
 from biomedica_ray.units import Counts, Flow
 
@@ -59,7 +59,7 @@ def describe(config: AnnotateConfig) -> EncoderInfo:
     try:
         info: EncoderInfo = ray.get(task.remote(config.model, config.weights, config.image_size))
     except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
+        raise cause(error) from None
     return info
 
 

@@ -38,22 +38,8 @@ _SERIES = re.compile(
     r"|(?P<A>[Aa]ppendix))[\u2020,:]?\s)\Z"
 )
 _SERIES_ENDS = (
-    *(
-        "\u2020 ",
-        ", ",
-        ": ",
-        "upp ",
-        "upp. ",
-        "uppl ",
-        "uppl. ",
-        "ary ",
-        "tal ",
-        "ment ",
-        "ing ",
-        "ion ",
-        "ial ",
-        "ials ",
-    ),
+    *("\u2020 ", ", ", ": ", "upp ", "upp. ", "uppl ", "uppl. "),
+    *("ary ", "tal ", "ment ", "ing ", "ion ", "ial ", "ials "),
     *("ile ", "SI ", "ine ", "rce ", "eb ", "ata ", "dix "),
 )
 _LONGEST_SERIES, _LONGEST_LABEL = 30, 60

@@ -92,11 +92,6 @@ def read_full_text(article: Element) -> FullText:
     return found
 
 
-def read_paragraphs(article: Element) -> list[Paragraph]:
-    """Every paragraph of an article and its sub-articles, in document order, each once."""
-    return read_full_text(article).paragraphs
-
-
 def read_sections(paragraphs: list[Paragraph]) -> list[Section]:
     """The full text by section: each section's path and its own paragraphs, sections without paragraphs left out."""
     by_home: dict[Element, Section] = {}

@@ -13,7 +13,7 @@ from lxml import etree
 from biomedica_ray.jats import Article, parse_article
 from biomedica_ray.jats.figures import find_images
 from biomedica_ray.jats.licenses import CODES, NONCOMMERCIAL
-from biomedica_ray.jats.sections import read_paragraphs
+from biomedica_ray.jats.sections import read_full_text
 from biomedica_ray.jats.tree import parse_tree
 
 pytestmark = pytest.mark.corpus
@@ -81,7 +81,7 @@ def counts(xml: bytes) -> dict[str, int]:
         for element in (image.carrier, *image.carrier.iterancestors())
         if element.tag == "fig-group"
     }
-    scopes = {paragraph.scope for paragraph in read_paragraphs(article)}
+    scopes = {paragraph.scope for paragraph in read_full_text(article).paragraphs}
     return {
         "n_fig": len(n_graphics) + len(sharing) + found.n_figures_without_image,
         "n_fig_with_graphic": len(n_graphics),
