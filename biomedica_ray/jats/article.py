@@ -10,7 +10,7 @@ class JatsError(ValueError):
     """The bytes are not a readable JATS article; the message names the reason."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Panel:
     """A part of a caption that describes one panel, or a few panels together.
 
@@ -27,7 +27,7 @@ class Panel:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Mention:
     """A paragraph that refers to a figure.
 
@@ -90,7 +90,7 @@ class Figure:
     alternatives: list[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ArticleDate:
     """A date of the article, ISO 8601 at the precision given: ``2020``, ``2020-05``, ``2020-05-07``."""
 
@@ -98,7 +98,7 @@ class ArticleDate:
     date: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Author:
     """An author or a group of authors, with the ORCID as its bare number."""
 
@@ -166,7 +166,7 @@ class Reference:
     raw: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Section:
     """A section's path of titles, outermost first, and the paragraphs directly in it."""
 

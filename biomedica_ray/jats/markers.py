@@ -92,7 +92,7 @@ _ABBREVIATED = (
 _WINDOW = 14
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hint:
     """What the markup of a caption says of one place in it.
 
@@ -107,7 +107,7 @@ class Hint:
     style: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Marker:
     """A marker: the panels it names, the place of each in its series from 1, and which way it leans."""
 

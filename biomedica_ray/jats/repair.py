@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from functools import cache
 from html.entities import html5
 from xml.sax.saxutils import escape
 
@@ -65,8 +66,13 @@ def _reference(match: re.Match[str]) -> str:
 def _declared(xml: bytes) -> str | None:
     """Python's name of the encoding that a document declares; None where it declares none or one that nobody knows."""
     match = _ENCODING.match(xml)
+    return _codec(match[1]) if match else None
+
+
+@cache
+def _codec(name: bytes) -> str | None:
     try:
-        return codecs.lookup(match[1].decode()).name if match else None
+        return codecs.lookup(name.decode()).name
     except LookupError:
         return None
 

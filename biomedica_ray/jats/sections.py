@@ -74,7 +74,7 @@ class FullText:
     ref_lists: list[Element]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Place:
     """Where the walk stands; the fields are those of Paragraph."""
 

@@ -51,7 +51,7 @@ _OPEN, _CLOSE, _BREAK = "\x01", "\x02", "\x03"
 _MARK = re.compile(f"([{_OPEN}{_CLOSE}{_BREAK}])")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Span:
     """Where an element's own text lies in the text around it: ``text[start:end]``."""
 
@@ -79,7 +79,7 @@ def readable(element: Element | None, skip: Collection[str] = ()) -> str | None:
 def plain(element: Element) -> str | None:
     """What :func:`readable` gives for an element without any of :data:`STRUCTURAL` in it, by libxml2 alone."""
     text = str(_normalized(element))
-    return (text if text.isascii() else normalise(text)) or None
+    return (text if text.isascii() else _one_line(text)) or None
 
 
 def readable_with_spans(
@@ -89,22 +89,26 @@ def readable_with_spans(
     out: list[str] = []
     collector = _Collector(skip, marked)
     collector.content(element, out)
-    return _place(_composed("".join(out)), collector.found)
+    return _place("".join(out), collector.found)
 
 
 def normalise(raw: str) -> str | None:
     """Unicode NFC, runs of whitespace as one space, blocks as lines, invisible characters gone; None if empty."""
-    composed = _composed(raw)
-    if _BREAK not in composed:
-        return " ".join(composed.split()) or None
-    lines = (" ".join(block.split()) for block in composed.split(_BREAK))
-    return "\n".join(line for line in lines if line) or None
+    if _BREAK not in raw:
+        return _one_line(raw) or None
+    return "\n".join([line for block in raw.split(_BREAK) if (line := _one_line(block))]) or None
 
 
-def _composed(raw: str) -> str:
+def _one_line(raw: str) -> str:
+    """A text without blocks, normalised. Most have nothing to mend, and to see that is quicker than to mend them."""
     if raw.isascii():
-        return raw
-    return unicodedata.normalize("NFC", _INVISIBLE.sub("", raw) if _INVISIBLE.search(raw) else raw)
+        if "  " in raw or "\n" in raw or "\t" in raw or "\r" in raw:
+            return " ".join(raw.split())
+        return raw.strip()
+    if "  " in raw or not raw.isprintable():
+        # Whatever is white but the space, and whatever is invisible, is not printable (str.isprintable).
+        return " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub("", raw)).split())
+    return unicodedata.normalize("NFC", raw).strip()
 
 
 class _Collector:
@@ -222,12 +226,12 @@ def _place(raw: str, elements: list[Element]) -> tuple[str, list[Span]]:
         elif piece == _BREAK:
             separator = "\n"
         elif piece:
-            words = " ".join(piece.split())
+            words = _one_line(piece)
             if piece[0].isspace():
                 separator = separator or " "
             if not words:
                 continue
-            if out and separator:
+            if separator and out:
                 words = separator + words
             for mark in opened:
                 if mark[1] < 0:

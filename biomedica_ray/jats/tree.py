@@ -76,9 +76,8 @@ def _namespaced(root: Element, xml: bytes, has_undeclared_prefixes: bool) -> Ite
     declared = {(match[1], match[2] or match[3] or b"") for match in _NAMESPACE.finditer(xml)}
     if has_undeclared_prefixes or b"\0" in xml[:4] or any(b"&" in uri for _, uri in declared):
         return root.iter("*")
-    declared = {(prefix, uri) for prefix, uri in declared if prefix not in _ATTRIBUTES_ONLY}
-    used = {uri for prefix, uri in declared if prefix is None or b"<" + prefix + b":" in xml}
-    return root.iter(*(f"{{{uri.decode('utf-8', 'replace')}}}*" for uri in used if uri)) if any(used) else ()
+    uris = {uri for prefix, uri in declared if uri and prefix not in _ATTRIBUTES_ONLY}
+    return root.iter(*(f"{{{uri.decode('utf-8', 'replace')}}}*" for uri in uris)) if uris else ()
 
 
 def _local(name: str) -> str:
