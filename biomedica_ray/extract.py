@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from biomedica_ray import schema
 from biomedica_ray.cluster import run_units
 from biomedica_ray.config import ExtractConfig
 from biomedica_ray.earlier import TABLES, Earlier, flows
-from biomedica_ray.images import ImageError, read_image
+from biomedica_ray.images import ImageError, ImageInfo, read_image
 from biomedica_ray.images.resolve import resolve
 from biomedica_ray.jats import Article, Figure, JatsError, parse_article
 from biomedica_ray.jats.licenses import CODES, OTHER, license_group, stricter
@@ -349,10 +349,17 @@ def _license_code(from_xml: str, from_source: str | None) -> str:
     return from_source if from_xml == OTHER else stricter(from_xml, from_source)
 
 
-def _columns(value: Article | Figure | Any, names: Iterable[str]) -> Row:
+def _columns(value: Article | Figure | ImageInfo, names: Iterable[str]) -> Row:
     """The fields of a dataclass that are columns, nested ones as plain dicts."""
     wanted = set(names)
-    return {name: item for name, item in asdict(value).items() if name in wanted}
+    return {field.name: _plain(getattr(value, field.name)) for field in fields(value) if field.name in wanted}
+
+
+def _plain(value: Any) -> Any:
+    """What ``dataclasses.asdict`` makes of a field, without copying its texts."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)} if is_dataclass(value) else value
 
 
 def _names(names: Iterable[str], most: int = 20) -> str:

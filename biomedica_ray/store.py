@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 ROW_GROUP_BYTES = 32 * 2**20
 """A row group is written when this many bytes have gathered, so that no process holds a whole unit's images."""
+_ROWS_AT_A_TIME = 16
+"""Rows become a table so many at a time: one by one costs several times as much, and more would hold more images."""
 _PARALLEL_READS = 32
 _UNFINISHED = ".unfinished"
 """Where a local store keeps files in the making."""
@@ -370,16 +372,34 @@ class TableWriter:
         self._schema = schema
         self._file = store.atomic_file(path)
         self._writer: pq.ParquetWriter | None = pq.ParquetWriter(self._file.__enter__(), schema, compression="zstd")
+        self._rows: list[Mapping[str, Any]] = []
         self._pending: list[pa.Table] = []
         self._pending_bytes = 0
-        self.num_rows = 0
 
     def write(self, rows: Iterable[Mapping[str, Any]] | pa.Table) -> None:
-        """Append rows; raises pyarrow.ArrowTypeError or ValueError where one does not fit the schema."""
-        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=self._schema)
-        self._pending.append(table.cast(self._schema))
+        """Append rows.
+
+        Raises:
+            pyarrow.ArrowTypeError, ValueError: A row does not fit the schema; with rows that are not a table this may
+                show only when further ones are written, or at the end.
+        """
+        if isinstance(rows, pa.Table):
+            self._gather()
+            self._add(rows)
+        else:
+            self._rows.extend(rows)
+            if len(self._rows) >= _ROWS_AT_A_TIME:
+                self._gather()
+
+    def _gather(self) -> None:
+        """Make a table of the rows that wait."""
+        if self._rows:
+            self._add(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._rows = []
+
+    def _add(self, table: pa.Table) -> None:
+        self._pending.append(table if table.schema.equals(self._schema) else table.cast(self._schema))
         self._pending_bytes += table.nbytes
-        self.num_rows += table.num_rows
         if self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
 
@@ -391,6 +411,7 @@ class TableWriter:
 
     def close(self) -> None:
         """Finish the file and put it in its place."""
+        self._gather()
         self._flush()
         assert self._writer is not None
         self._writer.close()

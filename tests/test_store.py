@@ -94,17 +94,21 @@ def test_rows_are_cut_into_row_groups_by_bytes(store: Store, monkeypatch: pytest
     monkeypatch.setattr("biomedica_ray.store.ROW_GROUP_BYTES", 1000)
     with store.write_unit("extract", 0, "aa") as writer:
         table = writer.table("figures", SCHEMA)
-        for number in range(10):
+        for number in range(40):
             table.write([{"id": str(number), "image": b"x" * 400}])
         writer.commit({})
-    with store.filesystem.open_input_file(store.path("figures", "000000-aa.parquet")) as file:
-        assert pa.parquet.ParquetFile(file).num_row_groups == 4
+    with store.filesystem.open_input_file(store.path("figures", "000000-aa.parquet")) as stream:
+        file = pa.parquet.ParquetFile(stream)
+        assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [16, 16, 8]
+        assert file.read(["id"])["id"].to_pylist() == [str(number) for number in range(40)]
 
 
 @pytest.mark.parametrize("bad", [5, None])
 def test_a_row_that_does_not_fit_the_schema_is_refused(store: Store, bad: object) -> None:
     with store.write_unit("extract", 0, "aa") as writer, pytest.raises((pa.ArrowTypeError, ValueError)):
         writer.table("figures", SCHEMA).write([{"id": bad, "image": b""}])
+        writer.commit({})
+    assert not store.commits("extract")
 
 
 def test_units_of_a_store_are_fixed_when_it_is_made(store: Store) -> None:
