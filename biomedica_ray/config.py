@@ -181,7 +181,9 @@ class SerializeConfig(StageConfig):
     keep_duplicates: bool = Field(False, description="write figures and articles that repeat others")
     keep_retracted: bool = Field(False, description="write figures of retracted articles")
     keep_third_party: bool = Field(False, description="write figures reproduced from elsewhere in the commercial group")
-    jpeg_quality: int = Field(95, ge=1, le=100, description="quality for images that are not plain RGB JPEG yet")
+    jpeg_quality: int = Field(
+        95, ge=1, le=100, description="quality for images that are not plain, upright RGB JPEG yet"
+    )
     test_fraction: float = Field(
         0.1, ge=0, lt=1, description="share of articles held out for evaluation, by stable hash"
     )

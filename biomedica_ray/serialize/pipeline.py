@@ -29,7 +29,7 @@ from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same input would give another selection or other shards."""
 
 SHARDS_STAGE = "serialize/shards"
