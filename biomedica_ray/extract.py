@@ -7,7 +7,7 @@ import posixpath
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -171,13 +171,19 @@ def in_order(
     """``map(function, items)`` with ``ahead`` calls running in threads.
 
     No further call starts while ``2 * ahead`` results are to come, or finished ones that wait for their turn have more
-    than ``most`` bytes by ``size``.
+    than ``most`` bytes by ``size``; so at most ``most`` and the results of ``ahead`` calls are held.
     """
     with ThreadPoolExecutor(ahead) as pool:
         running: deque[Future[U]] = deque()
         for item in items:
-            while len(running) >= 2 * ahead or sum(size(each.result()) for each in running if each.done()) > most:
-                yield running.popleft().result()
+            while True:
+                busy = [each for each in running if not each.done()]
+                if len(running) >= 2 * ahead or sum(size(each.result()) for each in running if each.done()) > most:
+                    yield running.popleft().result()
+                elif len(busy) >= ahead:
+                    wait(busy, return_when=FIRST_COMPLETED)
+                else:
+                    break
             running.append(pool.submit(function, item))
         while running:
             yield running.popleft().result()

@@ -22,7 +22,7 @@ PLACES = ("where", "file", "source_uri", "etag", "last_modified")
 
 
 def jats(license_code: str = "CC BY", figures: int = 2, title: str = "A study") -> bytes:
-    """An article of so many figures, ``f1``, ``f2``..."""
+    """An article of so many figures, ``f1``, ``f2``...; ``license_code`` is one of CC BY to CC BY-NC-ND."""
     terms = license_code.removeprefix("CC ").lower()
     figs = "".join(
         f'<fig id="f{n}"><label>Figure {n}</label><caption><p>Picture {n}.</p></caption>'

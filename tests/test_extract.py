@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 
 from biomedica_ray import cli
-from biomedica_ray.extract import ExtractWorker
+from biomedica_ray.extract import ExtractWorker, in_order
 from biomedica_ray.runs import read_runs
 from biomedica_ray.sample import PACKAGES
 from biomedica_ray.schema import LISTING
@@ -108,6 +111,39 @@ def test_the_bucket_gives_the_same_articles_as_the_packages(clean: Store, endpoi
 
 
 @pytest.mark.cluster
+def test_all_workers_together_keep_within_max_fetches_and_get_through_a_storm(
+    clean: Store, endpoint: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two workers could run, and fetch six articles at a time each."""
+
+    def storm(path: str, times: int) -> str | None:
+        time.sleep(0.01)
+        digest = hashlib.sha256(path.encode()).digest()
+        fault = "alter" if path.endswith((".jpg", ".png", ".xml")) else "truncate"
+        return ("503", fault)[digest[1] % 2] if digest[0] < 64 and times == 0 else None
+
+    store = Store(str(tmp_path / "store"))
+    arguments = ("--source", "pmc", "--licenses", "[commercial, noncommercial]", "--fetches", "6", "--max_fetches", "6")
+    with flaky_proxy(endpoint, storm) as (url, seen):
+        assert extract(store.root, *arguments, "--source_endpoint_url", url) == 0
+    assert seen.asked.total() > 1.1 * len(seen.asked), "there was no storm"
+    assert 1 < seen.peak <= 6
+    expected = rows(clean, PLACES)
+    taken = {row["article_id"] for row in expected["articles"] if row["license_group"] != "other"}
+    found = rows(store, PLACES)
+    assert found["articles"] == [row for row in expected["articles"] if row["article_id"] in taken]
+    assert found["figures"] == [row for row in expected["figures"] if row["article_id"] in taken]
+    lines = [line.partition("] extract: ")[2] for line in capfd.readouterr().err.splitlines()]
+    kinds = Counter(row["kind"] for row in found["errors"] if row["entity"] == "figure")
+    skipped = sum(row["skipped"] == "license" for row in store.dataset("extract", "catalog").to_table().to_pylist())
+    assert f"articles skipped: license {skipped}" in lines
+    assert "figure errors: " + ", ".join(f"{kind} {count}" for kind, count in kinds.most_common()) in lines
+    assert any(line.startswith("articles: 33 in = ") and f" + {skipped} skipped" in line for line in lines)
+    assert "33 article versions listed" in lines
+    assert not any(line.startswith("retryable") for line in lines)
+
+
+@pytest.mark.cluster
 def test_all_workers_take_part(clean: Store, ray_cluster: None) -> None:
     units = clean.commits("extract")
     assert len(units) > 8
@@ -166,6 +202,31 @@ def test_a_server_that_fails_for_long_makes_the_unit_incomplete_and_a_rerun_heal
     assert (error["what"], error["kind"], error["attempts"]) == (some["article_id"][0].as_py(), "unavailable", ATTEMPTS)
     ExtractWorker(PmcSource(endpoint_url=endpoint), Filters(), store, "run-2", 4)(0, "aa")
     assert store.commit("extract", 0).complete
+
+
+@pytest.mark.parametrize("most", [10**9, 25])
+def test_what_waits_for_its_turn_is_bounded_in_number_and_in_bytes(most: int) -> None:
+    """The first of each ten comes last, so that all the others would pile up behind it."""
+    lock, ahead = threading.Lock(), 4
+    started, taken, peak = 0, 0, 0
+
+    def work(item: int) -> bytes:
+        nonlocal started, peak
+        with lock:
+            started += 1
+            peak = max(peak, started - taken)
+        if item % 10 == 0:
+            time.sleep(0.05)
+        return bytes([item]) * 10
+
+    items = list(range(60))
+    for expected, found in enumerate(in_order(work, items, ahead, len, most)):
+        assert found == bytes([expected]) * 10
+        with lock:
+            taken += 1
+    assert taken == 60
+    # One more than are held, as what is yielded is counted when the test has taken it.
+    assert 1 < peak <= (2 * ahead + 1 if most > 100 else ahead + 2 + 1)
 
 
 def pa_starts(table: Any, prefix: str) -> Any:

@@ -24,7 +24,7 @@ from tests.fakes.flaky_proxy import Seen, Spoil, flaky_proxy
 from tests.fakes.pmc_bucket import edit_metadata, lay_out, write_inventory
 from tests.fakes.s3 import client, s3_server
 
-ARTICLES = {"PMC1": "CC BY", "PMC2": "CC BY-NC", "PMC3": "CC BY", "PMC4": "CC0", "PMC5": "CC BY", "PMC5.2": "CC BY"}
+ARTICLES = {"PMC1": "CC BY", "PMC2": "CC BY-NC", "PMC3": "CC BY", "PMC4": "CC BY", "PMC5": "CC BY", "PMC5.2": "CC BY"}
 DAYS = {f"PMC{n}.1": f"2026-11-0{n}" for n in range(1, 6)} | {"PMC5.2": "2026-11-06"}
 FILES = {"PMC5.2": 3} | {f"PMC{n}": 2 for n in range(1, 6)}
 """Figures of each."""
