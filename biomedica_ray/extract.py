@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import posixpath
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from biomedica_ray import schema
+from biomedica_ray.ahead import in_order
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ExtractConfig
 from biomedica_ray.earlier import TABLES, Earlier, flows
@@ -40,8 +40,6 @@ WAITING_BYTES = 2**28
 """Images that one worker holds in memory for articles which wait until those before them are written."""
 
 Row = dict[str, Any]
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 def run(config: ExtractConfig, run: Run) -> None:
@@ -57,8 +55,7 @@ def run(config: ExtractConfig, run: Run) -> None:
     if config.retry_errors:
         listing = retry_listing(run.store, rules)
     else:
-        write = partial(write_listing, source, selection, filters, rules, store=run.store, run_id=run.run_id)
-        work = partial(write, n_units=config.units, allow_drop=config.allow_drop)
+        work = partial(write_listing, config, selection, rules, run.store, run.run_id)
         listing = on_a_worker(work, memory_gb=config.memory_gb)
         _tell_listing(listing, run)
     run_units(
@@ -163,30 +160,6 @@ class ExtractWorker:
 def _open_table(writer: UnitWriter, name: str, file: str) -> TableWriter:
     folder = "errors/extract" if name == "errors" else name
     return writer.table(name, schema.TABLES[name], path=f"{folder}/{file}.parquet")
-
-
-def in_order(
-    function: Callable[[T], U], items: Sequence[T], ahead: int, size: Callable[[U], int], most: int
-) -> Iterator[U]:
-    """``map(function, items)`` with ``ahead`` calls running in threads.
-
-    No further call starts while ``2 * ahead`` results are to come, or finished ones that wait for their turn have more
-    than ``most`` bytes by ``size``; so at most ``most`` and the results of ``ahead`` calls are held.
-    """
-    with ThreadPoolExecutor(ahead) as pool:
-        running: deque[Future[U]] = deque()
-        for item in items:
-            while True:
-                busy = [each for each in running if not each.done()]
-                if len(running) >= 2 * ahead or sum(size(each.result()) for each in running if each.done()) > most:
-                    yield running.popleft().result()
-                elif len(busy) >= ahead:
-                    wait(busy, return_when=FIRST_COMPLETED)
-                else:
-                    break
-            running.append(pool.submit(function, item))
-        while running:
-            yield running.popleft().result()
 
 
 @dataclass(slots=True)

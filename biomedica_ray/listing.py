@@ -65,26 +65,13 @@ def make_selection(config: ExtractConfig) -> Selection:
     return Selection(config.versions, pmcids, config.since, config.limit)
 
 
-def write_listing(
-    source: Source,
-    selection: Selection,
-    filters: Filters,
-    rules: str,
-    *,
-    n_units: int | None,
-    allow_drop: bool,
-    store: Store,
-    run_id: str,
-) -> Listing:
+def write_listing(config: ExtractConfig, selection: Selection, rules: str, store: Store, run_id: str) -> Listing:
     """List the source and write what is taken of it, a file a unit, where it has changed.
 
     Args:
-        source: The source.
-        selection: What is taken.
-        filters: What is left out when it is extracted.
+        config: Names the source, what is left out, the units of a new store, and whether it may drop what it holds.
+        selection: What is taken; read from the config where its file is.
         rules: What stands in front of each fingerprint: how articles are extracted.
-        n_units: Units of a new store; None chooses by the number of articles.
-        allow_drop: Whether what the store holds may be dropped from it.
         store: The store.
         run_id: The run.
 
@@ -92,18 +79,18 @@ def write_listing(
         ConfigError: The source cannot be listed, or the store would lose what it holds.
     """
     try:
-        listing = source.list()
+        listing = make_source(config).list()
     except SourceError as error:
         raise ConfigError(f"source: {error}") from error
     commits = store.commits("listing")
     held = _held(store, commits)
-    if commits and not allow_drop:
+    if commits and not config.allow_drop:
         changed = any(not commit.fingerprint.startswith(rules) for commit in commits.values())
-        skipped = newly_skipped(store, store.commits("extract").values(), filters) if changed else {}
+        skipped = newly_skipped(store, store.commits("extract").values(), make_filters(config)) if changed else {}
         refuse_to_drop(held, listing, selection, skipped)
     taken, left_out = select(listing, selection, held["pmcid"])
     n_articles = pc.count_distinct(taken["pmcid"]).as_py()
-    units = split_by_unit(taken, store.open_or_create(n_units or unit_count(n_articles)))
+    units = split_by_unit(taken, store.open_or_create(config.units or unit_count(n_articles)))
     for unit in commits.keys() - units.keys():
         store.drop(commits[unit])
     marks = {}

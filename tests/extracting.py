@@ -71,15 +71,12 @@ def extract_here(store: Store | Path, **keys: Any) -> Run:
     """What the stage does, unit by unit in this process; the default source is ``pmc``."""
     root = store.root if isinstance(store, Store) else str(store)
     config = ExtractConfig(store=root, **{"memory_gb": 1, **keys})
-    source, selection, filters = make_source(config), make_selection(config), make_filters(config)
+    source, filters = make_source(config), make_filters(config)
     with Run("extract", config) as run:
         if config.retry_errors:
             listing = retry_listing(run.store, rules_of(filters))
         else:
-            listing = write_listing(
-                *(source, selection, filters, rules_of(filters)),
-                **{"n_units": config.units, "allow_drop": config.allow_drop, "store": run.store, "run_id": run.run_id},
-            )
+            listing = write_listing(config, make_selection(config), rules_of(filters), run.store, run.run_id)
         worker = ExtractWorker(source, filters, run.store, run.run_id, config.fetches)
         for unit in missing_units(run, "extract", listing.units):
             run.add(worker(unit, listing.units[unit]))

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from biomedica_ray import cli
-from biomedica_ray.extract import ExtractWorker, in_order
+from biomedica_ray.extract import ExtractWorker
 from biomedica_ray.runs import read_runs
 from biomedica_ray.sample import PACKAGES
 from biomedica_ray.schema import LISTING
@@ -82,7 +81,9 @@ def test_nothing_is_lost(clean: Store) -> None:
 
 
 @pytest.mark.cluster
-def test_a_rerun_does_nothing_and_a_changed_article_only_its_unit(clean: Store, tmp_path: Path) -> None:
+def test_a_rerun_does_nothing_and_a_changed_article_only_its_unit(
+    clean: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     packages = shutil.copytree(PACKAGES, tmp_path / "packages")
     store = Store(str(tmp_path / "store"))
     arguments = ("--source", "packages", "--packages", str(packages))
@@ -90,6 +91,11 @@ def test_a_rerun_does_nothing_and_a_changed_article_only_its_unit(clean: Store, 
     assert rows(store, PLACES) == rows(clean, PLACES)
     first = {unit: commit.run_id for unit, commit in store.commits("extract").items()}
     assert extract(store.root, *arguments) == 0
+    assert {unit: commit.run_id for unit, commit in store.commits("extract").items()} == first
+    capfd.readouterr()
+    assert extract(store.root, *arguments, "--limit", "1") == 2
+    refusal = [line for line in capfd.readouterr().err.splitlines() if line.startswith("biomedica extract: ")]
+    assert refusal[0].startswith("biomedica extract: limit: would drop 32 of the 33 article versions")
     assert {unit: commit.run_id for unit, commit in store.commits("extract").items()} == first
     folder = next(path for path in sorted(packages.iterdir()) if path.is_dir())
     (folder / "note.txt").write_text("changed")
@@ -202,31 +208,6 @@ def test_a_server_that_fails_for_long_makes_the_unit_incomplete_and_a_rerun_heal
     assert (error["what"], error["kind"], error["attempts"]) == (some["article_id"][0].as_py(), "unavailable", ATTEMPTS)
     ExtractWorker(PmcSource(endpoint_url=endpoint), Filters(), store, "run-2", 4)(0, "aa")
     assert store.commit("extract", 0).complete
-
-
-@pytest.mark.parametrize("most", [10**9, 25])
-def test_what_waits_for_its_turn_is_bounded_in_number_and_in_bytes(most: int) -> None:
-    """The first of each ten comes last, so that all the others would pile up behind it."""
-    lock, ahead = threading.Lock(), 4
-    started, taken, peak = 0, 0, 0
-
-    def work(item: int) -> bytes:
-        nonlocal started, peak
-        with lock:
-            started += 1
-            peak = max(peak, started - taken)
-        if item % 10 == 0:
-            time.sleep(0.05)
-        return bytes([item]) * 10
-
-    items = list(range(60))
-    for expected, found in enumerate(in_order(work, items, ahead, len, most)):
-        assert found == bytes([expected]) * 10
-        with lock:
-            taken += 1
-    assert taken == 60
-    # One more than are held, as what is yielded is counted when the test has taken it.
-    assert 1 < peak <= (2 * ahead + 1 if most > 100 else ahead + 2 + 1)
 
 
 def pa_starts(table: Any, prefix: str) -> Any:

@@ -14,8 +14,8 @@ MAX_SIDE = 65535
 def as_jpeg(figure: dict[str, Any], quality: int) -> tuple[bytes, tuple[int, int]]:
     """The figure as an RGB JPEG, and its width and height.
 
-    A plain RGB JPEG stays as it is, byte by byte; anything else is decoded and encoded once. So is one with an EXIF
-    orientation, as its pixels are not upright and hardly a reader of datasets turns them.
+    A plain RGB JPEG stays as it is, byte by byte; anything else is decoded and encoded once. So is a JPEG whose EXIF
+    orientation says that its pixels are not upright, as few readers of datasets turn them.
 
     Args:
         figure: image, format, mode, width, height and orientation of a row of the figures table.
