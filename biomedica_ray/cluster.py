@@ -9,18 +9,20 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import ray
 import ray.data
 
-from biomedica_ray.runs import Run
+from biomedica_ray.runs import Run, cause
 from biomedica_ray.units import Counts, Flow, counts_from_json, counts_to_json
 
 log = logging.getLogger(__name__)
 
 RETRIES = 3
 """How often a unit is tried again after its worker died; a unit that kills workers must not do so forever."""
+
+T = TypeVar("T")
 
 
 class StageFailedError(Exception):
@@ -73,6 +75,25 @@ def cluster_resource(name: str) -> float:
     """How much of a resource (CPU, GPU) the cluster has now."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return float(resources.get(name, 0))
+
+
+def on_a_worker(work: Callable[[], T], *, num_cpus: float = 1, memory_gb: float) -> T:
+    """``work()`` in one task, as the driver may be a small machine; raises what it raises, without Ray's wrapping.
+
+    Args:
+        work: Module-level function, or a partial of one.
+        num_cpus: CPUs of the task.
+        memory_gb: Memory that it reserves.
+    """
+
+    def task() -> T:
+        return work()
+
+    options = {"num_cpus": num_cpus, "memory": int(memory_gb * 2**30), "max_retries": RETRIES}
+    try:
+        return ray.get(ray.remote(task).options(**options).remote())
+    except ray.exceptions.RayTaskError as error:
+        raise cause(error) from None
 
 
 def run_units(

@@ -68,13 +68,17 @@ class ExtractConfig(StageConfig):
     source_anonymous: bool = Field(True, description="for s3 sources: send unsigned requests")
     versions: Literal["latest", "all"] = Field("latest", description="which versions of an article to take")
     limit: int | None = Field(
-        None, ge=1, description="take this many articles, chosen by a stable hash of pmcid; the store holds no others"
+        None,
+        ge=1,
+        description="take this many articles: those that the store holds, then others by a stable hash of pmcid",
     )
     pmcids: str | None = Field(
-        None, description="file that names the articles to take, one PMC id a line; the store holds no others"
+        None, description="file that names the articles to take, one PMC id a line; the store is to hold no others"
     )
     since: date | None = Field(
-        None, description="take what the source changed on this day (UTC) or later; the store holds nothing older"
+        None,
+        description="add what the source changed on this day (UTC) or later to what the store holds; nothing goes for "
+        "being older",
     )
     licenses: list[_License] | None = Field(
         None,
@@ -84,6 +88,11 @@ class ExtractConfig(StageConfig):
     )
     keep_retracted: bool = Field(True, description="take retracted articles; they are marked, and not serialized")
     open_access_only: bool = Field(True, description="leave out what the source says is not in the Open Access Subset")
+    allow_drop: bool = Field(
+        False,
+        description="drop articles that the store holds and that the keys above no longer take; without it such a run "
+        "ends before it starts",
+    )
     retry_errors: bool = Field(
         False, description="only try the articles again that had retryable errors; the source is not listed again"
     )
@@ -181,7 +190,9 @@ class SerializeConfig(StageConfig):
     keep_duplicates: bool = Field(False, description="write figures and articles that repeat others")
     keep_retracted: bool = Field(False, description="write figures of retracted articles")
     keep_third_party: bool = Field(False, description="write figures reproduced from elsewhere in the commercial group")
-    jpeg_quality: int = Field(95, ge=1, le=100, description="quality for images that are not plain RGB JPEG yet")
+    jpeg_quality: int = Field(
+        95, ge=1, le=100, description="quality for images that are not plain, upright RGB JPEG yet"
+    )
     test_fraction: float = Field(
         0.1, ge=0, lt=1, description="share of articles held out for evaluation, by stable hash"
     )

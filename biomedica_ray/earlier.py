@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from biomedica_ray import schema
 from biomedica_ray.sources.base import Listed
+from biomedica_ray.sources.selection import Filters
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Flow
 
@@ -25,15 +26,18 @@ class Earlier:
 
     Args:
         store: The store.
-        commit: The unit's commit of extract, made by the rules that hold now; None where there is none.
+        commit: The unit's commit of extract, made by the version that runs now; None where there is none.
         listed: The unit's article versions as they are listed now, in order.
+        filters: What is left out now, where that differs from then; None where it is the same.
     """
 
-    def __init__(self, store: Store, commit: Commit | None, listed: Sequence[Listed]) -> None:
+    def __init__(
+        self, store: Store, commit: Commit | None, listed: Sequence[Listed], filters: Filters | None = None
+    ) -> None:
         self.kept: frozenset[str] = frozenset()
         self._readers: dict[str, _Reader] = {}
         if commit is not None:
-            self.kept = frozenset(_unchanged(store, commit, listed))
+            self.kept = frozenset(_unchanged(store, commit, listed) - _judged_anew(store, commit, filters))
             for name in TABLES:
                 self._readers[name] = _Reader(store.batches(commit, name, batch_size=_BATCH_ROWS), self.kept)
 
@@ -53,16 +57,39 @@ def flows(tables: dict[str, pa.Table]) -> tuple[Flow, Flow]:
     return Flow(1, tables["articles"].num_rows, lost.count("article"), skipped), Flow(figures + errors, figures, errors)
 
 
-def _unchanged(store: Store, commit: Commit, listed: Iterable[Listed]) -> Iterator[str]:
+def reasons(store: Store, commit: Commit, filters: Filters) -> dict[str, tuple[str | None, str | None]]:
+    """Article version -> why it was left out when it was extracted, and why ``filters`` would leave it out, if so."""
+    facts = ["article_id", "license_code", "is_retracted"]
+    read = {row["article_id"]: row for row in store.read(commit, "articles", facts).to_pylist()}
+    found = {}
+    for row in store.read(commit, "catalog", [*facts, "is_open_access", "skipped"]).to_pylist():
+        now = filters.reason(row["license_code"], row["is_retracted"], row["is_open_access"])
+        if now is None and (article := read.get(row["article_id"])):
+            now = filters.reason(article["license_code"], article["is_retracted"])
+        found[row["article_id"]] = row["skipped"], now
+    return found
+
+
+def _judged_anew(store: Store, commit: Commit, filters: Filters | None) -> set[str]:
+    """The article versions that other filters than before treat otherwise."""
+    if filters is None:
+        return set()
+    return {article_id for article_id, (then, now) in reasons(store, commit, filters).items() if then != now}
+
+
+def _unchanged(store: Store, commit: Commit, listed: Iterable[Listed]) -> set[str]:
     """The article versions whose listing is the same and that had no error which may be gone now."""
     rows = store.read(commit, "catalog", ["article_id", *_COMPARED]).to_pylist()
     before = {row["article_id"]: row for row in rows}
     errors = store.read(commit, "errors", ["article_id", "retryable"])
     again = set(errors.filter(pc.fill_null(errors["retryable"], False))["article_id"].to_pylist())
-    for now in listed:
-        then = before.get(now.article_id)
-        if then and now.article_id not in again and all(getattr(now, c) in {None, then[c]} for c in _COMPARED):
-            yield now.article_id
+    return {
+        now.article_id
+        for now in listed
+        if (then := before.get(now.article_id)) is not None
+        and now.article_id not in again
+        and all(getattr(now, column) in {None, then[column]} for column in _COMPARED)
+    }
 
 
 class _Reader:

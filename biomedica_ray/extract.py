@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 import posixpath
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import partial
-from typing import Any, TypeVar
-
-import ray
+from typing import Any
 
 from biomedica_ray import schema
-from biomedica_ray.cluster import run_units
+from biomedica_ray.ahead import in_order
+from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ExtractConfig
 from biomedica_ray.earlier import TABLES, Earlier, flows
 from biomedica_ray.images import ImageError, ImageInfo, read_image
@@ -35,28 +33,30 @@ log = logging.getLogger(__name__)
 VERSION = 2
 """Raise it when the same input would give other rows, so that stores are extracted anew."""
 
-RULES_DIGITS = 8
-"""The first digits of a unit's fingerprint: the same where articles are extracted in the same way."""
+VERSION_DIGITS, RULES_DIGITS = 8, 16
+"""The first digits of a unit's fingerprint: the same where the version is, and where the filters are as well."""
+
+WAITING_BYTES = 2**28
+"""Images that one worker holds in memory for articles which wait until those before them are written."""
 
 Row = dict[str, Any]
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 def run(config: ExtractConfig, run: Run) -> None:
     """List the source, cut the listing into units, and extract what is new or has changed in them.
 
     Raises:
-        ConfigError: The source cannot be listed, or the file of pmcids cannot be read.
+        ConfigError: The source cannot be listed, the file of pmcids cannot be read, or the store would lose what it
+            holds.
         UnitsFailedError: Units failed; all others are done.
     """
     source, selection, filters = make_source(config), make_selection(config), make_filters(config)
-    rules = fingerprint(VERSION, asdict(filters))[:RULES_DIGITS]
+    rules = rules_of(filters)
     if config.retry_errors:
         listing = retry_listing(run.store, rules)
     else:
-        write = partial(write_listing, n_units=config.units, store=run.store, run_id=run.run_id)
-        listing = _on_a_worker(partial(write, source, selection, rules), config)
+        work = partial(write_listing, config, selection, rules, run.store, run.run_id)
+        listing = on_a_worker(work, memory_gb=config.memory_gb)
         _tell_listing(listing, run)
     run_units(
         run,
@@ -68,20 +68,15 @@ def run(config: ExtractConfig, run: Run) -> None:
     )
     if not run.counts:
         return
-    reasons = _on_a_worker(partial(count_reasons, run.store), config)
+    reasons = on_a_worker(partial(count_reasons, run.store), memory_gb=config.memory_gb)
     run.results["reasons"] = reasons
     for what, kinds in reasons.items():
         log.info("extract: %s: %s", what, ", ".join(f"{kind} {count:,}" for kind, count in kinds.items()))
 
 
-def _on_a_worker(work: Callable[[], T], config: ExtractConfig) -> T:
-    """``work()`` in a task that has a worker's memory, as the driver may be a small machine."""
-
-    def task() -> T:
-        return work()
-
-    options = {"num_cpus": 1, "memory": int(config.memory_gb * 2**30), "max_retries": 3}
-    return ray.get(ray.remote(task).options(**options).remote())
+def rules_of(filters: Filters) -> str:
+    """The first :data:`RULES_DIGITS` digits of a unit's fingerprint: how its articles are extracted."""
+    return fingerprint(VERSION)[:VERSION_DIGITS] + fingerprint(asdict(filters))[: RULES_DIGITS - VERSION_DIGITS]
 
 
 def _tell_listing(listing: Listing, run: Run) -> None:
@@ -118,23 +113,24 @@ class ExtractWorker:
 
     def __init__(self, source: Source, filters: Filters, store: Store, run_id: str, fetches: int) -> None:
         self._extract = partial(extract_article, source, filters, threading.Lock())
-        self._store, self._run_id, self._fetches = store, run_id, fetches
+        self._store, self._run_id, self._fetches, self._filters = store, run_id, fetches, filters
 
     def __call__(self, unit: int, mark: str) -> Counts:
         """Extract one unit and commit it, row group by row group; returns its counts of articles and figures.
 
-        Articles that an earlier run has extracted by the same rules, and that are the same, are copied.
+        Articles that an earlier run of the same version has extracted, and that are the same, are copied.
         """
         listed = Listed.from_table(self._store.read(self._store.commit("listing", unit), "listing"))
         before = self._commit_before(unit, mark)
-        earlier = Earlier(self._store, before, listed)
+        same = before is None or before.fingerprint[:RULES_DIGITS] == mark[:RULES_DIGITS]
+        earlier = Earlier(self._store, before, listed, None if same else self._filters)
         # Other rows under the same fingerprint get other names, lest a kill between two files mixes old and new rows.
         again = f"-{self._run_id[-6:]}" if before and before.fingerprint == mark else ""
         todo = [one for one in listed if one.article_id not in earlier.kept]
         articles, figures, complete = Flow(), Flow(), True
         with self._store.write_unit("extract", unit, mark, self._run_id) as writer:
             tables = {name: _open_table(writer, name, f"{unit:06d}-{mark}{again}") for name in TABLES}
-            extracted = in_order(self._extract, todo, self._fetches)
+            extracted = in_order(self._extract, todo, self._fetches, Extracted.image_bytes, WAITING_BYTES)
             for one in listed:
                 rows: Mapping[str, Any]
                 if one.article_id in earlier.kept:
@@ -153,29 +149,17 @@ class ExtractWorker:
         return counts
 
     def _commit_before(self, unit: int, mark: str) -> Commit | None:
-        """What an earlier run has extracted by the rules of ``mark``."""
+        """What an earlier run has extracted in the version of ``mark``."""
         try:
             commit = self._store.commit("extract", unit)
         except FileNotFoundError:
             return None
-        return commit if commit.fingerprint[:RULES_DIGITS] == mark[:RULES_DIGITS] else None
+        return commit if commit.fingerprint[:VERSION_DIGITS] == mark[:VERSION_DIGITS] else None
 
 
 def _open_table(writer: UnitWriter, name: str, file: str) -> TableWriter:
     folder = "errors/extract" if name == "errors" else name
     return writer.table(name, schema.TABLES[name], path=f"{folder}/{file}.parquet")
-
-
-def in_order(function: Callable[[T], U], items: Sequence[T], ahead: int) -> Iterator[U]:
-    """``map(function, items)`` with ``ahead`` calls running in threads, and as many results waiting for their turn."""
-    with ThreadPoolExecutor(ahead) as pool:
-        running: deque[Future[U]] = deque()
-        for item in items:
-            running.append(pool.submit(function, item))
-            if len(running) >= 2 * ahead:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
 
 
 @dataclass(slots=True)
@@ -195,6 +179,10 @@ class Extracted:
     def retryable(self) -> bool:
         """Whether an error may be gone when it is tried again later."""
         return any(row["retryable"] for row in self.errors)
+
+    def image_bytes(self) -> int:
+        """What its images weigh."""
+        return sum(len(row["image"]) for row in self.figures)
 
     def tables(self) -> dict[str, list[Row]]:
         """The rows by table."""
@@ -264,10 +252,9 @@ def extract_article(source: Source, filters: Filters, cpu: AbstractContextManage
                 _add_figure(result, listed, package, figure, cpu)
             result.articles.append(row)
     except Exception as error:
-        file = None
-        if isinstance(error, JatsError):
-            file = result.catalog[0]["xml"]
-        elif not isinstance(error, SourceError):
+        file = result.catalog[0]["xml"]
+        if not isinstance(error, SourceError | JatsError):
+            file = None
             log.exception("%s", listed.article_id)
         result = Extracted(catalog=result.catalog)
         result.add_error(listed, error, file=file)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pads
 
 from biomedica_ray import schema
 from biomedica_ray.config import ConfigError, ExtractConfig
+from biomedica_ray.narrowing import newly_skipped, refuse_to_drop
 from biomedica_ray.sample import PACKAGES
 from biomedica_ray.sources.base import Source, SourceError
 from biomedica_ray.sources.packages import PackagesSource
 from biomedica_ray.sources.pmc_cloud import PmcSource
 from biomedica_ray.sources.selection import Filters, Selection, read_pmcids, select, split_by_unit, unknown_ids
-from biomedica_ray.store import Store, StoreError, open_filesystem
+from biomedica_ray.store import Commit, Store, StoreError, open_filesystem
 from biomedica_ray.units import fingerprint, unit_count
 
 log = logging.getLogger(__name__)
@@ -61,30 +65,32 @@ def make_selection(config: ExtractConfig) -> Selection:
     return Selection(config.versions, pmcids, config.since, config.limit)
 
 
-def write_listing(
-    source: Source, selection: Selection, rules: str, *, n_units: int | None, store: Store, run_id: str
-) -> Listing:
+def write_listing(config: ExtractConfig, selection: Selection, rules: str, store: Store, run_id: str) -> Listing:
     """List the source and write what is taken of it, a file a unit, where it has changed.
 
     Args:
-        source: The source.
-        selection: What is taken.
+        config: Names the source, what is left out, the units of a new store, and whether it may drop what it holds.
+        selection: What is taken; read from the config where its file is.
         rules: What stands in front of each fingerprint: how articles are extracted.
-        n_units: Units of a new store; None chooses by the number of articles.
         store: The store.
         run_id: The run.
 
     Raises:
-        ConfigError: The source cannot be listed.
+        ConfigError: The source cannot be listed, or the store would lose what it holds.
     """
     try:
-        listing = source.list()
+        listing = make_source(config).list()
     except SourceError as error:
         raise ConfigError(f"source: {error}") from error
-    taken, left_out = select(listing, selection)
-    n_articles = pc.count_distinct(taken["pmcid"]).as_py()
-    units = split_by_unit(taken, store.open_or_create(n_units or unit_count(n_articles)))
     commits = store.commits("listing")
+    held = _held(store, commits)
+    if commits and not config.allow_drop:
+        changed = any(not commit.fingerprint.startswith(rules) for commit in commits.values())
+        skipped = newly_skipped(store, store.commits("extract").values(), make_filters(config)) if changed else {}
+        refuse_to_drop(held, listing, selection, skipped)
+    taken, left_out = select(listing, selection, held["pmcid"])
+    n_articles = pc.count_distinct(taken["pmcid"]).as_py()
+    units = split_by_unit(taken, store.open_or_create(config.units or unit_count(n_articles)))
     for unit in commits.keys() - units.keys():
         store.drop(commits[unit])
     marks = {}
@@ -97,6 +103,15 @@ def write_listing(
             writer.commit({})
     unknown = [] if selection.pmcids is None else unknown_ids(listing, selection.pmcids)
     return Listing(marks, listing.num_rows, left_out, unknown)
+
+
+def _held(store: Store, commits: Mapping[int, Commit]) -> pa.Table:
+    """article_id and pmcid of every row of the store's listing."""
+    columns = ["article_id", "pmcid"]
+    if not commits:
+        return schema.LISTING.empty_table().select(columns)
+    paths = [store.path(commit.files["listing"]) for commit in commits.values()]
+    return pads.dataset(paths, filesystem=store.filesystem, format="parquet").to_table(columns=columns)
 
 
 def retry_listing(store: Store, rules: str) -> Listing:

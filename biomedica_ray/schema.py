@@ -328,7 +328,7 @@ SHARDS = pa.schema(
 DATASET = pa.schema(
     [
         _field("key", pa.string(), "figure_id with '-' for '.': the sample's name in the WebDataset shard"),
-        _field("jpg", pa.large_binary(), "JPEG, as published where it was a plain RGB one"),
+        _field("jpg", pa.large_binary(), "JPEG, as published where it was a plain, upright RGB one"),
         _field("txt", pa.string(), "caption"),
         _field("image_file_name", pa.string(), "name of the image file in the article's package"),
         _field("image_cluster_id", pa.string(), "the same without extension; keys image_context"),

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +81,9 @@ def test_nothing_is_lost(clean: Store) -> None:
 
 
 @pytest.mark.cluster
-def test_a_rerun_does_nothing_and_a_changed_article_only_its_unit(clean: Store, tmp_path: Path) -> None:
+def test_a_rerun_does_nothing_and_a_changed_article_only_its_unit(
+    clean: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     packages = shutil.copytree(PACKAGES, tmp_path / "packages")
     store = Store(str(tmp_path / "store"))
     arguments = ("--source", "packages", "--packages", str(packages))
@@ -87,6 +91,11 @@ def test_a_rerun_does_nothing_and_a_changed_article_only_its_unit(clean: Store, 
     assert rows(store, PLACES) == rows(clean, PLACES)
     first = {unit: commit.run_id for unit, commit in store.commits("extract").items()}
     assert extract(store.root, *arguments) == 0
+    assert {unit: commit.run_id for unit, commit in store.commits("extract").items()} == first
+    capfd.readouterr()
+    assert extract(store.root, *arguments, "--limit", "1") == 2
+    refusal = [line for line in capfd.readouterr().err.splitlines() if line.startswith("biomedica extract: ")]
+    assert refusal[0].startswith("biomedica extract: limit: would drop 32 of the 33 article versions")
     assert {unit: commit.run_id for unit, commit in store.commits("extract").items()} == first
     folder = next(path for path in sorted(packages.iterdir()) if path.is_dir())
     (folder / "note.txt").write_text("changed")
@@ -105,6 +114,39 @@ def test_the_bucket_gives_the_same_articles_as_the_packages(clean: Store, endpoi
     arguments = ("--endpoint_url", endpoint, "--source", "pmc", "--source_endpoint_url", endpoint)
     assert extract(store.root, *arguments) == 0
     assert rows(store, PLACES) == rows(clean, PLACES)
+
+
+@pytest.mark.cluster
+def test_all_workers_together_keep_within_max_fetches_and_get_through_a_storm(
+    clean: Store, endpoint: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two workers could run, and fetch six articles at a time each."""
+
+    def storm(path: str, times: int) -> str | None:
+        time.sleep(0.01)
+        digest = hashlib.sha256(path.encode()).digest()
+        fault = "alter" if path.endswith((".jpg", ".png", ".xml")) else "truncate"
+        return ("503", fault)[digest[1] % 2] if digest[0] < 64 and times == 0 else None
+
+    store = Store(str(tmp_path / "store"))
+    arguments = ("--source", "pmc", "--licenses", "[commercial, noncommercial]", "--fetches", "6", "--max_fetches", "6")
+    with flaky_proxy(endpoint, storm) as (url, seen):
+        assert extract(store.root, *arguments, "--source_endpoint_url", url) == 0
+    assert seen.asked.total() > 1.1 * len(seen.asked), "there was no storm"
+    assert 1 < seen.peak <= 6
+    expected = rows(clean, PLACES)
+    taken = {row["article_id"] for row in expected["articles"] if row["license_group"] != "other"}
+    found = rows(store, PLACES)
+    assert found["articles"] == [row for row in expected["articles"] if row["article_id"] in taken]
+    assert found["figures"] == [row for row in expected["figures"] if row["article_id"] in taken]
+    lines = [line.partition("] extract: ")[2] for line in capfd.readouterr().err.splitlines()]
+    kinds = Counter(row["kind"] for row in found["errors"] if row["entity"] == "figure")
+    skipped = sum(row["skipped"] == "license" for row in store.dataset("extract", "catalog").to_table().to_pylist())
+    assert f"articles skipped: license {skipped}" in lines
+    assert "figure errors: " + ", ".join(f"{kind} {count}" for kind, count in kinds.most_common()) in lines
+    assert any(line.startswith("articles: 33 in = ") and f" + {skipped} skipped" in line for line in lines)
+    assert "33 article versions listed" in lines
+    assert not any(line.startswith("retryable") for line in lines)
 
 
 @pytest.mark.cluster

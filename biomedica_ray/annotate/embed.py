@@ -29,12 +29,13 @@ from biomedica_ray.cluster import (
     collect_units,
     map_on_actors,
     missing_units,
+    on_a_worker,
     unit_row,
     unit_rows,
 )
 from biomedica_ray.config import AnnotateConfig
 from biomedica_ray.images import ImageError, decode
-from biomedica_ray.runs import Run, cause
+from biomedica_ray.runs import Run
 from biomedica_ray.store import Store
 from biomedica_ray.units import Counts, Flow
 
@@ -53,14 +54,8 @@ def describe(config: AnnotateConfig) -> EncoderInfo:
     Raises:
         ConfigError: As in :func:`load_encoder`.
     """
-    task = ray.remote(_describe).options(
-        num_cpus=config.num_cpus, memory=int(config.memory_gb * 2**30), max_retries=RETRIES
-    )
-    try:
-        info: EncoderInfo = ray.get(task.remote(config.model, config.weights, config.image_size))
-    except ray.exceptions.RayTaskError as error:
-        raise cause(error) from None
-    return info
+    work = partial(_describe, config.model, config.weights, config.image_size)
+    return on_a_worker(work, num_cpus=config.num_cpus, memory_gb=config.memory_gb)
 
 
 def _describe(model: str, weights: str | None, image_size: int | None) -> EncoderInfo:

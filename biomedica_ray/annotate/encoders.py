@@ -175,7 +175,7 @@ def load_encoder(model: str, weights: str | None, image_size: int | None = None)
         with torch.inference_mode():
             dim = int(tower(torch.zeros(1, 3, height, width)).shape[1])
     except _LIBRARY_ERRORS as error:
-        raise ConfigError(f"image_size: {height} x {width} does not suit {model}: {_one_line(error)}") from None
+        raise ConfigError(f"image_size: {height} x {width} does not suit {model}: {one_line(error)}") from None
     return Encoder(tower, EncoderInfo(model, _digest(tower), dim, preprocessing))
 
 
@@ -201,7 +201,7 @@ def load_timm(name: str, weights: str | None, key: str = "weights") -> torch.nn.
             return _load_published(name, weights if weights.startswith(_HUB) else f"local-dir:{weights}")
         return _load_file(name, Path(weights))
     except _LIBRARY_ERRORS as error:
-        raise ConfigError(f"{key}: {weights or 'default of timm'}: {_one_line(error)}") from None
+        raise ConfigError(f"{key}: {weights or 'default of timm'}: {one_line(error)}") from None
 
 
 def _load_published(name: str, source: str) -> torch.nn.Module:
@@ -259,7 +259,7 @@ def _with_preprocessing(model: Any, image_size: int | None) -> tuple[torch.nn.Mo
         try:
             model.set_input_size(img_size=image_size)
         except _LIBRARY_ERRORS as error:
-            raise ConfigError(f"image_size: {image_size}: {_one_line(error)}") from None
+            raise ConfigError(f"image_size: {image_size}: {one_line(error)}") from None
     return model, Preprocessing("timm", _plain(settings))
 
 
@@ -298,7 +298,7 @@ def _load_open_clip(name: str, weights: str | None, image_size: int | None) -> t
             weights_only=True,
         )
     except _LIBRARY_ERRORS as error:
-        raise ConfigError(f"weights: {weights}: {_one_line(error)}") from None
+        raise ConfigError(f"weights: {weights}: {one_line(error)}") from None
     settings = _plain(open_clip.get_model_preprocess_cfg(model))
     return _ImageTower(model.visual).eval(), Preprocessing("open_clip", settings)
 
@@ -316,7 +316,8 @@ def _digest(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What a library's error says, in at most 300 characters."""
     if "weights_only" in str(error):  # torch's message goes on to recommend unpickling the file
         return "not a PyTorch file of plain tensors"
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -7,9 +7,7 @@ every call; 3 calls a second, 10 with an API key, or they are answered 429).
 from __future__ import annotations
 
 import json
-import random
 import textwrap
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +16,7 @@ from typing import Protocol
 import urllib3
 from pydantic import SecretStr
 
+from biomedica_ray.backoff import wait_after
 from biomedica_ray.enrich.parse import parse_records
 from biomedica_ray.enrich.record import PubmedError, PubmedRecord
 
@@ -26,7 +25,6 @@ TOOL = "biomedica_ray"
 ATTEMPTS = 6
 """How often a call is made before it is given up: with the waits between them, about 15 seconds."""
 
-_LONGEST_WAIT_S = 30.0
 _PAUSE_S = 1.0
 """How long everyone holds back after a 429 that does not say."""
 _LONGEST_PAUSE_S = 600.0
@@ -100,14 +98,14 @@ class Eutils:
             EutilsError: The service did not give what it should, ``attempts`` times, or refuses the API key.
         """
         reason = ""
-        for attempt in range(self.attempts):
-            if attempt:
-                time.sleep(random.uniform(0, min(_LONGEST_WAIT_S, 0.5 * 2**attempt)))
+        for attempt in range(1, self.attempts + 1):
+            if attempt > 1:
+                wait_after(attempt - 1)
             limiter.acquire()
             try:
                 response = self._post(pmids)
                 self._hold_back(response, limiter)
-                return self._read(response, attempt + 1)
+                return self._read(response, attempt)
             except (urllib3.exceptions.HTTPError, PubmedError) as error:
                 reason = self._told(str(error))
         raise EutilsError("unavailable", f"{self.url}: {reason}", self.attempts)

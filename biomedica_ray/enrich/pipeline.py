@@ -11,16 +11,15 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-import ray
 from pydantic import SecretStr
 
 from biomedica_ray import schema
-from biomedica_ray.cluster import run_units
+from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError, EnrichConfig
 from biomedica_ray.enrich.client import IDS_PER_CALL, Eutils, EutilsError
 from biomedica_ray.enrich.rate import ClusterLimiter
 from biomedica_ray.enrich.record import PubmedRecord
-from biomedica_ray.runs import Run, cause
+from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Counts, Flow, fingerprint
 
@@ -64,10 +63,7 @@ def run(config: EnrichConfig, run: Run) -> None:
     done = {u for u, c in run.store.commits("enrich").items() if c.complete and units.get(u) == c.fingerprint}
     if units.keys() - done:
         log.info("enrich: %s API key, %g calls a second", "with an" if key else "without", rate)
-        try:
-            ray.get(ray.remote(_check).options(num_cpus=_WORKER_CPUS).remote(service, rate))
-        except ray.exceptions.RayTaskError as error:
-            raise cause(error) from None
+        on_a_worker(partial(_check, service, rate), num_cpus=_WORKER_CPUS, memory_gb=_WORKER_GB)
     workers = math.ceil(rate * _CALL_S)
     run_units(
         run,

@@ -147,9 +147,9 @@ python -m open_clip_train.main --dataset-type webdataset --train-num-samples {tr
 
 ## Fields
 
-`jpg` (as published where it was a plain RGB JPEG, else encoded once), `txt` (the caption) and `json` with the fields of
-the BIOMEDICA dataset (Lozano et al., CVPR 2025). What is unknown is null; dates are ISO 8601. In Parquet the same
-fields are columns, and `image_context` is a list of (image_id, references).
+`jpg` (as published where it was a plain, upright RGB JPEG, else encoded once), `txt` (the caption) and `json` with the
+fields of the BIOMEDICA dataset (Lozano et al., CVPR 2025). What is unknown is null; dates are ISO 8601. In Parquet the
+same fields are columns, and `image_context` is a list of (image_id, references).
 
 `dataset.json` lists all shards with sizes and SHA-256. Settings:
 

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
-import ray
 
 from biomedica_ray import schema
-from biomedica_ray.cluster import run_units
+from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import SerializeConfig
 from biomedica_ray.images import ImageError
 from biomedica_ray.runs import Run
@@ -29,7 +28,7 @@ from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same input would give another selection or other shards."""
 
 SHARDS_STAGE = "serialize/shards"
@@ -72,8 +71,7 @@ def run(config: SerializeConfig, run: Run) -> None:
     run_units(run, "serialize", marks, select, memory_gb=config.memory_gb, max_actors=config.max_actors)
 
     contents = {unit: [commit.content, labelled.get(unit), enriched.get(unit)] for unit, commit in extracted.items()}
-    plan = ray.remote(plan_shards).options(num_cpus=1, memory=int(config.memory_gb * 2**30))
-    shards, marks = ray.get(plan.remote(store, contents, config))
+    shards, marks = on_a_worker(partial(plan_shards, store, contents, config), memory_gb=config.memory_gb)
     if {number: commit.fingerprint for number, commit in store.commits(SHARDS_STAGE).items()} != marks:
         withdraw(store)
     write = partial(ShardWorker, store, run.run_id, config.jpeg_quality, shards)

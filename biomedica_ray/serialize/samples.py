@@ -21,7 +21,7 @@ ARTICLE_COLUMNS = [
 SET_COLUMNS = ["article_id", "file_name", "sha256", "caption", "mentions"]
 FIGURE_COLUMNS = [
     *("figure_id", "article_id", "file_name", "caption", "sha256"),
-    *("image", "format", "mode", "width", "height"),
+    *("image", "format", "mode", "width", "height", "orientation"),
 ]
 
 

@@ -23,8 +23,9 @@ class Selection:
     Attributes:
         versions: Each article's latest version, or all of them.
         pmcids: Articles by pmcid, or article versions by article_id; None takes all.
-        since: The first day (UTC) of ``last_modified``; what has no such time is left out. None takes all.
-        limit: How many articles; None takes all.
+        since: The first day (UTC) of ``last_modified`` of what is added to what the store holds; what has no such time
+            is not added. None takes all.
+        limit: How many articles, those that the store holds first; None takes all.
     """
 
     versions: Literal["latest", "all"] = "latest"
@@ -62,8 +63,14 @@ class Filters:
         return None
 
 
-def select(listing: pa.Table, selection: Selection) -> tuple[pa.Table, dict[str, int]]:
-    """The rows that are taken, and reason -> how many others there are."""
+def select(listing: pa.Table, selection: Selection, held: pa.ChunkedArray) -> tuple[pa.Table, dict[str, int]]:
+    """The rows that are taken, and reason -> how many others there are.
+
+    Args:
+        listing: What the source has.
+        selection: What is taken of it.
+        held: The pmcids that the store holds.
+    """
     left_out = {}
 
     def keep(reason: str, rows: pa.Table) -> pa.Table:
@@ -77,9 +84,10 @@ def select(listing: pa.Table, selection: Selection) -> tuple[pa.Table, dict[str,
         listing = keep("older-version", latest_versions(listing))
     if selection.since is not None:
         start = pa.scalar(datetime.combine(selection.since, time(), UTC), LISTING.field("last_modified").type)
-        listing = keep("before-since", listing.filter(pc.greater_equal(listing["last_modified"], start)))
+        is_new = pc.fill_null(pc.greater_equal(listing["last_modified"], start), False)
+        listing = keep("before-since", listing.filter(pc.or_(is_new, pc.is_in(listing["pmcid"], value_set=held))))
     if selection.limit is not None:
-        listing = keep("over-limit", take_articles(listing, selection.limit))
+        listing = keep("over-limit", take_articles(listing, selection.limit, held))
     return listing, left_out
 
 
@@ -103,9 +111,10 @@ def latest_versions(listing: pa.Table) -> pa.Table:
     return listing.join(highest, ["pmcid", "version"], join_type="inner").select(LISTING.names).cast(LISTING)
 
 
-def take_articles(listing: pa.Table, limit: int) -> pa.Table:
-    """The rows of ``limit`` pmcids: those with the smallest stable hash, so the same ones whatever the order."""
-    pmcids = sorted(listing["pmcid"].unique().to_pylist(), key=lambda pmcid: (stable_hash(pmcid), pmcid))
+def take_articles(listing: pa.Table, limit: int, held: pa.ChunkedArray) -> pa.Table:
+    """The rows of ``limit`` pmcids: those held, then others by a stable hash, so the same whatever the order."""
+    first = set(held.to_pylist())
+    pmcids = sorted(listing["pmcid"].unique().to_pylist(), key=lambda p: (p not in first, stable_hash(p), p))
     return listing.filter(pc.is_in(listing["pmcid"], pa.array(pmcids[:limit], pa.string())))
 
 

@@ -15,7 +15,7 @@ from open_clip.tokenizer import HFTokenizer
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from biomedica_ray.annotate.encoders import load_timm
+from biomedica_ray.annotate.encoders import load_timm, one_line
 from biomedica_ray.config import ConfigError
 
 RECIPES = Path(__file__).parent / "configs"
@@ -99,7 +99,7 @@ def _config_of(source: str, key: str) -> dict[str, Any]:
     try:
         path = open_clip.download_pretrained_from_hf(source.removeprefix(_HUB), filename=CONFIG_NAME)
     except OSError as error:
-        raise ConfigError(f"{key}: {source}: {_one_line(error)}") from None
+        raise ConfigError(f"{key}: {source}: {one_line(error)}") from None
     return _read_config(Path(path), key)
 
 
@@ -107,7 +107,7 @@ def _read_config(path: Path, key: str) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{key}: {path}: {_one_line(error)}") from None
+        raise ConfigError(f"{key}: {path}: {one_line(error)}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{key}: {path}: expected a JSON object, got {type(document).__name__}")
     return document
@@ -134,7 +134,7 @@ def build(spec: ModelSpec, image_weights: str | None = None) -> tuple[Any, Any]:
             )
             tokenizer = open_clip.get_tokenizer(path.stem)
         except (RuntimeError, TypeError, ValueError, KeyError, AssertionError, OSError) as error:
-            raise ConfigError(f"model: {spec.name}: {_one_line(error)}") from None
+            raise ConfigError(f"model: {spec.name}: {one_line(error)}") from None
     if spec.pretrained:
         _load_weights(model, spec)
     if image_weights:
@@ -148,7 +148,7 @@ def _load_weights(model: Any, spec: ModelSpec) -> None:
         path = _weights_path(spec.name, spec.pretrained)
         open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
     except (RuntimeError, ValueError, KeyError, OSError, UnpicklingError, SafetensorError) as error:
-        raise ConfigError(f"pretrained: {spec.pretrained}: {_one_line(error)}") from None
+        raise ConfigError(f"pretrained: {spec.pretrained}: {one_line(error)}") from None
 
 
 def _weights_path(model: str, pretrained: str) -> Path:
@@ -173,7 +173,7 @@ def _load_image_weights(model: Any, spec: ModelSpec, image_weights: str) -> None
     try:
         model.visual.trunk.load_state_dict(tower.state_dict())
     except RuntimeError as error:
-        raise ConfigError(f"image_weights: {image_weights}: do not fit {name}: {_one_line(error)}") from None
+        raise ConfigError(f"image_weights: {image_weights}: do not fit {name}: {one_line(error)}") from None
 
 
 def lock_image_tower(model: Any) -> None:
@@ -218,7 +218,3 @@ def image_size(model: Any) -> tuple[int, int]:
 def normalise(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     """uint8 pixels of shape (B, 3, H, W) to the numbers that the model sees; mean and std of 0-1 pixels, (3, 1, 1)."""
     return (pixels.float() / 255 - mean) / std
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

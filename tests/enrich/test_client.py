@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from pydantic import SecretStr
 
-from biomedica_ray.enrich import client
+from biomedica_ray import backoff
 from biomedica_ray.enrich.client import Eutils, EutilsError
 from tests.fakes.eutils import KEY, eutils_server
 
@@ -26,7 +26,7 @@ class Leave:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(backoff, "LONGEST_WAIT_S", 0.01)
 
 
 def service(url: str, key: str | None = None, **settings: float) -> Eutils:

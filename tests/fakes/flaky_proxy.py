@@ -1,4 +1,4 @@
-"""An HTTP proxy before the S3 server that spoils answers as told: 503s, truncated and altered bodies."""
+"""An HTTP proxy before the S3 server that counts requests and spoils answers as told."""
 
 from __future__ import annotations
 
@@ -7,26 +7,64 @@ import http.client
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 Spoil = Callable[[str, int], str | None]
-"""From path and how often it was asked for before, to: "503", "truncate", "alter", or None to pass the answer on."""
+"""From path and how often it was asked for before, to: "503" (SlowDown), "truncate" (less comes than Content-Length
+says), "alter" (a wrong byte), "hang" (no answer comes), or None to pass the answer on."""
+
+
+@dataclass
+class Seen:
+    """What came to the proxy."""
+
+    asked: Counter[str] = field(default_factory=Counter)
+    """Requests by path."""
+    connections: int = 0
+    peak: int = 0
+    """Most requests that were being answered at a time."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    now: int = 0
+
+    def below(self, prefix: str) -> Counter[str]:
+        """Requests by path, of the paths that begin with ``prefix`` and without it."""
+        return Counter({path.removeprefix(prefix): n for path, n in self.asked.items() if path.startswith(prefix)})
 
 
 @contextlib.contextmanager
-def flaky_proxy(upstream: str, spoil: Spoil) -> Iterator[tuple[str, Counter[str]]]:
-    """Yields the proxy's URL, and a counter of requests by path."""
+def flaky_proxy(upstream: str, spoil: Spoil = lambda _, __: None) -> Iterator[tuple[str, Seen]]:
+    """Yields the proxy's URL, and what it has seen so far."""
     host = urlsplit(upstream).netloc
-    asked: Counter[str] = Counter()
+    seen, stopped = Seen(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def setup(self) -> None:
+            with seen.lock:
+                seen.connections += 1
+            super().setup()
+
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
-            how = spoil(path, asked[path])
-            asked[path] += 1
+            with seen.lock:
+                times = seen.asked[path]
+                seen.asked[path] += 1
+                seen.now += 1
+                seen.peak = max(seen.peak, seen.now)
+            try:
+                self._pass_on(spoil(path, times))
+            finally:
+                with seen.lock:
+                    seen.now -= 1
+
+        def _pass_on(self, how: str | None) -> None:
+            if how == "hang":
+                stopped.wait(30)
+                self.close_connection = True
+                return
             if how == "503":
                 self._answer(
                     503, {}, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
@@ -36,6 +74,7 @@ def flaky_proxy(upstream: str, spoil: Spoil) -> Iterator[tuple[str, Counter[str]
             connection.request("GET", self.path, headers={"Host": host})
             response = connection.getresponse()
             body = response.read()
+            connection.close()
             headers = {k: v for k, v in response.getheaders() if k.lower() in {"content-type", "etag", "last-modified"}}
             if how == "alter":
                 body = body[:-1] + bytes([body[-1] ^ 255])
@@ -56,9 +95,11 @@ def flaky_proxy(upstream: str, spoil: Spoil) -> Iterator[tuple[str, Counter[str]
             """Tests need no access log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        yield f"http://127.0.0.1:{server.server_port}", seen
     finally:
+        stopped.set()
         server.shutdown()
         server.server_close()

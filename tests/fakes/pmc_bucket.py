@@ -13,6 +13,7 @@ import io
 import json
 import os
 import signal
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,11 +53,20 @@ def make_public_bucket(s3: S3Client, bucket: str = BUCKET) -> None:
     s3.put_bucket_policy(Bucket=bucket, Policy=policy)
 
 
-def write_inventory(s3: S3Client, bucket: str = BUCKET) -> None:
-    """The daily inventory of ``metadata/`` as S3 Inventory writes it, in two parts, and older and unfinished ones."""
+def write_inventory(s3: S3Client, bucket: str = BUCKET, days: Mapping[str, str] | None = None) -> None:
+    """The daily inventory of ``metadata/`` as S3 Inventory writes it, in two parts, and older and unfinished ones.
+
+    ``days`` gives dates of last_modified for article ids, instead of the one that the server says.
+    """
     prefix = f"inventory-reports/{bucket}/metadata"
+    dates = {f"metadata/{article_id}.json": day for article_id, day in (days or {}).items()}
     rows = [
-        [bucket, entry["Key"], f"{entry['LastModified']:%Y-%m-%dT%H:%M:%S}.000Z", entry["ETag"].strip('"')]
+        [
+            bucket,
+            entry["Key"],
+            f"{dates.get(entry['Key']) or entry['LastModified'].date()}T00:00:00.000Z",
+            entry["ETag"].strip('"'),
+        ]
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="metadata/")
         for entry in page.get("Contents", [])
     ]
@@ -73,6 +83,13 @@ def write_inventory(s3: S3Client, bucket: str = BUCKET) -> None:
         s3.put_object(Bucket=bucket, Key=f"{prefix}/{snapshot}/manifest.json", Body=json.dumps(manifest).encode())
     s3.put_object(Bucket=bucket, Key=f"{prefix}/{SNAPSHOTS[2]}/manifest.checksum", Body=b"")
     s3.put_object(Bucket=bucket, Key=f"{prefix}/hive/dt={SNAPSHOTS[2]}/symlink.txt", Body=b"")
+
+
+def edit_metadata(s3: S3Client, bucket: str, article_id: str, **facts: Any) -> None:
+    """Replace fields of an article version's metadata document."""
+    key = f"metadata/{article_id}.json"
+    document = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    s3.put_object(Bucket=bucket, Key=key, Body=json.dumps({**document, **facts}).encode())
 
 
 def _put_package(s3: S3Client, bucket: str, source: PackagesSource, listed: Listed) -> None:

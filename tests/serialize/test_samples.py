@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import webdataset
-from PIL import Image
+from PIL import ExifTags, Image
 
 from biomedica_ray import schema
 from biomedica_ray.images import ImageError
@@ -134,6 +134,22 @@ def test_plain_rgb_jpeg_stays_byte_by_byte() -> None:
     assert as_jpeg(figure("PMC1.1", 1, data), 95) == (data, (64, 48))
 
 
+def test_a_jpeg_that_is_stored_on_its_side_becomes_upright() -> None:
+    upright = picture(1)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # a reader has to turn it clockwise
+    stored_ = upright.transpose(Image.Transpose.ROTATE_90)
+    row = figure("PMC1.1", 1, encoded(stored_, "JPEG", quality=95, exif=exif))
+    assert (row["width"], row["height"], row["orientation"]) == (48, 64, 6)
+    jpg, size = as_jpeg(row, 95)
+    with Image.open(io.BytesIO(jpg)) as read:
+        assert (read.size, size) == ((64, 48), (64, 48))
+        assert ExifTags.Base.Orientation not in read.getexif()
+        assert np.abs(np.asarray(read, int) - np.asarray(upright, int)).mean() < 4
+    as_turned = encoded(stored_, "JPEG", quality=95)
+    assert as_jpeg(figure("PMC1.1", 1, as_turned), 95)[0] == as_turned
+
+
 @pytest.mark.parametrize(
     ("format_", "mode"), [("PNG", "RGBA"), ("JPEG", "L"), ("JPEG", "CMYK"), ("GIF", "P"), ("TIFF", "RGB")]
 )
@@ -147,8 +163,9 @@ def test_other_images_become_rgb_jpeg(format_: str, mode: str) -> None:
 
 
 def test_too_large_for_a_jpeg() -> None:
+    row = {"image": encoded(Image.new("RGB", (65536, 2))), "format": "PNG", "mode": "RGB", "orientation": 1}
     with pytest.raises(ImageError, match="65536x2 pixels") as caught:
-        as_jpeg({"image": encoded(Image.new("RGB", (65536, 2))), "format": "PNG", "mode": "RGB"}, 95)
+        as_jpeg(row, 95)
     assert caught.value.kind == "too-large"
 
 

@@ -63,10 +63,10 @@ def test_files_are_those_of_the_packages(endpoint: str) -> None:
 def test_a_passing_fault_is_tried_again(endpoint: str, how: str) -> None:
     listed, name = first_with_images(PmcSource(endpoint_url=endpoint))
     path = f"/{BUCKET}/{listed.article_id}/{name}"
-    with flaky_proxy(endpoint, lambda p, n: how if p == path and n < 2 else None) as (url, asked):
+    with flaky_proxy(endpoint, lambda p, n: how if p == path and n < 2 else None) as (url, seen):
         with PmcSource(endpoint_url=url).open(listed) as package:
             body = package.read(name)
-        assert asked[path] == 3
+        assert seen.asked[path] == 3
     with PmcSource(endpoint_url=endpoint).open(listed) as package:
         assert body == package.read(name)
 

@@ -21,6 +21,8 @@ from biomedica_ray.sources.selection import (
 )
 from biomedica_ray.units import unit_of
 
+NOTHING = pa.chunked_array([], pa.string())
+
 
 def listing(*ids: str) -> pa.Table:
     rows: list[dict[str, Any]] = []
@@ -39,12 +41,12 @@ def test_versions_are_compared_as_numbers() -> None:
 
 def test_a_limit_takes_the_same_articles_whatever_the_order_and_all_their_versions() -> None:
     ids = [f"PMC{n}.{v}" for n in range(50) for v in (1, 2)]
-    taken = take_articles(listing(*ids), 10)
+    taken = take_articles(listing(*ids), 10, NOTHING)
     random.Random(1).shuffle(ids)
-    again = take_articles(listing(*ids), 10)
+    again = take_articles(listing(*ids), 10, NOTHING)
     assert sorted(taken["article_id"].to_pylist()) == sorted(again["article_id"].to_pylist())
     assert len(taken) == 20
-    larger = set(take_articles(listing(*ids), 20)["pmcid"].to_pylist())
+    larger = set(take_articles(listing(*ids), 20, NOTHING)["pmcid"].to_pylist())
     assert set(taken["pmcid"].to_pylist()) < larger
 
 
@@ -66,19 +68,36 @@ def test_a_selection_counts_what_it_leaves_out() -> None:
     table = listing("PMC1.1", "PMC1.2", "PMC2.1", "PMC3.1")
     days = [datetime(2026, 11, day, 23, 59, tzinfo=UTC) for day in (1, 2, 3)]
     table = table.set_column(5, LISTING.field("last_modified"), pa.array([*days, None], LISTING.field(5).type))
-    assert select(table, Selection()) == (latest_versions(table), {"older-version": 1})
-    assert select(table, Selection("all"))[1] == {}
-    taken, left_out = select(table, Selection("all", since=date(2026, 11, 2)))
+    assert select(table, Selection(), NOTHING) == (latest_versions(table), {"older-version": 1})
+    assert select(table, Selection("all"), NOTHING)[1] == {}
+    taken, left_out = select(table, Selection("all", since=date(2026, 11, 2)), NOTHING)
     assert (ids_of(taken), left_out) == (["PMC1.2", "PMC2.1"], {"before-since": 2})
-    taken, left_out = select(table, Selection("latest", frozenset({"PMC1", "PMC3", "PMC9"}), None, 1))
+    taken, left_out = select(table, Selection("latest", frozenset({"PMC1", "PMC3", "PMC9"}), None, 1), NOTHING)
     assert left_out == {"not-in-pmcids": 1, "older-version": 1, "over-limit": 1}
     assert taken.num_rows + sum(left_out.values()) == table.num_rows
     assert taken.schema == LISTING
 
 
+def test_what_the_store_holds_stays_and_what_is_new_is_added_since_a_day() -> None:
+    table = listing("PMC1.1", "PMC2.1", "PMC3.1", "PMC4.1")
+    days = [datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2, 3)]
+    table = table.set_column(5, LISTING.field("last_modified"), pa.array([*days, None], LISTING.field(5).type))
+    taken, left_out = select(table, Selection(since=date(2026, 11, 3)), pa.chunked_array([["PMC1", "PMC4"]]))
+    assert (ids_of(taken), left_out) == (["PMC1.1", "PMC3.1", "PMC4.1"], {"before-since": 1})
+
+
+def test_a_limit_takes_what_the_store_holds_first() -> None:
+    table = listing(*(f"PMC{n}.1" for n in range(50)))
+    all_of_them = take_articles(table, 50, NOTHING)["pmcid"].to_pylist()
+    held = sorted(set(all_of_them) - set(take_articles(table, 45, NOTHING)["pmcid"].to_pylist()))
+    taken = set(take_articles(table, 8, pa.chunked_array([held]))["pmcid"].to_pylist())
+    assert taken == {*held, *take_articles(table, 3, NOTHING)["pmcid"].to_pylist()}
+    assert set(take_articles(table, 2, pa.chunked_array([held]))["pmcid"].to_pylist()) < set(held)
+
+
 def test_one_version_can_be_asked_for_by_name() -> None:
     table = listing("PMC1.1", "PMC1.2", "PMC2.1")
-    assert ids_of(select(table, Selection("latest", frozenset({"PMC1.1"})))[0]) == ["PMC1.1"]
+    assert ids_of(select(table, Selection("latest", frozenset({"PMC1.1"})), NOTHING)[0]) == ["PMC1.1"]
 
 
 def test_ids_that_the_source_does_not_have_are_told() -> None:

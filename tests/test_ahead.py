@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from biomedica_ray.ahead import in_order
+
+
+@pytest.mark.parametrize("most", [10**9, 25])
+def test_what_waits_for_its_turn_is_bounded_in_number_and_in_bytes(most: int) -> None:
+    """The first of each ten comes last, so that all the others would pile up behind it."""
+    lock, ahead = threading.Lock(), 4
+    started, taken, peak = 0, 0, 0
+
+    def work(item: int) -> bytes:
+        nonlocal started, peak
+        with lock:
+            started += 1
+            peak = max(peak, started - taken)
+        if item % 10 == 0:
+            time.sleep(0.05)
+        return bytes([item]) * 10
+
+    items = list(range(60))
+    for expected, found in enumerate(in_order(work, items, ahead, len, most)):
+        assert found == bytes([expected]) * 10
+        with lock:
+            taken += 1
+    assert taken == 60
+    # One more than are held, as what is yielded is counted when the test has taken it.
+    assert 1 < peak <= (2 * ahead + 1 if most > 100 else ahead + 2 + 1)
