@@ -53,9 +53,11 @@ def test_duplicates_are_found_across_units(ray_cluster: None, store: Store) -> N
     first = run(store)
     assert duplicates(store) == [
         ("PMC2.1", "PMC2.2", "version"),
+        ("PMC2.1_001", "PMC1.1_001", "exact"),
         ("PMC2.2_001", "PMC1.1_001", "near"),
         ("PMC2.2_002", "PMC1.1_002", "same-pixels"),
         ("PMC3.1", "PMC1.1", "same-doi"),
+        ("PMC3.1_001", "PMC1.1_001", "exact"),
     ]
     assert first.counts == {"articles": Flow(4, 4, 0), "figures": Flow(7, 7, 0)}
     for unit, commit in store.commits("dedupe").items():
