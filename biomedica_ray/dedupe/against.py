@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -131,11 +132,10 @@ def read_hashes(number: int, piece: Piece) -> tuple[pa.Table, list[dict[str, Any
 def read_thumbnails(piece: Piece, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
     """Thumbnails (k, 1024) of the pictures at ``rows`` of a piece, ascending; blank for those that do not decode."""
     result = np.zeros((len(rows), SIDE * SIDE), np.uint8)
-    for picture in read_pictures(piece, rows.tolist()):
-        try:
-            result[np.searchsorted(rows, picture.row)] = thumbnail(decode(picture.data))
-        except ImageError:
-            continue  # a store's, whose hashes were known; the others have been decoded once
+    # No further than the last one that is wanted: a file may be broken behind it.
+    for index, picture in zip(range(len(rows)), read_pictures(piece, rows.tolist()), strict=False):
+        with suppress(ImageError):  # a store's, whose hashes were known; the others have been decoded once
+            result[index] = thumbnail(decode(picture.data))
     return result
 
 

@@ -87,7 +87,8 @@ def alike_within(table: pa.Table, min_cosine: float) -> pa.Table:
     found = [_no_pairs()]
     table = table.sort_by([("cluster", "ascending"), ("row", "ascending")])
     clusters, rows = table["cluster"].to_numpy(), table["row"].to_numpy()
-    vectors = np.frombuffer(b"".join(table["vector"].to_pylist()), np.float16).reshape(len(rows), -1)
+    dim = table.schema.field("vector").type.byte_width // 2
+    vectors = np.frombuffer(b"".join(table["vector"].to_pylist()), np.float16).reshape(len(rows), dim)
     for cluster in np.unique(clusters):
         start, stop = np.searchsorted(clusters, cluster, "left"), np.searchsorted(clusters, cluster, "right")
         a, b, cosines = _alike(vectors[start:stop], min_cosine)
