@@ -21,7 +21,9 @@ def boilerplate(figures: pa.Table, same: Rows, repeats: pa.Table, max_articles: 
     Returns:
         A row of the duplicates table for each such figure, the kept one as well, which is said to be of itself.
     """
-    pictures, _ = np.unique(np.stack([same, figures["family"].to_numpy()]), axis=1)
+    families = figures["family"].to_numpy()
+    n_families = families.max(initial=0) + 1
+    pictures = np.unique(same * n_families + families) // n_families
     busy = np.flatnonzero(np.bincount(pictures, minlength=len(same)) > max_articles)
     kept = np.arange(len(same))
     ids = figures["figure_id"].combine_chunks()
