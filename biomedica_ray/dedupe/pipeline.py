@@ -34,13 +34,15 @@ def run(config: DedupeConfig, run: Run) -> None:
     Every unit depends on all others, so they share one fingerprint, and any change compares everything again.
 
     Raises:
-        ConfigError: There is nothing to look in, or there are no embeddings of the semantic model.
+        ConfigError: There is nothing else to look in, or there are no embeddings of the semantic model.
         StoreError: Nothing has been extracted yet.
         UnitsFailedError: Units could not be written; all others are done.
     """
     extracted = run.store.commits("extract")
     if not extracted:
         raise StoreError(f"{run.store.root}: nothing extracted yet; run `biomedica extract` first")
+    if run.store.root in config.against:
+        raise ConfigError(f"against: {run.store.root}: expected another set than the store itself")
     elsewhere = [find_pieces(uri, config.endpoint_url) for uri in config.against]
     embedded, clustering = (
         _embeddings(run.store, config.semantic_model, extracted) if config.semantic_model else ({}, {})

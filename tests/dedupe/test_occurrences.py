@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biomedica_ray.dedupe.occurrences import find_occurrences, occurrences
@@ -81,6 +81,7 @@ ROWS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(ROWS, max_size=8), st.lists(ROWS, max_size=8), st.randoms(use_true_random=False))
 def test_as_comparing_each_with_each(
     some: list[dict[str, Any]], others: list[dict[str, Any]], rng: random.Random

@@ -246,6 +246,8 @@ def test_nothing_to_look_in(ray_cluster: None, store: Store, tmp_path: Path) -> 
     write_extracted(store, [article("PMC1")], [])
     with pytest.raises(ConfigError, match=f"^against: {tmp_path}/absent: expected a folder"):
         run(store, against=f"{tmp_path}/absent")
+    with pytest.raises(ConfigError, match="expected another set than the store itself"):
+        run(store, against=store.root)
 
 
 def test_nothing_extracted(ray_cluster: None, store: Store) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biomedica_ray import schema
@@ -75,6 +75,7 @@ def test_what_repeated_it_follows() -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5)).filter(lambda pair: pair[0] < pair[1])))
 def test_every_one_of_a_pair_is_kept_or_repeats_one_that_is(pairs: set[tuple[int, int]]) -> None:
     found = joined({}, dict.fromkeys(pairs, 0.9))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biomedica_ray.dedupe.hamming import pairs_within
@@ -44,6 +44,7 @@ def test_parts_find_each_pair_once(max_distance: int) -> None:
     assert sorted(found) == sorted(map(tuple, wanted.tolist()))
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 2**12 - 1), max_size=40), st.integers(1, 8), st.sampled_from([2, 10**5, 10**9]))
 def test_any_choice_of_bands_finds_the_same(values: set[int], max_distance: int, n: int) -> None:
     spread = [sum((value >> bit & 1) << (5 * bit) for bit in range(12)) for value in values]
