@@ -13,7 +13,7 @@ from types import UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 
@@ -146,7 +146,41 @@ class DedupeConfig(StageConfig):
     min_correlation: float = Field(
         0.95, gt=0, le=1, description="near duplicates: least correlation of their 32x32 grey thumbnails"
     )
+    boilerplate_articles: int = Field(
+        10, ge=1, description="a picture in more unrelated articles than this is boilerplate: a logo, an icon, a spacer"
+    )
+    against: list[str] = Field(
+        [],
+        description="other sets of pictures in which figures are looked for: folders of images, tars or Parquet files, "
+        "single ones, or stores; local or s3:// on the store's server",
+    )
+    semantic_model: str | None = Field(
+        None,
+        description="also find figures that mean the same by this model's embeddings, which annotate has made before; "
+        "none: do not",
+    )
+    min_cosine: float | None = Field(
+        None, gt=0, le=1, description="for semantic_model: least cosine of two embeddings; each model needs its own"
+    )
+    shuffle_from: int = Field(
+        50_000_000,
+        ge=0,
+        description="so many figures and more are compared by a shuffle across the cluster, with the same result",
+    )
     memory_gb: float = Field(4, gt=0, description="memory that the comparison reserves")
+
+    @field_validator("against", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.semantic_model and self.min_cosine is None:
+            raise ValueError("min_cosine: missing; expected the least cosine of two embeddings of semantic_model")
+        if self.min_cosine is not None and not self.semantic_model:
+            raise ValueError("semantic_model: missing; expected the model whose embeddings min_cosine is about")
+        return self
 
 
 class AnnotateConfig(StageConfig):
@@ -188,6 +222,8 @@ class SerializeConfig(StageConfig):
     )
     min_side: int = Field(21, ge=1, description="least width and height in pixels (BIOMEDICA: more than 20)")
     keep_duplicates: bool = Field(False, description="write figures and articles that repeat others")
+    keep_boilerplate: bool = Field(False, description="write pictures that many unrelated articles have")
+    keep_against: bool = Field(False, description="write figures that occur in the sets that dedupe looked in")
     keep_retracted: bool = Field(False, description="write figures of retracted articles")
     keep_third_party: bool = Field(False, description="write figures reproduced from elsewhere in the commercial group")
     jpeg_quality: int = Field(

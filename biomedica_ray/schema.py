@@ -280,13 +280,35 @@ ERRORS = pa.schema(
     ]
 )
 
+ARTICLE_REPEATS = ("version", "same-doi", "same-pmid", "preprint")
+"""Kinds of duplicates: how an article repeats another, the surest first."""
+FIGURE_REPEATS = ("exact", "same-pixels", "near", "semantic")
+"""Kinds of duplicates: how a figure repeats another."""
+
 DUPLICATES = pa.schema(
     [
         _field("id", pa.string(), "article_id or figure_id of the one that repeats"),
-        _field("of", pa.string(), "article_id or figure_id of the kept one"),
+        _field("of", pa.string(), "the kept one; for against, what it is like in the other set; see docs/dedupe.md"),
         _field("entity", pa.string(), "article or figure"),
-        _field("kind", pa.string(), "version, same-doi, same-pmid, exact, same-pixels, near"),
-        _field("distance", pa.int32(), "Hamming distance of the perceptual hashes; 0 where equal by definition"),
+        _field(
+            "kind",
+            pa.string(),
+            f"how it repeats it: {', '.join(ARTICLE_REPEATS)}; {', '.join(FIGURE_REPEATS)}; "
+            "or what else is known of it: retracted, correction; boilerplate, against",
+        ),
+        _field(
+            "distance",
+            pa.float32(),
+            "near and against: bits in which the perceptual hashes differ; semantic: 1 - cosine; else 0",
+        ),
+    ]
+)
+
+CAPTIONS = pa.schema(
+    [
+        _field("figure_id", pa.string(), "the kept figure"),
+        _field("caption", pa.string(), "another caption of the same picture"),
+        _field("source", pa.string(), "figure_id of the figure that repeats it and has this caption"),
     ]
 )
 
@@ -310,6 +332,7 @@ SAMPLES = pa.schema(
         _field("figure_id", pa.string(), "the figure"),
         _field("license_group", pa.string(), "commercial, noncommercial, other"),
         _field("split", pa.string(), "train or test"),
+        _field("also_captioned", _STRINGS, "other captions of the same picture, as in captions"),
     ]
 )
 
@@ -363,6 +386,7 @@ DATASET = pa.schema(
         _field("article_citation", pa.string(), "journal, year, volume, pages and DOI in one line"),
         _field("article_license", pa.string(), "licence: CC BY, CC BY-NC, ..."),
         _field("article_text", pa.string(), "full text: section titles and paragraphs, a line each"),
+        _field("also_captioned", _STRINGS, "captions of figures that are the same picture and were left out"),
     ]
 )
 
@@ -386,6 +410,7 @@ TABLES: dict[str, pa.Schema] = {
     "figures": FIGURES,
     "errors": ERRORS,
     "duplicates": DUPLICATES,
+    "captions": CAPTIONS,
     "embeddings": embeddings(1024),
     "labels": LABELS,
     "samples": SAMPLES,

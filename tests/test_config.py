@@ -22,6 +22,13 @@ def test_text_fields_stay_text_and_null_is_none() -> None:
     assert (config.store, config.bucket, config.limit) == ("2024", "true", None)
 
 
+@pytest.mark.parametrize(("text", "sets"), [("s3://a/b", ["s3://a/b"]), ("[a, b.tar]", ["a", "b.tar"])])
+def test_one_set_or_more_to_look_in(text: str, sets: list[str]) -> None:
+    config = load("dedupe", ["--store", "s", "--against", text])
+    assert isinstance(config, DedupeConfig)
+    assert config.against == sets
+
+
 def test_sections_of_a_pipeline() -> None:
     config = load("pipeline", ["--store", "s", "--extract.limit", "50", "--train.name", "run.1"])
     assert isinstance(config, PipelineConfig)
@@ -41,6 +48,8 @@ def test_sections_of_a_pipeline() -> None:
         ("extract", ["--store", "s", "limit"], "limit: expected --key value"),
         ("extract", ["--store", "s", "--source", "ftp"], "source: Input should be 'sample', 'packages' or 'pmc'"),
         ("extract", ["--store", "s", "--source", "packages"], "packages: expected a directory or s3:// prefix"),
+        ("dedupe", ["--store", "s", "--semantic_model", "m"], "min_cosine: missing; expected the least cosine"),
+        ("dedupe", ["--store", "s", "--min_cosine", "0.9"], "semantic_model: missing; expected the model"),
         ("pipeline", ["--store", "s", "--extract.limt", "5"], "extract.limt: unknown key"),
         ("pipeline", ["--store", "s", "--dedupe.max_distance", "99"], "dedupe.max_distance: Input should be less than"),
         ("pipeline", ["--store", "s", "--extrct.limit", "5"], "extrct.limit: unknown section extrct"),

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from biomedica_ray import schema
+
+Rows = npt.NDArray[np.int64]
 
 
-def codes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def codes(column: pa.ChunkedArray) -> Rows:
     """A number for each row, the same exactly where the values are the same; nulls are like nothing else."""
     encoded = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
@@ -17,9 +25,48 @@ def codes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     return np.where(missing, unlike, encoded.indices.fill_null(0).to_numpy()).astype(np.int64)
 
 
-def first_equal(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def first_equal(values: Rows) -> Rows:
     """For each row of codes (n,), the first row with the same code; rows stand in order of preference."""
     rows = np.arange(len(values))
     first = np.zeros(values.max(initial=-1) + 1, np.int64)
     first[values[::-1]] = rows[::-1]
     return first[values]
+
+
+def connected(n: int, links: tuple[Rows, Rows]) -> Rows:
+    """For each of ``n`` rows the first one that it is linked to, in any number of steps; itself if there is none.
+
+    Args:
+        n: Number of rows.
+        links: The rows at both ends of each link.
+    """
+    graph = coo_array((np.ones(len(links[0]), np.bool_), links), shape=(n, n))
+    _, labels = connected_components(graph, directed=False)
+    return first_equal(labels.astype(np.int64))
+
+
+def duplicate_rows(
+    entity: str,
+    kind: str | Sequence[str],
+    repeats: tuple[pa.ChunkedArray, Rows],
+    of: tuple[pa.ChunkedArray, Rows],
+    distance: npt.NDArray[np.float32] | None = None,
+) -> pa.Table:
+    """Rows of the duplicates table.
+
+    Args:
+        entity: article or figure.
+        kind: One for all rows, or each row's.
+        repeats: Ids, and the rows of those that repeat another.
+        of: Ids, and the row of the one that each repeats.
+        distance: Each row's; none: 0.
+    """
+    n = len(repeats[1])
+    columns = {
+        "id": repeats[0].take(pa.array(repeats[1])),
+        "of": of[0].take(pa.array(of[1])),
+        "entity": pa.repeat(entity, n),
+        "kind": pa.repeat(kind, n) if isinstance(kind, str) else pa.array(kind, pa.string()),
+        "distance": pa.array(np.zeros(n, np.float32) if distance is None else distance),
+    }
+    return pa.table(columns, schema=schema.DUPLICATES)

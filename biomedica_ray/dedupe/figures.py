@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from biomedica_ray.dedupe.hamming import distances, pairs_within
 from biomedica_ray.dedupe.thumbnails import correlations
 
 Rows = npt.NDArray[np.int64]
+FindPairs = Callable[[npt.NDArray[np.uint64], int], Rows]
 
 
 @dataclass(frozen=True)
@@ -37,23 +39,24 @@ class Candidates:
     near: dict[int, list[int]]
 
 
-def find_candidates(figures: pa.Table, max_distance: int) -> Candidates:
+def find_candidates(figures: pa.Table, max_distance: int, find_pairs: FindPairs = pairs_within) -> Candidates:
     """Everything that the hashes say.
 
-    Of figures that repeat one another the best is kept: most pixels, then the first by article and position.
+    Of figures that repeat one another one is kept: of least rank, with most pixels, the first by article and position.
 
     Args:
-        figures: figure_id, article (its place in the order of articles), position, pixels (width x height), sha256,
-            pixel_sha256 and phash; further columns are kept; rows in any order.
+        figures: figure_id, rank, article (its place in the order of articles), position, pixels (width x height),
+            sha256, pixel_sha256 and phash; further columns are kept; rows in any order.
         max_distance: Greatest Hamming distance of the perceptual hashes, in bits.
+        find_pairs: As :func:`~biomedica_ray.dedupe.hamming.pairs_within`.
     """
-    keys = [("pixels", "descending"), ("article", "ascending"), ("position", "ascending")]
+    keys = [("rank", "ascending"), ("pixels", "descending"), ("article", "ascending"), ("position", "ascending")]
     figures = figures.take(pc.sort_indices(figures, sort_keys=keys))
     exact = first_equal(codes(figures["sha256"]))
     same = first_equal(codes(figures["pixel_sha256"]))[exact]
     unlike = np.flatnonzero(same == np.arange(len(same)))
     hashes, hash_ids = np.unique(figures["phash"].to_numpy()[unlike], return_inverse=True)
-    pairs = pairs_within(hashes, max_distance)
+    pairs = find_pairs(hashes, max_distance)
     shared = np.bincount(hash_ids, minlength=len(hashes)) > 1
     shared[pairs.reshape(-1)] = True
     chosen = shared[hash_ids]

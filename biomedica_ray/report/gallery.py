@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from biomedica_ray.report.collect import draw, each_unit
 from biomedica_ray.report.formats import shorten
 from biomedica_ray.report.pictures import LARGE, Picture, picture, pmcid_of, read_figures, read_pictures
+from biomedica_ray.schema import FIGURE_REPEATS
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import stable_hash
 
@@ -44,18 +45,27 @@ class Repeat:
 
     figure_id: str
     kind: str
-    distance: int
+    distance: float
     picture: Picture
 
 
 @dataclass(frozen=True)
 class Group:
-    """A kept figure and those that repeat it; ``size`` counts all of these, ``repeats`` are the first."""
+    """A kept figure and those that repeat it.
+
+    Attributes:
+        kept_id: The kept figure.
+        kept: The kept figure.
+        size: Figures that repeat it.
+        repeats: The first of these.
+        boilerplate: The picture is boilerplate, so that the kept one is left out as well.
+    """
 
     kept_id: str
     kept: Picture
     size: int
     repeats: tuple[Repeat, ...]
+    boilerplate: bool
 
 
 @dataclass(frozen=True)
@@ -120,8 +130,10 @@ def duplicate_groups(store: Store, extracted: Mapping[int, Commit]) -> list[Grou
     """
     sizes: Counter[str] = Counter()
     repeats: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    boilerplate: set[str] = set()
     commits = (commit for commit in store.commits("dedupe").values() if "duplicates" in commit.files)
-    for table in each_unit(commits, lambda commit: _few_groups(store, commit)):
+    for table, useless in each_unit(commits, lambda commit: _few_groups(store, commit)):
+        boilerplate |= useless
         for kept_id, rows in _by(table.to_pylist(), "of").items():
             sizes[kept_id] += len(rows)
             repeats[kept_id] = sorted(repeats[kept_id] + rows, key=_closeness)[:GROUP_MEMBERS]
@@ -134,20 +146,23 @@ def duplicate_groups(store: Store, extracted: Mapping[int, Commit]) -> list[Grou
             pictures[kept_id],
             sizes[kept_id],
             tuple(Repeat(row["id"], row["kind"], row["distance"], pictures[row["id"]]) for row in rows),
+            kept_id in boilerplate,
         )
         for kept_id, rows in repeats.items()
     )
     return sorted(groups, key=lambda group: (-group.size, group.kept_id))
 
 
-def _few_groups(store: Store, commit: Commit) -> pa.Table:
+def _few_groups(store: Store, commit: Commit) -> tuple[pa.Table, set[str]]:
+    """A unit's repeats of a few kept figures, and its kept figures that are boilerplate."""
     table = store.read(commit, "duplicates")
-    table = table.filter(pc.field("entity") == "figure")
+    useless = table.filter((pc.field("kind") == "boilerplate") & (pc.field("id") == pc.field("of")))
+    table = table.filter(pc.is_in(table["kind"], pa.array(FIGURE_REPEATS)))
     kept = sorted(table["of"].unique().to_pylist(), key=stable_hash)[:GROUPS]
-    return table.filter(pc.is_in(table["of"], pa.array(kept, pa.string())))
+    return table.filter(pc.is_in(table["of"], pa.array(kept, pa.string()))), set(useless["id"].to_pylist())
 
 
-def _closeness(row: dict[str, Any]) -> tuple[int, str]:
+def _closeness(row: dict[str, Any]) -> tuple[float, str]:
     return row["distance"], row["id"]
 
 

@@ -14,11 +14,15 @@ from biomedica_ray.report.collect import StageFlow, count_clusters, count_duplic
 from biomedica_ray.report.formats import count, duration, number, share, size, things
 from biomedica_ray.report.learning import read_evaluation, read_training
 from biomedica_ray.runs import read_runs
+from biomedica_ray.schema import ARTICLE_REPEATS, FIGURE_REPEATS
 from biomedica_ray.store import Store
 from biomedica_ray.units import Flow
 
 PAGE = "report.html"
 """Where the report is, relative to the store's root, unless the config says otherwise."""
+
+_REPEATS = {"figure": FIGURE_REPEATS, "article": ARTICLE_REPEATS}
+"""Kinds of duplicates that repeat another; the others say something else of a figure or an article."""
 
 _TOLD_SCORES = {
     "zero-shot accuracy": ("zero shot primary label", "accuracy"),
@@ -106,7 +110,7 @@ def _errors(stages: list[StageFlow]) -> list[Fact]:
 
 
 def _duplicates(counts: Mapping[tuple[str, str], int]) -> list[Fact]:
-    figures, articles = (sum(n for (of, _), n in counts.items() if of == entity) for entity in ("figure", "article"))
+    figures, articles = (sum(counts.get((entity, kind), 0) for kind in kinds) for entity, kinds in _REPEATS.items())
     return [Fact("duplicates", things(figures, "figure"), f"and {things(articles, 'article')}")]
 
 

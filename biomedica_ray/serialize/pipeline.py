@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from biomedica_ray import schema
@@ -36,6 +35,8 @@ _SELECTION_KEYS = {
     "license_groups",
     "min_side",
     "keep_duplicates",
+    "keep_boilerplate",
+    "keep_against",
     "keep_retracted",
     "keep_third_party",
     "test_fraction",
@@ -43,6 +44,8 @@ _SELECTION_KEYS = {
 _PARALLEL_READS = 16
 
 Row = dict[str, Any]
+_Member = tuple[Row, samples.ArticleFields, Row | None, list[str]]
+"""A figure, what it shares with its article's others, its label, and other captions of the same picture."""
 
 
 def run(config: SerializeConfig, run: Run) -> None:
@@ -101,7 +104,8 @@ class SelectionWorker:
         extracted = self._store.commit("extract", unit)
         articles = self._store.read(extracted, "articles", selection.ARTICLE_COLUMNS).to_pylist()
         figures = self._store.read(extracted, "figures", selection.FIGURE_COLUMNS).to_pylist()
-        duplicates = _rows_by(self._store, "dedupe", unit, "duplicates", "id")
+        duplicates = _grouped(_rows(self._store, "dedupe", unit, "duplicates"), "id")
+        captions = _grouped(_rows(self._store, "dedupe", unit, "captions"), "figure_id")
         pubmed = _pubmed(self._store, unit)
         by_id = {article["article_id"]: article for article in articles}
         for article_id in by_id.keys() & pubmed.keys():  # PubMed hears of retractions that the XML does not tell
@@ -115,7 +119,9 @@ class SelectionWorker:
                 continue
             split = selection.split_of(article["article_id"], duplicates, self._config.test_fraction)
             group = article["license_group"]
-            chosen.append({"row": row, "figure_id": figure["figure_id"], "license_group": group, "split": split})
+            others = [each["caption"] for each in captions.get(figure["figure_id"], ())]
+            sample = {"row": row, "figure_id": figure["figure_id"], "license_group": group, "split": split}
+            chosen.append({**sample, "also_captioned": others})
         counts = {"figures": Flow(len(figures), len(chosen), len(left_out))}
         with self._store.write_unit("serialize", unit, mark, self._run_id) as writer:
             writer.table("samples", schema.SAMPLES).write(chosen)
@@ -139,31 +145,39 @@ def plan_shards(
     """
     commits = store.commits("serialize")
     with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-        selected = dict(zip(commits, pool.map(partial(_selected_rows, store), commits.values()), strict=True))
+        selected = dict(zip(commits, pool.map(partial(_selected, store), commits.values()), strict=True))
     counts: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for unit, kinds in selected.items():
         for kind, rows in kinds.items():
-            counts[kind].append((unit, len(rows)))
+            counts[kind].append((unit, rows.num_rows))
     shards = {shard.number: shard for shard in cut(counts, config.samples_per_shard)}
     marks = {}
     for number, shard in shards.items():
         kind = shard.license_group, shard.split
         ranges = [
-            (piece.unit, contents[piece.unit], selected[piece.unit][kind][piece.start : piece.stop].tobytes().hex())
+            (piece.unit, contents[piece.unit], _state(selected[piece.unit][kind].slice(piece.start, piece.size)))
             for piece in shard.pieces
         ]
         marks[number] = fingerprint(VERSION, config.jpeg_quality, kind, shard.index, ranges)
     return shards, marks
 
 
-def _selected_rows(store: Store, commit: Commit) -> dict[tuple[str, str], npt.NDArray[np.int32]]:
-    """Rows of a unit's figures by licence group and split, ascending."""
-    table = store.read(commit, "samples", ["row", "license_group", "split"])
-    kinds = table.group_by(["license_group", "split"]).aggregate([("row", "list")])
+def _selected(store: Store, commit: Commit) -> dict[tuple[str, str], pa.Table]:
+    """A unit's samples by licence group and split: columns row and also_captioned, by row."""
+    table = store.read(commit, "samples", ["row", "license_group", "split", "also_captioned"]).sort_by("row")
+    kinds = table.group_by(["license_group", "split"]).aggregate([]).to_pylist()
     return {
-        (each["license_group"], each["split"]): np.array(sorted(each["row_list"]), np.int32)
-        for each in kinds.to_pylist()
+        (kind["license_group"], kind["split"]): table.filter(
+            (pc.field("license_group") == kind["license_group"]) & (pc.field("split") == kind["split"])
+        ).select(["row", "also_captioned"])
+        for kind in kinds
     }
+
+
+def _state(samples: pa.Table) -> tuple[str, list[Row]]:
+    """What changes when another figure is chosen, or has other captions."""
+    captioned = samples.filter(pc.list_value_length(samples["also_captioned"]).to_numpy() > 0)
+    return samples["row"].to_numpy().tobytes().hex(), captioned.to_pylist()
 
 
 class ShardWorker:
@@ -179,14 +193,14 @@ class ShardWorker:
         with self._store.write_unit(SHARDS_STAGE, number, mark, self._run_id) as writer:
             table = writer.table("parquet", schema.DATASET, path=f"dataset/{parquet}")
             with ShardWriter(writer.file("webdataset", f"dataset/{path}")) as tar:
-                for figure, shared, label in self._members(shard):
+                for figure, shared, label, also_captioned in self._members(shard):
                     try:
                         jpg, size = as_jpeg(figure, self._quality)
                     except ImageError as error:
                         errors.append(_error(figure["figure_id"], error.kind, str(error)))
                         continue
                     key, caption = samples.sample_key(figure["figure_id"]), figure["caption"]
-                    fields = samples.sample_fields(figure, shared, label, size)
+                    fields = samples.sample_fields(figure, shared, label, size, also_captioned)
                     tar.write(key, jpg, caption, fields)
                     table.write([samples.parquet_row(key, jpg, caption, fields)])
             row = {
@@ -199,42 +213,49 @@ class ShardWorker:
             writer.commit(counts)
         return counts
 
-    def _members(self, shard: Shard) -> Iterator[tuple[Row, samples.ArticleFields, Row | None]]:
+    def _members(self, shard: Shard) -> Iterator[_Member]:
         for piece in shard.pieces:
             yield from self._piece_members(piece, (shard.license_group, shard.split))
 
-    def _piece_members(
-        self, piece: Piece, kind: tuple[str, str]
-    ) -> Iterator[tuple[Row, samples.ArticleFields, Row | None]]:
-        """The figures of a piece, each with what it shares with its article's others, and its label."""
-        rows = _selected_rows(self._store, self._store.commit("serialize", piece.unit))[kind][piece.start : piece.stop]
+    def _piece_members(self, piece: Piece, kind: tuple[str, str]) -> Iterator[_Member]:
+        """The figures of a piece, with what goes with each."""
+        chosen = _selected(self._store, self._store.commit("serialize", piece.unit))[kind]
+        chosen = chosen.slice(piece.start, piece.size)
         extracted = self._store.commit("extract", piece.unit)
         articles = self._store.read(extracted, "articles", samples.ARTICLE_COLUMNS)
         sets = self._store.read(extracted, "figures", samples.SET_COLUMNS)
-        labels = _rows_by(self._store, "label", piece.unit, "labels", "figure_id")
+        labels = {row["figure_id"]: row for row in _rows(self._store, "label", piece.unit, "labels")}
         pubmed = _pubmed(self._store, piece.unit)
         shared: samples.ArticleFields | None = None
-        for figure in self._store.rows(extracted, "figures", rows.tolist(), samples.FIGURE_COLUMNS):
+        figures = self._store.rows(extracted, "figures", chosen["row"].to_pylist(), samples.FIGURE_COLUMNS)
+        for figure, also_captioned in zip(figures, chosen["also_captioned"].to_pylist(), strict=True):
             if shared is None or shared.article["article_id"] != figure["article_id"]:
                 own = pc.field("article_id") == figure["article_id"]
                 article = articles.filter(own).to_pylist()[0]
                 its_set = tuple(sets.filter(own).to_pylist())
                 shared = samples.ArticleFields(article, its_set, pubmed.get(article["article_id"]))
-            yield figure, shared, labels.get(figure["figure_id"])
+            yield figure, shared, labels.get(figure["figure_id"]), also_captioned
 
 
 def _pubmed(store: Store, unit: int) -> dict[str, Row]:
     """What PubMed knows of a unit's articles, by article_id."""
-    return _rows_by(store, "enrich", unit, "pubmed", "article_id")
+    return {row["article_id"]: row for row in _rows(store, "enrich", unit, "pubmed")}
 
 
-def _rows_by(store: Store, stage: str, unit: int, table: str, key: str) -> dict[str, Row]:
-    """The rows of a unit's table by a key; none where the stage has not done the unit."""
+def _rows(store: Store, stage: str, unit: int, table: str) -> list[Row]:
+    """The rows of a unit's table; none where the stage has not done the unit, or did not write that table yet."""
     try:
         commit = store.commit(stage, unit)
     except FileNotFoundError:
-        return {}
-    return {row[key]: row for row in store.read(commit, table).to_pylist()}
+        return []
+    return store.read(commit, table).to_pylist() if table in commit.files else []
+
+
+def _grouped(rows: Iterable[Row], key: str) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row[key]].append(row)
+    return groups
 
 
 def _error(figure_id: str, kind: str, message: str) -> Row:

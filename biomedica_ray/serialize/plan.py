@@ -18,6 +18,11 @@ class Piece:
     start: int
     stop: int
 
+    @property
+    def size(self) -> int:
+        """How many samples these are."""
+        return self.stop - self.start
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:

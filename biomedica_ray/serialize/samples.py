@@ -1,4 +1,4 @@
-"""A figure with its article and labels as a sample: the fields of the published BIOMEDICA dataset.
+"""A figure with its article and labels as a sample: the fields of the published BIOMEDICA dataset, and also_captioned.
 
 Names and meaning follow the authors' serializer; types are what they should have been: dates in ISO 8601, sizes and
 counts as numbers, null for what is not known, journal and references from the XML itself.
@@ -6,7 +6,7 @@ counts as numbers, null for what is not known, journal and references from the X
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -84,7 +84,9 @@ def image_id(file_name: str) -> str:
     return PurePosixPath(file_name).stem
 
 
-def sample_fields(figure: Row, shared: ArticleFields, label: Row | None, size: tuple[int, int]) -> dict[str, Any]:
+def sample_fields(
+    figure: Row, shared: ArticleFields, label: Row | None, size: tuple[int, int], also_captioned: Sequence[str] = ()
+) -> dict[str, Any]:
     """The JSON fields of a sample.
 
     Args:
@@ -92,6 +94,7 @@ def sample_fields(figure: Row, shared: ArticleFields, label: Row | None, size: t
         shared: What the samples of its article share.
         label: Its row of the labels table, if there is one.
         size: Width and height of the JPEG.
+        also_captioned: Other captions of the same picture.
     """
     return {
         "image_file_name": figure["file_name"],
@@ -104,6 +107,7 @@ def sample_fields(figure: Row, shared: ArticleFields, label: Row | None, size: t
         "image_secondary_label": label["secondary_label"] if label else [],
         "image_size": list(size),
         **shared.fields,
+        "also_captioned": list(also_captioned),
     }
 
 

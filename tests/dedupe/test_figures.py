@@ -24,6 +24,7 @@ def row(article: int, position: int = 1, **columns: Any) -> dict[str, Any]:
         "figure_id": f"PMC{article}.1_{position:03d}",
         "article": article,
         "position": position,
+        "rank": 0,
         "pixels": 1000,
         "sha256": f"s{own}",
         "pixel_sha256": f"p{own}",
@@ -37,7 +38,7 @@ def table(rows: list[dict[str, Any]]) -> pa.Table:
     columns = pa.schema(
         [
             *((name, pa.string()) for name in ("figure_id", "sha256", "pixel_sha256")),
-            *((name, pa.int64()) for name in ("article", "position", "pixels", "look")),
+            *((name, pa.int64()) for name in ("article", "position", "rank", "pixels", "look")),
             ("phash", pa.uint64()),
         ]
     )
@@ -72,6 +73,7 @@ def test_same_bytes_same_pixels_and_near() -> None:
     ("rows", "kept"),
     [
         ([row(9, sha256="a"), row(10, sha256="a", pixels=1001)], "PMC10.1_001"),
+        ([row(9, sha256="a", rank=1), row(10, sha256="a", pixels=10)], "PMC10.1_001"),
         ([row(10, sha256="a"), row(9, sha256="a")], "PMC9.1_001"),
         ([row(9, 12, sha256="a"), row(9, 3, sha256="a")], "PMC9.1_003"),
     ],

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import ray
 
 from biomedica_ray import schema
-from biomedica_ray.config import DedupeConfig
+from biomedica_ray.annotate.cluster import ClusterModel
+from biomedica_ray.config import ConfigError, DedupeConfig
 from biomedica_ray.dedupe.pipeline import run as dedupe
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
@@ -43,9 +51,28 @@ def rows(store: Store) -> tuple[list[Row], list[Row]]:
     return articles, figures
 
 
+def found(store: Store, table: str) -> list[Row]:
+    return sorted(store.dataset("dedupe", table).to_table().to_pylist(), key=lambda row: list(map(str, row.values())))
+
+
 def duplicates(store: Store) -> list[tuple[str, str, str]]:
-    found = store.dataset("dedupe", "duplicates").to_table().sort_by("id").to_pylist()
-    return [(row["id"], row["of"], row["kind"]) for row in found]
+    return [(row["id"], row["of"], row["kind"]) for row in found(store, "duplicates")]
+
+
+def varied(n: int = 6) -> tuple[list[Row], list[Row]]:
+    """Articles with a picture of their own each and a logo in all; a preprint, a retracted one and its notice."""
+    title = "Deep learning of mouse kidneys from histology"
+    authors = [{"name": "Jane Doe", "orcid": None, "affiliations": []}]
+    articles = [article(f"PMC{number}") for number in range(1, n + 1)]
+    articles[0].update(title=title, authors=authors, license_group="noncommercial")
+    articles[1].update(title=title.upper(), authors=authors, article_type="preprint")
+    articles[3]["related"] = [{"kind": "retracted-article", "id": "PMC3", "id_type": "pmcid"}]
+    figures = [figure(f"PMC{number}.1", 1, encoded(picture(number, (200, 150)))) for number in range(1, n + 1)]
+    figures += [figure(f"PMC{number}.1", 2, encoded(picture(0))) for number in range(1, n + 1)]
+    figures[1].update(image=figures[0]["image"], **{name: figures[0][name] for name in ("sha256", "pixel_sha256")})
+    big = encoded(picture(5, (400, 300)))
+    figures += [figure("PMC3.1", 3, big), figure("PMC6.1", 3, encoded(picture(5, (100, 75))))]
+    return articles, figures
 
 
 def test_duplicates_are_found_across_units(ray_cluster: None, store: Store) -> None:
@@ -53,9 +80,11 @@ def test_duplicates_are_found_across_units(ray_cluster: None, store: Store) -> N
     first = run(store)
     assert duplicates(store) == [
         ("PMC2.1", "PMC2.2", "version"),
+        ("PMC2.1_001", "PMC1.1_001", "exact"),
         ("PMC2.2_001", "PMC1.1_001", "near"),
         ("PMC2.2_002", "PMC1.1_002", "same-pixels"),
         ("PMC3.1", "PMC1.1", "same-doi"),
+        ("PMC3.1_001", "PMC1.1_001", "exact"),
     ]
     assert first.counts == {"articles": Flow(4, 4, 0), "figures": Flow(7, 7, 0)}
     for unit, commit in store.commits("dedupe").items():
@@ -88,6 +117,137 @@ def test_figures_that_cannot_be_compared_are_errors(ray_cluster: None, store: St
         ("PMC1.1_002", "dedupe", "truncated-image"),
     ]
     assert duplicates(store) == []
+
+
+def test_every_kind_and_the_same_by_a_shuffle(ray_cluster: None, store: Store, tmp_path: Path) -> None:
+    write_extracted(store, *varied())
+    elsewhere = tmp_path / "set"
+    elsewhere.mkdir()
+    (elsewhere / "near.png").write_bytes(encoded(picture(4, (400, 300))))
+    (elsewhere / "broken.png").write_bytes(encoded(picture(4))[:60])
+    keys = {"against": [str(elsewhere)], "boilerplate_articles": 3}
+    first = run(store, **keys)
+    logos = [f"PMC{number}.1_002" for number in range(1, 7)]
+    assert duplicates(store) == sorted(
+        [
+            ("PMC2.1", "PMC1.1", "preprint"),
+            ("PMC3.1", "PMC4.1", "retracted"),
+            ("PMC2.1_001", "PMC1.1_001", "exact"),
+            ("PMC3.1_003", "PMC5.1_001", "near"),
+            ("PMC6.1_003", "PMC5.1_001", "near"),
+            ("PMC4.1_001", f"{elsewhere}/near.png", "against"),
+            # Kept is the first in the freest licence group, in an article that is neither a repeat nor retracted.
+            *((logo, "PMC4.1_002", "boilerplate") for logo in logos),
+            *((logo, "PMC4.1_002", "exact") for logo in logos if logo != "PMC4.1_002"),
+        ]
+    )
+    # Not those of boilerplate; not PMC3's, as it has been retracted; not PMC1's own, as PMC2's repeats it.
+    assert found(store, "captions") == [
+        {"figure_id": "PMC1.1_001", "caption": "Caption 1 of PMC2.1.", "source": "PMC2.1_001"},
+        {"figure_id": "PMC5.1_001", "caption": "Caption 3 of PMC6.1.", "source": "PMC6.1_003"},
+    ]
+    (error,) = found(store, "errors")
+    assert (error["what"], error["kind"]) == (f"{elsewhere}/broken.png", "truncated-image")
+    assert first.counts == {
+        "articles": Flow(6, 6, 0),
+        "figures": Flow(14, 14, 0),
+        "pictures elsewhere": Flow(2, 1, 1),
+    }
+    tables = {name: found(store, name) for name in ("duplicates", "captions", "errors")}
+    for commit in store.commits("dedupe").values():
+        store.drop(commit)
+    assert run(store, shuffle_from=0, **keys).counts == first.counts
+    assert {name: found(store, name) for name in tables} == tables
+
+
+def test_a_new_snapshot_gives_what_a_full_run_does(ray_cluster: None, store: Store, tmp_path: Path) -> None:
+    articles, figures = varied()
+    write_extracted(
+        store, articles[1:4], [row for row in figures if row["article_id"] in {"PMC2.1", "PMC3.1", "PMC4.1"}]
+    )
+    run(store, boilerplate_articles=2)
+    early = found(store, "duplicates")
+    write_extracted(store, articles, figures, mark="bb")
+    run(store, boilerplate_articles=2)
+    clean = Store(str(tmp_path / "clean"))
+    write_extracted(clean, articles[::-1], figures[::-1])
+    run(clean, boilerplate_articles=2)
+    for table in ("duplicates", "captions"):
+        assert found(store, table) == found(clean, table)
+    assert early != found(store, "duplicates")
+    assert len(found(store, "captions")) == 2
+
+
+def test_figures_that_mean_the_same(ray_cluster: None, store: Store) -> None:
+    """a, b and c have nearly the same embedding, c in another cluster; what repeats b follows it to a."""
+    articles = [article(f"PMC{number}") for number in range(1, 6)]
+    figures = [figure(f"PMC{number}.1", 1, encoded(picture(number))) for number in range(1, 5)]
+    figures.append(figure("PMC5.1", 1, figures[1]["image"]))
+    write_extracted(store, articles, figures)
+    keys = {"semantic_model": "timm/x", "min_cosine": 0.9}
+    with pytest.raises(ConfigError, match=r"^semantic_model: timm/x: expected its embeddings and clusters"):
+        run(store, **keys)
+
+    vectors = dict(
+        zip(
+            [row["figure_id"] for row in figures],
+            np.array([[1, 0.1], [1, 0.05], [1, -0.05], [0.6, 0.8], [1, 0]], np.float16),
+            strict=True,
+        )
+    )
+    for unit, commit in store.commits("extract").items():
+        ids = store.read(commit, "figures", ["figure_id"])["figure_id"].to_pylist()
+        rows = [{"figure_id": id_, "model": "timm/x", "vector": vectors[id_]} for id_ in ids]
+        with store.write_unit("embed/timm-x", unit, "aa") as writer:
+            writer.table("embeddings", schema.embeddings(2), directory="embeddings/timm-x").write(rows)
+            writer.commit({"figures": Flow(len(rows), len(rows), 0)})
+    zeros, axes = np.zeros(2, np.float32), np.eye(2, dtype=np.float32)
+    centres = np.array([[1, 0.5], [1, -0.5]], np.float32)
+    model = ClusterModel(zeros, axes, centres, zeros, np.zeros(3, np.int64), np.empty(0, np.float32))
+    with store.atomic_file("clusters/timm-x/aa.npz") as path:
+        model.save(path)
+    store.write_json("clusters/timm-x.json", {"fingerprint": "aa", "file": "clusters/timm-x/aa.npz"})
+
+    run(store, **keys)
+    assert duplicates(store) == [("PMC2.1_001", "PMC1.1_001", "semantic"), ("PMC5.1_001", "PMC1.1_001", "semantic")]
+    assert [row["distance"] for row in found(store, "duplicates")] == pytest.approx([0.00124] * 2, abs=1e-4)
+    run(store)
+    assert duplicates(store) == [("PMC5.1_001", "PMC2.1_001", "exact")]
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_run_is_taken_up_again(ray_cluster: None, store: Store) -> None:
+    """The driver is killed when some units are committed; the rerun does the others, and no row is there twice."""
+    n = 40
+    store.open_or_create(n)
+    for unit in range(n):
+        with store.write_unit("extract", unit, "aa") as writer:
+            writer.table("articles", schema.ARTICLES).write([article(f"PMC{unit}")])
+            writer.table("figures", schema.FIGURES).write([figure(f"PMC{unit}.1", 1, encoded(picture(unit % 20)))])
+            writer.commit({})
+    environment = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    command = [sys.executable, "-m", "biomedica_ray.cli", "dedupe", "--store", store.root, "--max_actors", "1"]
+    driver = subprocess.Popen(command, env=environment, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not store.list("commits/dedupe") and time.monotonic() < deadline and driver.poll() is None:
+        time.sleep(0.01)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    time.sleep(2)  # the cluster notices that the driver is gone, and ends its workers
+    done = {unit: commit.run_id for unit, commit in store.commits("dedupe").items()}
+    assert 0 < len(done) < n
+    assert run(store).counts == {"articles": Flow(n, n, 0), "figures": Flow(n, n, 0)}
+    assert {unit: store.commit("dedupe", unit).run_id for unit in done} == done
+    wanted = [(f"PMC{unit}.1_001", f"PMC{unit % 20}.1_001", "exact") for unit in range(20, n)]
+    assert duplicates(store) == sorted(wanted)
+
+
+def test_nothing_to_look_in(ray_cluster: None, store: Store, tmp_path: Path) -> None:
+    write_extracted(store, [article("PMC1")], [])
+    with pytest.raises(ConfigError, match=f"^against: {tmp_path}/absent: expected a folder"):
+        run(store, against=f"{tmp_path}/absent")
+    with pytest.raises(ConfigError, match="expected another set than the store itself"):
+        run(store, against=store.root)
 
 
 def test_nothing_extracted(ray_cluster: None, store: Store) -> None:

@@ -96,6 +96,10 @@ def whole_store(root: Path | str, endpoint_url: str | None = None) -> Store:
         {"id": "PMC3.1_001", "of": "PMC1.1_001", "entity": "figure", "kind": "near", "distance": 3},
         {"id": "PMC3.1_009", "of": "PMC1.1_002", "entity": "figure", "kind": "near", "distance": 1},
         {"id": "PMC3.1", "of": "PMC1.1", "entity": "article", "kind": "same-doi", "distance": 0},
+        {"id": "PMC3.1", "of": "PMC2.1", "entity": "article", "kind": "correction", "distance": 0},
+        {"id": "PMC1.1_002", "of": "PMC1.1_002", "entity": "figure", "kind": "boilerplate", "distance": 0},
+        {"id": "PMC3.1_009", "of": "PMC1.1_002", "entity": "figure", "kind": "boilerplate", "distance": 0},
+        {"id": "PMC2.1_002", "of": "val/1.png", "entity": "figure", "kind": "against", "distance": 2},
     ]
     commit_tables(store, "dedupe", {"duplicates": by_unit(repeats, "id")})
     record_run(store, "dedupe", {"figures": Flow(5, 5, 0)})

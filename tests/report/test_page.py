@@ -100,7 +100,7 @@ def test_duplicate_groups_show_the_kept_one_first(page: lxml.html.HtmlElement) -
     groups = [[text(each) for each in group] for group in page.xpath("//div[@class='group']")]
     assert groups == [
         ["kept PMC1.1_001", "not-an-image exact, distance 0 PMC2.1_001", "near, distance 3 PMC3.1_001"],
-        ["kept PMC1.1_002", "no longer among the figures near, distance 1 PMC3.1_009"],
+        ["boilerplate PMC1.1_002", "no longer among the figures near, distance 1 PMC3.1_009"],
     ]
 
 

@@ -49,7 +49,9 @@ def run(store: Store, **keys: Any) -> Run:
     return stage_run
 
 
-def commit_duplicates(store: Store, mark: str, duplicates: list[tuple[str, str, str]]) -> None:
+def commit_duplicates(
+    store: Store, mark: str, duplicates: list[tuple[str, str, str]], captions: tuple[Row, ...] = ()
+) -> None:
     for unit in store.commits("extract"):
         own = [
             {"id": id_, "of": of, "entity": "figure" if "_" in id_ else "article", "kind": kind, "distance": 0}
@@ -58,6 +60,8 @@ def commit_duplicates(store: Store, mark: str, duplicates: list[tuple[str, str, 
         ]
         with store.write_unit("dedupe", unit, mark) as writer:
             writer.table("duplicates", schema.DUPLICATES).write(own)
+            others = [row for row in captions if unit_of(row["figure_id"].partition(".")[0], N_UNITS) == unit]
+            writer.table("captions", schema.CAPTIONS).write(others)
             writer.commit({})
 
 
@@ -140,6 +144,23 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {"dataset.json", "README.md"}
     assert store.read_json("dataset/dataset.json")["shards"] == shards[:3] + shards[4:]
+
+
+def test_another_caption_goes_with_the_sample_and_changes_its_shard_alone(ray_cluster: None, store: Store) -> None:
+    write_extracted(store, *rows())
+    first = run(store)
+    before, shards = files(store), store.read_json("dataset/dataset.json")["shards"]
+    caption = {"figure_id": "PMC5.1_002", "caption": "In other words.", "source": "PMC0.1_001"}
+    commit_duplicates(store, "aa", [], (caption,))
+    assert run(store).counts == first.counts
+    held = next(shard for shard in shards if "PMC5-1_002" in keys_of(store, shard["path"]))
+    changed = {name for name, time in files(store).items() if time != before[name]}
+    assert changed == {"dataset.json", "README.md", held["path"], held["parquet"]}
+    path = f"{store.root}/dataset/{held['path']}"
+    samples = {sample["__key__"]: sample for sample in webdataset.WebDataset(path, shardshuffle=False)}
+    assert json.loads(samples["PMC5-1_002"]["json"])["also_captioned"] == ["In other words."]
+    table = pq.read_table(f"{store.root}/dataset/{held['parquet']}", columns=["also_captioned"])
+    assert [texts for texts in table["also_captioned"].to_pylist() if texts] == [["In other words."]]
 
 
 def test_splits_follow_the_kept_article_and_broken_images_are_errors(ray_cluster: None, store: Store) -> None:

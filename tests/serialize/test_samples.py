@@ -19,7 +19,7 @@ from biomedica_ray.serialize.samples import ArticleFields, image_id, parquet_row
 from biomedica_ray.serialize.shards import ShardWriter
 from tests.synthetic import article, encoded, figure, picture
 
-PUBLISHED_FIELDS = {
+FIELDS = {
     "image_file_name": str,
     "image_cluster_id": str,
     "image_hash": str,
@@ -45,6 +45,7 @@ PUBLISHED_FIELDS = {
     "article_citation": str,
     "article_license": str,
     "article_text": str,
+    "also_captioned": list,  # ours; all others are those of the published dataset
 }
 LABEL = {
     "cluster_id": 7,
@@ -65,8 +66,9 @@ SHARED = ArticleFields(stored(schema.ARTICLES, article("PMC1", 2)), tuple(FIGURE
 
 
 def test_published_fields_with_their_types_and_values() -> None:
-    fields = sample_fields(FIGURES[1], SHARED, LABEL, (64, 48))
-    assert {name: type(value) for name, value in fields.items()} == PUBLISHED_FIELDS
+    fields = sample_fields(FIGURES[1], SHARED, LABEL, (64, 48), ["Another."])
+    assert {name: type(value) for name, value in fields.items()} == FIELDS
+    assert fields["also_captioned"] == ["Another."]
     assert fields["image_cluster_id"] == "pmc1-g002"
     assert fields["image_hash"] == FIGURES[1]["sha256"]
     assert fields["image_label_id"] == "7"
@@ -194,4 +196,4 @@ def test_webdataset_reads_it(tmp_path: Path) -> None:
     assert [sample["__key__"] for sample in read] == ["PMC1-2_000", "PMC1-2_001"]
     assert read[1]["txt"] == "Größe 1"
     assert read[1]["jpg"].size == (64, 48)
-    assert {name: type(value) for name, value in read[1]["json"].items()} == PUBLISHED_FIELDS
+    assert {name: type(value) for name, value in read[1]["json"].items()} == FIELDS

@@ -17,8 +17,16 @@ FIGURE = {
     "height": 400,
 }
 ARTICLE = {"article_id": "PMC1.1", "license_group": "commercial", "is_retracted": False}
-FIGURE_REPEATS = {"PMC1.1_001": {"of": "PMC2.1_003", "kind": "near", "distance": 2}}
-ARTICLE_REPEATS = {"PMC1.1": {"of": "PMC1.2", "kind": "version", "distance": 0}}
+FIGURE_REPEATS = {"PMC1.1_001": [{"of": "PMC2.1_003", "kind": "near", "distance": 2.0}]}
+ARTICLE_REPEATS = {"PMC1.1": [{"of": "PMC1.2", "kind": "version", "distance": 0.0}]}
+
+
+def figure_is(kind: str) -> dict[str, Any]:
+    return {"PMC1.1_001": [{"of": "x", "kind": kind, "distance": 0.0}]}
+
+
+def article_is(kind: str) -> dict[str, Any]:
+    return {"PMC1.1": [{"of": "PMC3.1", "kind": kind, "distance": 0.0}]}
 
 
 def config(**keys: Any) -> SerializeConfig:
@@ -40,6 +48,11 @@ def test_a_good_figure_is_written() -> None:
         ({"width": 20}, {}, {}, "too-small", {"min_side": 20}),
         ({"height": 20}, {}, {}, "too-small", {"min_side": 20}),
         ({}, {}, FIGURE_REPEATS, "duplicate", {"keep_duplicates": True}),
+        ({}, {}, article_is("preprint"), "duplicate-article", {"keep_duplicates": True}),
+        ({}, {}, article_is("retracted"), "retracted", {"keep_retracted": True}),
+        ({}, {}, figure_is("semantic"), "duplicate", {"keep_duplicates": True}),
+        ({}, {}, figure_is("boilerplate"), "boilerplate", {"keep_boilerplate": True}),
+        ({}, {}, figure_is("against"), "against", {"keep_against": True}),
     ],
 )
 def test_each_reason_and_how_to_keep(
@@ -55,6 +68,19 @@ def test_each_reason_and_how_to_keep(
     assert reason.kind == kind
     if keep is not None:
         assert reason_left_out(row, of, duplicates, config(**keep)) is None
+
+
+def test_a_correction_is_written() -> None:
+    assert reason_left_out(FIGURE, ARTICLE, article_is("correction"), config()) is None
+
+
+def test_each_of_several_reasons_counts_by_itself() -> None:
+    both = {"PMC1.1_001": [*FIGURE_REPEATS["PMC1.1_001"], *figure_is("against")["PMC1.1_001"]]}
+    for keys, kind in (({}, "against"), ({"keep_against": True}, "duplicate"), ({"keep_duplicates": True}, "against")):
+        reason = reason_left_out(FIGURE, ARTICLE, both, config(**keys))
+        assert reason is not None
+        assert reason.kind == kind
+    assert reason_left_out(FIGURE, ARTICLE, both, config(keep_against=True, keep_duplicates=True)) is None
 
 
 def test_license_groups() -> None:
@@ -85,7 +111,8 @@ def test_splits_are_stable_and_of_the_wanted_size() -> None:
 
 def test_versions_and_copies_go_together() -> None:
     for n in range(200):
-        copy = {f"PMC{n}0000.1": {"of": f"PMC{n}.2", "kind": "same-doi"}}
+        told = {"of": f"PMC{n + 1}.1", "kind": "retracted"}
+        copy = {f"PMC{n}0000.1": [told, {"of": f"PMC{n}.2", "kind": "same-doi"}]}
         kept = split_of(f"PMC{n}.2", {}, 0.5)
         assert split_of(f"PMC{n}.1", {}, 0.5) == kept
         assert split_of(f"PMC{n}0000.1", copy, 0.5) == kept

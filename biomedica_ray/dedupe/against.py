@@ -1,0 +1,241 @@
+"""Another set of pictures that figures are looked for in: images, tars, Parquet files or a store, on disk or in S3."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from biomedica_ray.config import ConfigError
+from biomedica_ray.dedupe.slim import HASHES, digests, error_row, usable_hashes, what_is_wrong
+from biomedica_ray.dedupe.thumbnails import SIDE, thumbnail
+from biomedica_ray.images import ImageError, decode, read_image
+from biomedica_ray.store import Store, StoreError, open_filesystem
+
+IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".bmp", ".webp")
+IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "img", "bytes")
+"""Names of the column that holds a Parquet file's images, the first that there is: bytes, or a struct that has them."""
+_NAME_COLUMNS = ("figure_id", "key", "__key__", "id")
+_FILES_PER_PIECE = 500
+_BATCH_ROWS = 16
+_UNREADABLE = (OSError, pa.ArrowException, tarfile.TarError)
+
+PICTURES = pa.schema(
+    [
+        ("name", pa.string()),
+        ("piece", pa.int32()),
+        ("row", pa.int64()),
+        *((name, pa.binary(32)) for name in HASHES[:2]),
+        (HASHES[2], pa.uint64()),
+    ]
+)
+"""What is compared: a picture's name, where it is (its piece, and its row there), and its hashes."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of another set that one task reads.
+
+    Attributes:
+        base: What the names of its pictures begin with: the path or URI of the set, or of the file.
+        paths: One tar, one Parquet file, or images; paths in the file system that ``base`` is in.
+        endpoint_url: S3 server, when it is not AWS.
+    """
+
+    base: str
+    paths: tuple[str, ...]
+    endpoint_url: str | None = None
+
+    @property
+    def filesystem(self) -> pafs.FileSystem:
+        """The file system that it is in."""
+        return open_filesystem(self.base, self.endpoint_url)[0]
+
+
+class Picture(NamedTuple):
+    """A picture as it is read: its row in the piece, its name, and its file's bytes or why they cannot be read."""
+
+    row: int
+    name: str
+    data: bytes
+    problem: str = ""
+
+
+def find_pieces(uri: str, endpoint_url: str | None) -> tuple[list[Piece], list[Any]]:
+    """The parts of a set, and what changes when the set changes.
+
+    Raises:
+        ConfigError: There is nothing that could hold pictures.
+    """
+    expected = f"against: {uri}: expected a folder of images, tar or Parquet files, one such file, or a store"
+    try:
+        filesystem, root = open_filesystem(uri, endpoint_url)
+        if (store := Store(uri, endpoint_url)).list("commits/extract"):
+            commits = store.commits("extract").values()
+            pieces = [Piece(uri, (store.path(commit.files["figures"]),), endpoint_url) for commit in commits]
+            return pieces, [uri, *(commit.content for commit in commits)]
+        info = filesystem.get_file_info(root)
+        found = [info] if info.is_file else filesystem.get_file_info(pafs.FileSelector(root, recursive=True))
+    except (OSError, StoreError) as error:
+        raise ConfigError(f"{expected}; {error}") from None
+    files = sorted((file for file in found if file.is_file), key=lambda file: file.path)
+    pieces = []
+    for file in files:
+        if file.extension in {"tar", "parquet"}:
+            name = uri if info.is_file else f"{uri.rstrip('/')}/{file.path.removeprefix(root).lstrip('/')}"
+            pieces.append(Piece(name, (file.path,), endpoint_url))
+    images = [file.path for file in files if _is_image(file.path)]
+    for start in range(0, len(images), _FILES_PER_PIECE):
+        pieces.append(Piece(uri.rstrip("/"), tuple(images[start : start + _FILES_PER_PIECE]), endpoint_url))
+    if not pieces:
+        raise ConfigError(f"{expected}; there is none")
+    return pieces, [uri, *((file.path, file.size, file.mtime_ns) for file in files)]
+
+
+def read_hashes(number: int, piece: Piece) -> tuple[pa.Table, list[dict[str, Any]]]:
+    """The hashes of a piece's pictures, and error rows for those that have none.
+
+    Args:
+        number: The piece's, which its rows get.
+        piece: The piece.
+    """
+    rows: list[dict[str, Any]] = []
+    errors = []
+    try:
+        if _is_parquet(piece) and set(HASHES) <= set(pq.read_schema(piece.paths[0], filesystem=piece.filesystem).names):
+            return _known_hashes(number, piece)
+        for picture in read_pictures(piece):
+            try:
+                if picture.problem:
+                    raise ImageError("unreadable", picture.problem)
+                info = read_image(picture.data)
+            except ImageError as error:
+                errors.append(error_row(picture.name, error.kind, str(error), "picture"))
+                continue
+            hashes = {"sha256": bytes.fromhex(info.sha256), "pixel_sha256": bytes.fromhex(info.pixel_sha256)}
+            rows.append({"name": picture.name, "piece": number, "row": picture.row, **hashes, "phash": info.phash})
+    except _UNREADABLE as error:
+        errors.append(error_row(piece.base, "unreadable", f"{error}; {len(rows)} pictures before", "picture"))
+    return pa.Table.from_pylist(rows, schema=PICTURES), errors
+
+
+def read_thumbnails(piece: Piece, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Thumbnails (k, 1024) of the pictures at ``rows`` of a piece, ascending; blank for those that do not decode."""
+    result = np.zeros((len(rows), SIDE * SIDE), np.uint8)
+    # No further than the last one that is wanted: a file may be broken behind it.
+    for index, picture in zip(range(len(rows)), read_pictures(piece, rows.tolist()), strict=False):
+        with suppress(ImageError):  # a store's, whose hashes were known; the others have been decoded once
+            result[index] = thumbnail(decode(picture.data))
+    return result
+
+
+def read_pictures(piece: Piece, rows: Sequence[int] | None = None) -> Iterator[Picture]:
+    """The pictures of a piece, or those at ``rows``, in order.
+
+    Raises:
+        OSError, pyarrow.ArrowException, tarfile.TarError: The tar or the Parquet file is broken; pictures before that
+            have been given.
+    """
+    wanted = None if rows is None else frozenset(rows)
+    if _is_parquet(piece):
+        return _in_parquet(piece, wanted)
+    if not piece.paths[0].endswith(".tar"):
+        return _files(piece, wanted)
+    return (picture for picture in _in_tar(piece) if wanted is None or picture.row in wanted)
+
+
+def _files(piece: Piece, wanted: frozenset[int] | None) -> Iterator[Picture]:
+    filesystem, root = open_filesystem(piece.base, piece.endpoint_url)
+    for row, path in enumerate(piece.paths):
+        if wanted is None or row in wanted:
+            name = f"{piece.base}/{path.removeprefix(root).lstrip('/')}".rstrip("/")
+            try:
+                with filesystem.open_input_stream(path) as stream:
+                    yield Picture(row, name, stream.read())
+            except OSError as error:
+                yield Picture(row, name, b"", str(error))
+
+
+def _in_tar(piece: Piece) -> Iterator[Picture]:
+    row = 0
+    with (
+        piece.filesystem.open_input_stream(piece.paths[0]) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as tar,
+    ):
+        for member in tar:
+            data = tar.extractfile(member)
+            if data is not None and _is_image(member.name):
+                yield Picture(row, f"{piece.base}/{member.name}", data.read())
+                row += 1
+
+
+def _in_parquet(piece: Piece, wanted: frozenset[int] | None) -> Iterator[Picture]:
+    with piece.filesystem.open_input_file(piece.paths[0]) as source:
+        file = pq.ParquetFile(source)
+        names = file.schema_arrow.names
+        image = next((name for name in IMAGE_COLUMNS if name in names), None)
+        if image is None:
+            raise OSError(f"no column {', '.join(IMAGE_COLUMNS)} among {', '.join(names)}")
+        key = _name_column(names)
+        start = 0
+        for group in range(file.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            if wanted is None or not wanted.isdisjoint(range(start, stop)):
+                batches = file.iter_batches(_BATCH_ROWS, [group], [image, *([key] if key else [])])
+                each = (values for batch in batches for values in batch.to_pylist())
+                for row, values in enumerate(each, start):
+                    if wanted is None or row in wanted:
+                        yield Picture(row, f"{piece.base}/{values[key] if key else row}", *_bytes(values[image]))
+            start = stop
+
+
+def _bytes(value: Any) -> tuple[bytes, str]:
+    """What a cell holds, and why it is no image where it holds no bytes."""
+    data = value.get("bytes") if isinstance(value, dict) else value
+    return (data, "") if isinstance(data, bytes) else (b"", f"expected bytes, got {type(data).__name__}")
+
+
+def _known_hashes(number: int, piece: Piece) -> tuple[pa.Table, list[dict[str, Any]]]:
+    """The hashes that a Parquet file has as columns, as a store's figures do."""
+    path, filesystem = piece.paths[0], piece.filesystem
+    key = _name_column(pq.read_schema(path, filesystem=filesystem).names)
+    found = pq.read_table(path, columns=[*HASHES, *([key] if key else [])], filesystem=filesystem)
+    keys = found[key].to_pylist() if key else range(found.num_rows)
+    found = found.append_column("name", pa.array([f"{piece.base}/{each}" for each in keys], pa.string()))
+    found = found.append_column("row", pa.array(np.arange(found.num_rows)))
+    usable = usable_hashes(found)
+    errors = [
+        error_row(row["name"], "bad-hash", what_is_wrong(row), "picture")
+        for row in found.filter(pc.invert(usable)).to_pylist()
+    ]
+    found = found.filter(usable)
+    columns = {
+        "name": found["name"],
+        "piece": pa.array(np.full(found.num_rows, number, np.int32)),
+        "row": found["row"],
+        **{name: digests(found[name]) for name in HASHES[:2]},
+        HASHES[2]: found[HASHES[2]],
+    }
+    return pa.table(columns, schema=PICTURES), errors
+
+
+def _name_column(names: list[str]) -> str | None:
+    return next((name for name in _NAME_COLUMNS if name in names), None)
+
+
+def _is_parquet(piece: Piece) -> bool:
+    return piece.paths[0].endswith(".parquet")
+
+
+def _is_image(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in IMAGES

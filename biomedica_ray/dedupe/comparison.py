@@ -1,0 +1,259 @@
+"""The comparison of everything with everything, over the slim columns of all units; an actor."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+
+from biomedica_ray import schema
+from biomedica_ray.cluster import RETRIES
+from biomedica_ray.config import DedupeConfig
+from biomedica_ray.dedupe.against import PICTURES, Piece, read_hashes, read_thumbnails
+from biomedica_ray.dedupe.articles import ArticleGroups, article_duplicates, in_order
+from biomedica_ray.dedupe.boilerplate import boilerplate
+from biomedica_ray.dedupe.captions import other_captions
+from biomedica_ray.dedupe.columns import Rows
+from biomedica_ray.dedupe.figures import FindPairs, figure_duplicates, find_candidates
+from biomedica_ray.dedupe.hamming import pairs_within
+from biomedica_ray.dedupe.occurrences import Occurrences, find_occurrences, occurrences
+from biomedica_ray.dedupe.shuffle import pairs_by_shuffle
+from biomedica_ray.dedupe.slim import error_row, read_slim
+from biomedica_ray.dedupe.thumbnails import SIDE, thumbnail
+from biomedica_ray.images import ImageError, decode
+from biomedica_ray.store import Commit, Store
+from biomedica_ray.units import Counts, Flow, add_counts
+
+WORKER_GB = 0.5
+"""Memory of a task that reads one unit's images, or writes one unit's duplicates."""
+_PARALLEL_READS = 16
+_LICENCES = ("commercial", "noncommercial", "other")
+"""Licence groups, the freest first."""
+
+T = TypeVar("T")
+Row = dict[str, Any]
+Thumbnails = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is compared.
+
+    Attributes:
+        extracted: Unit -> commit of extract.
+        enriched: Unit -> commit of enrich, where it has been run.
+        pieces: Parts of the other sets in which figures are looked for.
+        embedded: Unit -> commit of the embeddings, for semantic duplicates.
+        clusters: The clusters of these embeddings, below the store's root.
+    """
+
+    extracted: Mapping[int, Commit]
+    enriched: Mapping[int, Commit]
+    pieces: Sequence[Piece]
+    embedded: Mapping[int, Commit]
+    clusters: str
+
+
+class Comparison:
+    """Compares everything, and holds what it found until each unit has it; is an actor."""
+
+    def __init__(self, store: Store, inputs: Inputs, config: DedupeConfig) -> None:
+        self._store, self._inputs, self._config = store, inputs, config
+        self._found = {"duplicates": pa.table({}), "captions": pa.table({})}
+        self._errors: dict[int, list[Row]] = defaultdict(list)
+        self._counts: dict[int, Counts] = {}
+
+    def found_in(self, unit: int) -> tuple[dict[str, pa.Table], list[Row], Counts]:
+        """The rows of duplicates and captions, the errors and the counts of one unit."""
+        tables = {
+            name: table.filter(pc.field("unit") == unit).drop_columns(["unit"]) for name, table in self._found.items()
+        }
+        return tables, self._errors[unit], self._counts[unit]
+
+    def compare(self) -> str:
+        """Find all duplicates; returns what was found, in a line."""
+        articles, figures = self._read()
+        groups = article_duplicates(articles)
+        figures = _ranked(figures, articles, groups)
+        find_pairs: FindPairs = pairs_by_shuffle if figures.num_rows >= self._config.shuffle_from else pairs_within
+        candidates = find_candidates(figures, self._config.max_distance, find_pairs)
+        figures = candidates.figures
+        elsewhere = find_occurrences(figures, self._others(), self._config.max_distance, find_pairs)
+
+        looked_at = np.union1d(candidates.rows, elsewhere.rows)
+        thumbnails = self._thumbnails(figures, looked_at)
+        look = thumbnails[np.searchsorted(looked_at, candidates.rows)]
+        repeats = figure_duplicates(candidates, look, self._config.min_correlation)
+        if self._config.semantic_model:
+            repeats = self._with_semantic(figures, repeats)
+        useless = boilerplate(figures, candidates.same, repeats, self._config.boilerplate_articles)
+        look = thumbnails[np.searchsorted(looked_at, elsewhere.rows)]
+        leaks = occurrences(elsewhere, look, self._other_thumbnails(elsewhere), self._config.min_correlation)
+
+        plain = repeats.filter(pc.invert(pc.is_in(repeats["id"], useless["id"].combine_chunks())))
+        self._found["captions"] = _with_unit(self._captions(figures, plain), "figure_id", figures, "figure_id")
+        of_figures = pa.concat_tables([repeats, useless, leaks]).sort_by([("id", "ascending"), ("kind", "ascending")])
+        self._found["duplicates"] = pa.concat_tables(
+            [
+                _with_unit(groups.duplicates, "id", articles, "article_id"),
+                _with_unit(of_figures, "id", figures, "figure_id"),
+            ]
+        )
+        return (
+            f"{int(groups.repeats.sum()):,} of {articles.num_rows:,} articles and {repeats.num_rows:,} of "
+            f"{figures.num_rows:,} figures repeat others; {len(looked_at):,} were looked at twice; "
+            f"{useless.num_rows:,} are boilerplate, {leaks.num_rows:,} occur in other sets"
+        )
+
+    def _read(self) -> tuple[pa.Table, pa.Table]:
+        """The slim columns of the articles, in order, and of the figures."""
+        with ThreadPoolExecutor(_PARALLEL_READS) as pool:
+            enriched = map(self._inputs.enriched.get, self._inputs.extracted)
+            slim = list(pool.map(partial(read_slim, self._store), self._inputs.extracted.values(), enriched))
+        for unit, columns in zip(self._inputs.extracted, slim, strict=True):
+            self._counts[unit] = columns.counts
+            self._errors[unit] += columns.errors
+        return in_order(pa.concat_tables(each.articles for each in slim)), pa.concat_tables(
+            each.figures for each in slim
+        )
+
+    def _others(self) -> pa.Table:
+        """The pictures of the other sets; what cannot be read there is committed with the first unit."""
+        unit = min(self._counts)
+        calls = {number: (number, piece) for number, piece in enumerate(self._inputs.pieces)}
+        found = [PICTURES.empty_table()]
+        for _, (pictures, errors) in _in_tasks(read_hashes, calls):
+            found.append(pictures)
+            self._errors[unit] += errors
+            flow = Flow(pictures.num_rows + len(errors), pictures.num_rows, len(errors))
+            self._counts[unit] = add_counts(self._counts[unit], {"pictures elsewhere": flow})
+        self._errors[unit].sort(key=lambda row: str(row["what"]))
+        return pa.concat_tables(found)
+
+    def _thumbnails(self, figures: pa.Table, rows: Rows) -> Thumbnails:
+        """Thumbnails (k, 1024) of figures, made unit by unit wherever there is room.
+
+        A figure that does not decode becomes an error; its thumbnail stays blank, which is like no other.
+        """
+        result = np.zeros((len(rows), SIDE * SIDE), np.uint8)
+        members, calls = self._by_unit(figures, rows)
+        for unit, (thumbnails, errors) in _in_tasks(_unit_thumbnails, calls):
+            result[members[unit]] = thumbnails
+            self._errors[unit] += errors
+            self._counts[unit]["figures"] += Flow(0, -len(errors), len(errors))
+        return result
+
+    def _other_thumbnails(self, elsewhere: Occurrences) -> Thumbnails:
+        """Thumbnails (m, 1024) of the pictures of other sets that figures may be near."""
+        result = np.zeros((len(elsewhere.other_rows), SIDE * SIDE), np.uint8)
+        chosen = elsewhere.others.take(pa.array(elsewhere.other_rows))
+        members = _grouped(chosen["piece"].to_numpy(), chosen["row"].to_numpy())
+        rows = chosen["row"].to_numpy()
+        calls = {number: (self._inputs.pieces[number], rows[each]) for number, each in members.items()}
+        for number, thumbnails in _in_tasks(read_thumbnails, calls):
+            result[members[number]] = thumbnails
+        return result
+
+    def _captions(self, figures: pa.Table, repeats: pa.Table) -> pa.Table:
+        """Rows of the captions table: other captions that may stand with a kept figure, as their licence is as free."""
+        ids = figures["figure_id"].combine_chunks()
+        rows, kept = (pc.index_in(repeats[name], ids).to_numpy().astype(np.int64) for name in ("id", "of"))
+        licence = figures["licence"].to_numpy()
+        usable = figures["has_caption"].to_numpy()[rows] & ~figures["retracted"].to_numpy()[rows]
+        chosen = np.flatnonzero(usable & (licence[rows] <= licence[kept]))
+        chosen = chosen[np.lexsort((rows[chosen], kept[chosen]))]
+        wanted = np.union1d(rows[chosen], kept[chosen])
+        captions: dict[str, str | None] = {}
+        _, calls = self._by_unit(figures, wanted)
+        for _, found in _in_tasks(_unit_captions, calls):
+            captions |= found
+        names = figures["figure_id"]
+        groups = zip(*(names.take(pa.array(each[chosen])).to_pylist() for each in (kept, rows)), strict=True)
+        return pa.Table.from_pylist(other_captions(groups, captions), schema=schema.CAPTIONS)
+
+    def _with_semantic(self, figures: pa.Table, repeats: pa.Table) -> pa.Table:
+        """The duplicates with those that the embeddings tell."""
+        from biomedica_ray.dedupe.semantic import alike_in_clusters, with_semantic  # noqa: PLC0415 - needs scikit-learn
+
+        assert self._config.min_cosine is not None
+        numbered = figures.select(["figure_id", "unit"]).append_column("row", pa.array(np.arange(figures.num_rows)))
+        kept = numbered.filter(pc.invert(pc.is_in(figures["figure_id"], repeats["id"].combine_chunks())))
+        pairs, cosines = alike_in_clusters(
+            self._store, self._inputs.embedded, self._inputs.clusters, kept, self._config.min_cosine
+        )
+        return with_semantic(figures, repeats, pairs, cosines)
+
+    def _by_unit(self, figures: pa.Table, rows: Rows) -> tuple[dict[int, Rows], dict[int, tuple[Any, ...]]]:
+        """Unit -> which of ``rows`` are in it, by their place there; and the arguments of a task that reads them."""
+        chosen = figures.select(["unit", "row"]).take(pa.array(rows))
+        places = chosen["row"].to_numpy()
+        members = _grouped(chosen["unit"].to_numpy(), places)
+        return members, {
+            unit: (self._store, self._inputs.extracted[unit], places[each]) for unit, each in members.items()
+        }
+
+
+def _ranked(figures: pa.Table, articles: pa.Table, groups: ArticleGroups) -> pa.Table:
+    """The figures with what their articles tell, and the rank by which one is kept before another.
+
+    The first thing that counts is that the article is kept and not retracted, then that there is a caption, then that
+    the figure is the authors' own, then the licence: or else a picture that could be used would give way to one that
+    later stages leave out.
+    """
+    place = pc.index_in(figures["article_id"], articles["article_id"].combine_chunks()).to_numpy()
+    licences = pc.index_in(articles["license_group"], pa.array(_LICENCES)).fill_null(len(_LICENCES)).to_numpy()
+    excluded = (groups.repeats | groups.retracted)[place]
+    no_caption, third_party = ~figures["has_caption"].to_numpy(), figures["third_party"].to_numpy()
+    licence = licences[place].astype(np.int64)
+    rank = np.ravel_multi_index((excluded, no_caption, third_party, licence), (2, 2, 2, len(_LICENCES) + 1))
+    columns = {"article": place, "family": groups.families[place], "retracted": groups.retracted[place]}
+    for name, values in {**columns, "licence": licence, "rank": rank}.items():
+        figures = figures.append_column(name, pa.array(values))
+    return figures
+
+
+def _with_unit(found: pa.Table, key: str, rows: pa.Table, id_: str) -> pa.Table:
+    return found.add_column(0, "unit", rows["unit"].take(pc.index_in(found[key], rows[id_].combine_chunks())))
+
+
+def _grouped(keys: npt.NDArray[np.int32], order: Rows) -> dict[int, Rows]:
+    """Key -> the rows that have it, by ``order``."""
+    rows = np.lexsort((order, keys))
+    values, starts = np.unique(keys[rows], return_index=True)
+    return dict(zip(values.tolist(), np.split(rows, starts[1:]), strict=True)) if len(rows) else {}
+
+
+def _in_tasks(function: Callable[..., T], calls: Mapping[int, tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
+    """Call a function in a Ray task for each key's arguments; what it returns, as it comes."""
+    task = ray.remote(function).options(num_cpus=1, memory=int(WORKER_GB * 2**30), max_retries=RETRIES)
+    pending = {task.remote(*arguments): key for key, arguments in calls.items()}
+    while pending:
+        done, _ = ray.wait(list(pending), num_returns=1)
+        yield pending.pop(done[0]), ray.get(done[0])
+
+
+def _unit_thumbnails(store: Store, commit: Commit, rows: Rows) -> tuple[Thumbnails, list[Row]]:
+    """Thumbnails of the figures at ``rows`` of a unit, and error rows for those that do not decode."""
+    thumbnails = np.zeros((len(rows), SIDE * SIDE), np.uint8)
+    errors: list[Row] = []
+    for index, figure in enumerate(store.rows(commit, "figures", rows.tolist(), ["figure_id", "image"])):
+        try:
+            thumbnails[index] = thumbnail(decode(figure["image"]))
+        except ImageError as error:
+            errors.append(error_row(figure["figure_id"], error.kind, str(error)))
+    return thumbnails, errors
+
+
+def _unit_captions(store: Store, commit: Commit, rows: Rows) -> dict[str, str | None]:
+    """figure_id -> caption of the figures at ``rows`` of a unit."""
+    figures = store.rows(commit, "figures", rows.tolist(), ["figure_id", "caption"])
+    return {figure["figure_id"]: figure["caption"] for figure in figures}

@@ -1,0 +1,104 @@
+"""Figures that occur in another set of pictures: the same bytes, the same pixels, or nearly the same picture."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biomedica_ray.dedupe.columns import Rows, duplicate_rows
+from biomedica_ray.dedupe.figures import FindPairs
+from biomedica_ray.dedupe.hamming import distances, pairs_within
+from biomedica_ray.dedupe.thumbnails import correlations
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """Figures that occur in another set, or may by their hashes.
+
+    Attributes:
+        figures: The n figures.
+        others: The pictures of the other set, by name.
+        exact: (n,) row of the first picture with a figure's bytes, else with its pixels; -1 if there is none.
+        rows: (k,) figures that may be near some picture, ascending.
+        near: Hash of such a figure -> rows of the pictures within the distance, ascending.
+        other_rows: (m,) all of these pictures, ascending.
+    """
+
+    figures: pa.Table
+    others: pa.Table
+    exact: Rows
+    rows: Rows
+    near: Mapping[int, Rows]
+    other_rows: Rows
+
+
+def find_occurrences(
+    figures: pa.Table, others: pa.Table, max_distance: int, find_pairs: FindPairs = pairs_within
+) -> Occurrences:
+    """Everything that the hashes say.
+
+    Args:
+        figures: sha256, pixel_sha256 and phash of figures.
+        others: The same of the other set's pictures, and name; rows in any order.
+        max_distance: Greatest Hamming distance of the perceptual hashes, in bits.
+        find_pairs: As :func:`~biomedica_ray.dedupe.hamming.pairs_within`.
+    """
+    others = others.sort_by("name")
+    bytes_, pixels = (
+        pc.index_in(figures[name], others[name].combine_chunks()).fill_null(-1).to_numpy().astype(np.int64)
+        for name in ("sha256", "pixel_sha256")
+    )
+    exact = np.where(bytes_ >= 0, bytes_, pixels)
+    rest = np.flatnonzero(exact < 0) if others.num_rows else np.empty(0, np.int64)
+    ours, theirs = figures["phash"].to_numpy(), others["phash"].to_numpy()
+    hashes = np.union1d(ours[rest], theirs)
+    is_ours, is_theirs = np.isin(hashes, ours[rest]), np.isin(hashes, theirs)
+    a, b = find_pairs(hashes, max_distance).T
+    same = np.flatnonzero(is_ours & is_theirs)
+    one, other = np.concatenate([a, b, same]), np.concatenate([b, a, same])
+    across = is_ours[one] & is_theirs[other]
+
+    by_hash = np.argsort(theirs, kind="stable")
+    starts = np.searchsorted(theirs[by_hash], hashes, "left")
+    stops = np.searchsorted(theirs[by_hash], hashes, "right")
+    pictures: dict[int, list[Rows]] = defaultdict(list)
+    for i, j in zip(one[across].tolist(), other[across].tolist(), strict=True):
+        pictures[int(hashes[i])].append(by_hash[starts[j] : stops[j]])
+    near = {value: np.sort(np.concatenate(each)) for value, each in pictures.items()}
+    rows = rest[np.isin(ours[rest], np.array(list(near), np.uint64))]
+    return Occurrences(figures, others, exact, rows, near, np.unique(np.concatenate([rest[:0], *near.values()])))
+
+
+def occurrences(
+    found: Occurrences, ours: npt.NDArray[np.uint8], theirs: npt.NDArray[np.uint8], min_correlation: float
+) -> pa.Table:
+    """Look at those that may be near: a figure occurs as the picture that looks the same at the least distance.
+
+    Args:
+        found: What the hashes say.
+        ours: (k, 1024) grey values of ``found.rows``.
+        theirs: (m, 1024) grey values of ``found.other_rows``.
+        min_correlation: Least correlation of the thumbnails.
+
+    Returns:
+        A row of the duplicates table for each figure that occurs in the other set.
+    """
+    of = found.exact.copy()
+    bits = np.zeros(len(of), np.float32)
+    hashes, other_hashes = found.figures["phash"].to_numpy(), found.others["phash"].to_numpy()
+    for row, look in zip(found.rows.tolist(), ours, strict=True):
+        rivals = found.near[int(hashes[row])]
+        alike = correlations(look, theirs[np.searchsorted(found.other_rows, rivals)]) >= min_correlation
+        if alike.any():
+            away = distances(np.full(int(alike.sum()), hashes[row]), other_hashes[rivals[alike]])
+            of[row], bits[row] = rivals[alike][away.argmin()], away.min()
+    rows = np.flatnonzero(of >= 0)
+    return duplicate_rows(
+        "figure", "against", (found.figures["figure_id"], rows), (found.others["name"], of[rows]), bits[rows]
+    )
