@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +11,8 @@ import pyarrow.compute as pc
 
 from biomedica_ray import schema
 from biomedica_ray.dedupe.columns import codes, first_equal
-from biomedica_ray.dedupe.hamming import distances, pairs_within
-from biomedica_ray.dedupe.thumbnails import correlations
+from biomedica_ray.dedupe.groups import best_alike
+from biomedica_ray.dedupe.hamming import pair_blocks
 
 Rows = npt.NDArray[np.int64]
 
@@ -26,15 +25,13 @@ class Candidates:
         figures: All figures, best first.
         same: (n,) for each figure the best one with its bytes or its pixels; itself if there is none better.
         rows: (k,) the candidates, ascending rows of ``figures``.
-        hash_ids: (k,) number of each candidate's hash.
-        near: Hash number -> numbers of the other hashes within the distance.
+        max_distance: The distance, in bits.
     """
 
     figures: pa.Table
     same: Rows
     rows: Rows
-    hash_ids: Rows
-    near: dict[int, list[int]]
+    max_distance: int
 
 
 def find_candidates(figures: pa.Table, max_distance: int) -> Candidates:
@@ -53,21 +50,16 @@ def find_candidates(figures: pa.Table, max_distance: int) -> Candidates:
     same = first_equal(codes(figures["pixel_sha256"]))[exact]
     unlike = np.flatnonzero(same == np.arange(len(same)))
     hashes, hash_ids = np.unique(figures["phash"].to_numpy()[unlike], return_inverse=True)
-    pairs = pairs_within(hashes, max_distance)
     shared = np.bincount(hash_ids, minlength=len(hashes)) > 1
-    shared[pairs.reshape(-1)] = True
-    chosen = shared[hash_ids]
-    near: dict[int, list[int]] = defaultdict(list)
-    for a, b in pairs.tolist():
-        near[a].append(b)
-        near[b].append(a)
-    return Candidates(figures, same, unlike[chosen], hash_ids[chosen], dict(near))
+    for pairs in pair_blocks(hashes, max_distance):
+        shared[pairs.reshape(-1)] = True
+    return Candidates(figures, same, unlike[shared[hash_ids]], max_distance)
 
 
 def figure_duplicates(candidates: Candidates, thumbnails: npt.NDArray[np.uint8], min_correlation: float) -> pa.Table:
-    """Look at the candidates, best first: each repeats the best kept one that is near and looks the same, or is kept.
+    """Look at the candidates a second time: each repeats the best kept one that is near and looks the same, or is kept.
 
-    So every figure is within the distance of the one it repeats, and none is linked to it through others only.
+    See :func:`biomedica_ray.dedupe.groups.best_alike` for which ones are kept.
 
     Args:
         candidates: What the hashes say.
@@ -78,15 +70,10 @@ def figure_duplicates(candidates: Candidates, thumbnails: npt.NDArray[np.uint8],
         A row of the duplicates table for each figure that is not kept, sorted by id.
     """
     figures = candidates.figures
+    rows = candidates.rows
+    hashes = figures["phash"].to_numpy()[rows]
     best = np.arange(figures.num_rows)
-    kept: dict[int, list[int]] = defaultdict(list)
-    for index, hash_id in enumerate(candidates.hash_ids.tolist()):
-        rivals = sorted(i for near in (hash_id, *candidates.near.get(hash_id, ())) for i in kept.get(near, ()))
-        alike = correlations(thumbnails[index], thumbnails[rivals]) >= min_correlation
-        if alike.any():
-            best[candidates.rows[index]] = candidates.rows[rivals[int(alike.argmax())]]
-        else:
-            kept[hash_id].append(index)
+    best[rows] = rows[best_alike(hashes, candidates.max_distance, thumbnails, min_correlation)]
     of = best[candidates.same]
     repeats = np.flatnonzero(of != np.arange(len(of)))
     return _rows(figures, repeats, of[repeats])
@@ -102,7 +89,7 @@ def _rows(figures: pa.Table, repeats: Rows, of: Rows) -> pa.Table:
             "of": b["figure_id"],
             "entity": pa.repeat("figure", len(repeats)),
             "kind": pc.if_else(exact, "exact", pc.if_else(same_pixels, "same-pixels", "near")),
-            "distance": pa.array(distances(a["phash"].to_numpy(), b["phash"].to_numpy())),
+            "distance": pa.array(np.bitwise_count(a["phash"].to_numpy() ^ b["phash"].to_numpy()).astype(np.int32)),
         },
         schema=schema.DUPLICATES,
     ).sort_by("id")
