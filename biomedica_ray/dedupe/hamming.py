@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from math import comb
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ _SORT_COST, _VISIT_COST, _ROW_COST = 45, 7, 10
 """What sorting a hash into its bucket, visiting a pair of buckets and setting out to compare a hash with a bucket cost,
 in comparisons of two hashes (0.6 ns): least squares of 18 times between 0.3 and 10 s, all met within 20 %."""
 _PIECE = 1 << 14
-"""Hashes whose buckets are joined in one go; it bounds how many pairs are in memory at once."""
+"""Hashes whose buckets are joined in one go; only the pairs of a few such pieces are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,13 @@ class Band:
     @property
     def flips(self) -> Hashes:
         """(p,) what to xor with a bucket's number for each bucket within the radius, itself first."""
-        masks = [sum(1 << bit for bit in chosen) for r in range(self.radius + 1) for chosen in self._choices(r)]
-        return np.array(masks, np.uint64)
+        chosen = chain.from_iterable(combinations(range(self.bits), size) for size in range(self.radius + 1))
+        return np.array([sum(1 << bit for bit in bits) for bits in chosen], np.uint64)
 
     @property
     def mask(self) -> int:
         """The bits of the band, in place."""
         return ((1 << self.bits) - 1) << self.shift
-
-    def _choices(self, size: int) -> Iterator[tuple[int, ...]]:
-        return combinations(range(self.bits), size)
 
 
 def choose_bands(n: int, max_distance: int) -> list[Band]:
@@ -86,7 +83,9 @@ def pairs_within(hashes: Hashes, max_distance: int) -> Ints:
 
 
 def pair_blocks(hashes: Hashes, max_distance: int, threads: int | None = None) -> Iterator[Ints]:
-    """The pairs of :func:`pairs_within` piece by piece, so that however many there are, few are in memory.
+    """The pairs of :func:`pairs_within` piece by piece: in memory are those of a few pieces, however many there are.
+
+    A piece is at least one bucket, so 100,000 distinct hashes around one centre would still be too much.
 
     Args:
         hashes: (n,) distinct hashes, n below 2^31.
