@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.fakes.s3 import CREDENTIALS
 
 os.environ.update(CREDENTIALS)
+
+# What is compiled at its first call takes seconds then.
+settings.register_profile("any time", deadline=None)
+settings.load_profile("any time")
 
 
 @pytest.fixture(scope="session")

@@ -24,9 +24,9 @@ from biomedica_ray.dedupe.boilerplate import boilerplate
 from biomedica_ray.dedupe.captions import other_captions
 from biomedica_ray.dedupe.columns import Rows
 from biomedica_ray.dedupe.figures import FindPairs, figure_duplicates, find_candidates
-from biomedica_ray.dedupe.hamming import pairs_within
+from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.occurrences import Occurrences, find_occurrences, occurrences
-from biomedica_ray.dedupe.shuffle import pairs_by_shuffle
+from biomedica_ray.dedupe.shuffle import pair_blocks_by_shuffle
 from biomedica_ray.dedupe.slim import error_row, read_slim
 from biomedica_ray.dedupe.thumbnails import SIDE, thumbnail
 from biomedica_ray.images import ImageError, decode
@@ -84,7 +84,8 @@ class Comparison:
         articles, figures = self._read()
         groups = article_duplicates(articles)
         figures = _ranked(figures, articles, groups)
-        find_pairs: FindPairs = pairs_by_shuffle if figures.num_rows >= self._config.shuffle_from else pairs_within
+        is_many = figures.num_rows >= self._config.shuffle_from
+        find_pairs: FindPairs = pair_blocks_by_shuffle if is_many else pair_blocks
         candidates = find_candidates(figures, self._config.max_distance, find_pairs)
         figures = candidates.figures
         elsewhere = find_occurrences(figures, self._others(), self._config.max_distance, find_pairs)

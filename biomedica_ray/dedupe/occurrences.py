@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from biomedica_ray.dedupe.columns import Rows, duplicate_rows
 from biomedica_ray.dedupe.figures import FindPairs
-from biomedica_ray.dedupe.hamming import distances, pairs_within
-from biomedica_ray.dedupe.thumbnails import correlations
+from biomedica_ray.dedupe.hamming import pair_blocks
+from biomedica_ray.dedupe.thumbnails import correlation
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Occurrences:
 
 
 def find_occurrences(
-    figures: pa.Table, others: pa.Table, max_distance: int, find_pairs: FindPairs = pairs_within
+    figures: pa.Table, others: pa.Table, max_distance: int, find_pairs: FindPairs = pair_blocks
 ) -> Occurrences:
     """Everything that the hashes say.
 
@@ -47,7 +47,7 @@ def find_occurrences(
         figures: sha256, pixel_sha256 and phash of figures.
         others: The same of the other set's pictures, and name; rows in any order.
         max_distance: Greatest Hamming distance of the perceptual hashes, in bits.
-        find_pairs: As :func:`~biomedica_ray.dedupe.hamming.pairs_within`.
+        find_pairs: As :func:`~biomedica_ray.dedupe.hamming.pair_blocks`.
     """
     others = others.sort_by("name")
     bytes_, pixels = (
@@ -59,16 +59,16 @@ def find_occurrences(
     ours, theirs = figures["phash"].to_numpy(), others["phash"].to_numpy()
     hashes = np.union1d(ours[rest], theirs)
     is_ours, is_theirs = np.isin(hashes, ours[rest]), np.isin(hashes, theirs)
-    a, b = find_pairs(hashes, max_distance).T
     same = np.flatnonzero(is_ours & is_theirs)
-    one, other = np.concatenate([a, b, same]), np.concatenate([b, a, same])
-    across = is_ours[one] & is_theirs[other]
+    across = [np.stack([same, same], axis=1)]
+    for pairs in find_pairs(hashes, max_distance):
+        across += [each[is_ours[each[:, 0]] & is_theirs[each[:, 1]]] for each in (pairs, pairs[:, ::-1])]
 
     by_hash = np.argsort(theirs, kind="stable")
     starts = np.searchsorted(theirs[by_hash], hashes, "left")
     stops = np.searchsorted(theirs[by_hash], hashes, "right")
     pictures: dict[int, list[Rows]] = defaultdict(list)
-    for i, j in zip(one[across].tolist(), other[across].tolist(), strict=True):
+    for i, j in np.concatenate(across).tolist():
         pictures[int(hashes[i])].append(by_hash[starts[j] : stops[j]])
     near = {value: np.sort(np.concatenate(each)) for value, each in pictures.items()}
     rows = rest[np.isin(ours[rest], np.array(list(near), np.uint64))]
@@ -94,10 +94,11 @@ def occurrences(
     hashes, other_hashes = found.figures["phash"].to_numpy(), found.others["phash"].to_numpy()
     for row, look in zip(found.rows.tolist(), ours, strict=True):
         rivals = found.near[int(hashes[row])]
-        alike = correlations(look, theirs[np.searchsorted(found.other_rows, rivals)]) >= min_correlation
-        if alike.any():
-            away = distances(np.full(int(alike.sum()), hashes[row]), other_hashes[rivals[alike]])
-            of[row], bits[row] = rivals[alike][away.argmin()], away.min()
+        looks = theirs[np.searchsorted(found.other_rows, rivals)]
+        alike = rivals[[correlation(look, other) >= min_correlation for other in looks]]
+        if len(alike):
+            away = np.bitwise_count(hashes[row] ^ other_hashes[alike])
+            of[row], bits[row] = alike[away.argmin()], away.min()
     rows = np.flatnonzero(of >= 0)
     return duplicate_rows(
         "figure", "against", (found.figures["figure_id"], rows), (found.others["name"], of[rows]), bits[rows]

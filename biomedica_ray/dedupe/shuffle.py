@@ -30,20 +30,19 @@ _COPY_COST = 100
 _TASK_GB = 1.0
 
 
-def pairs_by_shuffle(hashes: Hashes, max_distance: int, copies_per_task: int = COPIES_PER_TASK) -> Rows:
-    """The same as :func:`~biomedica_ray.dedupe.hamming.pairs_within`, by Ray Data; the hashes are sorted."""
+def pair_blocks_by_shuffle(hashes: Hashes, max_distance: int, copies_per_task: int = COPIES_PER_TASK) -> Iterator[Rows]:
+    """The pairs of :func:`~biomedica_ray.dedupe.hamming.pair_blocks`, by Ray Data; the hashes are sorted."""
     n = len(hashes)
     if n < 2 or max_distance == 0:
-        return np.empty((0, 2), np.int64)
+        return
     masks = choose_masks(n, max_distance)
     n_tasks = -(-n * len(masks) // copies_per_task)
     chunks = [pa.table({"hash": chunk}) for chunk in np.array_split(hashes, n_tasks)]
     copies = on_tables(ray.data.from_arrow(chunks), partial(copies_by_band, masks=masks), _TASK_GB)
     parts = copies.repartition(n_tasks, keys=["mask", "bits"])
     near = partial(near_within_buckets, masks=masks, max_distance=max_distance)
-    found = [np.stack([t["a"].to_numpy(), t["b"].to_numpy()], axis=1) for t in tables(on_tables(parts, near, _TASK_GB))]
-    pairs = np.searchsorted(hashes, np.concatenate([np.empty((0, 2), np.uint64), *found]))
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    for table in tables(on_tables(parts, near, _TASK_GB)):
+        yield np.searchsorted(hashes, np.stack([table["a"].to_numpy(), table["b"].to_numpy()], axis=1))
 
 
 def choose_masks(n: int, max_distance: int) -> Hashes:

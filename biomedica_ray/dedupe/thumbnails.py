@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 from PIL import Image
 
 SIDE = 32
@@ -19,19 +20,28 @@ def thumbnail(image: Image.Image) -> npt.NDArray[np.uint8]:
     return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), np.uint8).reshape(-1)
 
 
-def correlations(one: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Pearson correlation of one thumbnail with each of several; a blank one correlates with nothing (0).
+@njit(nogil=True, cache=True)
+def correlation(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
+    """Pearson correlation of two thumbnails, from -1 to 1; a blank one correlates with nothing (0).
+
+    It is of exact integers up to the last step, so equal thumbnails give 1 and the order of the two does not matter.
 
     Args:
-        one: (1024,) grey values.
-        others: (k, 1024) grey values.
-
-    Returns:
-        (k,) from -1 to 1.
+        a: (1024,) grey values.
+        b: (1024,) grey values.
     """
-    a = one - one.mean(dtype=np.float64)
-    b = others - others.mean(axis=1, dtype=np.float64, keepdims=True)
-    norms = np.linalg.norm(a) * np.linalg.norm(b, axis=1)
-    result: npt.NDArray[np.float64] = np.zeros(len(others))
-    np.divide(b @ a, norms, out=result, where=norms > 0)
-    return result
+    sum_a = sum_b = sum_aa = sum_bb = sum_ab = np.int32(0)
+    for i in range(len(a)):
+        x, y = np.int32(a[i]), np.int32(b[i])
+        sum_a += x
+        sum_b += y
+        sum_aa += x * x
+        sum_bb += y * y
+        sum_ab += x * y
+    n = len(a)
+    spread_a = n * np.int64(sum_aa) - np.int64(sum_a) * np.int64(sum_a)
+    spread_b = n * np.int64(sum_bb) - np.int64(sum_b) * np.int64(sum_b)
+    if spread_a == 0 or spread_b == 0:
+        return 0.0
+    together = n * np.int64(sum_ab) - np.int64(sum_a) * np.int64(sum_b)
+    return float(together / np.sqrt(np.float64(spread_a) * np.float64(spread_b)))

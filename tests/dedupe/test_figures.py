@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biomedica_ray.dedupe.figures import figure_duplicates, find_candidates
-from biomedica_ray.dedupe.thumbnails import correlations, thumbnail
+from biomedica_ray.dedupe.thumbnails import thumbnail
 from tests.synthetic import picture
 
 THUMBNAILS = np.stack([thumbnail(picture(seed)) for seed in range(3)])
@@ -140,19 +140,6 @@ def test_any_order_gives_the_same_and_no_kept_one_is_a_duplicate(
     assert found(shuffled) == result
     assert not {id_ for id_, _, _, _ in result} & {of for _, of, _, _ in result}
     assert all(distance <= 4 for _, _, _, distance in result)
-
-
-def test_correlation() -> None:
-    image = picture(1, (400, 300))
-    one = thumbnail(image)
-    others = np.stack(
-        [thumbnail(image.resize((90, 70))), 255 - one, thumbnail(picture(2)), np.full(1024, 255, np.uint8)]
-    )
-    same, inverse, other, blank = correlations(one, others)
-    assert same > 0.98
-    assert inverse == pytest.approx(-1)
-    assert abs(other) < 0.9
-    assert blank == 0
 
 
 def test_a_smaller_copy_is_near_by_hash_too() -> None:

@@ -1,0 +1,123 @@
+"""Which copies of real figures are found as near duplicates, and which different figures are taken for copies.
+
+    python benchmarks/copies.py FOLDER [--hash phash] [--every 1]
+
+Each image below the folder is copied in every way of COPIES. Of each way the table has the share of copies whose hash
+is within a distance of the original's, whose thumbnails correlate, and for which both holds, so that they are found.
+Then the originals are compared with one another, but for those of one name in one folder, which are a figure in two
+formats: pairs within 8 bits are listed by path, to be looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from biomedica_ray.dedupe.hamming import pair_blocks
+from biomedica_ray.dedupe.thumbnails import correlation, thumbnail
+from biomedica_ray.images import ImageError, decode
+from biomedica_ray.images.hashes import HASHES
+
+MAX_DISTANCE, MIN_CORRELATION = 4, 0.95
+"""The defaults of dedupe."""
+SMALL = 64
+"""Shorter side in pixels below which an image is small: mostly an equation."""
+
+
+def resized(image: Image.Image, factor: float) -> Image.Image:
+    width, height = (max(1, round(side * factor)) for side in image.size)
+    return image.resize((width, height))
+
+
+def saved(image: Image.Image, format_: str, **options: Any) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, format_, **options)
+    return decode(file.getvalue())
+
+
+def cropped(image: Image.Image, share: float) -> Image.Image:
+    """Without this share of its width and height, half of it on each side."""
+    x, y = round(image.width * share / 2), round(image.height * share / 2)
+    return image.crop((x, y, image.width - x, image.height - y))
+
+
+COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    **{f"resized x {factor}": partial(resized, factor=factor) for factor in (0.5, 0.75, 1.5, 2)},
+    **{f"JPEG q {quality}": partial(saved, format_="JPEG", quality=quality) for quality in (30, 60, 95)},
+    "as GIF": partial(saved, format_="GIF"),
+    "grey": lambda image: image.convert("L").convert("RGB"),
+    "cropped by 3 %": partial(cropped, share=0.03),
+    "border of 2 px": partial(ImageOps.expand, border=2, fill="black"),
+}
+
+
+Hasher = Callable[[Image.Image], int]
+
+
+def compare(image: Image.Image, copy: Image.Image, hasher: Hasher) -> tuple[int, float]:
+    """Distance of the hashes and correlation of the thumbnails."""
+    return (hasher(image) ^ hasher(copy)).bit_count(), correlation(thumbnail(image), thumbnail(copy))
+
+
+def read(folder: Path) -> dict[Path, Image.Image]:
+    """The images below a folder, as dedupe sees them; what is none is left out."""
+    images = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            images[path] = decode(path.read_bytes())
+        except ImageError:
+            continue
+    return images
+
+
+def found(compared: npt.NDArray[np.float64]) -> str:
+    """Cells of the table for (k, 2) distances and correlations."""
+    distance, alike = compared[:, 0], compared[:, 1] >= MIN_CORRELATION
+    shares = [*(distance <= most for most in (0, 2, 4, 8)), alike, (distance <= MAX_DISTANCE) & alike]
+    return " | ".join(f"{share.mean():.3f}" for share in shares)
+
+
+def different_pairs(images: dict[Path, Image.Image], hasher: Hasher) -> list[tuple[int, float, Path, Path]]:
+    """Pairs of originals within 8 bits that are not of one name: distance, correlation and both."""
+    paths = list(images)
+    hashes, which = np.unique(np.array([hasher(images[path]) for path in paths], np.uint64), return_inverse=True)
+    near = [*np.concatenate(list(pair_blocks(hashes, 8))).tolist(), *((i, i) for i in range(len(hashes)))]
+    return sorted(
+        (*compare(images[paths[a]], images[paths[b]], hasher), paths[a], paths[b])
+        for i, j in near
+        for a in np.flatnonzero(which == i).tolist()
+        for b in np.flatnonzero(which == j).tolist()
+        if (i != j or a < b) and paths[a].with_suffix("") != paths[b].with_suffix("")
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--hash", choices=HASHES, default="phash")
+    parser.add_argument("--every", type=int, default=1, help="take only each so many-th image")
+    arguments = parser.parse_args()
+    images = dict(list(read(arguments.folder).items())[:: arguments.every])
+    hasher = HASHES[arguments.hash]
+    small = np.array([min(image.size) < SMALL for image in images.values()])
+    print(f"{arguments.hash}, {len(images)} images, {np.count_nonzero(small)} of them small\n")
+    print(f"| {arguments.hash} | d 0 | d 2 | d 4 | d 8 | alike | found | found, not small |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for name, copied in COPIES.items():
+        compared = np.array([compare(image, copied(image), hasher) for image in images.values()])
+        print(f"| {name} | {found(compared)} | {found(compared[~small]).rpartition(' ')[2]} |", flush=True)
+    print()
+    for distance, alike, a, b in different_pairs(images, hasher):
+        print(distance, f"{alike:.3f}", a.relative_to(arguments.folder), b.relative_to(arguments.folder))
+
+
+if __name__ == "__main__":
+    main()
