@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.thumbnails import correlation, thumbnail
 from biomedica_ray.images import ImageError, decode
-from biomedica_ray.images.hashes import HASHES
+from biomedica_ray.images.hashes import PERCEPTUAL_HASHES
 
 MAX_DISTANCE, MIN_CORRELATION = 4, 0.95
 """The defaults of dedupe."""
@@ -102,11 +102,11 @@ def different_pairs(images: dict[Path, Image.Image], hasher: Hasher) -> list[tup
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--hash", choices=HASHES, default="phash")
+    parser.add_argument("--hash", choices=PERCEPTUAL_HASHES, default="phash")
     parser.add_argument("--every", type=int, default=1, help="take only each so many-th image")
     arguments = parser.parse_args()
     images = dict(list(read(arguments.folder).items())[:: arguments.every])
-    hasher = HASHES[arguments.hash]
+    hasher = PERCEPTUAL_HASHES[arguments.hash]
     small = np.array([min(image.size) < SMALL for image in images.values()])
     print(f"{arguments.hash}, {len(images)} images, {np.count_nonzero(small)} of them small\n")
     print(f"| {arguments.hash} | d 0 | d 2 | d 4 | d 8 | alike | found | found, not small |")

@@ -140,6 +140,9 @@ class EnrichConfig(StageConfig):
 class DedupeConfig(StageConfig):
     """Find articles and figures that repeat others."""
 
+    hash: Literal["phash", "dhash", "whash"] = Field(
+        "phash", description="near duplicates: the perceptual hash; for another than phash, every image is read again"
+    )
     max_distance: int = Field(
         4, ge=0, le=8, description="near duplicates: greatest Hamming distance of the 64-bit perceptual hashes"
     )

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.slim import HASHES, digests, error_row, usable_hashes, what_is_wrong
 from biomedica_ray.dedupe.thumbnails import SIDE, thumbnail
-from biomedica_ray.images import ImageError, decode, read_image
+from biomedica_ray.images import PERCEPTUAL_HASHES, STORED_HASH, ImageError, decode, read_image
 from biomedica_ray.store import Store, StoreError, open_filesystem
 
 IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".bmp", ".webp")
@@ -102,28 +102,31 @@ def find_pieces(uri: str, endpoint_url: str | None) -> tuple[list[Piece], list[A
     return pieces, [uri, *((file.path, file.size, file.mtime_ns) for file in files)]
 
 
-def read_hashes(number: int, piece: Piece) -> tuple[pa.Table, list[dict[str, Any]]]:
+def read_hashes(number: int, piece: Piece, hash_: str = STORED_HASH) -> tuple[pa.Table, list[dict[str, Any]]]:
     """The hashes of a piece's pictures, and error rows for those that have none.
 
     Args:
         number: The piece's, which its rows get.
         piece: The piece.
+        hash_: Name of the perceptual hash.
     """
     rows: list[dict[str, Any]] = []
     errors = []
     try:
-        if _is_parquet(piece) and set(HASHES) <= set(pq.read_schema(piece.paths[0], filesystem=piece.filesystem).names):
+        has_hashes = hash_ == STORED_HASH and _is_parquet(piece)
+        if has_hashes and set(HASHES) <= set(pq.read_schema(piece.paths[0], filesystem=piece.filesystem).names):
             return _known_hashes(number, piece)
         for picture in read_pictures(piece):
             try:
                 if picture.problem:
                     raise ImageError("unreadable", picture.problem)
                 info = read_image(picture.data)
+                phash = info.phash if hash_ == STORED_HASH else PERCEPTUAL_HASHES[hash_](decode(picture.data))
             except ImageError as error:
                 errors.append(error_row(picture.name, error.kind, str(error), "picture"))
                 continue
             hashes = {"sha256": bytes.fromhex(info.sha256), "pixel_sha256": bytes.fromhex(info.pixel_sha256)}
-            rows.append({"name": picture.name, "piece": number, "row": picture.row, **hashes, "phash": info.phash})
+            rows.append({"name": picture.name, "piece": number, "row": picture.row, **hashes, "phash": phash})
     except _UNREADABLE as error:
         errors.append(error_row(piece.base, "unreadable", f"{error}; {len(rows)} pictures before", "picture"))
     return pa.Table.from_pylist(rows, schema=PICTURES), errors

@@ -29,7 +29,7 @@ from biomedica_ray.dedupe.occurrences import Occurrences, find_occurrences, occu
 from biomedica_ray.dedupe.shuffle import pair_blocks_by_shuffle
 from biomedica_ray.dedupe.slim import error_row, read_slim
 from biomedica_ray.dedupe.thumbnails import SIDE, thumbnail
-from biomedica_ray.images import ImageError, decode
+from biomedica_ray.images import PERCEPTUAL_HASHES, STORED_HASH, ImageError, decode
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, add_counts
 
@@ -82,6 +82,8 @@ class Comparison:
     def compare(self) -> str:
         """Find all duplicates; returns what was found, in a line."""
         articles, figures = self._read()
+        if self._config.hash != STORED_HASH:
+            figures = self._rehashed(figures)
         groups = article_duplicates(articles)
         figures = _ranked(figures, articles, groups)
         is_many = figures.num_rows >= self._config.shuffle_from
@@ -127,10 +129,26 @@ class Comparison:
             each.figures for each in slim
         )
 
+    def _rehashed(self, figures: pa.Table) -> pa.Table:
+        """The figures with another hash than the stored one; those that do not decode become errors instead."""
+        hashes, usable = np.zeros(figures.num_rows, np.uint64), np.ones(figures.num_rows, np.bool_)
+        members, calls = self._by_unit(figures, np.arange(figures.num_rows))
+        calls = {unit: (*arguments, self._config.hash) for unit, arguments in calls.items()}
+        for unit, (found, errors) in _in_tasks(_unit_hashes, calls):
+            usable[members[unit]] = [value is not None for value in found]
+            hashes[members[unit]] = [value or 0 for value in found]
+            self._lose_figures(unit, errors)
+        place = figures.schema.get_field_index("phash")
+        return figures.set_column(place, "phash", pa.array(hashes)).filter(pa.array(usable))
+
+    def _lose_figures(self, unit: int, errors: list[Row]) -> None:
+        self._errors[unit] += errors
+        self._counts[unit]["figures"] += Flow(0, -len(errors), len(errors))
+
     def _others(self) -> pa.Table:
         """The pictures of the other sets; what cannot be read there is committed with the first unit."""
         unit = min(self._counts)
-        calls = {number: (number, piece) for number, piece in enumerate(self._inputs.pieces)}
+        calls = {number: (number, piece, self._config.hash) for number, piece in enumerate(self._inputs.pieces)}
         found = [PICTURES.empty_table()]
         for _, (pictures, errors) in _in_tasks(read_hashes, calls):
             found.append(pictures)
@@ -149,8 +167,7 @@ class Comparison:
         members, calls = self._by_unit(figures, rows)
         for unit, (thumbnails, errors) in _in_tasks(_unit_thumbnails, calls):
             result[members[unit]] = thumbnails
-            self._errors[unit] += errors
-            self._counts[unit]["figures"] += Flow(0, -len(errors), len(errors))
+            self._lose_figures(unit, errors)
         return result
 
     def _other_thumbnails(self, elsewhere: Occurrences) -> Thumbnails:
@@ -252,6 +269,19 @@ def _unit_thumbnails(store: Store, commit: Commit, rows: Rows) -> tuple[Thumbnai
         except ImageError as error:
             errors.append(error_row(figure["figure_id"], error.kind, str(error)))
     return thumbnails, errors
+
+
+def _unit_hashes(store: Store, commit: Commit, rows: Rows, name: str) -> tuple[list[int | None], list[Row]]:
+    """Hashes of the figures at ``rows`` of a unit; None, and an error row, for those that do not decode."""
+    hashes: list[int | None] = []
+    errors: list[Row] = []
+    for figure in store.rows(commit, "figures", rows.tolist(), ["figure_id", "image"]):
+        try:
+            hashes.append(PERCEPTUAL_HASHES[name](decode(figure["image"])))
+        except ImageError as error:
+            hashes.append(None)
+            errors.append(error_row(figure["figure_id"], error.kind, str(error)))
+    return hashes, errors
 
 
 def _unit_captions(store: Store, commit: Commit, rows: Rows) -> dict[str, str | None]:

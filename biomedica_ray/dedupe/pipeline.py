@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 VERSION = 2
 """Raise it when the same input would give other rows."""
 
-_RULES = {"max_distance", "min_correlation", "boilerplate_articles", "semantic_model", "min_cosine"}
+_RULES = {"hash", "max_distance", "min_correlation", "boilerplate_articles", "semantic_model", "min_cosine"}
 """Settings that change the rows."""
 
 

@@ -143,5 +143,7 @@ def wavelet_hash(image: Image.Image) -> int:
     return int(str(imagehash.whash(image)), 16)
 
 
-HASHES = {"phash": perceptual_hash, "dhash": difference_hash, "whash": wavelet_hash}
-"""The 64-bit hashes that near duplicates can be found by, by ImageHash's names; ``extract`` stores the first."""
+PERCEPTUAL_HASHES = {"phash": perceptual_hash, "dhash": difference_hash, "whash": wavelet_hash}
+"""The 64-bit hashes that near duplicates can be found by, by ImageHash's names, each of an upright RGB image."""
+STORED_HASH = "phash"
+"""The one that ``extract`` stores."""
