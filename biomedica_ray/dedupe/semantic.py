@@ -47,8 +47,11 @@ def alike_in_clusters(
     Returns:
         Pairs (k, 2) of rows a < b, sorted by b, then by a; and their cosines (k,).
     """
-    units = figures["unit"].to_numpy()
-    blocks = [figures.filter(pa.array(units == unit)) for unit in np.unique(units).tolist() if unit in embedded]
+    figures = figures.sort_by("unit")
+    units, starts = np.unique(figures["unit"].to_numpy(), return_index=True)
+    ends = [*starts[1:].tolist(), figures.num_rows]
+    pieces = zip(units.tolist(), starts.tolist(), ends, strict=True)
+    blocks = [figures.slice(start, end - start) for unit, start, end in pieces if unit in embedded]
     if not blocks:
         return np.empty((0, 2), np.int64), np.empty(0)
     read = partial(_read_by_cluster, store=store, embedded=embedded, model_file=model_file)
