@@ -95,26 +95,28 @@ def check(distinct: Hashes, left: Hashes, right: Hashes, distance: int) -> tuple
         i, j = pairs.T
         right_ones += np.count_nonzero(np.bitwise_count(distinct[i] ^ distinct[j]) <= distance)
         total += len(pairs)
-        found.append(np.intersect1d(keys(*pairs[in_planted[i] & in_planted[j]].T), planted))
+        found.append(keys(*pairs[in_planted[i] & in_planted[j]].T))
         of_sample.append(keys(*pairs[chosen[i] | chosen[j]].T))
-    truth = np.unique(
-        np.concatenate(
-            [
-                keys(np.full(len(others), i), others)
-                for i in sample
-                for others in [np.flatnonzero(np.bitwise_count(distinct ^ distinct[i]) <= distance)]
-            ]
-        )
-    )
-    truth = truth[truth >> 32 != truth & 0xFFFFFFFF]
+    truth = brute_force(distinct, sample, distance)
     met = np.concatenate(of_sample)
     if len(np.unique(met)) != len(met):
         raise AssertionError("a pair is there twice")
     return (
-        len(np.unique(np.concatenate(found))) / len(np.unique(planted)),
+        len(np.intersect1d(np.concatenate(found), planted)) / len(np.unique(planted)),
         len(np.intersect1d(met, truth)) / len(truth),
         right_ones / total if set(met) <= set(truth) else float("nan"),
     )
+
+
+def brute_force(hashes: Hashes, sample: Ints, distance: int) -> Ints:
+    """Sorted keys of the pairs of which one is in the sample."""
+    found = []
+    for at in range(0, len(hashes), 4096):  # which with the sample fits in the cache
+        near = np.bitwise_count(hashes[sample, None] ^ hashes[at : at + 4096]) <= distance
+        which, others = np.nonzero(near)
+        found.append(keys(sample[which], at + others))
+    result = np.unique(np.concatenate(found))
+    return result[result >> 32 != result & 0xFFFFFFFF]
 
 
 def keys(i: Ints, j: Ints) -> Ints:
@@ -125,7 +127,7 @@ def keys(i: Ints, j: Ints) -> Ints:
 def peers_case(n: int = 10**6, distance: int = 5) -> None:
     """Print what peers take for a million hashes; those that would take too long by as many queries as they can."""
     import faiss  # noqa: PLC0415 - of the extra `bench`
-    from imagededup.handlers.search import BruteForceCython  # noqa: PLC0415
+    from imagededup.handlers.search.brute_force_cython import BruteForceCython  # noqa: PLC0415
 
     faiss.omp_set_num_threads(THREADS)
     hashes, left, _ = make(n, "even")
