@@ -17,11 +17,8 @@ from biomedica_ray.runs import Run
 from biomedica_ray.store import Store
 from tests.synthetic import encoded, picture
 
-PLACES = ("where", "file", "source_uri", "etag", "last_modified")
-"""Columns that differ between sources, and times of which articles are the same."""
 
-
-def jats(license_code: str = "CC BY", figures: int = 2, title: str = "A study") -> bytes:
+def jats(license_code: str = "CC BY", figures: int = 2) -> bytes:
     """An article of so many figures, ``f1``, ``f2``...; ``license_code`` is one of CC BY to CC BY-NC-ND."""
     terms = license_code.removeprefix("CC ").lower()
     figs = "".join(
@@ -31,7 +28,7 @@ def jats(license_code: str = "CC BY", figures: int = 2, title: str = "A study") 
     )
     return (
         '<article xmlns:xlink="http://www.w3.org/1999/xlink"><front><article-meta>'
-        f"<title-group><article-title>{title}</article-title></title-group><permissions>"
+        f"<title-group><article-title>A study</article-title></title-group><permissions>"
         f'<license xlink:href="https://creativecommons.org/licenses/{terms}/4.0/"><license-p>Open.</license-p></license>'
         f"</permissions></article-meta></front><body><sec><title>Results</title><p>Text.</p>{figs}</sec></body></article>"
     ).encode()

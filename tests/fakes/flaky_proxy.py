@@ -54,16 +54,13 @@ def flaky_proxy(upstream: str, spoil: Spoil = lambda _, __: None) -> Iterator[tu
                 seen.asked[path] += 1
                 seen.now += 1
                 seen.peak = max(seen.peak, seen.now)
-            try:
-                self._pass_on(spoil(path, times))
-            finally:
-                with seen.lock:
-                    seen.now -= 1
+            self._pass_on(spoil(path, times))
 
         def _pass_on(self, how: str | None) -> None:
             if how == "hang":
                 stopped.wait(30)
                 self.close_connection = True
+                self._count_answered()
                 return
             if how == "503":
                 self._answer(
@@ -80,7 +77,12 @@ def flaky_proxy(upstream: str, spoil: Spoil = lambda _, __: None) -> Iterator[tu
                 body = body[:-1] + bytes([body[-1] ^ 255])
             self._answer(response.status, headers, body, cut=how == "truncate")
 
+        def _count_answered(self) -> None:
+            with seen.lock:
+                seen.now -= 1
+
         def _answer(self, status: int, headers: dict[str, str], body: bytes, *, cut: bool = False) -> None:
+            self._count_answered()  # before the client has the answer, as it may ask again at once
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
