@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -161,12 +161,30 @@ class AnnotateConfig(StageConfig):
     )
     num_cpus: float = Field(1, gt=0, description="CPUs of one embedding worker")
     pca_dims: int = Field(25, ge=1, description="dimensions kept before clustering (BIOMEDICA: 25)")
+    whiten: bool = Field(False, description="scale the kept dimensions to unit variance before clustering")
     clusters: int = Field(2000, ge=2, description="k of k-means (BIOMEDICA: 2000)")
     fit_sample: int = Field(1_000_000, ge=2, description="most embeddings that PCA and k-means are fitted on")
     fit_cpus: float = Field(1, gt=0, description="CPUs of the task that fits them")
     seed: int = Field(0, description="seed of the sample and of k-means")
+    metrics_sample: int = Field(
+        10_000, ge=2, description="fitted embeddings, drawn at random, that silhouette and stability are measured on"
+    )
+    stability_seeds: int = Field(
+        2, ge=0, description="further fits, with other seeds, that the clusters are compared with (adjusted Rand index)"
+    )
+    scan_k: list[Annotated[int, Field(ge=2)]] | None = Field(
+        None, min_length=1, description="numbers of clusters to try, as in [500, 1000, 2000]; the report plots them"
+    )
+    truth: str | None = Field(
+        None,
+        description="TSV or CSV file with columns figure_id and primary_label that the clusters are held against "
+        "(purity, mutual information)",
+    )
     taxonomy: str | None = Field(None, description="taxonomy YAML; none: the paper's, which comes with the package")
     labels: str | None = Field(None, description="labels YAML: what annotators said of each cluster; none: no labels")
+    min_confidence: float = Field(
+        0.05, ge=0, le=1, description="figures with less confidence in their cluster's labels are marked uncertain"
+    )
     memory_gb: float = Field(3, gt=0, description="memory that one embedding worker reserves")
 
 

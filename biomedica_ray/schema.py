@@ -301,6 +301,9 @@ LABELS = pa.schema(
         _field("secondary_label", _STRINGS, "local concepts"),
         _field("how", pa.string(), "propagated (from the cluster) or none"),
         _field("confidence", pa.float32(), "0 to 1: share of the cluster's members lying at least as far out"),
+        _field(
+            "uncertain", pa.bool_(), "so far out that its cluster's labels may not hold: confidence < min_confidence"
+        ),
     ]
 )
 

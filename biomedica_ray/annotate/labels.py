@@ -199,14 +199,17 @@ def label_rows(
     distances: Sequence[float],
     confidences: Sequence[float],
     labels: Mapping[int, ClusterLabel],
+    *,
+    min_confidence: float,
 ) -> list[dict[str, Any]]:
-    """Rows of the labels table: each figure has its cluster's labels."""
+    """Rows of the labels table: each figure has its cluster's labels; below ``min_confidence`` they are uncertain."""
     return [
         {
             "figure_id": figure_id,
             "cluster_id": cluster,
             "distance": distance,
             "confidence": confidence,
+            "uncertain": confidence < min_confidence,
             **labels.get(cluster, ClusterLabel()).columns,
         }
         for figure_id, cluster, distance, confidence in zip(figure_ids, clusters, distances, confidences, strict=True)

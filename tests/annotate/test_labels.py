@@ -62,12 +62,13 @@ def test_an_entry_without_any_living_exemplar_is_an_error() -> None:
 
 def test_figures_have_the_labels_of_their_cluster() -> None:
     label = ClusterLabel("single", "single panel", ["Maps"], ["map"])
-    first, second = label_rows(["f1", "f2"], [3, 0], [0.5, 1.5], [0.9, 0.1], {3: label})
+    first, second = label_rows(["f1", "f2"], [3, 0], [0.5, 1.5], [0.9, 0.1], {3: label}, min_confidence=0.2)
     assert first == {
         "figure_id": "f1",
         "cluster_id": 3,
         "distance": 0.5,
         "confidence": 0.9,
+        "uncertain": False,
         "panel_type": "single",
         "panel_subtype": "single panel",
         "primary_label": ["Maps"],
@@ -75,6 +76,7 @@ def test_figures_have_the_labels_of_their_cluster() -> None:
         "how": "propagated",
     }
     assert (second["primary_label"], second["how"], second["panel_type"]) == ([], "none", None)
+    assert second["uncertain"]
 
 
 def test_the_taxonomy_is_the_papers(corpus: Path) -> None:
@@ -82,6 +84,15 @@ def test_the_taxonomy_is_the_papers(corpus: Path) -> None:
     taxonomy = load_taxonomy(None)
     concepts = {name: set(locals_) for name, locals_ in reference.items() if not name.startswith("_")}
     assert {name: set(locals_) for name, locals_ in taxonomy.concepts.items()} == concepts
+    pairs = {(kind, subtype) for kind, subtypes in taxonomy.panels.items() for subtype in subtypes}
+    # Two of the paper's 2,000 clusters are single panels of a multi-panel subtype: slips.
+    seen = {(each["panel_type"], each["panel_subtype"]) for each in reference["_panel_pairs"] if each["clusters"] > 1}
+    assert pairs == seen
+
+
+def test_the_taxonomy_has_the_papers_numbers_of_concepts() -> None:
+    taxonomy = load_taxonomy(None)
+    assert (len(taxonomy.concepts), sum(map(len, taxonomy.concepts.values()))) == (16, 119)
 
 
 def write(path: Path, document: Any) -> Path:

@@ -110,6 +110,7 @@ def whole_store(root: Path | str, endpoint_url: str | None = None) -> Store:
             "secondary_label": [],
             "how": "propagated" if index < 4 else "none",
             "confidence": 1 - index / 10,
+            "uncertain": False,
         }
         for index, row in enumerate(figures())
     ]

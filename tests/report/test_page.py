@@ -193,4 +193,7 @@ def test_large_groups_and_clusters_are_cut(tmp_path: Path) -> None:
     assert members == [f"PMC9.1_{n:03d}" for n in [*range(NEAREST), *range(400 - FURTHEST, 400)]]
 
 
-_UNLABELLED = {"panel_type": None, "panel_subtype": None, "secondary_label": [], "how": "none", "confidence": 0.5}
+_UNLABELLED = {
+    **{"panel_type": None, "panel_subtype": None, "secondary_label": [], "how": "none"},
+    **{"confidence": 0.5, "uncertain": False},
+}
