@@ -307,6 +307,17 @@ LABELS = pa.schema(
     ]
 )
 
+MEMBERS = pa.schema(
+    [
+        _field("cluster_id", pa.int32(), "k-means cluster"),
+        _field("cluster_size", pa.int64(), "figures in it"),
+        _field("place", pa.string(), "nearest (to the centre), random or farthest"),
+        _field("rank", pa.int32(), "order within the place, from 0"),
+        _field("figure_id", pa.string(), "the figure, which stands in one place only"),
+        _field("distance", pa.float32(), "as in labels"),
+    ]
+)
+
 SAMPLES = pa.schema(
     [
         _field("row", pa.int32(), "row of the figure in the unit's figures table, from 0"),
@@ -391,6 +402,7 @@ TABLES: dict[str, pa.Schema] = {
     "duplicates": DUPLICATES,
     "embeddings": embeddings(1024),
     "labels": LABELS,
+    "members": MEMBERS,
     "samples": SAMPLES,
     "shards": SHARDS,
     "dataset": DATASET,
