@@ -119,7 +119,7 @@ class Plan:
 def _write_members(store: Store, labelled: list[Commit], file: str, each: int, seed: int) -> tuple[str, list[int]]:
     """Choose the figures that are shown and write them, unless that has been done; the clustering and its clusters."""
     try:
-        table = pq.read_table(store.path(file), ["cluster_id"], filesystem=store.filesystem)
+        table = pq.read_table(store.path(file), columns=["cluster_id"], filesystem=store.filesystem)
     except FileNotFoundError:
         clusterings: set[bytes] = set()
 
