@@ -14,32 +14,28 @@ import jinja2
 
 from biomedica_ray.annotate.contact_sheet import Sheet, ShownCluster
 from biomedica_ray.annotate.labels import Taxonomy
-from biomedica_ray.annotate.members import PLACES
+from biomedica_ray.annotate.mosaic import mosaic
 
 _PANEL = " / "
 """Between panel type and subtype in a choice: one choice says both, so that they always go together."""
 
-_CLUSTER = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-    """<div style="font:14px/1.4 sans-serif"><p><b>Cluster {{ cluster.cluster }}</b>, {{ cluster.size }} figures</p>
+_CAPTIONS = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+    """<p><b>Cluster {{ cluster.cluster }}</b>, {{ cluster.size }} figures</p>
 {% if cluster.earlier %}<p style="white-space:pre-line">{{ cluster.earlier }}</p>{% endif %}
-{% for place in places %}<p>{{ place }}</p>
-<div style="display:flex;flex-wrap:wrap;gap:8px">{% for member in cluster.members if member.place == place %}
-<figure style="margin:0;width:200px" title="{{ member.caption }}">
-{% if member.src %}<img src="{{ member.src }}" style="max-width:200px;max-height:160px" alt="{{ member.id }}">
-{% else %}{{ member.problem }}{% endif %}
-<figcaption style="font-size:11px;max-height:46px;overflow:hidden">{{ member.caption }}</figcaption></figure>
-{% endfor %}
-</div>{% endfor %}</div>"""
+<ol>{% for member in cluster.members %}<li>{{ member.caption }}</li>{% endfor %}</ol>"""
 )
 
 
 def config(taxonomy: Taxonomy) -> str:
-    """The labelling config, XML: the sheet of a cluster, its panels, its concepts and a note."""
+    """The labelling config, XML: the sheet of a cluster, its panels, its concepts, a note, and the captions.
+
+    The pictures are one picture, as HTML loses those that are part of it: Label Studio takes out what is not a link.
+    """
     panels = [f"{type_}{_PANEL}{subtype}" for type_, subtypes in taxonomy.panels.items() for subtype in subtypes]
     return "\n".join(
         [
             "<View>",
-            '  <HyperText name="sheet" value="$html" clickableLinks="true"/>',
+            '  <Image name="sheet" value="$image" zoom="true" zoomControl="true"/>',
             '  <Header value="Panels"/>',
             '  <Choices name="panels" toName="sheet" choice="single-radio">',
             *(f"    <Choice value={quoteattr(panel)}/>" for panel in panels),
@@ -49,6 +45,7 @@ def config(taxonomy: Taxonomy) -> str:
             *_choices(taxonomy),
             "  </Taxonomy>",
             '  <TextArea name="note" toName="sheet" placeholder="Note" maxSubmissions="1"/>',
+            '  <HyperText name="captions" value="$captions"/>',
             "</View>",
             "",
         ]
@@ -69,7 +66,8 @@ def tasks(sheet: Sheet) -> list[dict[str, Any]]:
 
 def _data(sheet: Sheet, cluster: ShownCluster) -> dict[str, Any]:
     return {
-        "html": _CLUSTER.render(cluster=cluster, places=PLACES),
+        "image": mosaic(cluster.members),
+        "captions": _CAPTIONS.render(cluster=cluster),
         "cluster": cluster.cluster,
         "exemplars": list(cluster.exemplars),
         "clustering": sheet.clustering,

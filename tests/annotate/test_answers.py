@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import base64
+import io
 import json
 import xml.etree.ElementTree as ET
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from biomedica_ray.annotate import label_studio
 from biomedica_ray.annotate.answers import Fault, parse_answers
 from biomedica_ray.annotate.contact_sheet import Sheet, ShownCluster, ShownMember
 from biomedica_ray.annotate.labels import load_taxonomy
+from tests.synthetic import encoded
 
 TAXONOMY = load_taxonomy(None)
 
@@ -88,12 +92,13 @@ def test_a_bad_answer_is_a_fault_and_the_others_count() -> None:
     assert faults[2].message == "secondary bar plot: belongs to Plots and Charts, which is not among primary"
 
 
+RED = "data:image/jpeg;base64," + base64.b64encode(encoded(Image.new("RGB", (300, 100), "red"), "JPEG")).decode()
 HOSTILE = '<img src=x onerror="alert(1)"> & more'
 
 
 def shown() -> Sheet:
     members = [
-        ShownMember("PMC1.1_001", "nearest", HOSTILE, "", "data:image/jpeg;base64,AAAA", 10, 10),
+        ShownMember("PMC1.1_001", "nearest", HOSTILE, "", RED, 300, 100),
         ShownMember("PMC1.1_002", "random", "Caption", problem="not-an-image"),
     ]
     return Sheet("sheet-001", 1, "f", TAXONOMY, [ShownCluster(5, 2, ["PMC1.1_001"], members, "primary: 1 × Maps")])
@@ -102,13 +107,18 @@ def shown() -> Sheet:
 def test_tasks_of_label_studio_hold_the_sheet() -> None:
     (task,) = label_studio.tasks(shown())
     data = task["data"]
-    html = data.pop("html")
+    captions, image = data.pop("captions"), data.pop("image")
     expected = {"cluster": 5, "exemplars": ["PMC1.1_001"], "clustering": "f", "round": 1, "taxonomy": "biomedica-1"}
     assert data == expected
-    assert html.index("nearest") < html.index("data:image/jpeg;base64,AAAA") < html.index("random")
-    assert "&lt;img src=x" in html
-    assert HOSTILE not in html
-    assert "primary: 1 × Maps" in html
+    assert "<li>&lt;img src=x" in captions
+    assert HOSTILE not in captions
+    assert "primary: 1 × Maps" in captions
+
+    picture = Image.open(io.BytesIO(base64.b64decode(image.removeprefix("data:image/jpeg;base64,"))))
+    assert picture.size == (220, 408)  # two rows of one picture
+    red, green, blue = picture.getpixel((110, 24 + 85))
+    assert (red > 200, green < 60, blue < 60) == (True, True, True)  # in the middle of the first row
+    assert min(picture.getpixel((110, 24 + 10))) > 200  # and above it, as it is wide, nothing
 
 
 def test_the_config_of_label_studio_has_the_whole_taxonomy() -> None:
