@@ -121,12 +121,9 @@ def _try(
     trials: list[tuple[int, int]],
 ) -> list[Trial]:
     """Fit other numbers of clusters or with other seeds, all at the same time where the cluster has room."""
-    task = _on_cluster(try_clusters, config, info, embedded)
+    task, shared = _on_cluster(try_clusters, config, info, embedded), ray.put(dict(embedded))
     found: list[Trial] = ray.get(
-        [
-            task.remote(config, store, info.dim, dict(embedded), clusters=clusters, seed=seed)
-            for clusters, seed in trials
-        ]
+        [task.remote(config, store, info.dim, shared, clusters=clusters, seed=seed) for clusters, seed in trials]
     )
     return found
 

@@ -26,7 +26,10 @@ log = logging.getLogger(__name__)
 VERSION = 2
 """Raise it when the same clusters would give other labels."""
 
-_TOLD = ("clusters", "fitted", "explained_variance", "explained_variance_ratio", "inertia", "silhouette", "stability")
+_TOLD = (
+    *("clusters", "fitted", "sizes", "explained_variance", "explained_variance_ratio"),
+    *("inertia", "silhouette", "stability"),
+)
 """What the run's record tells of the clusters."""
 
 _LABEL_GB = 1.0

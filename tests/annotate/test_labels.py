@@ -138,6 +138,30 @@ def test_a_labels_file_names_its_clusters_once_and_in_some_clustering(tmp_path: 
         load_labels(tmp_path / "none.yaml", taxonomy)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": " "}, "version: String should match pattern"),
+        ({"panels": {}}, "panels: Dictionary should have at least 1 item"),
+        ({"panels": {"single": []}}, "panels.single: List should have at least 1 item"),
+        ({"panels": {"single": ["one", "one"]}}, "panels: single: one stands more than once"),
+        ({"concepts": {"Maps": ["map "]}}, "concepts.Maps.entry 1: String should match pattern"),
+        ({"colours": []}, "colours: Extra inputs are not permitted"),
+    ],
+)
+def test_what_is_wrong_with_a_taxonomy_is_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = write(tmp_path / "taxonomy.yaml", {**yaml.safe_load(TAXONOMY.read_text()), **change})
+    with pytest.raises(ConfigError) as caught:
+        load_taxonomy(path)
+    assert str(caught.value).startswith(f"taxonomy: {path}: {message}")
+
+
+def test_an_entry_may_leave_the_panels_open(tmp_path: Path) -> None:
+    document = {"taxonomy": "biomedica-1", "clusters": [{"exemplars": ["a"], "primary": ["Maps"]}]}
+    said = load_labels(write(tmp_path / "labels.yaml", document), load_taxonomy(None))
+    assert resolve(said, {"a": 1}) == {1: ClusterLabel(None, None, ["Maps"], [])}
+
+
 def test_a_local_concept_has_one_parent(tmp_path: Path) -> None:
     document = yaml.safe_load(TAXONOMY.read_text())
     document["concepts"]["Maps"].append("bar plot")

@@ -160,7 +160,7 @@ def test_clusters_are_measured_and_other_numbers_of_them_tried(
     truth.write_text("\n".join(["figure_id\tprimary_label", *(f"{row}\tMaps" for row in rows), "PMC999.1_001\tMaps"]))
     results = run(store, weights, truth=str(truth), scan_k=[4, 2], stability_seeds=1).results
     assert (results["truth_figures"], results["purity"]) == (len(rows), 1)
-    assert results["clusters"] == 3
+    assert (results["clusters"], sum(results["sizes"]), results["fitted"]) == (3, len(rows), len(rows))
     assert len(results["explained_variance_ratio"]) == 4
     assert results["explained_variance"] == pytest.approx(sum(results["explained_variance_ratio"]), abs=1e-3)
     assert -1 <= results["stability"] <= 1
