@@ -16,7 +16,6 @@ from biomedica_ray.config import ConfigError
 TAXONOMY = Path(__file__).parent / "taxonomy.yaml"
 """The paper's taxonomy."""
 
-
 VOTES = "votes.json"
 """Where a store keeps every vote, the verdicts and the agreement, relative to its root."""
 
