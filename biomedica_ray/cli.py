@@ -14,6 +14,8 @@ _MODULES = {
     "enrich": "biomedica_ray.enrich.pipeline",
     "dedupe": "biomedica_ray.dedupe.pipeline",
     "annotate": "biomedica_ray.annotate.pipeline",
+    "sheets": "biomedica_ray.annotate.sheets",
+    "votes": "biomedica_ray.annotate.votes",
     "serialize": "biomedica_ray.serialize.pipeline",
     "train": "biomedica_ray.train.loop",
     "evaluate": "biomedica_ray.evaluate.pipeline",

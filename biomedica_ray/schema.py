@@ -323,6 +323,20 @@ LABELS = pa.schema(
         _field("secondary_label", _STRINGS, "local concepts"),
         _field("how", pa.string(), "propagated (from the cluster) or none"),
         _field("confidence", pa.float32(), "0 to 1: share of the cluster's members lying at least as far out"),
+        _field(
+            "uncertain", pa.bool_(), "so far out that its cluster's labels may not hold: confidence < min_confidence"
+        ),
+    ]
+)
+
+MEMBERS = pa.schema(
+    [
+        _field("cluster_id", pa.int32(), "k-means cluster"),
+        _field("cluster_size", pa.int64(), "figures in it"),
+        _field("place", pa.string(), "nearest (to the centre), random or farthest"),
+        _field("rank", pa.int32(), "order within the place, from 0"),
+        _field("figure_id", pa.string(), "the figure, which stands in one place only"),
+        _field("distance", pa.float32(), "as in labels"),
     ]
 )
 
@@ -413,6 +427,7 @@ TABLES: dict[str, pa.Schema] = {
     "captions": CAPTIONS,
     "embeddings": embeddings(1024),
     "labels": LABELS,
+    "members": MEMBERS,
     "samples": SAMPLES,
     "shards": SHARDS,
     "dataset": DATASET,

@@ -27,7 +27,7 @@ class ClusterModel:
 
     Attributes:
         mean: (d,) mean of the vectors it was fitted on.
-        components: (p, d) principal axes.
+        components: (p, d) principal axes; if whitened, each divided by the standard deviation along it.
         centres: (k, p).
         explained_variance_ratio: (p,) share of the variance along each axis.
         offsets: (k + 1,) where each cluster's members begin in ``radii``.
@@ -47,15 +47,22 @@ class ClusterModel:
         sizes: Integers = np.diff(self.offsets)
         return sizes
 
+    def project(self, vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Vectors (n, d) in PCA space: (n, p)."""
+        projected: npt.NDArray[np.float64] = (vectors.astype(np.float64) - self.mean) @ self.components.T.astype(
+            np.float64
+        )
+        return projected
+
     def assign(self, vectors: npt.NDArray[np.floating]) -> tuple[Integers, Floats]:
         """The nearest cluster of each vector (n, d), and the Euclidean distance to its centre in PCA space."""
         ids: Integers = np.empty(len(vectors), np.int64)
         distances: Floats = np.empty(len(vectors), np.float32)
-        axes, centres = self.components.T.astype(np.float64), self.centres.astype(np.float64)
+        centres = self.centres.astype(np.float64)
         norms = np.square(centres).sum(axis=1)
         for start in range(0, len(vectors), _CHUNK):
             piece = slice(start, start + _CHUNK)
-            projected = (vectors[piece].astype(np.float64) - self.mean) @ axes
+            projected = self.project(vectors[piece])
             ids[piece] = nearest = np.argmin(norms - 2 * projected @ centres.T, axis=1)
             distances[piece] = np.linalg.norm(projected - centres[nearest], axis=1)
         return ids, distances
@@ -82,21 +89,32 @@ class ClusterModel:
             return cls(**{item.name: arrays[item.name] for item in fields(cls)})
 
 
-def fit(vectors: Floats, pca_dims: int, clusters: int, seed: int) -> ClusterModel:
+def fit(vectors: Floats, pca_dims: int, clusters: int, seed: int, *, whiten: bool = False) -> ClusterModel:
     """Fit PCA and k-means on vectors (n, d).
+
+    Args:
+        vectors: What to fit on.
+        pca_dims: p, the dimensions kept.
+        clusters: k.
+        seed: Seed of k-means.
+        whiten: Scale each axis to unit variance, so that all weigh the same in a distance.
 
     Raises:
         ValueError: ``pca_dims`` is more than n or d, or ``clusters`` is more than n.
     """
     # The covariance's eigenvectors: exact, and of all solvers the one that needs no second copy of many vectors.
     pca = PCA(pca_dims, svd_solver="covariance_eigh" if len(vectors) > vectors.shape[1] else "full").fit(vectors)
-    projected = pca.transform(vectors).astype(np.float32)
+    components = pca.components_
+    if whiten:
+        # An axis along which nothing varies stays at zero instead of becoming noise.
+        components = components / np.maximum(np.sqrt(pca.explained_variance_), np.finfo(np.float32).eps)[:, None]
+    projected = ((vectors - pca.mean_) @ components.T).astype(np.float32)
     kmeans = KMeans(clusters, n_init=1, random_state=seed).fit(projected)
     sizes = np.bincount(kmeans.labels_, minlength=clusters)
     order = np.lexsort((*kmeans.cluster_centers_.T[::-1], -sizes))
     unsorted = ClusterModel(
         pca.mean_.astype(np.float32),
-        pca.components_.astype(np.float32),
+        components.astype(np.float32),
         kmeans.cluster_centers_[order].astype(np.float32),
         pca.explained_variance_ratio_.astype(np.float32),
         np.zeros(clusters + 1, np.int64),

@@ -6,11 +6,14 @@ Imports no torch, so that its workers start fast.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from biomedica_ray import schema
-from biomedica_ray.annotate import cluster, labels
-from biomedica_ray.annotate.cluster import ClusterModel
+from biomedica_ray.annotate import cluster, labels, quality
+from biomedica_ray.annotate.cluster import ClusterModel, Floats, Integers
 from biomedica_ray.annotate.labels import ClusterLabel
 from biomedica_ray.annotate.vectors import model_slug, read_vectors, sample_vectors
 from biomedica_ray.config import AnnotateConfig
@@ -18,16 +21,34 @@ from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, unit_of
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What is told of clusters that were fitted.
+
+    Attributes:
+        inertia: As in :func:`quality.inertia`, over all fitted vectors.
+        silhouette: As in :func:`quality.silhouette`, over the sample for measures.
+        assigned: (n,) cluster of each vector of that sample.
+    """
+
+    inertia: float
+    silhouette: float | None
+    assigned: Integers
+
+
 def fit_clusters(
     config: AnnotateConfig, store: Store, dim: int, mark: str, embedded: Mapping[int, Commit]
-) -> dict[str, Any]:
-    """Fit on a seeded sample of the embeddings and write the model; returns the document that describes it."""
+) -> tuple[dict[str, Any], Trial]:
+    """Fit on a seeded sample of the embeddings and write the model, unless it is there; what it is, and how good."""
     slug = model_slug(config.model)
     vectors = sample_vectors(store, embedded, dim, config.fit_sample, config.seed)
-    model = cluster.fit(vectors, config.pca_dims, config.clusters, config.seed)
     file = f"clusters/{slug}/{mark}.npz"
-    with store.atomic_file(file) as path:
-        model.save(path)
+    try:
+        model = load_clusters(store, file)
+    except FileNotFoundError:
+        model = cluster.fit(vectors, config.pca_dims, config.clusters, config.seed, whiten=config.whiten)
+        with store.atomic_file(file) as path:
+            model.save(path)
     document = {
         "fingerprint": mark,
         "file": file,
@@ -36,10 +57,25 @@ def fit_clusters(
         "pca_dims": config.pca_dims,
         "fitted": len(vectors),
         "explained_variance": round(float(model.explained_variance_ratio.sum()), 4),
+        "explained_variance_ratio": [round(float(share), 6) for share in model.explained_variance_ratio],
         "sizes": model.sizes.tolist(),
     }
-    store.write_json(f"clusters/{slug}.json", document)
-    return document
+    return document, _measure(config, model, vectors)
+
+
+def try_clusters(
+    config: AnnotateConfig, store: Store, dim: int, embedded: Mapping[int, Commit], *, clusters: int, seed: int
+) -> Trial:
+    """Fit another number of clusters, or with another seed, on the same sample; the model is not kept."""
+    vectors = sample_vectors(store, embedded, dim, config.fit_sample, config.seed)
+    return _measure(config, cluster.fit(vectors, config.pca_dims, clusters, seed, whiten=config.whiten), vectors)
+
+
+def _measure(config: AnnotateConfig, model: ClusterModel, vectors: Floats) -> Trial:
+    size = min(config.metrics_sample, len(vectors))
+    sample = vectors[np.sort(np.random.default_rng(config.seed).choice(len(vectors), size, replace=False))]
+    assigned, _ = model.assign(sample)
+    return Trial(quality.inertia(model), quality.silhouette(model.project(sample), assigned), assigned)
 
 
 def assign_figures(store: Store, stage: str, model_file: str, figure_ids: list[str]) -> dict[str, int]:
@@ -71,19 +107,35 @@ class LabelWorker:
     """Assigns the figures of units to clusters and gives them their labels; lives on an actor."""
 
     def __init__(
-        self, store: Store, run_id: str, stage: str, model_file: str, labelled: Mapping[int, ClusterLabel]
+        self,
+        store: Store,
+        run_id: str,
+        stage: str,
+        clustering: Mapping[str, Any],
+        labelled: Mapping[int, ClusterLabel],
+        *,
+        min_confidence: float,
     ) -> None:
-        self._store, self._run_id, self._stage, self._labelled = store, run_id, stage, labelled
-        self._model = load_clusters(store, model_file)
+        self._store, self._run_id, self._stage = store, run_id, stage
+        self._labelled, self._min_confidence = labelled, min_confidence
+        self._schema = schema.LABELS.with_metadata({"clustering": clustering["fingerprint"]})
+        self._model = load_clusters(store, clustering["file"])
 
     def __call__(self, unit: int, mark: str) -> Counts:
         """Commit the labels of one unit; returns its counts."""
         ids, vectors = read_vectors(self._store, self._store.commit(self._stage, unit))
         clusters, distances = self._model.assign(vectors)
         confidences = self._model.confidence(clusters, distances)
-        rows = labels.label_rows(ids, clusters.tolist(), distances.tolist(), confidences.tolist(), self._labelled)
+        rows = labels.label_rows(
+            ids,
+            clusters.tolist(),
+            distances.tolist(),
+            confidences.tolist(),
+            self._labelled,
+            min_confidence=self._min_confidence,
+        )
         counts = {"labels": Flow(len(ids), len(rows))}
         with self._store.write_unit("label", unit, mark, self._run_id) as writer:
-            writer.table("labels", schema.LABELS).write(rows)
+            writer.table("labels", self._schema).write(rows)
             writer.commit(counts)
         return counts

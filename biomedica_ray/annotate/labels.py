@@ -6,15 +6,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from biomedica_ray.config import ConfigError
 
 TAXONOMY = Path(__file__).parent / "taxonomy.yaml"
 """The paper's taxonomy."""
+
+VOTES = "votes.json"
+"""Where a store keeps every vote, the verdicts and the agreement, relative to its root."""
+
+_Word = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?$")]
+"""A name without space around it, which no reader would see."""
 
 
 class Taxonomy(BaseModel):
@@ -22,12 +28,19 @@ class Taxonomy(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: str = Field(description="name that labels files refer to")
-    panels: dict[str, list[str]] = Field(description="panel types, and the subtypes that go with each")
-    concepts: dict[str, list[str]] = Field(description="global concepts, and the local ones within each")
+    version: _Word = Field(description="name that labels files and answers refer to; another one for other words")
+    panels: dict[_Word, Annotated[list[_Word], Field(min_length=1)]] = Field(
+        min_length=1, description="panel types, and the subtypes that go with each"
+    )
+    concepts: dict[_Word, list[_Word]] = Field(
+        min_length=1, description="global concepts, and the local ones within each"
+    )
 
     @model_validator(mode="after")
-    def _one_parent(self) -> Self:
+    def _each_once(self) -> Self:
+        for type_, subtypes in self.panels.items():
+            if repeated := [subtype for subtype, count in Counter(subtypes).items() if count > 1]:
+                raise ValueError(f"panels: {type_}: {repeated[0]} stands more than once")
         counts = Counter(local for locals_ in self.concepts.values() for local in locals_)
         if repeated := [local for local, count in counts.items() if count > 1]:
             raise ValueError(f"concepts: {repeated[0]} stands more than once")
@@ -38,17 +51,43 @@ class Taxonomy(BaseModel):
         return next((name for name, locals_ in self.concepts.items() if local in locals_), None)
 
 
-class Entry(BaseModel):
-    """What annotators said of one cluster, which they name by its id or by figures that they saw of it."""
+class Said(BaseModel):
+    """What is said of one cluster, in the words of a taxonomy."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    panel_type: str | None = Field(None, description="none: nothing is said of it")
+    panel_subtype: str | None = Field(None, description="none: nothing is said of it")
+    primary: list[str] = Field([], description="global concepts")
+    secondary: list[str] = Field([], description="local concepts")
+
+    def fault(self, taxonomy: Taxonomy) -> str | None:
+        """The first thing that the taxonomy does not allow, in words; None where all is well."""
+        if self.panel_type is not None and self.panel_type not in taxonomy.panels:
+            return f"panel_type {self.panel_type}: expected one of {', '.join(taxonomy.panels)}"
+        types = [self.panel_type] if self.panel_type is not None else list(taxonomy.panels)
+        subtypes = dict.fromkeys(subtype for type_ in types for subtype in taxonomy.panels[type_])
+        if self.panel_subtype is not None and self.panel_subtype not in subtypes:
+            expected = f"with {self.panel_type} expected" if self.panel_type else "expected"
+            return f"panel_subtype {self.panel_subtype}: {expected} one of {', '.join(subtypes)}"
+        for label in self.primary:
+            if label not in taxonomy.concepts:
+                return f"primary {label}: not a global concept of taxonomy {taxonomy.version}"
+        for label in self.secondary:
+            parent = taxonomy.parent(label)
+            if parent is None:
+                return f"secondary {label}: not a local concept of taxonomy {taxonomy.version}"
+            if parent not in self.primary:
+                return f"secondary {label}: belongs to {parent}, which is not among primary"
+        return None
+
+
+class Entry(Said):
+    """What annotators said of one cluster, which they name by its id or by figures that they saw of it."""
+
     cluster: int | None = Field(None, ge=0, description="the cluster, in the clustering that the file names")
     exemplars: list[str] = Field([], description="figure_ids of its members that the annotators were shown")
-    panel_type: str
-    panel_subtype: str
     primary: list[str] = Field(min_length=1, description="global concepts")
-    secondary: list[str] = Field([], description="local concepts")
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:
@@ -122,28 +161,9 @@ def load_labels(path: str | Path, taxonomy: Taxonomy) -> LabelsFile:
     if labels.taxonomy != taxonomy.version:
         raise ConfigError(f"labels: {path}: made with taxonomy {labels.taxonomy}, this one is {taxonomy.version}")
     for number, entry in enumerate(labels.clusters, 1):
-        if fault := _fault(entry, taxonomy):
+        if fault := entry.fault(taxonomy):
             raise ConfigError(f"labels: {path}: entry {number}: {fault}")
     return labels
-
-
-def _fault(entry: Entry, taxonomy: Taxonomy) -> str | None:
-    """What is wrong with an entry's labels, or None."""
-    if entry.panel_type not in taxonomy.panels:
-        return f"panel_type {entry.panel_type}: expected one of {', '.join(taxonomy.panels)}"
-    subtypes = taxonomy.panels[entry.panel_type]
-    if entry.panel_subtype not in subtypes:
-        return f"panel_subtype {entry.panel_subtype}: with {entry.panel_type} expected one of {', '.join(subtypes)}"
-    for label in entry.primary:
-        if label not in taxonomy.concepts:
-            return f"primary {label}: not a global concept of taxonomy {taxonomy.version}"
-    for label in entry.secondary:
-        parent = taxonomy.parent(label)
-        if parent is None:
-            return f"secondary {label}: not a local concept of taxonomy {taxonomy.version}"
-        if parent not in entry.primary:
-            return f"secondary {label}: belongs to {parent}, which is not among primary"
-    return None
 
 
 def resolve(labels: LabelsFile, clusters: Mapping[str, int]) -> dict[int, ClusterLabel]:
@@ -188,8 +208,9 @@ def _joined(entries: Sequence[Entry]) -> ClusterLabel:
     )
 
 
-def _agreed(values: Iterable[str]) -> str | None:
-    different = set(values)
+def _agreed(values: Iterable[str | None]) -> str | None:
+    """The one value of all that say anything."""
+    different = {value for value in values if value is not None}
     return different.pop() if len(different) == 1 else None
 
 
@@ -199,14 +220,17 @@ def label_rows(
     distances: Sequence[float],
     confidences: Sequence[float],
     labels: Mapping[int, ClusterLabel],
+    *,
+    min_confidence: float,
 ) -> list[dict[str, Any]]:
-    """Rows of the labels table: each figure has its cluster's labels."""
+    """Rows of the labels table: each figure has its cluster's labels; below ``min_confidence`` they are uncertain."""
     return [
         {
             "figure_id": figure_id,
             "cluster_id": cluster,
             "distance": distance,
             "confidence": confidence,
+            "uncertain": confidence < min_confidence,
             **labels.get(cluster, ClusterLabel()).columns,
         }
         for figure_id, cluster, distance, confidence in zip(figure_ids, clusters, distances, confidences, strict=True)

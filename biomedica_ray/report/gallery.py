@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 
 from biomedica_ray.report.collect import draw, each_unit
 from biomedica_ray.report.formats import shorten
-from biomedica_ray.report.pictures import LARGE, Picture, picture, pmcid_of, read_figures, read_pictures
+from biomedica_ray.report.pictures import LARGE, Picture, article_url, picture, read_figures, read_pictures
 from biomedica_ray.schema import FIGURE_REPEATS
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import stable_hash
@@ -270,8 +269,6 @@ def _card(row: dict[str, Any], article: dict[str, Any], labels: tuple[str, ...],
         licence.append("reproduced from elsewhere")
     if row["permissions"]:
         licence.append(shorten(row["permissions"], _PARAGRAPH))
-    pmcid = pmcid_of(row["figure_id"])
-    in_pmc = re.fullmatch(r"PMC\d+", pmcid) and not invented
     return Card(
         row["figure_id"],
         picture(row["image"], LARGE),
@@ -284,7 +281,7 @@ def _card(row: dict[str, Any], article: dict[str, Any], labels: tuple[str, ...],
         " ".join(str(part) for part in (article["journal"], year) if part),
         "; ".join(licence),
         labels,
-        f"https://pmc.ncbi.nlm.nih.gov/articles/{pmcid}/" if in_pmc else "",
+        "" if invented else article_url(row["figure_id"]),
     )
 
 

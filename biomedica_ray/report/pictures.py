@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -109,3 +110,9 @@ def read_pictures(
 def pmcid_of(figure_id: str) -> str:
     """The pmcid in a figure_id: ``PMC123`` of ``PMC123.2_007``."""
     return figure_id.rpartition("_")[0].rpartition(".")[0]
+
+
+def article_url(figure_id: str) -> str:
+    """The figure's article at PubMed Central; empty for articles from elsewhere."""
+    pmcid = pmcid_of(figure_id)
+    return f"https://pmc.ncbi.nlm.nih.gov/articles/{pmcid}/" if re.fullmatch(r"PMC\d+", pmcid) else ""

@@ -23,6 +23,7 @@ from biomedica_ray.report.collect import (
     stage_flows,
 )
 from biomedica_ray.report.gallery import cluster_sheets, duplicate_groups, figure_cards
+from biomedica_ray.report.labelling import read_clustering, read_votes
 from biomedica_ray.report.learning import read_evaluation, read_training
 from biomedica_ray.report.summary import PAGE, facts
 from biomedica_ray.runs import Run, read_runs
@@ -86,6 +87,8 @@ def make_page(store: Store, name: str, title: str) -> str:
         duplicates=sorted(duplicates.items()),
         groups=duplicate_groups(store, extracted),
         clusters=clusters,
+        clustering=read_clustering(last.get("annotate", {}), clusters),
+        votes=read_votes(store),
         sheets=cluster_sheets(store, extracted, clusters),
         cards=figure_cards(store, extracted, invented=invented) if extracted else [],
         invented=invented,

@@ -48,6 +48,15 @@ def test_the_same_fit_gives_the_same_numbers() -> None:
     assert first.assign(vectors)[0].tolist() == second.assign(vectors)[0].tolist()
 
 
+def test_whitened_axes_weigh_the_same() -> None:
+    vectors = np.random.default_rng(2).normal(size=(500, 3)).astype(np.float32) * np.array([100, 1, 0], np.float32)
+    model = fit(vectors, 3, 2, seed=0, whiten=True)
+    spread = model.project(vectors).std(axis=0)
+    assert spread == pytest.approx([1, 1, 0], abs=0.01)
+    expected = np.abs(PCA(2, whiten=True).fit_transform(vectors))
+    assert np.abs(model.project(vectors)[:, :2]) == pytest.approx(expected, abs=1e-3)
+
+
 def test_confidence_is_the_share_that_lies_at_least_as_far() -> None:
     model = ClusterModel(
         mean=np.zeros(2, np.float32),

@@ -62,12 +62,13 @@ def test_an_entry_without_any_living_exemplar_is_an_error() -> None:
 
 def test_figures_have_the_labels_of_their_cluster() -> None:
     label = ClusterLabel("single", "single panel", ["Maps"], ["map"])
-    first, second = label_rows(["f1", "f2"], [3, 0], [0.5, 1.5], [0.9, 0.1], {3: label})
+    first, second = label_rows(["f1", "f2"], [3, 0], [0.5, 1.5], [0.9, 0.1], {3: label}, min_confidence=0.2)
     assert first == {
         "figure_id": "f1",
         "cluster_id": 3,
         "distance": 0.5,
         "confidence": 0.9,
+        "uncertain": False,
         "panel_type": "single",
         "panel_subtype": "single panel",
         "primary_label": ["Maps"],
@@ -75,6 +76,7 @@ def test_figures_have_the_labels_of_their_cluster() -> None:
         "how": "propagated",
     }
     assert (second["primary_label"], second["how"], second["panel_type"]) == ([], "none", None)
+    assert second["uncertain"]
 
 
 def test_the_taxonomy_is_the_papers(corpus: Path) -> None:
@@ -82,6 +84,15 @@ def test_the_taxonomy_is_the_papers(corpus: Path) -> None:
     taxonomy = load_taxonomy(None)
     concepts = {name: set(locals_) for name, locals_ in reference.items() if not name.startswith("_")}
     assert {name: set(locals_) for name, locals_ in taxonomy.concepts.items()} == concepts
+    pairs = {(kind, subtype) for kind, subtypes in taxonomy.panels.items() for subtype in subtypes}
+    # Two of the paper's 2,000 clusters are single panels of a multi-panel subtype: slips.
+    seen = {(each["panel_type"], each["panel_subtype"]) for each in reference["_panel_pairs"] if each["clusters"] > 1}
+    assert pairs == seen
+
+
+def test_the_taxonomy_has_the_papers_numbers_of_concepts() -> None:
+    taxonomy = load_taxonomy(None)
+    assert (len(taxonomy.concepts), sum(map(len, taxonomy.concepts.values()))) == (16, 119)
 
 
 def write(path: Path, document: Any) -> Path:
@@ -125,6 +136,30 @@ def test_a_labels_file_names_its_clusters_once_and_in_some_clustering(tmp_path: 
         load_labels(path, taxonomy)
     with pytest.raises(ConfigError, match="No such file"):
         load_labels(tmp_path / "none.yaml", taxonomy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": " "}, "version: String should match pattern"),
+        ({"panels": {}}, "panels: Dictionary should have at least 1 item"),
+        ({"panels": {"single": []}}, "panels.single: List should have at least 1 item"),
+        ({"panels": {"single": ["one", "one"]}}, "panels: single: one stands more than once"),
+        ({"concepts": {"Maps": ["map "]}}, "concepts.Maps.entry 1: String should match pattern"),
+        ({"colours": []}, "colours: Extra inputs are not permitted"),
+    ],
+)
+def test_what_is_wrong_with_a_taxonomy_is_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = write(tmp_path / "taxonomy.yaml", {**yaml.safe_load(TAXONOMY.read_text()), **change})
+    with pytest.raises(ConfigError) as caught:
+        load_taxonomy(path)
+    assert str(caught.value).startswith(f"taxonomy: {path}: {message}")
+
+
+def test_an_entry_may_leave_the_panels_open(tmp_path: Path) -> None:
+    document = {"taxonomy": "biomedica-1", "clusters": [{"exemplars": ["a"], "primary": ["Maps"]}]}
+    said = load_labels(write(tmp_path / "labels.yaml", document), load_taxonomy(None))
+    assert resolve(said, {"a": 1}) == {1: ClusterLabel(None, None, ["Maps"], [])}
 
 
 def test_a_local_concept_has_one_parent(tmp_path: Path) -> None:

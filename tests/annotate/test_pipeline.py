@@ -58,7 +58,15 @@ def figures() -> list[Row]:
 
 
 def run(store: Store, weights: str, **keys: Any) -> Run:
-    settings = {"model": MODEL, "weights": weights, "pca_dims": 4, "clusters": 3, "batch_size": 4, "memory_gb": 1}
+    settings = {
+        "model": MODEL,
+        "weights": weights,
+        "pca_dims": 4,
+        "clusters": 3,
+        "batch_size": 4,
+        "memory_gb": 1,
+        "stability_seeds": 0,
+    }
     config = AnnotateConfig(store=store.root, **{**settings, **keys})
     with Run("annotate", config) as stage_run:
         annotate(config, stage_run)
@@ -144,12 +152,41 @@ def test_labels_reach_figures_through_their_cluster(
         run(store, weights, labels=str(labels))
 
 
+def test_clusters_are_measured_and_other_numbers_of_them_tried(
+    ray_cluster: None, store: Store, weights: str, tmp_path: Path
+) -> None:
+    truth = tmp_path / "truth.tsv"
+    rows = [row["figure_id"] for row in figures() if row["figure_id"] != "PMC3.1_002"]
+    truth.write_text("\n".join(["figure_id\tprimary_label", *(f"{row}\tMaps" for row in rows), "PMC999.1_001\tMaps"]))
+    results = run(store, weights, truth=str(truth), scan_k=[4, 2], stability_seeds=1).results
+    assert (results["truth_figures"], results["purity"]) == (len(rows), 1)
+    assert (results["clusters"], sum(results["sizes"]), results["fitted"]) == (3, len(rows), len(rows))
+    assert len(results["explained_variance_ratio"]) == 4
+    assert results["explained_variance"] == pytest.approx(sum(results["explained_variance_ratio"]), abs=1e-3)
+    assert -1 <= results["stability"] <= 1
+    assert [each["clusters"] for each in results["scan"]] == [2, 4]
+    two, four = (each["inertia"] for each in results["scan"])
+    assert two > results["inertia"] > four > 0
+    labels = table(store, "label", "labels")
+    assert [row["uncertain"] for row in labels] == [row["confidence"] < 0.05 for row in labels]
+    distances = [row["distance"] for row in labels]
+    assert results["inertia"] == pytest.approx(np.square(distances).sum(), rel=1e-4)
+
+    before = store.commits("label")
+    again = run(store, weights, min_confidence=0.05).results
+    assert (again["clustering"], again["inertia"]) == (results["clustering"], results["inertia"])
+    assert (again["scan"], again["stability"]) == (results["scan"], None)
+    assert store.commits("label") == before
+
+
 def test_what_cannot_be_done_is_one_line(ray_cluster: None, store: Store, weights: str, tmp_path: Path) -> None:
     for keys, message in (
         ({"model": "timm/no_such"}, "model: no_such: not a model of timm"),
         ({"weights": "/no/such.pth"}, "weights: /no/such.pth: no such file"),
         ({"clusters": 500}, "clusters: 500 are more than the 23 embeddings"),
         ({"pca_dims": 24}, "pca_dims: 24 are more than 23"),
+        ({"scan_k": [2, 500]}, "scan_k: 500 are more than the 23 embeddings"),
+        ({"truth": "/no/truth.tsv"}, "truth: /no/truth.tsv: .*No such file"),
         ({"labels": "/no/labels.yaml"}, "labels: /no/labels.yaml: .*No such file"),
     ):
         with pytest.raises(ConfigError, match=message) as caught:

@@ -6,6 +6,7 @@ import datetime
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from biomedica_ray import schema
 from biomedica_ray.config import CONFIGS
@@ -69,9 +70,10 @@ def commit_tables(store: Store, stage: str, tables: Mapping[str, dict[int, list[
             writer.commit(counts)
 
 
-def record_run(store: Store, stage: str, counts: Counts) -> None:
+def record_run(store: Store, stage: str, counts: Counts, **results: Any) -> None:
     with Run(stage, CONFIGS[stage](store=store.root, endpoint_url=store.endpoint_url)) as run:
         run.add(counts)
+        run.results |= results
 
 
 def extracted_store(root: Path | str, endpoint_url: str | None = None) -> Store:
@@ -114,11 +116,13 @@ def whole_store(root: Path | str, endpoint_url: str | None = None) -> Store:
             "secondary_label": [],
             "how": "propagated" if index < 4 else "none",
             "confidence": 1 - index / 10,
+            "uncertain": False,
         }
         for index, row in enumerate(figures())
     ]
     commit_tables(store, "label", {"labels": by_unit(labels, "figure_id")})
-    record_run(store, "annotate", {"figures": Flow(5, 5, 0)})
+    record_run(store, "annotate", {"figures": Flow(5, 5, 0)}, **CLUSTERING)
+    store.write_json("votes.json", VOTES)
     shard = {"path": "a.tar", "samples": 5, "bytes": 12_345}
     store.write_json("dataset/dataset.json", {"shards": [shard], "samples": 5})
     record_run(store, "serialize", {"figures": Flow(5, 5, 0)})
@@ -132,6 +136,29 @@ def whole_store(root: Path | str, endpoint_url: str | None = None) -> Store:
     record_run(store, "evaluate", {"samples": Flow(50, 50, 0)})
     return store
 
+
+CLUSTERING = {
+    "explained_variance": 0.75,
+    "explained_variance_ratio": [0.5, 0.25],
+    "inertia": 12.0,
+    "silhouette": 0.25,
+    "stability": 0.875,
+    "scan": [
+        {"clusters": 2, "inertia": 12.0, "silhouette": 0.25},
+        {"clusters": 3, "inertia": 8.0, "silhouette": None},
+        {"clusters": 4, "inertia": 4.0, "silhouette": 0.125},
+    ],
+}
+
+_QUESTION = {"field": "primary", "clusters": 2, "votes": 6, "kappa_clusters": 2}
+VOTES = {
+    "clusters": [{"state": "decided"}, {"state": "decided"}, {"state": "disputed"}],
+    "answers": [{"annotator": name} for name in "AAABBBC"],
+    "agreement": [
+        {**_QUESTION, "concept": None, "observed": 0.625, "alpha": 0.4375, "kappa": 0.375},
+        {**_QUESTION, "concept": HOSTILE, "observed": 1.0, "alpha": None, "kappa": None},
+    ],
+}
 
 EVALUATION = {
     "name": "clip",

@@ -112,6 +112,27 @@ def test_clusters_show_size_labels_and_members_by_nearness(page: lxml.html.HtmlE
     assert members == [("PMC1.1_001", "1.00"), ("PMC1.1_002", "0.90"), (BROKEN, "0.80"), ("PMC2.1_002", "0.70")]
 
 
+def test_clusters_are_measured_and_others_tried(page: lxml.html.HtmlElement) -> None:
+    measures = page.xpath("//h2[@id='clusters']/following::dl[1]")[0]
+    assert [text(each) for each in measures] == [
+        *("variance kept", "0.75", "silhouette", "0.25"),
+        *("stability over seeds (adjusted Rand index)", "0.875"),
+    ]
+    charts = page.xpath("//h2[@id='clusters']/following::div[@class='charts'][1]/div")
+    points = {text(chart[0]).split()[0]: len(chart.xpath(".//polyline/@points")[0].split()) for chart in charts}
+    assert points == {"Figures": 2, "Variance": 2, "Inertia": 3, "Silhouette": 2}
+
+
+def test_votes(page: lxml.html.HtmlElement) -> None:
+    assert text(page.xpath("//h2[@id='votes']/following::p[1]")[0]) == (
+        "3 annotators, 7 answers. Clusters: 2 decided, 1 disputed."
+    )
+    assert table_after(page, "votes") == [
+        ["primary", "the whole field", "2", "6", "62.5 %", "0.438", "0.375"],
+        ["", " ".join(HOSTILE.split()), "2", "6", "100.0 %", "", ""],
+    ]
+
+
 def test_figures_with_all_that_is_known(page: lxml.html.HtmlElement) -> None:
     cards = {text(card.xpath(".//span[@class='id']")[0]): card for card in page.xpath("//article")}
     assert set(cards) == {"PMC1.1_001", "PMC1.1_002", "PMC2.1_001", "PMC2.1_002", "PMC3.1_001"}
@@ -193,4 +214,7 @@ def test_large_groups_and_clusters_are_cut(tmp_path: Path) -> None:
     assert members == [f"PMC9.1_{n:03d}" for n in [*range(NEAREST), *range(400 - FURTHEST, 400)]]
 
 
-_UNLABELLED = {"panel_type": None, "panel_subtype": None, "secondary_label": [], "how": "none", "confidence": 0.5}
+_UNLABELLED = {
+    **{"panel_type": None, "panel_subtype": None, "secondary_label": [], "how": "none"},
+    **{"confidence": 0.5, "uncertain": False},
+}

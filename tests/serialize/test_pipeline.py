@@ -69,7 +69,7 @@ def commit_labels(store: Store, figure_id: str) -> None:
     unit = unit_of(figure_id.partition(".")[0], N_UNITS)
     label = {"figure_id": figure_id, "cluster_id": 3, "distance": 1.0, "panel_type": "single", "how": "propagated"}
     with store.write_unit("label", unit, "aa") as writer:
-        row = {**label, "primary_label": ["Microscopy"], "secondary_label": [], "confidence": 0.5}
+        row = {**label, "primary_label": ["Microscopy"], "secondary_label": [], "confidence": 0.5, "uncertain": False}
         writer.table("labels", schema.LABELS).write([row])
         writer.commit({})
 
