@@ -14,6 +14,7 @@ _MODULES = {
     "enrich": "biomedica_ray.enrich.pipeline",
     "dedupe": "biomedica_ray.dedupe.pipeline",
     "annotate": "biomedica_ray.annotate.pipeline",
+    "select": "biomedica_ray.select.pipeline",
     "serialize": "biomedica_ray.serialize.pipeline",
     "train": "biomedica_ray.train.loop",
     "evaluate": "biomedica_ray.evaluate.pipeline",

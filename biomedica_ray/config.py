@@ -52,6 +52,10 @@ _License = Literal[
 """Groups, and codes, as in the columns license_group and license_code."""
 
 
+_NAME = r"^[\w-][\w.-]*$"
+"""Names that become a part of a path."""
+
+
 class ExtractConfig(StageConfig):
     """Read articles from a source into listing, catalog, articles, figures and errors."""
 
@@ -170,9 +174,45 @@ class AnnotateConfig(StageConfig):
     memory_gb: float = Field(3, gt=0, description="memory that one embedding worker reserves")
 
 
+class SelectConfig(StageConfig):
+    """Choose figures by a query, and at most so many of each kind; optional, for serialize --selection."""
+
+    name: str = Field(pattern=_NAME, description="the selection is <store>/selections/<name>")
+    where: str | None = Field(
+        None,
+        description="condition on columns of figures, articles, labels and duplicates, as in "
+        "primary_label contains 'Microscopy' and width >= 300; none: every figure",
+    )
+    balance: str | None = Field(
+        None, description="column whose every value gets at most cap figures, as in primary_label; none: cap is of all"
+    )
+    cap: int | None = Field(None, ge=1, description="most figures of each value of balance; none: all")
+    seed: int = Field(0, description="seed of which figures are taken where there are more")
+    memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")
+
+    @model_validator(mode="after")
+    def _is_a_query(self) -> Self:
+        from biomedica_ray.select import columns, where  # noqa: PLC0415 - only this stage needs the parser
+
+        if self.balance and not self.cap:
+            raise ValueError(f"cap: missing; expected how many figures of each {self.balance}")
+        for key, check, text in (("where", where.parse, self.where), ("balance", columns.find_column, self.balance)):
+            try:
+                check(text) if text else None
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from None
+        return self
+
+
 class SerializeConfig(StageConfig):
     """Write figures as WebDataset shards and Parquet, split by licence group."""
 
+    selection: str | None = Field(
+        None,
+        pattern=_NAME,
+        description="only the figures of this selection, to <store>/selections/<selection>/dataset; none: all figures, "
+        "to <store>/dataset",
+    )
     samples_per_shard: int = Field(10_000, ge=1, description="samples in each shard but the last (BIOMEDICA: 10,000)")
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
         ["commercial", "noncommercial", "other"], description="which licence groups to write"
@@ -266,6 +306,7 @@ class PipelineConfig(StageConfig):
     )
     dedupe: dict[str, Any] = Field(default_factory=dict, description="keys of dedupe")
     annotate: dict[str, Any] = Field(default_factory=dict, description="keys of annotate")
+    select: dict[str, Any] | None = Field(None, description="keys of select; none: the stage is left out")
     serialize: dict[str, Any] = Field(default_factory=dict, description="keys of serialize")
     train: dict[str, Any] = Field(default_factory=dict, description="keys of train")
     evaluate: dict[str, Any] = Field(default_factory=dict, description="keys of evaluate")
@@ -287,6 +328,7 @@ CONFIGS: dict[str, type[StageConfig]] = {
     "enrich": EnrichConfig,
     "dedupe": DedupeConfig,
     "annotate": AnnotateConfig,
+    "select": SelectConfig,
     "serialize": SerializeConfig,
     "train": TrainConfig,
     "evaluate": EvaluateConfig,

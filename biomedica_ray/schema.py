@@ -304,6 +304,16 @@ LABELS = pa.schema(
     ]
 )
 
+SELECTIONS = pa.schema(
+    [
+        _field("figure_id", pa.string(), "the figure"),
+        _field(
+            "rank", pa.uint64(), "hash of seed and figure_id; of a group over its cap, those of lowest rank are taken"
+        ),
+        _field("groups", _STRINGS, "its values in the column that is balanced; one, empty, where it has none"),
+    ]
+)
+
 SAMPLES = pa.schema(
     [
         _field("row", pa.int32(), "row of the figure in the unit's figures table, from 0"),
@@ -388,6 +398,7 @@ TABLES: dict[str, pa.Schema] = {
     "duplicates": DUPLICATES,
     "embeddings": embeddings(1024),
     "labels": LABELS,
+    "selections": SELECTIONS,
     "samples": SAMPLES,
     "shards": SHARDS,
     "dataset": DATASET,
