@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,19 @@ def test_an_open_clip_encoder_equals_open_clip_itself(tmp_path: Path) -> None:
     model, _, preprocess = open_clip.create_model_and_transforms("ViT-S-32-alt")
     safetensors.torch.save_file(model.state_dict(), tmp_path / "weights.safetensors")
     encoder = load_encoder("open_clip/ViT-S-32-alt", str(tmp_path / "weights.safetensors"))
+    model.eval()
+    with torch.inference_mode():
+        theirs = model.encode_image(torch.stack([preprocess(image) for image in IMAGES]), normalize=True).numpy()
+    assert (embed(encoder, IMAGES) * theirs).sum(axis=1).min() > 0.9999
+
+
+def test_a_published_folder_of_open_clip_equals_open_clip_itself(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, _, preprocess = open_clip.create_model_and_transforms("ViT-S-32-alt", image_mean=(0.1, 0.2, 0.3))
+    settings = {"model_cfg": open_clip.get_model_config("ViT-S-32-alt"), "preprocess_cfg": {"mean": [0.1, 0.2, 0.3]}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(settings))
+    safetensors.torch.save_file(model.state_dict(), tmp_path / "open_clip_model.safetensors")
+    encoder = load_encoder("open_clip/any-name", str(tmp_path))
     model.eval()
     with torch.inference_mode():
         theirs = model.encode_image(torch.stack([preprocess(image) for image in IMAGES]), normalize=True).numpy()
