@@ -14,7 +14,7 @@ from biomedica_ray.annotate import embed, labels
 from biomedica_ray.annotate.clustering import LabelWorker, assign_figures, fit_clusters
 from biomedica_ray.annotate.encoders import EncoderInfo
 from biomedica_ray.annotate.labels import ClusterLabel, LabelsFile
-from biomedica_ray.annotate.proposals import write_proposals
+from biomedica_ray.annotate.proposals import encode_prompts, write_proposals
 from biomedica_ray.annotate.vectors import count_vectors, model_slug
 from biomedica_ray.annotate.zero_shot import load_prompts
 from biomedica_ray.cluster import RETRIES, run_units
@@ -49,6 +49,8 @@ def run(config: AnnotateConfig, run: Run) -> None:
     extracted = run.store.commits("extract")
     if not extracted:
         raise StoreError(f"{run.store.root}: nothing extracted yet; run `biomedica extract` first")
+    on_worker = {"num_cpus": config.num_cpus, "memory": int(config.memory_gb * 2**30), "max_retries": RETRIES}
+    concepts = ray.get(ray.remote(encode_prompts).options(**on_worker).remote(config, prompts)) if prompts else None
     info = embed.describe(config)
     slug = model_slug(config.model)
     stage = f"embed/{slug}"
@@ -70,11 +72,9 @@ def run(config: AnnotateConfig, run: Run) -> None:
         max_actors=config.max_actors,
     )
     _drop_other_clusterings(run.store, slug, clustering["file"])
-    if prompts:
-        task = ray.remote(write_proposals).options(
-            num_cpus=config.num_cpus, memory=int(config.memory_gb * 2**30), max_retries=RETRIES
-        )
-        run.results["proposals"] = ray.get(task.remote(config, run.store, mark, prompts))
+    if prompts and concepts is not None:
+        write = ray.remote(write_proposals).options(**on_worker)
+        run.results["proposals"] = ray.get(write.remote(config, run.store, mark, list(prompts.concepts), concepts))
     run.results |= {
         "model": config.model,
         "clusters": clustering["clusters"],

@@ -1,7 +1,7 @@
 """What a CLIP model proposes for each cluster: ``clusters/<model>.proposals.json``, for annotators to start from.
 
     {"clustering": "<fingerprint>", "model": "open_clip/...", "weights": "...", "images": 8,
-     "clusters": {"0": [{"concept": "Microscopy", "score": 0.71}, ...], ...}}
+     "concepts": "<fingerprint>", "clusters": {"0": [{"concept": "Microscopy", "score": 0.71}, ...], ...}}
 
 A cluster has its three best concepts, scores from 0 to 1; one of whose figures none decodes has none.
 """
@@ -25,20 +25,60 @@ from biomedica_ray.annotate.zero_shot import Floats, Prompts, concept_vectors, p
 from biomedica_ray.config import AnnotateConfig
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.store import Store
+from biomedica_ray.units import fingerprint
 
 Nearest = dict[int, list[tuple[float, str, int]]]
 """Cluster -> (distance, figure_id, unit) of the figures nearest to its centre."""
 
 
-def write_proposals(config: AnnotateConfig, store: Store, clustering: str, prompts: Prompts) -> int:
-    """Look at the nearest figures of each cluster and write what they resemble; returns how many clusters have any.
+@torch.inference_mode()
+def encode_prompts(config: AnnotateConfig, prompts: Prompts) -> Floats:
+    """Vectors (c, dim) of the concepts, in their order in the prompts; runs as a task, before any other work.
+
+    Raises:
+        ConfigError: The model or its weights are of no use.
+    """
+    model, tokenizer_name = _load(config)
+    tokenize = open_clip.get_tokenizer(tokenizer_name)
+    tokens = (tokenize(prompts.sentences(name)) for name in prompts.concepts)
+    return concept_vectors([model.encode_text(each).float().numpy() for each in tokens])
+
+
+def write_proposals(config: AnnotateConfig, store: Store, clustering: str, names: list[str], concepts: Floats) -> int:
+    """Look at the nearest figures of each cluster and write what they resemble, unless that has been done.
 
     Runs as a task, as it reads distances of all figures and the images of some.
+
+    Args:
+        config: Model, weights and number of images.
+        store: The store, with labels of all units.
+        clustering: Fingerprint of the clustering.
+        names: The concepts.
+        concepts: Their vectors, of :func:`encode_prompts`.
+
+    Returns:
+        How many clusters have proposals.
     """
-    with local_weights(config.proposals_weights, config.endpoint_url) as weights:
-        model, tokenizer_name = open_clip_model(str(config.proposals).partition("/")[2], weights)
+    path = f"clusters/{model_slug(config.model)}.proposals.json"
+    asked = {
+        "clustering": clustering,
+        **{"model": config.proposals, "weights": config.proposals_weights, "images": config.proposals_images},
+        "concepts": fingerprint(names, concepts.tolist()),
+    }
+    try:
+        found = store.read_json(path)
+    except FileNotFoundError:
+        found = {}
+    if {key: found.get(key) for key in asked} != asked:
+        found = {**asked, "clusters": _look(config, store, names, concepts)}
+        store.write_json(path, found)
+    return len(found["clusters"])
+
+
+def _look(config: AnnotateConfig, store: Store, names: list[str], concepts: Floats) -> dict[int, list[dict[str, Any]]]:
+    """The proposals of each cluster."""
+    model, _ = _load(config)
     tower, preprocessing = image_tower(model)
-    concepts = _concepts(model, tokenizer_name, prompts)
     encoder = Encoder(tower, EncoderInfo(str(config.proposals), "", concepts.shape[1], preprocessing))
     transform = preprocessing.transform()
     pixels: list[Pixels] = []
@@ -53,28 +93,15 @@ def write_proposals(config: AnnotateConfig, store: Store, clustering: str, promp
             except ImageError:
                 continue  # changed since it was embedded
             clusters.append(wanted[figure["figure_id"]])
-    found = {}
-    if pixels:
-        vectors, _ = embed_all(encoder, np.stack(pixels), config.batch_size)
-        scale = float(model.logit_scale.detach().exp())
-        found = propose(vectors, np.array(clusters), concepts, list(prompts.concepts), scale=scale)
-    document = {
-        "clustering": clustering,
-        "model": config.proposals,
-        "weights": config.proposals_weights,
-        "images": config.proposals_images,
-        "clusters": {str(cluster): concepts_ for cluster, concepts_ in found.items()},
-    }
-    store.write_json(f"clusters/{model_slug(config.model)}.proposals.json", document)
-    return len(found)
+    if not pixels:
+        return {}
+    vectors, _ = embed_all(encoder, np.stack(pixels), config.batch_size)
+    return propose(vectors, np.array(clusters), concepts, names, scale=float(model.logit_scale.detach().exp()))
 
 
-@torch.inference_mode()
-def _concepts(model: Any, tokenizer_name: str, prompts: Prompts) -> Floats:
-    """Vectors (c, dim) of the concepts, in their order in the prompts."""
-    tokenize = open_clip.get_tokenizer(tokenizer_name)
-    tokens = (tokenize(prompts.sentences(name)) for name in prompts.concepts)
-    return concept_vectors([model.encode_text(each).float().numpy() for each in tokens])
+def _load(config: AnnotateConfig) -> tuple[Any, str]:
+    with local_weights(config.proposals_weights, config.endpoint_url) as weights:
+        return open_clip_model(str(config.proposals).partition("/")[2], weights)
 
 
 def nearest_figures(store: Store, images: int) -> Nearest:

@@ -11,7 +11,7 @@ import yaml
 
 from biomedica_ray import schema
 from biomedica_ray.annotate.labels import load_taxonomy
-from biomedica_ray.annotate.proposals import nearest_figures, write_proposals
+from biomedica_ray.annotate.proposals import encode_prompts, nearest_figures, write_proposals
 from biomedica_ray.annotate.zero_shot import Prompts, concept_vectors, load_prompts, propose
 from biomedica_ray.config import AnnotateConfig, ConfigError
 from biomedica_ray.store import Store
@@ -100,7 +100,8 @@ def test_proposals_of_a_store(tmp_path: Path) -> None:
         proposals_images=2,
     )
     prompts = Prompts(templates=["{}", "this is {}"], concepts={"Maps": ["a map"], "Tables": ["a table", "numbers"]})
-    assert write_proposals(config, store, "f", prompts) == 2
+    concepts = encode_prompts(config, prompts)
+    assert write_proposals(config, store, "f", list(prompts.concepts), concepts) == 2
     document = store.read_json("clusters/timm-x.proposals.json")
     assert (document["clustering"], document["images"]) == ("f", 2)
 
@@ -118,3 +119,8 @@ def test_proposals_of_a_store(tmp_path: Path) -> None:
         assert [each["concept"] for each in document["clusters"][str(cluster)]] == [each["concept"] for each in best]
         for found, each in zip(document["clusters"][str(cluster)], best, strict=True):
             assert found["score"] == pytest.approx(each["score"], abs=2e-3)
+
+    weights.unlink()
+    assert write_proposals(config, store, "f", list(prompts.concepts), concepts) == 2  # there already
+    with pytest.raises(ConfigError, match="weights: "):
+        encode_prompts(config, prompts)
