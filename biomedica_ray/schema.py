@@ -340,6 +340,38 @@ MEMBERS = pa.schema(
     ]
 )
 
+PANELS = pa.schema(
+    [
+        _field("figure_id", pa.string(), "the figure"),
+        _field("panel_type", pa.string(), "single or multiple, by the gutters of the image itself"),
+        _field("caption_panels", pa.int32(), "panels of the caption"),
+        _field(
+            "panel_boxes",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("label", pa.string()),
+                        *((edge, pa.int32()) for edge in ("left", "top", "right", "bottom")),
+                        ("confidence", pa.float32()),
+                    ]
+                )
+            ),
+            "panels in reading order, upright pixels; labels as in the caption where both have as many, else null; "
+            "confidence 0 to 1, by the width of the gutters",
+        ),
+    ]
+)
+
+SELECTIONS = pa.schema(
+    [
+        _field("figure_id", pa.string(), "the figure"),
+        _field(
+            "rank", pa.uint64(), "hash of seed and figure_id; of a group over its cap, those of lowest rank are taken"
+        ),
+        _field("groups", _STRINGS, "its values in the column that is balanced; one, empty, where it has none"),
+    ]
+)
+
 SAMPLES = pa.schema(
     [
         _field("row", pa.int32(), "row of the figure in the unit's figures table, from 0"),
@@ -428,6 +460,8 @@ TABLES: dict[str, pa.Schema] = {
     "embeddings": embeddings(1024),
     "labels": LABELS,
     "members": MEMBERS,
+    "panels": PANELS,
+    "selections": SELECTIONS,
     "samples": SAMPLES,
     "shards": SHARDS,
     "dataset": DATASET,

@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from biomedica_ray import cli
-from biomedica_ray.config import CONFIGS, ConfigError, DedupeConfig, ExtractConfig, PipelineConfig, load, parser
+from biomedica_ray.annotate.labels import load_taxonomy
+from biomedica_ray.config import (
+    CONFIGS,
+    ConfigError,
+    DedupeConfig,
+    ExtractConfig,
+    PipelineConfig,
+    SelectConfig,
+    load,
+    parser,
+)
 
 
 def test_the_command_line_goes_before_the_file(tmp_path: Path) -> None:
@@ -50,6 +61,18 @@ def test_sections_of_a_pipeline() -> None:
         ("extract", ["--store", "s", "--source", "packages"], "packages: expected a directory or s3:// prefix"),
         ("dedupe", ["--store", "s", "--semantic_model", "m"], "min_cosine: missing; expected the least cosine"),
         ("dedupe", ["--store", "s", "--min_cosine", "0.9"], "semantic_model: missing; expected the model"),
+        ("select", ["--store", "s", "--name", "a/b"], "name: String should match pattern"),
+        (
+            "select",
+            ["--store", "s", "--name", "a", "--where", "widht > 3"],
+            "where: widht: no such column; did you mean",
+        ),
+        ("select", ["--store", "s", "--name", "a", "--balance", "label"], "cap: missing; expected how many"),
+        (
+            "select",
+            ["--store", "s", "--name", "a", "--balance", "colour", "--cap", "3"],
+            "balance: colour: no such col",
+        ),
         ("pipeline", ["--store", "s", "--extract.limt", "5"], "extract.limt: unknown key"),
         ("pipeline", ["--store", "s", "--dedupe.max_distance", "99"], "dedupe.max_distance: Input should be less than"),
         ("pipeline", ["--store", "s", "--extrct.limit", "5"], "extrct.limit: unknown section extrct"),
@@ -85,6 +108,15 @@ def test_help_lists_every_field_with_default_and_meaning(stage: str) -> None:
 @pytest.mark.parametrize("stage", CONFIGS)
 def test_the_shipped_configs_are_valid(stage: str) -> None:
     assert load(stage, ["--config", str(Path(__file__).parents[1] / "jobs" / f"{stage}.yaml")]).store
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "jobs" / "selections").glob("*.yaml")), ids=str)
+def test_the_shipped_selections_are_valid_and_named_as_their_files(path: Path) -> None:
+    config = load("select", ["--config", str(path)])
+    assert isinstance(config, SelectConfig)
+    assert config.name == path.stem
+    concepts = load_taxonomy(None).concepts
+    assert set(re.findall(r"'([^']+)'", config.where or "")) <= concepts.keys()
 
 
 def test_configs_do_not_change_after_they_are_read() -> None:

@@ -7,6 +7,7 @@ a thousand figures 150 MB, an eighth of what was read.
 from __future__ import annotations
 
 import json
+import logging
 import traceback
 import warnings
 from collections.abc import Mapping
@@ -21,8 +22,9 @@ import ray.data
 import torch
 
 from biomedica_ray import schema
-from biomedica_ray.annotate.encoders import EncoderInfo, Pixels, Preprocessing, load_encoder
+from biomedica_ray.annotate.encoders import Encoder, EncoderInfo, Pixels, Preprocessing, is_out_of_memory, load_encoder
 from biomedica_ray.annotate.vectors import model_slug
+from biomedica_ray.annotate.weights import local_weights
 from biomedica_ray.cluster import (
     RETRIES,
     cluster_resource,
@@ -35,11 +37,14 @@ from biomedica_ray.cluster import (
 )
 from biomedica_ray.config import AnnotateConfig
 from biomedica_ray.images import ImageError, decode
+from biomedica_ray.images.panels import split_figure
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store
 from biomedica_ray.units import Counts, Flow
 
-VERSION = 1
+log = logging.getLogger(__name__)
+
+VERSION = 2
 """Raise it when the same input would give other rows."""
 
 DECODE_GB = 1.0
@@ -54,12 +59,16 @@ def describe(config: AnnotateConfig) -> EncoderInfo:
     Raises:
         ConfigError: As in :func:`load_encoder`.
     """
-    work = partial(_describe, config.model, config.weights, config.image_size)
-    return on_a_worker(work, num_cpus=config.num_cpus, memory_gb=config.memory_gb)
+    return on_a_worker(partial(_describe, config), num_cpus=config.num_cpus, memory_gb=config.memory_gb)
 
 
-def _describe(model: str, weights: str | None, image_size: int | None) -> EncoderInfo:
-    return load_encoder(model, weights, image_size).info
+def _describe(config: AnnotateConfig) -> EncoderInfo:
+    return _load(config).info
+
+
+def _load(config: AnnotateConfig) -> Encoder:
+    with local_weights(config.weights, config.endpoint_url) as weights:
+        return load_encoder(config.model, weights, config.image_size)
 
 
 def embed_units(config: AnnotateConfig, run: Run, stage: str, units: Mapping[int, str], info: EncoderInfo) -> None:
@@ -85,7 +94,7 @@ def embed_units(config: AnnotateConfig, run: Run, stage: str, units: Mapping[int
     most = min(config.max_actors or (len(todo) if gpus else room), len(todo))
     # An actor that takes the only CPU must not lock out what it waits for.
     decode_cpus = 0 if 0 < cluster_resource("CPU") <= config.num_cpus else 1
-    decode_task = partial(preprocess_unit, store=run.store, preprocessing=info.preprocessing)
+    decode_task = partial(preprocess_unit, store=run.store, preprocessing=info.preprocessing, panels=config.panels)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # 2.60 has no named one for retries
         decoded = unit_rows(units, todo).map(
@@ -110,36 +119,59 @@ def _room(num_cpus: float, num_gpus: float) -> int:
     return int(max(1, cluster_resource("CPU") / 2 // num_cpus))
 
 
-def preprocess_unit(row: Row, store: Store, preprocessing: Preprocessing) -> Row:
+def preprocess_unit(row: Row, store: Store, preprocessing: Preprocessing, panels: bool) -> Row:
     """Decode the figures of one unit, row group by row group.
 
     Args:
         row: unit, fingerprint.
         store: Where the figures are.
         preprocessing: Of the encoder.
+        panels: Whether to find the panels of figures as well.
 
     Returns:
-        The row with pixels (n, H, W, 3) uint8, and as JSON the n figure_ids and the error rows of figures that do not
-        decode; or with the reason of the unit's failure.
+        The row with pixels (n, H, W, 3) uint8, and as JSON the n figure_ids, the error rows of figures that do not
+        decode and rows of the table panels; or with the reason of the unit's failure.
     """
     pixels = np.empty((0, *preprocessing.size, 3), np.uint8)
-    figures: dict[str, list[Any]] = {"ids": [], "errors": []}
+    figures: dict[str, list[Any]] = {"ids": [], "errors": [], "panels": []}
     failure = ""
     try:
         commit = store.commit("extract", row["unit"])
         pixels = np.empty((commit.counts["figures"].rows_out, *preprocessing.size, 3), np.uint8)
         transform = preprocessing.transform()
-        for batch in store.batches(commit, "figures", ["figure_id", "image"], batch_size=16):
-            for figure_id, image in zip(batch["figure_id"], batch["image"], strict=True):
+        for batch in store.batches(commit, "figures", ["figure_id", "panels", "image"], batch_size=16):
+            for figure_id, in_caption, data in zip(*map(batch.column, range(3)), strict=True):
                 try:
-                    pixels[len(figures["ids"])] = transform(decode(image.as_py()))
+                    image = decode(data.as_py())
                 except ImageError as error:
                     figures["errors"].append(_error(figure_id.as_py(), error.kind, str(error)))
-                else:
-                    figures["ids"].append(figure_id.as_py())
+                    continue
+                pixels[len(figures["ids"])] = transform(image)
+                figures["ids"].append(figure_id.as_py())
+                if panels:
+                    labels = [panel["label"] for panel in in_caption.as_py()]
+                    figures["panels"].append(panel_row(figure_id.as_py(), np.asarray(image), labels))
     except Exception:  # noqa: BLE001 - whatever goes wrong in one unit, the others go on and the driver tells
         failure = traceback.format_exc()
     return {**row, "pixels": pixels[: len(figures["ids"])], "figures": json.dumps(figures), "failure": failure}
+
+
+def panel_row(figure_id: str, rgb: Pixels, labels: list[str]) -> Row:
+    """A row of the panels table.
+
+    Args:
+        figure_id: The figure.
+        rgb: Its pixels (height, width, 3).
+        labels: The labels of its caption's panels.
+    """
+    boxes = split_figure(rgb, len(labels))
+    names = labels if len(labels) == len(boxes) else [None] * len(boxes)
+    return {
+        "figure_id": figure_id,
+        "panel_type": "multiple" if len(boxes) > 1 else "single",
+        "caption_panels": len(labels),
+        "panel_boxes": [{"label": name, **box._asdict()} for name, box in zip(names, boxes, strict=True)],
+    }
 
 
 class EmbedActor:
@@ -147,8 +179,9 @@ class EmbedActor:
 
     def __init__(self, config: AnnotateConfig, info: EncoderInfo, store: Store, stage: str, run_id: str) -> None:
         torch.set_num_threads(max(1, int(config.num_cpus)))
-        encoder = load_encoder(config.model, config.weights, config.image_size)
-        self._encoder = encoder.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        encoder = _load(config).to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        self._encoder = encoder.compiled() if config.compile else encoder
+        self._batch_size = config.batch_size
         self._config, self._info = config, info
         self._store, self._stage, self._run_id = store, stage, run_id
 
@@ -162,7 +195,8 @@ class EmbedActor:
         if self._encoder.info != self._info:
             raise RuntimeError(f"weights: {self._config.weights}: not the same on all nodes")
         figures = json.loads(row["figures"])
-        vectors, whole = self._embed(row["pixels"])
+        vectors, self._batch_size = embed_all(self._encoder, row["pixels"], self._batch_size)
+        whole = np.logical_and.reduce(np.isfinite(vectors), axis=1)
         ids = np.array(figures["ids"], object)
         errors = figures["errors"] + [
             _error(figure_id, "bad-embedding", "the model gave numbers that are not finite")
@@ -174,17 +208,37 @@ class EmbedActor:
             table = embeddings_table(ids[whole].tolist(), vectors[whole], self._info, self._config.weights)
             writer.table("embeddings", table.schema, directory=f"embeddings/{slug}").write(table)
             writer.table("errors", schema.ERRORS, directory=f"errors/embed/{slug}").write(errors)
+            if self._config.panels:
+                writer.table("panels", schema.PANELS, directory=f"panels/{slug}").write(figures["panels"])
             writer.commit({"figures": flow})
         return {"figures": flow}
 
-    def _embed(self, pixels: Pixels) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]:
-        """Vectors (n, dim), and which of them (n,) are whole."""
-        vectors = np.empty((len(pixels), self._info.dim), np.float16)
-        for start in range(0, len(pixels), self._config.batch_size):
-            batch = np.ascontiguousarray(pixels[start : start + self._config.batch_size])
-            vectors[start : start + len(batch)] = self._encoder.embed(batch)
-        whole: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(vectors), axis=1)
-        return vectors, whole
+
+def embed_all(encoder: Encoder, pixels: Pixels, batch_size: int) -> tuple[npt.NDArray[np.float16], int]:
+    """Vectors (n, dim) of preprocessed images (n, H, W, 3), and the size of batch for which memory sufficed.
+
+    Args:
+        encoder: The encoder.
+        pixels: The images.
+        batch_size: Most images a forward pass; halved as often as the model runs out of memory.
+
+    Raises:
+        RuntimeError: What the model raises, or memory does not suffice for one image.
+    """
+    vectors = np.empty((len(pixels), encoder.info.dim), np.float16)
+    start = 0
+    while start < len(pixels):
+        batch = np.ascontiguousarray(pixels[start : start + batch_size])
+        try:
+            vectors[start : start + len(batch)] = encoder.embed(batch)
+        except RuntimeError as error:
+            if len(batch) == 1 or not is_out_of_memory(error):
+                raise
+            batch_size = len(batch) // 2
+            log.warning("embed: not enough memory for %d images, going on with %d", len(batch), batch_size)
+        else:
+            start += len(batch)
+    return vectors, batch_size
 
 
 def embeddings_table(

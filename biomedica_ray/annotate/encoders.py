@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -132,6 +132,10 @@ class Encoder:
         """The same on a device, laid out for convolutions (channels last)."""
         return Encoder(self.model.to(device, memory_format=torch.channels_last), self.info)  # type: ignore[call-overload]
 
+    def compiled(self) -> Encoder:
+        """The same, compiled when it first embeds; for batches of any size."""
+        return Encoder(cast("torch.nn.Module", torch.compile(self.model, dynamic=True)), self.info)
+
     @torch.inference_mode()
     def embed(self, pixels: Pixels) -> npt.NDArray[np.float32]:
         """L2-normalised embeddings (B, dim) of preprocessed images (B, H, W, 3).
@@ -149,6 +153,12 @@ class Encoder:
             features = self.model(images)
         normalised: npt.NDArray[np.float32] = torch.nn.functional.normalize(features.float()).cpu().numpy()
         return normalised
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch says, of a GPU or of the CPU, that a smaller batch might do."""
+    # Of the CPU's allocator torch has no exception of its own (c10/core/impl/alloc_cpu.cpp).
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)
 
 
 def load_encoder(model: str, weights: str | None, image_size: int | None = None) -> Encoder:
@@ -278,6 +288,27 @@ class _ImageTower(torch.nn.Module):
 
 
 def _load_open_clip(name: str, weights: str | None, image_size: int | None) -> tuple[torch.nn.Module, Preprocessing]:
+    model, _ = open_clip_model(name, weights, image_size)
+    return image_tower(model)
+
+
+def image_tower(model: Any) -> tuple[torch.nn.Module, Preprocessing]:
+    """The image tower of a model of :func:`open_clip_model`, images (B, 3, H, W) to features (B, dim)."""
+    settings = _plain(open_clip.get_model_preprocess_cfg(model))
+    return _ImageTower(model.visual).eval(), Preprocessing("open_clip", settings)
+
+
+def open_clip_model(name: str, weights: str | None, image_size: int | None = None) -> tuple[Any, str]:
+    """A model of open_clip with both towers, and the name by which open_clip knows its tokenizer.
+
+    Args:
+        name: open_clip's name of it.
+        weights: As in :func:`load_encoder`.
+        image_size: As in :func:`load_encoder`.
+
+    Raises:
+        ConfigError: As in :func:`load_encoder`.
+    """
     published = weights is not None and (weights.startswith(_HUB) or Path(weights).is_dir())
     if not published:
         if name not in open_clip.list_models():
@@ -299,8 +330,7 @@ def _load_open_clip(name: str, weights: str | None, image_size: int | None) -> t
         )
     except _LIBRARY_ERRORS as error:
         raise ConfigError(f"weights: {weights}: {one_line(error)}") from None
-    settings = _plain(open_clip.get_model_preprocess_cfg(model))
-    return _ImageTower(model.visual).eval(), Preprocessing("open_clip", settings)
+    return model.eval(), source
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

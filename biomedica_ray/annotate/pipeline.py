@@ -13,8 +13,10 @@ import ray
 from biomedica_ray.annotate import embed, fitting, labels, quality
 from biomedica_ray.annotate.clustering import LabelWorker, assign_figures
 from biomedica_ray.annotate.labels import ClusterLabel, LabelsFile
+from biomedica_ray.annotate.proposals import encode_prompts, write_proposals
 from biomedica_ray.annotate.truth import load_truth
 from biomedica_ray.annotate.vectors import model_slug
+from biomedica_ray.annotate.zero_shot import load_prompts
 from biomedica_ray.cluster import RETRIES, run_units
 from biomedica_ray.config import AnnotateConfig, ConfigError
 from biomedica_ray.runs import Run
@@ -49,15 +51,19 @@ def run(config: AnnotateConfig, run: Run) -> None:
         UnitsFailedError: Units failed; all others are done.
     """
     taxonomy = labels.load_taxonomy(config.taxonomy)
+    prompts = load_prompts(config.prompts, taxonomy) if config.proposals else None
     said = labels.load_labels(config.labels, taxonomy) if config.labels else None
     truth = load_truth(config.truth) if config.truth else {}
     extracted = run.store.commits("extract")
     if not extracted:
         raise StoreError(f"{run.store.root}: nothing extracted yet; run `biomedica extract` first")
+    on_worker = {"num_cpus": config.num_cpus, "memory": int(config.memory_gb * 2**30), "max_retries": RETRIES}
+    concepts = ray.get(ray.remote(encode_prompts).options(**on_worker).remote(config, prompts)) if prompts else None
     info = embed.describe(config)
     slug = model_slug(config.model)
     stage = f"embed/{slug}"
-    units = {unit: fingerprint(embed.VERSION, commit.content, info.to_json()) for unit, commit in extracted.items()}
+    marks = [embed.VERSION, config.panels, info.to_json()]
+    units = {unit: fingerprint(marks, commit.content) for unit, commit in extracted.items()}
     embed.embed_units(config, run, stage, units, info)
 
     embedded = run.store.commits(stage)
@@ -78,6 +84,9 @@ def run(config: AnnotateConfig, run: Run) -> None:
         max_actors=config.max_actors,
     )
     _drop_other_clusterings(run.store, slug, clustering["file"])
+    if prompts and concepts is not None:
+        write = ray.remote(write_proposals).options(**on_worker)
+        run.results["proposals"] = ray.get(write.remote(config, run.store, mark, list(prompts.concepts), concepts))
     run.results |= {
         "model": config.model,
         "clustering": mark,

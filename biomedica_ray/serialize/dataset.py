@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.fs as pafs
@@ -11,9 +12,34 @@ import yaml
 
 from biomedica_ray.store import Store
 
-DOCUMENT = "dataset/dataset.json"
-CARD = "dataset/README.md"
 _FORMS = ("webdataset", "parquet")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a dataset lies, and under which stages it is committed: that of all figures, or that of a selection."""
+
+    selection: str | None
+
+    @property
+    def stage(self) -> str:
+        """The stage that chooses figures unit by unit."""
+        return f"serialize/selections/{self.selection}" if self.selection else "serialize"
+
+    @property
+    def shards_stage(self) -> str:
+        """The stage that writes shards."""
+        return f"{self.stage}/shards"
+
+    def folder(self, name: str) -> str:
+        """A folder below the root: the dataset itself, or a table that belongs to it."""
+        return f"selections/{self.selection}/{name}" if self.selection else name
+
+    @property
+    def document(self) -> str:
+        """The JSON document that names all shards."""
+        return f"{self.folder('dataset')}/dataset.json"
+
 
 _LICENSES = {
     "commercial": "CC0, CC BY, CC BY-SA, CC BY-ND",
@@ -22,38 +48,40 @@ _LICENSES = {
 }
 
 
-def withdraw(store: Store) -> None:
+def withdraw(store: Store, place: Place) -> None:
     """Remove dataset.json, so that nobody takes a dataset for whole while its shards change."""
-    store.delete(DOCUMENT)
+    store.delete(place.document)
 
 
-def publish(store: Store, shards: Sequence[dict[str, Any]], settings: dict[str, Any]) -> None:
+def publish(store: Store, place: Place, shards: Sequence[dict[str, Any]], settings: dict[str, Any]) -> None:
     """Remove files that belong to no shard, then write the card, then dataset.json; nothing if it is all there.
 
     Args:
         store: The store.
+        place: Where it lies.
         shards: Rows of the shards table, in order.
         settings: Further entries of dataset.json.
     """
     document = {**settings, "samples": sum(shard["samples"] for shard in shards), "shards": list(shards)}
     try:
-        if store.read_json(DOCUMENT) == document:
+        if store.read_json(place.document) == document:
             return
     except FileNotFoundError:
         pass
-    _remove_others(store, {shard[key] for shard in shards for key in ("path", "parquet")})
-    store.write_bytes(CARD, card(document).encode())
-    store.write_json(DOCUMENT, document)
+    folder = place.folder("dataset")
+    _remove_others(store, folder, {shard[key] for shard in shards for key in ("path", "parquet")})
+    store.write_bytes(f"{folder}/README.md", card(document).encode())
+    store.write_json(place.document, document)
 
 
-def _remove_others(store: Store, kept: set[str]) -> None:
-    root = store.path("dataset") + "/"
+def _remove_others(store: Store, folder: str, kept: set[str]) -> None:
+    root = store.path(folder) + "/"
     for form in _FORMS:
         selector = pafs.FileSelector(root + form, allow_not_found=True, recursive=True)
         for info in store.filesystem.get_file_info(selector):
             path = info.path.removeprefix(root)
             if info.type == pafs.FileType.File and path not in kept:
-                store.delete(f"dataset/{path}")
+                store.delete(f"{folder}/{path}")
 
 
 def card(document: dict[str, Any]) -> str:

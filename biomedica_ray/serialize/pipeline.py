@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 
 from biomedica_ray import schema
 from biomedica_ray.cluster import on_a_worker, run_units
-from biomedica_ray.config import SerializeConfig
+from biomedica_ray.config import ConfigError, SerializeConfig
 from biomedica_ray.images import ImageError
 from biomedica_ray.runs import Run
+from biomedica_ray.select.pipeline import selected_ids, stage_of
 from biomedica_ray.serialize import samples, selection
-from biomedica_ray.serialize.dataset import publish, withdraw
+from biomedica_ray.serialize.dataset import Place, publish, withdraw
 from biomedica_ray.serialize.jpeg import as_jpeg
 from biomedica_ray.serialize.plan import Piece, Shard, cut
 from biomedica_ray.serialize.shards import ShardWriter
@@ -30,8 +31,8 @@ log = logging.getLogger(__name__)
 VERSION = 2
 """Raise it when the same input would give another selection or other shards."""
 
-SHARDS_STAGE = "serialize/shards"
 _SELECTION_KEYS = {
+    "selection",
     "license_groups",
     "min_side",
     "keep_duplicates",
@@ -52,10 +53,11 @@ def run(config: SerializeConfig, run: Run) -> None:
     """Write the dataset; what is there already and would be the same is not written again.
 
     Raises:
+        ConfigError: There is no such selection.
         StoreError: Nothing has been extracted yet.
         UnitsFailedError: Units or shards failed; all others are done, and there is no dataset.json.
     """
-    store = run.store
+    store, place = run.store, Place(config.selection)
     extracted = store.commits("extract")
     if not extracted:
         raise StoreError(f"{store.root}: nothing extracted yet; run `biomedica extract` first")
@@ -65,28 +67,44 @@ def run(config: SerializeConfig, run: Run) -> None:
     if missing := extracted.keys() - labelled.keys():
         log.info("serialize: %d of %d units not labelled: their labels are empty", len(missing), len(extracted))
 
+    wanted = _selection(store, config.selection, len(extracted)) if config.selection else {}
+
     keys = config.model_dump(include=_SELECTION_KEYS)
     marks = {
-        unit: fingerprint(VERSION, keys, commit.content, deduped.get(unit), enriched.get(unit))
+        unit: fingerprint(VERSION, keys, commit.content, deduped.get(unit), enriched.get(unit), wanted.get(unit))
         for unit, commit in extracted.items()
     }
     select = partial(SelectionWorker, store, run.run_id, config)
-    run_units(run, "serialize", marks, select, memory_gb=config.memory_gb, max_actors=config.max_actors)
+    run_units(run, place.stage, marks, select, memory_gb=config.memory_gb, max_actors=config.max_actors)
 
     contents = {unit: [commit.content, labelled.get(unit), enriched.get(unit)] for unit, commit in extracted.items()}
     shards, marks = on_a_worker(partial(plan_shards, store, contents, config), memory_gb=config.memory_gb)
-    if {number: commit.fingerprint for number, commit in store.commits(SHARDS_STAGE).items()} != marks:
-        withdraw(store)
-    write = partial(ShardWorker, store, run.run_id, config.jpeg_quality, shards)
-    run_units(run, SHARDS_STAGE, marks, write, memory_gb=config.memory_gb, max_actors=config.max_actors)
+    if {number: commit.fingerprint for number, commit in store.commits(place.shards_stage).items()} != marks:
+        withdraw(store, place)
+    write = partial(ShardWorker, store, run.run_id, config, shards)
+    run_units(run, place.shards_stage, marks, write, memory_gb=config.memory_gb, max_actors=config.max_actors)
 
-    rows = store.dataset(SHARDS_STAGE, "shards").to_table().sort_by("path").to_pylist() if shards else []
+    rows = store.dataset(place.shards_stage, "shards").to_table().sort_by("path").to_pylist() if shards else []
     if not rows:
         log.warning("serialize: no figure was selected, the dataset is empty")
     settings = config.model_dump(include={"samples_per_shard", "jpeg_quality", *_SELECTION_KEYS})
-    publish(store, rows, settings)
-    run.results["dataset"] = store.uri("dataset")
+    publish(store, place, rows, settings)
+    run.results["dataset"] = store.uri(place.folder("dataset"))
     run.results["shards"] = len(rows)
+
+
+def _selection(store: Store, name: str, n_units: int) -> dict[int, str]:
+    """What changes, unit by unit, when a selection does."""
+    try:
+        store.read_json(f"selections/{name}.json")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"selection: {name}: no such selection in {store.root}; run `biomedica select` first"
+        ) from None
+    contents = _contents(store, stage_of(name))
+    if len(contents) < n_units:
+        log.warning("serialize: %d of %d units are not in selection %s", n_units - len(contents), n_units, name)
+    return contents
 
 
 def _contents(store: Store, stage: str) -> dict[int, str]:
@@ -98,20 +116,28 @@ class SelectionWorker:
 
     def __init__(self, store: Store, run_id: str, config: SerializeConfig) -> None:
         self._store, self._run_id, self._config = store, run_id, config
+        self._place = Place(config.selection)
 
     def __call__(self, unit: int, mark: str) -> Counts:
-        """Commit the samples of one unit, and an error for each figure that is left out; returns the counts."""
+        """Commit the samples of one unit, and an error for each figure that is left out; returns the counts.
+
+        Figures that are not in the selection are counted as skipped.
+        """
         extracted = self._store.commit("extract", unit)
         articles = self._store.read(extracted, "articles", selection.ARTICLE_COLUMNS).to_pylist()
         figures = self._store.read(extracted, "figures", selection.FIGURE_COLUMNS).to_pylist()
         duplicates = _grouped(_rows(self._store, "dedupe", unit, "duplicates"), "id")
         captions = _grouped(_rows(self._store, "dedupe", unit, "captions"), "figure_id")
         pubmed = _pubmed(self._store, unit)
+        name = self._config.selection
+        selected = selected_ids(self._store, name, unit) if name else None
         by_id = {article["article_id"]: article for article in articles}
         for article_id in by_id.keys() & pubmed.keys():  # PubMed hears of retractions that the XML does not tell
             by_id[article_id]["is_retracted"] |= pubmed[article_id]["is_retracted"]
         chosen, left_out = [], []
         for row, figure in enumerate(figures):
+            if selected is not None and figure["figure_id"] not in selected:
+                continue
             article = by_id[figure["article_id"]]
             reason = selection.reason_left_out(figure, article, duplicates, self._config)
             if reason:
@@ -122,10 +148,12 @@ class SelectionWorker:
             others = [each["caption"] for each in captions.get(figure["figure_id"], ())]
             sample = {"row": row, "figure_id": figure["figure_id"], "license_group": group, "split": split}
             chosen.append({**sample, "also_captioned": others})
-        counts = {"figures": Flow(len(figures), len(chosen), len(left_out))}
-        with self._store.write_unit("serialize", unit, mark, self._run_id) as writer:
-            writer.table("samples", schema.SAMPLES).write(chosen)
-            writer.table("errors", schema.ERRORS, directory="errors/serialize").write(left_out)
+        skipped = 0 if selected is None else len(figures) - len(chosen) - len(left_out)
+        counts = {"figures": Flow(len(figures), len(chosen), len(left_out), skipped)}
+        place = self._place
+        with self._store.write_unit(place.stage, unit, mark, self._run_id) as writer:
+            writer.table("samples", schema.SAMPLES, directory=place.folder("samples")).write(chosen)
+            writer.table("errors", schema.ERRORS, directory=place.folder("errors/serialize")).write(left_out)
             writer.commit(counts)
         return counts
 
@@ -143,7 +171,7 @@ def plan_shards(
     Returns:
         The shards by number, and their fingerprints: a shard is written again only if its own samples change.
     """
-    commits = store.commits("serialize")
+    commits = store.commits(Place(config.selection).stage)
     with ThreadPoolExecutor(_PARALLEL_READS) as pool:
         selected = dict(zip(commits, pool.map(partial(_selected, store), commits.values()), strict=True))
     counts: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
@@ -183,16 +211,18 @@ def _state(samples: pa.Table) -> tuple[str, list[Row]]:
 class ShardWorker:
     """Writes shards, sample by sample; lives on an actor."""
 
-    def __init__(self, store: Store, run_id: str, jpeg_quality: int, shards: Mapping[int, Shard]) -> None:
-        self._store, self._run_id, self._quality, self._shards = store, run_id, jpeg_quality, shards
+    def __init__(self, store: Store, run_id: str, config: SerializeConfig, shards: Mapping[int, Shard]) -> None:
+        self._store, self._run_id, self._shards = store, run_id, shards
+        self._quality, self._place = config.jpeg_quality, Place(config.selection)
 
     def __call__(self, number: int, mark: str) -> Counts:
         """Write and commit one shard; returns the counts of its samples."""
         shard, errors = self._shards[number], []
         path, parquet = shard.path("webdataset", "tar"), shard.path("parquet", "parquet")
-        with self._store.write_unit(SHARDS_STAGE, number, mark, self._run_id) as writer:
-            table = writer.table("parquet", schema.DATASET, path=f"dataset/{parquet}")
-            with ShardWriter(writer.file("webdataset", f"dataset/{path}")) as tar:
+        place, folder = self._place, self._place.folder("dataset")
+        with self._store.write_unit(place.shards_stage, number, mark, self._run_id) as writer:
+            table = writer.table("parquet", schema.DATASET, path=f"{folder}/{parquet}")
+            with ShardWriter(writer.file("webdataset", f"{folder}/{path}")) as tar:
                 for figure, shared, label, also_captioned in self._members(shard):
                     try:
                         jpg, size = as_jpeg(figure, self._quality)
@@ -207,8 +237,8 @@ class ShardWorker:
                 **{"path": path, "parquet": parquet, "license_group": shard.license_group, "split": shard.split},
                 **{"samples": tar.samples, "bytes": tar.size, "sha256": tar.sha256},
             }
-            writer.table("shards", schema.SHARDS).write([row])
-            writer.table("errors", schema.ERRORS, directory="errors/serialize-shards").write(errors)
+            writer.table("shards", schema.SHARDS, directory=place.folder("shards")).write([row])
+            writer.table("errors", schema.ERRORS, directory=place.folder("errors/serialize-shards")).write(errors)
             counts = {"samples": Flow(tar.samples + len(errors), tar.samples, len(errors))}
             writer.commit(counts)
         return counts
@@ -219,7 +249,7 @@ class ShardWorker:
 
     def _piece_members(self, piece: Piece, kind: tuple[str, str]) -> Iterator[_Member]:
         """The figures of a piece, with what goes with each."""
-        chosen = _selected(self._store, self._store.commit("serialize", piece.unit))[kind]
+        chosen = _selected(self._store, self._store.commit(self._place.stage, piece.unit))[kind]
         chosen = chosen.slice(piece.start, piece.size)
         extracted = self._store.commit("extract", piece.unit)
         articles = self._store.read(extracted, "articles", samples.ARTICLE_COLUMNS)

@@ -5,9 +5,10 @@ from typing import Any
 
 import yaml
 
-from biomedica_ray.serialize.dataset import publish, withdraw
+from biomedica_ray.serialize.dataset import Place, publish, withdraw
 from biomedica_ray.store import Store
 
+ALL = Place(None)
 SETTINGS = {"samples_per_shard": 2, "test_fraction": 0.1}
 
 
@@ -27,7 +28,7 @@ SHARDS = [shard("commercial", "test", 0, 1), shard("commercial", "train", 0, 2),
 
 
 def test_the_card(tmp_path: Path) -> None:
-    publish(Store(str(tmp_path)), SHARDS, SETTINGS)
+    publish(Store(str(tmp_path)), ALL, SHARDS, SETTINGS)
     card = (tmp_path / "dataset" / "README.md").read_text()
     _, header, text = card.split("---\n", 2)
     configs = yaml.safe_load(header)["configs"]
@@ -48,7 +49,7 @@ def test_files_of_no_shard_are_removed(tmp_path: Path) -> None:
     stale, kept = f"dataset/{shard('other', 'train', 7, 1)['path']}", f"dataset/{SHARDS[0]['path']}"
     for path in (stale, kept, "dataset/NOTES.md"):
         store.write_bytes(path, b"x")
-    publish(store, SHARDS, SETTINGS)
+    publish(store, ALL, SHARDS, SETTINGS)
     assert not (tmp_path / stale).exists()
     assert (tmp_path / kept).exists()
     assert (tmp_path / "dataset/NOTES.md").exists()
@@ -57,7 +58,7 @@ def test_files_of_no_shard_are_removed(tmp_path: Path) -> None:
 
 def test_withdraw(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    withdraw(store)
-    publish(store, SHARDS, SETTINGS)
-    withdraw(store)
+    withdraw(store, ALL)
+    publish(store, ALL, SHARDS, SETTINGS)
+    withdraw(store, ALL)
     assert not (tmp_path / "dataset/dataset.json").exists()

@@ -1,0 +1,1 @@
+"""Curation: which figures of a store a query selects, and how many of each kind."""

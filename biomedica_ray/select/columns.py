@@ -1,0 +1,104 @@
+"""The columns that a query may name, and a unit's figures joined with all that is known of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biomedica_ray import schema
+
+TABLES = {
+    "figures": schema.FIGURES,
+    "articles": schema.ARTICLES,
+    "labels": schema.LABELS,
+    "duplicates": schema.DUPLICATES,
+}
+"""Tables whose rows are joined to a figure's, and their schemas."""
+
+KEYS = {"figures": "figure_id", "articles": "article_id", "labels": "figure_id", "duplicates": "id"}
+"""The column by which each is found."""
+
+_NOT_SLIM = {"image"}
+_SHARED = {"figure_id": "figures", "article_id": "figures"}
+"""Columns that are the same in every table that has them."""
+
+
+def is_texts(type_: pa.DataType) -> bool:
+    """Whether a type is a list of strings."""
+    return bool(pa.types.is_list(type_) and pa.types.is_string(type_.value_type))
+
+
+def _queried(field: pa.Field) -> bool:
+    type_ = field.type
+    plain = pa.types.is_primitive(type_) or pa.types.is_string(type_)  # primitive: numbers, booleans, dates
+    return field.name not in _NOT_SLIM and (plain or is_texts(type_))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of one of :data:`TABLES`."""
+
+    table: str
+    name: str
+    type: pa.DataType
+
+    def __str__(self) -> str:
+        return f"{self.table}.{self.name}"
+
+
+COLUMNS = [Column(table, f.name, f.type) for table, fields in TABLES.items() for f in fields if _queried(f)]
+
+
+def find_column(name: str) -> Column:
+    """The column of a name such as ``labels.distance``, or ``width`` where only one table has it.
+
+    Raises:
+        ValueError: No table has it, or several have; names those that might be meant.
+    """
+    found = [column for column in COLUMNS if name in {str(column), column.name}]
+    if name in _SHARED:
+        found = [column for column in found if column.table == _SHARED[name]]
+    if not found:
+        names = {str(column) if "." in name else column.name for column in COLUMNS}
+        near = difflib.get_close_matches(name, sorted(names), 3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else f"; tables are {', '.join(TABLES)}"
+        raise ValueError(f"{name}: no such column{hint}")
+    if len(found) > 1:
+        raise ValueError(f"{name}: in several tables; expected {' or '.join(map(str, found))}")
+    return found[0]
+
+
+def empty(columns: Iterable[Column]) -> pa.Table:
+    """A table of no rows with these columns, named as in :func:`join`."""
+    return pa.table({str(column): pa.array([], column.type) for column in columns})
+
+
+def join(figures: pa.Table, others: Mapping[str, pa.Table], columns: Iterable[Column]) -> pa.Table:
+    """A row for each figure of a unit, in order, with columns named ``table.column``.
+
+    Where another table has no row of the figure, its columns are null. The row of duplicates is that of the figure, or
+    else that of its article.
+
+    Args:
+        figures: Rows of the figures table, with figure_id and article_id.
+        others: Rows of the other tables, each with its key; keys are unique.
+        columns: Which ones are wanted.
+    """
+    rows = {}
+    for table, its_rows in others.items():
+        key = its_rows[KEYS[table]].combine_chunks()
+        by = "article_id" if table == "articles" else "figure_id"
+        rows[table] = pc.index_in(figures[by], value_set=key)
+        if table == "duplicates":
+            rows[table] = pc.coalesce(rows[table], pc.index_in(figures["article_id"], value_set=key))
+    joined = {}
+    for column in columns:
+        if column.table == "figures":
+            joined[str(column)] = figures[column.name]
+        else:
+            joined[str(column)] = others[column.table][column.name].combine_chunks().take(rows[column.table])
+    return pa.table(joined)

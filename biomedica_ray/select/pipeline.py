@@ -1,0 +1,196 @@
+"""Selection: find the figures that meet a query unit by unit, then take at most so many of each group."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+
+from biomedica_ray import schema
+from biomedica_ray.cluster import RETRIES, run_units
+from biomedica_ray.config import SelectConfig
+from biomedica_ray.runs import Run
+from biomedica_ray.select import balance
+from biomedica_ray.select.columns import KEYS, TABLES, Column, find_column, is_texts, join
+from biomedica_ray.select.where import Condition, parse
+from biomedica_ray.store import Store, StoreError
+from biomedica_ray.units import Counts, Flow, fingerprint
+
+VERSION = 1
+"""Raise it when the same query would find other figures."""
+
+_STAGES = {"figures": "extract", "articles": "extract", "labels": "label", "duplicates": "dedupe"}
+"""The stage that makes each table."""
+_COMMANDS = {"label": "annotate"}
+"""The command that runs a stage of another name."""
+_PARALLEL_READS = 16
+
+
+def stage_of(name: str) -> str:
+    """The stage under which a selection is committed."""
+    return f"select/{name}"
+
+
+def run(config: SelectConfig, run: Run) -> None:
+    """Write the selection: its figures unit by unit, and last ``selections/<name>.json``, with query and counts.
+
+    Raises:
+        StoreError: Nothing has been extracted yet, or a stage whose columns the query names has not run.
+        UnitsFailedError: Units failed; all others are done, and there is no ``selections/<name>.json``.
+    """
+    store, stage = run.store, stage_of(config.name)
+    query = Query(config)
+    contents = {}
+    for table in ["figures", *query.others]:
+        made_by = _STAGES[table]
+        contents[made_by] = {unit: commit.content for unit, commit in store.commits(made_by).items()}
+        if not contents[made_by]:
+            raise StoreError(f"{store.root}: no {table} yet; run `biomedica {_COMMANDS.get(made_by, made_by)}` first")
+    keys = config.model_dump(include={"name", "where", "balance", "seed"})
+    marks = {
+        unit: fingerprint(VERSION, keys, {name: of.get(unit) for name, of in contents.items()})
+        for unit in contents["extract"]
+    }
+    options: dict[str, Any] = {"memory_gb": config.memory_gb, "max_actors": config.max_actors}
+    run_units(run, f"{stage}/matching", marks, partial(MatchWorker, store, run.run_id, config), **options)
+
+    task = ray.remote(count_groups).options(num_cpus=1, memory=int(config.memory_gb * 2**30), max_retries=RETRIES)
+    matching, highest = ray.get(task.remote(store, f"{stage}/matching", config.cap))
+    marks = {unit: fingerprint(mark, config.cap, highest) for unit, mark in marks.items()}
+    if {unit: commit.fingerprint for unit, commit in store.commits(stage).items()} != marks:
+        store.delete(f"selections/{config.name}.json")
+    run_units(run, stage, marks, partial(TakeWorker, store, run.run_id, config.name, highest), **options)
+
+    taken, _ = ray.get(task.remote(store, stage, None))
+    document = {
+        **config.model_dump(include={"name", "where", "balance", "cap", "seed"}),
+        "figures": run.counts["figures"].rows_in,
+        "matching": run.counts["figures"].rows_out,
+        "selected": run.counts["matching"].rows_out,
+        "groups": {group: {"matching": n, "selected": taken.get(group, 0)} for group, n in matching.items()},
+    }
+    store.write_json(f"selections/{config.name}.json", document)
+    run.results |= {"selection": store.uri(f"selections/{config.name}.json"), "selected": document["selected"]}
+
+
+class Query:
+    """What is asked of each unit."""
+
+    def __init__(self, config: SelectConfig) -> None:
+        self.condition: Condition | None = parse(config.where) if config.where else None
+        self.balanced: Column | None = find_column(config.balance) if config.balance else None
+        columns = set(self.condition.columns) if self.condition else set()
+        self.columns: set[Column] = columns | {self.balanced} if self.balanced else columns
+
+    @property
+    def others(self) -> list[str]:
+        """The tables that it needs beside the figures."""
+        return sorted({column.table for column in self.columns} - {"figures"})
+
+    def names(self, table: str) -> list[str]:
+        """The columns of a table that have to be read."""
+        keys = {"figure_id", "article_id"} if table == "figures" else {KEYS[table]}
+        return sorted(keys | {column.name for column in self.columns if column.table == table})
+
+
+class MatchWorker:
+    """Finds the figures of a unit that meet the query; lives on an actor."""
+
+    def __init__(self, store: Store, run_id: str, config: SelectConfig) -> None:
+        self._store, self._run_id, self._config = store, run_id, config
+        self._query = Query(config)
+
+    def __call__(self, unit: int, mark: str) -> Counts:
+        """Commit the figures of one unit that meet the query, with rank and groups; returns the counts."""
+        query, seed = self._query, self._config.seed
+        figures, *others = (self._read(unit, table) for table in ["figures", *query.others])
+        joined = join(figures, dict(zip(query.others, others, strict=True)), query.columns)
+        chosen = figures.append_column("row", pa.array(range(len(figures))))
+        if query.condition:
+            chosen = chosen.filter(query.condition.met(joined))
+        ids = chosen["figure_id"].to_pylist()
+        groups = [[""]] * len(ids)
+        if query.balanced:
+            groups = groups_of(joined[str(query.balanced)].take(chosen["row"]))
+        counts = {"figures": Flow(len(figures), len(ids), skipped=len(figures) - len(ids))}
+        name = self._config.name
+        with self._store.write_unit(f"{stage_of(name)}/matching", unit, mark, self._run_id) as writer:
+            table = pa.table([pa.array(ids, pa.string()), balance.ranks(ids, seed), groups], schema=schema.SELECTIONS)
+            writer.table("selections", schema.SELECTIONS, directory=f"selections/{name}/matching").write(table)
+            writer.commit(counts)
+        return counts
+
+    def _read(self, unit: int, table: str) -> pa.Table:
+        """The columns that are needed; no rows where the stage has not done the unit."""
+        columns = self._query.names(table)
+        try:
+            return self._store.read(self._store.commit(_STAGES[table], unit), table, columns)
+        except FileNotFoundError:
+            return TABLES[table].empty_table().select(columns)
+
+
+def groups_of(values: pa.ChunkedArray) -> list[list[str]]:
+    """The groups of each figure: what it has in a column, as text; one, empty, where it has nothing."""
+    if is_texts(values.type):
+        return [list(dict.fromkeys(each)) if each else [""] for each in values.to_pylist()]
+    return [[""] if value is None else [str(value)] for value in values.to_pylist()]
+
+
+class TakeWorker:
+    """Takes at most so many of each group; lives on an actor."""
+
+    def __init__(self, store: Store, run_id: str, name: str, highest: Mapping[str, int]) -> None:
+        self._store, self._run_id, self._name, self._highest = store, run_id, name, highest
+
+    def __call__(self, unit: int, mark: str) -> Counts:
+        """Commit the selected figures of one unit; returns the counts."""
+        stage = stage_of(self._name)
+        matching = self._store.read(self._store.commit(f"{stage}/matching", unit), "selections")
+        pairs = zip(matching["rank"].to_pylist(), matching["groups"].to_pylist(), strict=True)
+        mask = pa.array([balance.taken(rank, groups, self._highest) for rank, groups in pairs], pa.bool_())
+        selected = matching.filter(mask)
+        counts = {"matching": Flow(len(matching), len(selected), skipped=len(matching) - len(selected))}
+        with self._store.write_unit(stage, unit, mark, self._run_id) as writer:
+            writer.table("selections", schema.SELECTIONS, directory=f"selections/{self._name}").write(selected)
+            writer.commit(counts)
+        return counts
+
+
+def count_groups(store: Store, stage: str, cap: int | None) -> tuple[dict[str, int], dict[str, int]]:
+    """Figures of each group, largest first, and with a cap the highest rank that is taken of those that exceed it.
+
+    Runs as a task, as it reads ranks and groups of all units.
+    """
+    ranks: dict[str, list[balance.Ranks]] = defaultdict(list)
+    commits = store.commits(stage).values()
+    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
+        for table in pool.map(lambda commit: store.read(commit, "selections", ["rank", "groups"]), commits):
+            for group, its_ranks in _by_group(table):
+                ranks[group].append(its_ranks)
+    sizes = {group: sum(map(len, pieces)) for group, pieces in ranks.items()}
+    ordered = dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
+    return ordered, balance.highest_ranks(ranks, cap) if cap else {}
+
+
+def _by_group(table: pa.Table) -> Iterator[tuple[str, balance.Ranks]]:
+    lists = table["groups"].combine_chunks()
+    names = pc.list_flatten(lists).dictionary_encode()
+    ranks = table["rank"].to_numpy()[pc.list_parent_indices(lists).to_numpy()]
+    codes = names.indices.to_numpy()
+    for code, group in enumerate(names.dictionary.to_pylist()):
+        yield group, ranks[codes == code]
+
+
+def selected_ids(store: Store, name: str, unit: int) -> frozenset[str]:
+    """The figure_ids that a selection has in a unit; none where the unit was not there when it was made."""
+    try:
+        commit = store.commit(stage_of(name), unit)
+    except FileNotFoundError:
+        return frozenset()
+    return frozenset(store.read(commit, "selections", ["figure_id"])["figure_id"].to_pylist())
