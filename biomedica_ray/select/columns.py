@@ -81,14 +81,15 @@ def join(figures: pa.Table, others: Mapping[str, pa.Table], columns: Iterable[Co
     """A row for each figure of a unit, in order, with columns named ``table.column``.
 
     Where another table has no row of the figure, its columns are null. The row of duplicates is that of the figure, or
-    else that of its article.
+    else that of its article; of several rows the first that says what it repeats, or else the first.
 
     Args:
         figures: Rows of the figures table, with figure_id and article_id.
-        others: Rows of the other tables, each with its key; keys are unique.
+        others: Rows of the other tables, each with its key, and duplicates with kind.
         columns: Which ones are wanted.
     """
     rows = {}
+    others = {table: _repeats_first(each) if table == "duplicates" else each for table, each in others.items()}
     for table, its_rows in others.items():
         key = its_rows[KEYS[table]].combine_chunks()
         by = "article_id" if table == "articles" else "figure_id"
@@ -102,3 +103,9 @@ def join(figures: pa.Table, others: Mapping[str, pa.Table], columns: Iterable[Co
         else:
             joined[str(column)] = others[column.table][column.name].combine_chunks().take(rows[column.table])
     return pa.table(joined)
+
+
+def _repeats_first(duplicates: pa.Table) -> pa.Table:
+    kinds = pa.array([*schema.ARTICLE_REPEATS, *schema.FIGURE_REPEATS])
+    repeats = pc.is_in(duplicates["kind"], value_set=kinds)
+    return pa.concat_tables([duplicates.filter(repeats), duplicates.filter(pc.invert(repeats))])

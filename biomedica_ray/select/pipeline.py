@@ -95,7 +95,7 @@ class Query:
 
     def names(self, table: str) -> list[str]:
         """The columns of a table that have to be read."""
-        keys = {"figure_id", "article_id"} if table == "figures" else {KEYS[table]}
+        keys = {"figures": {"figure_id", "article_id"}, "duplicates": {"id", "kind"}}.get(table, {KEYS[table]})
         return sorted(keys | {column.name for column in self.columns if column.table == table})
 
 

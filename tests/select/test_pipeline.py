@@ -55,6 +55,7 @@ def label(row: Row) -> Row:
         "secondary_label": [],
         "how": "propagated",
         "confidence": 0.5,
+        "uncertain": False,
     }
 
 

@@ -162,7 +162,13 @@ def test_rows_are_joined_in_order_and_a_repeat_is_that_of_the_figure_or_else_of_
     others = {
         "articles": pa.table({"article_id": ["1", "2"], "license_group": ["x", "y"]}),
         "labels": pa.table({"figure_id": ["a", "b"], "primary_label": [["A"], ["B", "C"]]}),
-        "duplicates": pa.table({"id": ["2", "a", "1"], "of": ["article two", "figure a", "article one"]}),
+        "duplicates": pa.table(
+            {
+                "id": ["2", "a", "a", "1"],
+                "of": ["article two", "elsewhere", "figure a", "article one"],
+                "kind": ["version", "against", "near", "same-doi"],
+            }
+        ),
     }
     columns = [find_column(name) for name in ("figures.width", "license_group", "primary_label", "duplicates.of")]
     assert join(figures, others, columns).to_pydict() == {
