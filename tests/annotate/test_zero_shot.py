@@ -76,7 +76,7 @@ def test_proposals_of_a_store(tmp_path: Path) -> None:
         with store.write_unit("label", unit, "aa") as writer:
             rows = [
                 {"figure_id": f"PMC{n}.1_001", "cluster_id": n % 2, "distance": float(n), "primary_label": []}
-                | {"secondary_label": [], "how": "none", "confidence": 0.5}
+                | {"secondary_label": [], "how": "none", "confidence": 0.5, "uncertain": False}
                 for n in range(6)
                 if unit_of(f"PMC{n}", N_UNITS) == unit
             ]
