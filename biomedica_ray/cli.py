@@ -20,6 +20,7 @@ _MODULES = {
     "serialize": "biomedica_ray.serialize.pipeline",
     "train": "biomedica_ray.train.loop",
     "evaluate": "biomedica_ray.evaluate.pipeline",
+    "merge": "biomedica_ray.merge",
     "report": "biomedica_ray.report.pipeline",
 }
 """Where each stage's ``run(config, run)`` is; imported when it runs, so that no stage needs another one's libraries."""

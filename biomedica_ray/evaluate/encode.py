@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import open_clip
@@ -41,15 +41,20 @@ class Encoded:
 
 
 class Model:
-    """An exported model on a device."""
+    """An exported model, read from its folder, on a device."""
 
-    def __init__(self, checkpoints: Checkpoints, device: str) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            checkpoints.get_folder("model", Path(folder))
-            self._model, self._preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}", device=device)
-            self._tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
+    def __init__(self, folder: Path, device: str) -> None:
+        self._model, self._preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}", device=device)
+        self._tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
         self._model.eval()
         self._device = device
+
+    @classmethod
+    def of_run(cls, checkpoints: Checkpoints, device: str) -> Self:
+        """The finished model of a run; raises FileNotFoundError where there is none."""
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoints.get_folder("model", Path(folder))
+            return cls(Path(folder), device)
 
     def pixels(self, data: bytes) -> torch.Tensor:
         """An image file as the model's input, shape (3, H, W); raises ImageError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 VERSION = 1
 """Raise it when the same model and samples would give other scores."""
 
-_IRRELEVANT = {"ray_address", "max_actors", "num_cpus", "use_gpu", "batch_size", "endpoint_url", "store", "data"}
+IRRELEVANT = {"ray_address", "max_actors", "num_cpus", "use_gpu", "batch_size", "endpoint_url", "store", "data"}
 """Keys that do not change the scores; the data counts by what it holds."""
 
 
@@ -38,24 +39,10 @@ def run(config: EvaluateConfig, run: Run) -> None:
         StoreError: There is no trained model, or fewer than 2 held-out samples can be read.
     """
     checkpoints = Checkpoints(run.store, config.name)
-    position = checkpoints.latest()
-    if position is None or not run.store.list(checkpoints.path("model")):
-        raise StoreError(
-            f"{run.store.uri(checkpoints.path('model'))}: no model; run `biomedica train` to its end first"
-        )
-    data = Store(config.data or run.store.uri("dataset"), config.endpoint_url)
-    shards = read_shards(data, None, "test")
-    n_samples = sum(shard.samples for shard in shards)
-    if n_samples < 2:
-        raise StoreError(
-            f"{data.root}: {n_samples} held-out samples, expected at least 2; serialize takes a greater test_fraction"
-        )
+    origin = checkpoints.origin()
+    held_out = find_held_out(config, run.store)
     mark = fingerprint(
-        VERSION,
-        config.model_dump(mode="json", exclude=_IRRELEVANT),
-        run.store.read_json(checkpoints.path("training.json")),
-        position.step,
-        [(shard.path, shard.sha256) for shard in shards],
+        VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origin, [held_out.content, config.samples]
     )
     done = run.store.commits(f"evaluate/{config.name}").get(0)
     if done and done.complete and done.fingerprint == mark:
@@ -63,9 +50,9 @@ def run(config: EvaluateConfig, run: Run) -> None:
         run.add(done.counts, before=True)
         _tell(run, checkpoints)
         return
-    numbers = choose(n_samples, config.samples)
+    numbers = held_out.numbers
     board = Board()
-    job = _Job(config, checkpoints, data, shards, numbers, board)
+    job = _Job(config, checkpoints, held_out, board)
     with (
         run.progress("samples", len(numbers)) as progress,
         Follower(board, lambda item: progress.update(item["samples"], rows=item["samples"])),
@@ -75,11 +62,11 @@ def run(config: EvaluateConfig, run: Run) -> None:
     if not tasks:
         _commit(run, config, mark, len(numbers), errors, complete=False)
         readable = len(numbers) - len(errors)
-        raise StoreError(f"{data.root}: {readable} held-out samples can be read, expected at least 2")
+        raise StoreError(f"{held_out.data.root}: {readable} held-out samples can be read, expected at least 2")
     for name, task in tasks.items():
         if "skipped" in task:
             log.warning("evaluate: %s: %s", name, task["skipped"])
-    document = {"name": config.name, "step": position.step, "tasks": tasks, "run_id": run.run_id}
+    document = {"name": config.name, "step": origin["step"], "tasks": tasks, "run_id": run.run_id}
     run.store.write_json(checkpoints.path("evaluation.json"), document)
     _commit(run, config, mark, len(numbers), errors, complete=True)
     _tell(run, checkpoints)
@@ -91,23 +78,65 @@ def _tell(run: Run, checkpoints: Checkpoints) -> None:
 
 
 @dataclass(frozen=True)
-class _Job:
-    config: EvaluateConfig
-    checkpoints: Checkpoints
+class HeldOut:
+    """The samples that models are scored on.
+
+    Attributes:
+        data: The dataset.
+        shards: Its held-out shards.
+        numbers: Which samples, counted through all shards.
+    """
+
     data: Store
     shards: tuple[Shard, ...]
     numbers: list[int]
+
+    @property
+    def content(self) -> list[tuple[str, str]]:
+        """What tells these shards from others."""
+        return [(shard.path, shard.sha256) for shard in self.shards]
+
+
+def find_held_out(config: EvaluateConfig, store: Store) -> HeldOut:
+    """The held-out samples that a config means; raises StoreError where there are fewer than 2."""
+    data = Store(config.data or store.uri("dataset"), config.endpoint_url)
+    shards = read_shards(data, None, "test")
+    n_samples = sum(shard.samples for shard in shards)
+    if n_samples < 2:
+        raise StoreError(
+            f"{data.root}: {n_samples} held-out samples, expected at least 2; serialize takes a greater test_fraction"
+        )
+    return HeldOut(data, shards, choose(n_samples, config.samples))
+
+
+@dataclass(frozen=True)
+class _Job:
+    config: EvaluateConfig
+    checkpoints: Checkpoints
+    held_out: HeldOut
     board: Board
 
 
 def _evaluate(job: _Job) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """Scores by task (none where fewer than 2 samples can be read), and the samples that cannot be read."""
-    config = job.config
-    threads = max(1, int(config.num_cpus))
-    torch.set_num_threads(threads)
-    model = Model(job.checkpoints, "cuda" if config.use_gpu else "cpu")
-    stream = chosen_samples(job.data, job.shards, job.numbers)
-    samples = encode(model, stream, config.batch_size, threads, lambda n: job.board.post({"samples": n}))
+    """As :func:`score_model`, for the model of a run; is a task on the cluster."""
+    torch.set_num_threads(max(1, int(job.config.num_cpus)))
+    model = Model.of_run(job.checkpoints, "cuda" if job.config.use_gpu else "cpu")
+    return score_model(model, job.held_out, job.config, lambda n: job.board.post({"samples": n}))
+
+
+def score_model(
+    model: Model, held_out: HeldOut, config: EvaluateConfig, tell: Callable[[int], None]
+) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Scores by task (none where fewer than 2 samples can be read), and the samples that cannot be read.
+
+    Args:
+        model: The model.
+        held_out: What it is scored on.
+        config: How.
+        tell: Called with the number of samples of each batch that is done.
+    """
+    stream = chosen_samples(held_out.data, held_out.shards, held_out.numbers)
+    samples = encode(model, stream, config.batch_size, max(1, int(config.num_cpus)), tell)
     errors = [asdict(error) for error in samples.errors]
     if len(samples.labels) < 2:
         return {}, errors

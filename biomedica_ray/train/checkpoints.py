@@ -7,6 +7,7 @@
     latest.json              which step counts; written last
     metrics.jsonl            one line a step
     model/                   the finished model, as open_clip reads it
+    merge.json               of a model that `merge` made: from which models, and how each mixture scored
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import pyarrow.fs as pafs
 import safetensors.torch
 import torch
 
-from biomedica_ray.store import Store
+from biomedica_ray.store import Store, StoreError
 
 KEPT = 2
 """Checkpoints that stay: the last one, and one before it in case of doubt about the last."""
@@ -68,6 +69,22 @@ class Checkpoints:
         except FileNotFoundError:
             return None
         return Position.from_json(self.store.read_json(self.path(_folder(step), "position.json")))
+
+    def origin(self) -> dict[str, Any]:
+        """How the finished model came about: the settings of its training, or of its merging, and ``step``.
+
+        Raises:
+            StoreError: There is no finished model.
+        """
+        if not self.store.list(self.path("model")):
+            raise StoreError(f"{self.store.uri(self.path('model'))}: no model; run `biomedica train` to its end first")
+        try:
+            merged: dict[str, Any] = self.store.read_json(self.path("merge.json"))
+        except FileNotFoundError:
+            position = self.latest()
+            step = position.step if position else None
+            return {**self.store.read_json(self.path("training.json")), "step": step}
+        return {**merged, "step": None}
 
     def load(self, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Put the weights and the optimizer's state of a checkpoint in place."""

@@ -13,8 +13,11 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from biomedica_ray.config import ConfigError, EvaluateConfig, TrainConfig
+from biomedica_ray import merge as merge_stage
+from biomedica_ray.config import ConfigError, EvaluateConfig, MergeConfig, TrainConfig
 from biomedica_ray.evaluate import pipeline as evaluate
 from biomedica_ray.runs import Run
 from biomedica_ray.store import StoreError
@@ -44,7 +47,7 @@ def train(store: Path, model: str, **changes: Any) -> Run:
 
 
 def score(store: Path, **changes: Any) -> Run:
-    config = EvaluateConfig(store=str(store), name="tiny", bootstrap=50, recall_at=[1, 3], **changes)
+    config = EvaluateConfig(store=str(store), **{"name": "tiny", "bootstrap": 50, "recall_at": [1, 3], **changes})
     with Run("evaluate", config) as run:
         evaluate.run(config, run)
     return run
@@ -131,3 +134,47 @@ def test_evaluation_needs_a_model_first(tmp_path: Path, ray_cluster: None) -> No
     write_dataset(tmp_path / "dataset", [map(sample, range(2))], "test")
     with pytest.raises(StoreError, match="no model; run `biomedica train`"):
         score(tmp_path)
+
+
+def merge(store: Path, **changes: Any) -> Run:
+    config = MergeConfig(store=str(store), name="mixed", bootstrap=0, recall_at=[1, 3], **changes)
+    with Run("merge", config) as run:
+        merge_stage.run(config, run)
+    return run
+
+
+def weights(store: Path, name: str) -> dict[str, torch.Tensor]:
+    return load_file(store / f"checkpoints/{name}/model/open_clip_model.safetensors")
+
+
+def test_runs_are_averaged_and_interpolated_with_the_model_they_began_with(
+    tmp_path: Path, tiny_model: str, ray_cluster: None
+) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(20))])
+    write_dataset(tmp_path / "dataset", [map(sample, range(20, 28))], "test")
+    train(tmp_path, tiny_model, name="start", epochs=1)
+    base = str(tmp_path / "checkpoints/start/model")
+    for name, seed in (("one", 1), ("two", 2)):
+        train(tmp_path, tiny_model, name=name, seed=seed, pretrained=base)
+    start, one, two = (weights(tmp_path, name) for name in ("start", "one", "two"))
+
+    done = merge(tmp_path, of=["one", "two"], alphas=[0, 0.25, 1], metric="retrieval.text_to_image.recall@3")
+    sweep = {entry["alpha"]: entry["score"] for entry in done.results["sweep"]}
+    alpha = done.results["alpha"]
+    assert sweep[alpha] == max(sweep.values())
+    assert alpha == max(share for share, score in sweep.items() if score == sweep[alpha])
+    for name, tensor in weights(tmp_path, "mixed").items():
+        expected = (1 - alpha) * start[name] + alpha * (one[name] + two[name]) / 2
+        torch.testing.assert_close(tensor, expected, atol=1e-6, rtol=1e-5)
+    scored = score(tmp_path, name="mixed").results["tasks"]["retrieval"]["text_to_image"]["recall@3"]
+    assert scored["value"] == pytest.approx(sweep[alpha])
+    assert (
+        merge(tmp_path, of=["one", "two"], alphas=[0, 0.25, 1], metric=done.results["metric"]).results == done.results
+    )
+
+    with pytest.raises(ConfigError, match=r"^base: the runs began with random weights; expected a model"):
+        merge(tmp_path, of=["start"], alphas=[0.5])
+    with pytest.raises(ConfigError, match=r"^metric: retrieval.recall: expected one of samples, image_to_text"):
+        merge(tmp_path, of=["one"], alphas=[0, 1], metric="retrieval.recall")
+    with pytest.raises(StoreError, match=r"three/model: no model"):
+        merge(tmp_path, of=["one", "three"])
