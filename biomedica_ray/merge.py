@@ -21,7 +21,7 @@ from biomedica_ray.config import ConfigError, MergeConfig
 from biomedica_ray.evaluate.encode import Model
 from biomedica_ray.evaluate.pipeline import IRRELEVANT, HeldOut, find_held_out, score_model
 from biomedica_ray.evaluate.tasks import TASKS
-from biomedica_ray.runs import Run
+from biomedica_ray.runs import Run, cause
 from biomedica_ray.store import StoreError
 from biomedica_ray.train.board import Board, Follower
 from biomedica_ray.train.checkpoints import Checkpoints
@@ -103,7 +103,10 @@ def _merge(config: MergeConfig, run: Run, job: _Job) -> dict[str, Any]:
         Follower(job.board, lambda item: progress.update(item["samples"], rows=item["samples"])),
     ):
         remote: Any = ray.remote(_sweep).options(num_cpus=config.num_cpus, num_gpus=int(config.use_gpu))
-        return dict(ray.get(remote.remote(job)))
+        try:
+            return dict(ray.get(remote.remote(job)))
+        except ray.exceptions.RayTaskError as error:
+            raise cause(error) from None
 
 
 def _sweep(job: _Job) -> dict[str, Any]:
