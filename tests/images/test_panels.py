@@ -127,4 +127,4 @@ def test_the_panels_of_real_figures(corpus: Path) -> None:
     assert (compound & cut).sum() / cut.sum() >= 0.93  # precision of compound, 0.946 when it was written
     assert (compound & cut).sum() / compound.sum() >= 0.89  # recall, 0.904
     assert exact.mean() >= 0.71  # the number of panels, 0.724
-    assert told.mean() >= 0.77  # the same where the caption's number is known, 0.791
+    assert told.mean() >= 0.77  # the same where the right number is told beforehand, 0.791
