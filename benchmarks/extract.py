@@ -6,7 +6,7 @@ and writes nothing; the pipeline also writes its tables. Steady state: from the 
 makes to the last commit that all workers are still busy at; start-up is what comes before the first unit starts.
 
     python benchmarks/extract.py --articles 5000 --rounds 3
-    python benchmarks/extract.py memory --articles 50000
+    python benchmarks/extract.py memory --articles 20000
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from biomedica_ray.cluster import connect
 from biomedica_ray.config import ExtractConfig
 from biomedica_ray.extract import ExtractWorker, extract_article
 from biomedica_ray.extract import run as run_extract
-from biomedica_ray.listing import write_listing
+from biomedica_ray.listing import make_source, write_listing
 from biomedica_ray.runs import Run
 from biomedica_ray.sample import PACKAGES
 from biomedica_ray.sources.base import Listed
@@ -161,8 +161,9 @@ def memory(packages: Path, n: int) -> None:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, _quiet():
         base = Path(folder) / "packages"
         names = replicate(packages, base, min(n, 500))
-        store, source = Store(str(Path(folder) / "store")), PackagesSource(str(base))
-        listing = write_listing(source, Selection(), "", n_units=2, store=store, run_id="benchmark")
+        config = ExtractConfig(store=str(Path(folder) / "store"), source="packages", packages=str(base), units=2)
+        store, source = Store(config.store), make_source(config)
+        listing = write_listing(config, Selection(), "", store, "benchmark")
         worker = ExtractWorker(source, Filters(), store, "benchmark", 16)
         print("| articles | RSS, MiB |\n|---|---|")
         done, told = 0, 0

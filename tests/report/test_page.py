@@ -65,6 +65,7 @@ def test_rows_of_each_stage(page: lxml.html.HtmlElement) -> None:
         ["enrich", "not done yet: biomedica enrich"],
         ["dedupe", "figures", "5", "5", "0"],
         ["annotate", "figures", "5", "5", "0"],
+        ["select", "not done yet: biomedica select"],
         ["serialize", "figures", "5", "5", "0"],
         ["train", "samples", "160", "160", "0"],
         ["evaluate", "samples", "50", "50", "0"],
