@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,10 @@ def test_no_stage_or_a_wrong_one_prints_the_stages(capsys: pytest.CaptureFixture
     assert cli.main(["extrct"]) == 2
     assert "serialize" in capsys.readouterr().err
     assert cli.main(["--help"]) == 0
+
+
+def test_no_job_has_the_name_of_a_module_of_python() -> None:
+    """``python jobs/NAME.py`` puts jobs/ in front of the library: a jobs/select.py would be what ``import select`` finds."""
+    jobs = {path.stem for path in (Path(__file__).parents[1] / "jobs").glob("*.py")}
+    assert "extract" in jobs
+    assert jobs.isdisjoint(sys.stdlib_module_names)

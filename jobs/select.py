@@ -1,7 +1,0 @@
-"""`ray job submit --working-dir . -- python jobs/select.py --config jobs/selections/concept-filtered.yaml`."""
-
-import sys
-
-from biomedica_ray.cli import main
-
-sys.exit(main(["select", *sys.argv[1:]]))
