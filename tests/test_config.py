@@ -133,7 +133,7 @@ def test_no_stage_or_a_wrong_one_prints_the_stages(capsys: pytest.CaptureFixture
 
 
 def test_no_job_has_the_name_of_a_module_of_python() -> None:
-    """``python jobs/NAME.py`` puts jobs/ in front of the library: a jobs/select.py would be what ``import select`` finds."""
+    """``python jobs/NAME.py`` puts jobs/ before the library: of a jobs/select.py, ``import select`` would find that."""
     jobs = {path.stem for path in (Path(__file__).parents[1] / "jobs").glob("*.py")}
     assert "extract" in jobs
     assert jobs.isdisjoint(sys.stdlib_module_names)
