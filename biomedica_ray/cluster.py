@@ -77,23 +77,29 @@ def cluster_resource(name: str) -> float:
     return float(resources.get(name, 0))
 
 
-def on_a_worker(work: Callable[[], T], *, num_cpus: float = 1, memory_gb: float) -> T:
+def on_a_worker(
+    work: Callable[[], T], *, num_cpus: float = 1, num_gpus: float = 0, memory_gb: float | None = None
+) -> T:
     """``work()`` in one task, as the driver may be a small machine; raises what it raises, without Ray's wrapping.
 
     Args:
         work: Module-level function, or a partial of one.
         num_cpus: CPUs of the task.
-        memory_gb: Memory that it reserves.
+        num_gpus: GPUs of the task.
+        memory_gb: Memory that it reserves; None reserves none.
     """
-
-    def task() -> T:
-        return work()
-
-    options = {"num_cpus": num_cpus, "memory": int(memory_gb * 2**30), "max_retries": RETRIES}
+    task: Any = ray.remote(_call)
+    memory = int(memory_gb * 2**30) if memory_gb is not None else None
+    options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "memory": memory, "max_retries": RETRIES}
     try:
-        return ray.get(ray.remote(task).options(**options).remote())
+        result: T = ray.get(task.options(**options).remote(work))
+        return result
     except ray.exceptions.RayTaskError as error:
         raise cause(error) from None
+
+
+def _call(work: Callable[[], T]) -> T:
+    return work()
 
 
 def run_units(

@@ -10,18 +10,19 @@ import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ray
 import torch
 from safetensors.torch import load_file
 
+from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import ConfigError, MergeConfig
 from biomedica_ray.evaluate.encode import Model
 from biomedica_ray.evaluate.pipeline import IRRELEVANT, HeldOut, find_held_out, score_model
 from biomedica_ray.evaluate.tasks import TASKS
-from biomedica_ray.runs import Run, cause
+from biomedica_ray.runs import Run
 from biomedica_ray.store import StoreError
 from biomedica_ray.train.board import Board, Follower
 from biomedica_ray.train.checkpoints import Checkpoints
@@ -102,11 +103,7 @@ def _merge(config: MergeConfig, run: Run, job: _Job) -> dict[str, Any]:
         run.progress("samples", n_samples) as progress,
         Follower(job.board, lambda item: progress.update(item["samples"], rows=item["samples"])),
     ):
-        remote: Any = ray.remote(_sweep).options(num_cpus=config.num_cpus, num_gpus=int(config.use_gpu))
-        try:
-            return dict(ray.get(remote.remote(job)))
-        except ray.exceptions.RayTaskError as error:
-            raise cause(error) from None
+        return on_a_worker(partial(_sweep, job), num_cpus=config.num_cpus, num_gpus=int(config.use_gpu))
 
 
 def _sweep(job: _Job) -> dict[str, Any]:

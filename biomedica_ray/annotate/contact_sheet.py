@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import jinja2
-
 from biomedica_ray.annotate.labels import Taxonomy
+from biomedica_ray.report.environment import page_environment
 
 _KEYS = (
     (("1", "…", "9"), "choose the panels"),
@@ -81,13 +80,7 @@ class Sheet:
 
 def html(sheet: Sheet) -> str:
     """The page; its script is named by its hash, and nothing else in it may run or be fetched."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("biomedica_ray.annotate", "sheet"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("biomedica_ray.annotate", "sheet")
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the taxonomy's order is the form's
     script = (Path(__file__).parent / "sheet" / "page.js").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

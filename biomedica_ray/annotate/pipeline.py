@@ -8,8 +8,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import ray
-
 from biomedica_ray.annotate import embed, fitting, labels, quality
 from biomedica_ray.annotate.clustering import LabelWorker, assign_figures
 from biomedica_ray.annotate.labels import ClusterLabel, LabelsFile
@@ -17,7 +15,7 @@ from biomedica_ray.annotate.proposals import encode_prompts, write_proposals
 from biomedica_ray.annotate.truth import load_truth
 from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.annotate.zero_shot import load_prompts
-from biomedica_ray.cluster import RETRIES, run_units
+from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import AnnotateConfig, ConfigError
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
@@ -57,8 +55,8 @@ def run(config: AnnotateConfig, run: Run) -> None:
     extracted = run.store.commits("extract")
     if not extracted:
         raise StoreError(f"{run.store.root}: nothing extracted yet; run `biomedica extract` first")
-    on_worker = {"num_cpus": config.num_cpus, "memory": int(config.memory_gb * 2**30), "max_retries": RETRIES}
-    concepts = ray.get(ray.remote(encode_prompts).options(**on_worker).remote(config, prompts)) if prompts else None
+    on_encoder = partial(on_a_worker, num_cpus=config.num_cpus, memory_gb=config.memory_gb)
+    concepts = on_encoder(partial(encode_prompts, config, prompts)) if prompts else None
     info = embed.describe(config)
     slug = model_slug(config.model)
     stage = f"embed/{slug}"
@@ -85,8 +83,8 @@ def run(config: AnnotateConfig, run: Run) -> None:
     )
     _drop_other_clusterings(run.store, slug, clustering["file"])
     if prompts and concepts is not None:
-        write = ray.remote(write_proposals).options(**on_worker)
-        run.results["proposals"] = ray.get(write.remote(config, run.store, mark, list(prompts.concepts), concepts))
+        write = partial(write_proposals, config, run.store, mark, list(prompts.concepts), concepts)
+        run.results["proposals"] = on_encoder(write)
     run.results |= {
         "model": config.model,
         "clustering": mark,
@@ -114,9 +112,8 @@ def _against_truth(run: Run, truth: Mapping[str, str], clustering: Mapping[str, 
 
 def _assign(run: Run, clustering: Mapping[str, Any], stage: str, figure_ids: Iterable[str]) -> dict[str, int]:
     """The clusters of those of the figures that exist."""
-    task = ray.remote(assign_figures).options(num_cpus=1, memory=int(_LABEL_GB * 2**30), max_retries=RETRIES)
-    clusters: dict[str, int] = ray.get(task.remote(run.store, stage, clustering["file"], sorted(figure_ids)))
-    return clusters
+    work = partial(assign_figures, run.store, stage, clustering["file"], sorted(figure_ids))
+    return on_a_worker(work, memory_gb=_LABEL_GB)
 
 
 def _labels_of_clusters(

@@ -21,8 +21,9 @@ from biomedica_ray.annotate.embed import embed_all
 from biomedica_ray.annotate.encoders import Encoder, EncoderInfo, Pixels, image_tower, open_clip_model
 from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.annotate.weights import local_weights
-from biomedica_ray.annotate.zero_shot import Floats, Prompts, concept_vectors, propose
+from biomedica_ray.annotate.zero_shot import Prompts, propose
 from biomedica_ray.config import AnnotateConfig
+from biomedica_ray.evaluate.zero_shot import Vectors, class_vectors
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.store import Store
 from biomedica_ray.units import fingerprint
@@ -32,7 +33,7 @@ Nearest = dict[int, list[tuple[float, str, int]]]
 
 
 @torch.inference_mode()
-def encode_prompts(config: AnnotateConfig, prompts: Prompts) -> Floats:
+def encode_prompts(config: AnnotateConfig, prompts: Prompts) -> Vectors:
     """Vectors (c, dim) of the concepts, in their order in the prompts; runs as a task, before any other work.
 
     Raises:
@@ -41,10 +42,10 @@ def encode_prompts(config: AnnotateConfig, prompts: Prompts) -> Floats:
     model, tokenizer_name = _load(config)
     tokenize = open_clip.get_tokenizer(tokenizer_name)
     tokens = (tokenize(prompts.sentences(name)) for name in prompts.concepts)
-    return concept_vectors([model.encode_text(each).float().numpy() for each in tokens])
+    return class_vectors([model.encode_text(each).float().numpy() for each in tokens])
 
 
-def write_proposals(config: AnnotateConfig, store: Store, clustering: str, names: list[str], concepts: Floats) -> int:
+def write_proposals(config: AnnotateConfig, store: Store, clustering: str, names: list[str], concepts: Vectors) -> int:
     """Look at the nearest figures of each cluster and write what they resemble, unless that has been done.
 
     Runs as a task, as it reads distances of all figures and the images of some.
@@ -75,7 +76,7 @@ def write_proposals(config: AnnotateConfig, store: Store, clustering: str, names
     return len(found["clusters"])
 
 
-def _look(config: AnnotateConfig, store: Store, names: list[str], concepts: Floats) -> dict[int, list[dict[str, Any]]]:
+def _look(config: AnnotateConfig, store: Store, names: list[str], concepts: Vectors) -> dict[int, list[dict[str, Any]]]:
     """The proposals of each cluster."""
     model, _ = _load(config)
     tower, preprocessing = image_tower(model)

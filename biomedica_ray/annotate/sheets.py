@@ -12,14 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import ray
 
 from biomedica_ray import schema
 from biomedica_ray.annotate import label_studio
 from biomedica_ray.annotate.contact_sheet import Sheet, ShownCluster, ShownMember, earlier_votes, html
 from biomedica_ray.annotate.labels import VOTES, Taxonomy, load_taxonomy
 from biomedica_ray.annotate.members import choose_members
-from biomedica_ray.cluster import RETRIES, run_units
+from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError, SheetsConfig
 from biomedica_ray.report.collect import each_unit
 from biomedica_ray.report.formats import shorten
@@ -53,8 +52,8 @@ def run(config: SheetsConfig, run: Run) -> None:
         raise StoreError(f"{run.store.root}: no clusters yet; run `biomedica annotate` first")
     contents = {unit: commit.content for unit, commit in labelled.items()}
     file = f"sheets/members-{fingerprint(VERSION, contents, config.members, config.seed)}.parquet"
-    task = ray.remote(_write_members).options(num_cpus=1, memory=int(config.memory_gb * 2**30), max_retries=RETRIES)
-    clustering, asked = ray.get(task.remote(run.store, list(labelled.values()), file, config.members, config.seed))
+    work = partial(_write_members, run.store, list(labelled.values()), file, config.members, config.seed)
+    clustering, asked = on_a_worker(work, memory_gb=config.memory_gb)
     earlier: Mapping[int, str] = {}
     if config.round > 1:
         earlier = _disputed(run.store, clustering)

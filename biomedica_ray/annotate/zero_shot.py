@@ -15,11 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from biomedica_ray.annotate.labels import Taxonomy
 from biomedica_ray.config import ConfigError
+from biomedica_ray.evaluate.zero_shot import Vectors, normalised
 
 PROMPTS = Path(__file__).with_name("prompts.yaml")
 """Prompts for the paper's taxonomy."""
-
-Floats = npt.NDArray[np.float32]
 
 
 class Prompts(BaseModel):
@@ -56,15 +55,10 @@ def load_prompts(path: str | Path | None, taxonomy: Taxonomy) -> Prompts:
     return prompts
 
 
-def concept_vectors(sentences: list[Floats]) -> Floats:
-    """One L2-normalised vector (c, d) for each concept: the mean of its sentences' vectors, each (n, d)."""
-    return _normalised(np.stack([_normalised(vectors).mean(axis=0) for vectors in sentences]))
-
-
 def propose(
     images: npt.NDArray[np.floating],
     clusters: npt.NDArray[np.integer],
-    concepts: Floats,
+    concepts: Vectors,
     names: list[str],
     *,
     scale: float,
@@ -78,7 +72,8 @@ def propose(
     Args:
         images: Embeddings (n, d) by the image tower.
         clusters: Cluster of each image (n,).
-        concepts: Vectors (c, d) of :func:`concept_vectors`, by the text tower of the same model.
+        concepts: Vectors (c, d) of :func:`~biomedica_ray.evaluate.zero_shot.class_vectors`, by the text tower of the
+            same model.
         names: Their names (c).
         scale: The model's ``exp(logit_scale)``.
         top: How many concepts to propose.
@@ -86,7 +81,7 @@ def propose(
     Returns:
         Cluster -> concepts and scores, best first.
     """
-    logits = scale * _normalised(images.astype(np.float32)) @ concepts.T
+    logits = scale * normalised(images.astype(np.float32)) @ concepts.T
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares = odds / odds.sum(axis=1, keepdims=True)
     found = {}
@@ -95,9 +90,3 @@ def propose(
         best = np.argsort(-scores, kind="stable")[:top].tolist()
         found[cluster] = [{"concept": names[n], "score": round(float(scores[n]), 4)} for n in best]
     return found
-
-
-def _normalised(vectors: Floats) -> Floats:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    normalised: Floats = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return normalised

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
-import ray
 import torch
 
+from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import EvaluateConfig
 from biomedica_ray.evaluate.encode import Encoded, Model, choose, chosen_samples, encode
 from biomedica_ray.evaluate.tasks import TASKS, NotApplicableError, Settings
@@ -41,9 +42,7 @@ def run(config: EvaluateConfig, run: Run) -> None:
     checkpoints = Checkpoints(run.store, config.name)
     origin = checkpoints.origin()
     held_out = find_held_out(config, run.store)
-    mark = fingerprint(
-        VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origin, [held_out.content, config.samples]
-    )
+    mark = fingerprint(VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origin, held_out.content)
     done = run.store.commits(f"evaluate/{config.name}").get(0)
     if done and done.complete and done.fingerprint == mark:
         log.info("evaluate: %s is evaluated", config.name)
@@ -57,8 +56,8 @@ def run(config: EvaluateConfig, run: Run) -> None:
         run.progress("samples", len(numbers)) as progress,
         Follower(board, lambda item: progress.update(item["samples"], rows=item["samples"])),
     ):
-        remote: Any = ray.remote(_evaluate).options(num_cpus=config.num_cpus, num_gpus=int(config.use_gpu))
-        tasks, errors = ray.get(remote.remote(job))
+        work = partial(_evaluate, job)
+        tasks, errors = on_a_worker(work, num_cpus=config.num_cpus, num_gpus=int(config.use_gpu))
     if not tasks:
         _commit(run, config, mark, len(numbers), errors, complete=False)
         readable = len(numbers) - len(errors)

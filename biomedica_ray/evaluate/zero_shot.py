@@ -42,8 +42,8 @@ def class_vectors(prompts: Sequence[Vectors]) -> Vectors:
     Args:
         prompts: For each class, vectors of shape (prompts, d).
     """
-    means = np.stack([_normalised(vectors).mean(axis=0) for vectors in prompts])
-    return _normalised(means)
+    means = np.stack([normalised(vectors).mean(axis=0) for vectors in prompts])
+    return normalised(means)
 
 
 def predict(images: Vectors, classes: Vectors) -> Indices:
@@ -89,7 +89,8 @@ def score(predictions: Indices, truth: Indices, n_classes: int, *, resamples: in
     )
 
 
-def _normalised(vectors: Vectors) -> Vectors:
+def normalised(vectors: Vectors) -> Vectors:
+    """Vectors (..., d) at length 1; zeros stay zeros."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     result: Vectors = (vectors / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32)
     return result

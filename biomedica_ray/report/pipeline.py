@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import jinja2
-import ray
 
+from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import ConfigError, ReportConfig
 from biomedica_ray.report import charts, formats
 from biomedica_ray.report.collect import (
@@ -22,6 +23,7 @@ from biomedica_ray.report.collect import (
     reasons,
     stage_flows,
 )
+from biomedica_ray.report.environment import page_environment
 from biomedica_ray.report.gallery import cluster_sheets, duplicate_groups, figure_cards
 from biomedica_ray.report.labelling import read_clustering, read_votes
 from biomedica_ray.report.learning import read_evaluation, read_training
@@ -47,8 +49,7 @@ def run(config: ReportConfig, run: Run) -> None:
     if not file:
         raise ConfigError(f"output: expected a file, got {output!r}")
     run.store.n_units()
-    task = ray.remote(make_page).options(num_cpus=1, memory=int(_MEMORY_GB * 2**30), max_retries=3)
-    page: str = ray.get(task.remote(run.store, config.name, config.title))
+    page = on_a_worker(partial(make_page, run.store, config.name, config.title), memory_gb=_MEMORY_GB)
     Store(folder or slash or ".", config.endpoint_url).write_bytes(file, page.encode())
     run.results["report"] = output
     run.results["bytes"] = len(page.encode())
@@ -100,13 +101,7 @@ def make_page(store: Store, name: str, title: str) -> str:
 
 
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("biomedica_ray.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("biomedica_ray.report", ".")
     named: dict[str, Any] = {
         each: getattr(formats, each) for each in ("count", "number", "share", "size", "duration", "shorten", "things")
     }

@@ -10,10 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray
 
 from biomedica_ray import schema
-from biomedica_ray.cluster import RETRIES, run_units
+from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import SelectConfig
 from biomedica_ray.runs import Run
 from biomedica_ray.select import balance
@@ -60,14 +59,14 @@ def run(config: SelectConfig, run: Run) -> None:
     options: dict[str, Any] = {"memory_gb": config.memory_gb, "max_actors": config.max_actors}
     run_units(run, f"{stage}/matching", marks, partial(MatchWorker, store, run.run_id, config), **options)
 
-    task = ray.remote(count_groups).options(num_cpus=1, memory=int(config.memory_gb * 2**30), max_retries=RETRIES)
-    matching, highest = ray.get(task.remote(store, f"{stage}/matching", config.cap))
+    count = partial(count_groups, store, f"{stage}/matching", config.cap)
+    matching, highest = on_a_worker(count, memory_gb=config.memory_gb)
     marks = {unit: fingerprint(mark, config.cap, highest) for unit, mark in marks.items()}
     if {unit: commit.fingerprint for unit, commit in store.commits(stage).items()} != marks:
         store.delete(f"selections/{config.name}.json")
     run_units(run, stage, marks, partial(TakeWorker, store, run.run_id, config.name, highest), **options)
 
-    taken, _ = ray.get(task.remote(store, stage, None))
+    taken, _ = on_a_worker(partial(count_groups, store, stage, None), memory_gb=config.memory_gb)
     document = {
         **config.model_dump(include={"name", "where", "balance", "cap", "seed"}),
         "figures": run.counts["figures"].rows_in,

@@ -12,8 +12,9 @@ import yaml
 from biomedica_ray import schema
 from biomedica_ray.annotate.labels import load_taxonomy
 from biomedica_ray.annotate.proposals import encode_prompts, nearest_figures, write_proposals
-from biomedica_ray.annotate.zero_shot import Prompts, concept_vectors, load_prompts, propose
+from biomedica_ray.annotate.zero_shot import Prompts, load_prompts, propose
 from biomedica_ray.config import AnnotateConfig, ConfigError
+from biomedica_ray.evaluate.zero_shot import class_vectors
 from biomedica_ray.store import Store
 from biomedica_ray.units import unit_of
 from tests.synthetic import N_UNITS, article, encoded, figure, picture, write_extracted
@@ -45,7 +46,7 @@ def test_scores_are_those_of_softmax_and_sum_to_one() -> None:
 
 
 def test_the_vector_of_a_concept_is_the_mean_of_its_sentences() -> None:
-    (vector,) = concept_vectors([np.array([[2, 0], [0, 5]], np.float32)])
+    (vector,) = class_vectors([np.array([[2, 0], [0, 5]], np.float32)])
     assert vector == pytest.approx([2**-0.5, 2**-0.5])
 
 
@@ -108,7 +109,7 @@ def test_proposals_of_a_store(tmp_path: Path) -> None:
     model.eval()
     tokenize = open_clip.get_tokenizer("ViT-S-32-alt")
     with torch.inference_mode():
-        texts = concept_vectors(
+        texts = class_vectors(
             [model.encode_text(tokenize(prompts.sentences(name))).numpy() for name in prompts.concepts]
         )
         images = model.encode_image(torch.stack([preprocess(picture(n)) for n in (0, 2, 1, 3)])).numpy()
