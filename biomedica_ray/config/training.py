@@ -1,0 +1,102 @@
+"""Configs of the stages about models: train, evaluate, merge, and the report."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from biomedica_ray.config.base import StageConfig
+
+
+class TrainConfig(StageConfig):
+    """Pretrain CLIP on the shards by streaming."""
+
+    data: str | None = Field(None, description="dataset that serialize wrote; none: <store>/dataset")
+    license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
+        ["commercial", "noncommercial", "other"], description="which licence groups to train on"
+    )
+    name: str = Field("clip", pattern=r"^[\w.-]+$", description="checkpoints go to <store>/checkpoints/<name>")
+    model: str = Field(
+        "ViT-L-14",
+        description="open_clip model name, clip-lite0 (a small one that comes with the package), a model config JSON, "
+        "a folder with open_clip_config.json, or hf-hub:ID",
+    )
+    pretrained: str | None = Field(
+        "commonpool_xl_clip_s13b_b90k", description="open_clip tag, hf-hub:ID, folder or file; none: from scratch"
+    )
+    image_weights: str | None = Field(
+        None, description="weights for the image tower alone, as in annotate; for models started from scratch"
+    )
+    lock_image: bool = Field(False, description="freeze the image tower but for its projection")
+    num_workers: int = Field(2, ge=1, description="Ray Train workers")
+    use_gpu: bool = Field(False, description="one GPU a worker")
+    cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast (BIOMEDICA: fp32)")
+    grad_checkpointing: bool = Field(False, description="recompute activations instead of keeping them")
+    batch_size: int = Field(1024, ge=2, description="samples a worker and step")
+    accumulate: int = Field(
+        1, ge=1, description="parts in which a batch goes through the model: less memory, more time, the same gradient"
+    )
+    epochs: int = Field(1, ge=1, description="passes over the data")
+    lr: float = Field(1e-6, gt=0, description="peak learning rate (BIOMEDICA: 1e-6)")
+    warmup_steps: int = Field(1000, ge=0, description="steps of linear warm-up (BIOMEDICA: 1,000)")
+    weight_decay: float = Field(0.2, ge=0, description="AdamW weight decay, not for norms, biases and gains")
+    beta1: float = Field(0.9, ge=0, lt=1, description="AdamW beta1")
+    beta2: float = Field(0.95, ge=0, lt=1, description="AdamW beta2 (BIOMEDICA: 0.95)")
+    grad_clip: float = Field(1.0, gt=0, description="greatest gradient norm (BIOMEDICA: 1.0)")
+    shuffle_buffer: int = Field(2000, ge=1, description="samples in the shuffle buffer of each worker")
+    checkpoint_steps: int = Field(100, ge=1, description="steps between checkpoints")
+    max_failures: int = Field(3, ge=0, description="restarts from the last checkpoint after a worker is lost")
+    seed: int = Field(0, description="seed of initialisation and order")
+
+
+class EvaluateConfig(StageConfig):
+    """Zero-shot classification and retrieval on held-out figures."""
+
+    data: str | None = Field(None, description="dataset that serialize wrote; none: <store>/dataset")
+    name: str = Field("clip", pattern=r"^[\w.-]+$", description="evaluates the model of <store>/checkpoints/<name>")
+    batch_size: int = Field(64, ge=1, description="images a forward pass")
+    samples: int = Field(
+        10_000, ge=2, description="most held-out samples to evaluate; of more, so many are taken at equal distances"
+    )
+    recall_at: list[int] = Field([1, 5, 10, 100], min_length=1, description="cutoffs k of retrieval recall@k")
+    use_gpu: bool = Field(False, description="evaluate on a GPU")
+    num_cpus: float = Field(1, gt=0, description="CPUs for decoding and, without a GPU, for the model")
+    bootstrap: int = Field(1000, ge=0, description="bootstrap resamples for the confidence intervals")
+    seed: int = Field(0, description="seed of the bootstrap")
+
+
+class MergeConfig(EvaluateConfig):
+    """Average trained models, and interpolate them with the one that training began with (WiSE-FT)."""
+
+    name: str = Field("clip-merged", pattern=r"^[\w.-]+$", description="the result goes to <store>/checkpoints/<name>")
+    of: list[str] = Field(["clip"], min_length=1, description="training runs whose models are averaged")
+    base: str | None = Field(
+        None, description="model to interpolate with, as train's pretrained; none: the one that the runs began with"
+    )
+    alphas: list[float] = Field(
+        [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1],
+        min_length=1,
+        description="shares of the trained model that are tried, from 0 (the base) to 1 (no interpolation)",
+    )
+    metric: str = Field(
+        "zero_shot_primary_label.balanced_accuracy",
+        description="TASK.SCORE of evaluate by which the best share is taken: retrieval.image_to_text.recall@1",
+    )
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if not all(0 <= alpha <= 1 for alpha in self.alphas):
+            raise ValueError("alphas: expected numbers from 0 to 1")
+        if self.name in self.of:
+            raise ValueError(f"name: {self.name} is one of the runs that are averaged; expected another name")
+        return self
+
+
+class ReportConfig(StageConfig):
+    """Write one self-contained HTML file of what was extracted, dropped, labelled and learned."""
+
+    output: str | None = Field(None, description="where to write; none: <store>/report.html")
+    name: str = Field("clip", pattern=r"^[\w.-]+$", description="which training run to show")
+    title: str = Field("biomedica_ray", description="title of the page")
