@@ -9,6 +9,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import ray
@@ -23,6 +24,9 @@ RETRIES = 3
 """How often a unit is tried again after its worker died; a unit that kills workers must not do so forever."""
 
 T = TypeVar("T")
+Row = dict[str, Any]
+
+_LOST = "its worker died"
 
 
 class StageFailedError(Exception):
@@ -134,15 +138,14 @@ def run_units(
     if not todo:
         return
     ready = int(max(1, min(cluster_resource("CPU") // num_cpus, len(todo), max_actors or len(todo))))
-    dataset = map_on_actors(
-        unit_rows(units, todo),
+    actors = Actors(
         _UnitActor,
         (make_worker,),
         ray.data.ActorPoolStrategy(min_size=ready, max_size=max(ready, max_actors or len(todo))),
         num_cpus=num_cpus,
         memory_gb=memory_gb,
     )
-    collect_units(run, stage, dataset, todo)
+    collect_units(run, stage, todo, lambda these: unit_rows(units, these), actors)
 
 
 def missing_units(run: Run, stage: str, units: Mapping[int, str]) -> list[int]:
@@ -170,20 +173,11 @@ def unit_rows(units: Mapping[int, str], todo: list[int]) -> ray.data.Dataset:
     return ray.data.from_items(rows, override_num_blocks=len(rows))
 
 
-def map_on_actors(
-    dataset: ray.data.Dataset,
-    actor: type,
-    arguments: tuple[Any, ...],
-    pool: ray.data.ActorPoolStrategy,
-    *,
-    num_cpus: float,
-    num_gpus: float = 0,
-    memory_gb: float,
-) -> ray.data.Dataset:
-    """Map rows on a pool of actors; a row whose actor died is tried again :data:`RETRIES` times.
+@dataclass(frozen=True)
+class Actors:
+    """A pool of actors that does one row at a time.
 
-    Args:
-        dataset: One row is one task.
+    Attributes:
         actor: Class of callables from row to row.
         arguments: Its constructor's.
         pool: How many actors.
@@ -191,28 +185,69 @@ def map_on_actors(
         num_gpus: GPUs of an actor.
         memory_gb: Memory that an actor reserves.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # 2.60 has no named one for retries
-        return dataset.map(
-            actor,
-            fn_constructor_args=arguments,
-            compute=pool,
-            num_cpus=num_cpus,
-            num_gpus=num_gpus,
-            memory=int(memory_gb * 2**30),
-            max_restarts=-1,
-            max_task_retries=RETRIES,
-        )
+
+    actor: Callable[..., Callable[[Row], Row]]
+    arguments: tuple[Any, ...]
+    pool: ray.data.ActorPoolStrategy
+    num_cpus: float
+    memory_gb: float
+    num_gpus: float = 0
+
+    def map(self, dataset: ray.data.Dataset) -> ray.data.Dataset:
+        """Each row through an actor; a row whose actor died is tried again :data:`RETRIES` times."""
+        options = {"max_restarts": -1, "max_task_retries": RETRIES}
+        return self._map(dataset, self.actor, options, fn_constructor_args=self.arguments, compute=self.pool)
+
+    def map_apart(self, dataset: ray.data.Dataset) -> ray.data.Dataset:
+        """Each row once, in a task with an actor's work to itself, so that no row suffers from what another does."""
+        alone = {"actor": self.actor, "arguments": self.arguments}
+        return self._map(dataset, _alone, {"max_retries": 0}, fn_kwargs=alone)
+
+    def _map(self, dataset: ray.data.Dataset, work: Any, options: dict[str, Any], **how: Any) -> ray.data.Dataset:
+        resources: dict[str, Any] = {"num_cpus": self.num_cpus, "num_gpus": self.num_gpus}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # 2.60 has no named one for retries
+            return dataset.map(work, memory=int(self.memory_gb * 2**30), **resources, **options, **how)
 
 
-def collect_units(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int]) -> None:
-    """Run a dataset that yields one row a unit (unit, counts or failure), showing progress and adding up counts.
+def _alone(row: Row, actor: Callable[..., Callable[[Row], Row]], arguments: tuple[Any, ...]) -> Row:
+    return actor(*arguments)(row)
+
+
+def collect_units(
+    run: Run, stage: str, todo: list[int], rows: Callable[[list[int]], ray.data.Dataset], actors: Actors
+) -> None:
+    """Do units on actors that give one row a unit (unit, counts or failure), showing progress and adding up counts.
+
+    When an actor dies, the units that wait for it use up their retries as well; so those that were lost are tried once
+    more, apart.
+
+    Args:
+        run: The run.
+        stage: Name under which units are committed.
+        todo: The units.
+        rows: What the actors take, of some of the units.
+        actors: They do and commit a unit a row.
 
     Raises:
         UnitsFailedError: As in :func:`run_units`.
     """
+    failures = _collect(run, stage, actors.map(rows(todo)), todo)
+    lost = [unit for unit, reason in failures.items() if reason == _LOST]
+    if lost:
+        log.warning("%s: %d units lost their workers; each is tried once more, apart from others", stage, len(lost))
+        failures = {unit: reason for unit, reason in failures.items() if reason != _LOST}
+        failures |= _collect(run, stage, actors.map_apart(rows(lost)), lost)
+    if failures:
+        unit = min(failures)
+        reason = failures[unit].strip().splitlines()[-1]
+        raise UnitsFailedError(f"{len(failures)} of {len(todo)} units failed, unit {unit} first: {reason}")
+
+
+def _collect(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int]) -> dict[int, str]:
+    """Unit -> why it failed, of those that did."""
     dataset.context.max_errored_blocks = -1
-    failures = dict.fromkeys(todo, "its worker died")
+    failures = dict.fromkeys(todo, _LOST)
     with run.progress("units", len(todo)) as progress:
         for row in dataset.iter_rows():
             if row["failure"]:
@@ -224,14 +259,10 @@ def collect_units(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[in
             run.add(counts)
             total = sum(counts.values(), Flow())
             progress.update(rows=total.rows_out, errors=total.errors)
-    if failures:
-        unit, reason = next(iter(failures.items()))
-        raise UnitsFailedError(
-            f"{len(failures)} of {len(todo)} units failed, unit {unit} first: {reason.strip().splitlines()[-1]}"
-        )
+    return failures
 
 
-def unit_row(unit: int, counts: Callable[[], Counts]) -> dict[str, Any]:
+def unit_row(unit: int, counts: Callable[[], Counts]) -> Row:
     """The row that :func:`collect_units` reads, from the function that does and commits the unit."""
     try:
         return {"unit": unit, "counts": json.dumps(counts_to_json(counts())), "failure": ""}
@@ -243,5 +274,5 @@ class _UnitActor:
     def __init__(self, make_worker: Callable[[], UnitWorker]) -> None:
         self._worker = make_worker()
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, row: Row) -> Row:
         return unit_row(row["unit"], lambda: self._worker(row["unit"], row["fingerprint"]))

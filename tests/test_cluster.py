@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from biomedica_ray.cluster import UnitsFailedError, run_units
+from biomedica_ray.cluster import RETRIES, UnitsFailedError, run_units
 from biomedica_ray.config import DedupeConfig
 from biomedica_ray.runs import LostRowsError, Run, read_runs
 from biomedica_ray.store import Store
@@ -84,11 +84,12 @@ def test_a_killed_worker_is_replaced_and_its_unit_done(ray_cluster: None, tmp_pa
 
 @pytest.mark.cluster
 def test_a_unit_that_kills_its_worker_each_time_is_given_up(ray_cluster: None, tmp_path: Path) -> None:
+    """And no unit that waited for the same worker is."""
     (tmp_path / "die-2").touch()
     with pytest.raises(UnitsFailedError, match="1 of 4 units failed, unit 2 first: its worker died"):
         start(tmp_path, dict.fromkeys(range(4), "aa"))
     assert sorted(Store(str(tmp_path)).commits("stage")) == [0, 1, 3]
-    assert len((tmp_path / "die-2").read_text()) == 4
+    assert len((tmp_path / "die-2").read_text()) <= 1 + RETRIES + 1
 
 
 def test_lost_rows_fail_the_run(tmp_path: Path) -> None:

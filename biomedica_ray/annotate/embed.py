@@ -27,9 +27,10 @@ from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.annotate.weights import local_weights
 from biomedica_ray.cluster import (
     RETRIES,
+    Actors,
+    Row,
     cluster_resource,
     collect_units,
-    map_on_actors,
     missing_units,
     on_a_worker,
     unit_row,
@@ -49,8 +50,6 @@ VERSION = 2
 
 DECODE_GB = 1.0
 """Memory of a task that decodes: one large image, a row group, and a unit's pixels."""
-
-Row = dict[str, Any]
 
 
 def describe(config: AnnotateConfig) -> EncoderInfo:
@@ -95,13 +94,15 @@ def embed_units(config: AnnotateConfig, run: Run, stage: str, units: Mapping[int
     # An actor that takes the only CPU must not lock out what it waits for.
     decode_cpus = 0 if 0 < cluster_resource("CPU") <= config.num_cpus else 1
     decode_task = partial(preprocess_unit, store=run.store, preprocessing=info.preprocessing, panels=config.panels)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # 2.60 has no named one for retries
-        decoded = unit_rows(units, todo).map(
-            decode_task, num_cpus=decode_cpus, memory=int(DECODE_GB * 2**30), max_retries=RETRIES
-        )
-    dataset = map_on_actors(
-        decoded,
+
+    def decoded(these: list[int]) -> ray.data.Dataset:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # 2.60 has no named one for retries
+            return unit_rows(units, these).map(
+                decode_task, num_cpus=decode_cpus, memory=int(DECODE_GB * 2**30), max_retries=RETRIES
+            )
+
+    actors = Actors(
         EmbedActor,
         (config, info, run.store, stage, run.run_id),
         ray.data.ActorPoolStrategy(min_size=min(room, most), max_size=most),
@@ -109,7 +110,7 @@ def embed_units(config: AnnotateConfig, run: Run, stage: str, units: Mapping[int
         num_gpus=gpus,
         memory_gb=config.memory_gb,
     )
-    collect_units(run, stage, dataset, todo)
+    collect_units(run, stage, todo, decoded, actors)
 
 
 def _room(num_cpus: float, num_gpus: float) -> int:
