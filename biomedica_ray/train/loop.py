@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import asdict
 from typing import Any
 
 import ray.train
@@ -19,6 +20,7 @@ from biomedica_ray.train.board import Board, Follower
 from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.model import ModelSpec, resolve_model
 from biomedica_ray.train.shards import Shard, read_shards
+from biomedica_ray.train.shuffle import PERFECT, measure
 from biomedica_ray.train.stream import Stream
 from biomedica_ray.train.worker import Job, train_worker
 from biomedica_ray.units import Counts, Flow, fingerprint
@@ -43,7 +45,7 @@ def run(config: TrainConfig, run: Run) -> None:
     Raises:
         ConfigError: The model or the settings cannot be used, or differ from those the run was started with.
         StoreError: There is no dataset.
-        StageFailedError: Training failed more often than ``max_failures``.
+        StageFailedError: Training failed more often than ``max_failures``, or the loss is not finite.
     """
     data = Store(config.data or run.store.uri("dataset"), config.endpoint_url)
     shards = read_shards(data, config.license_groups, "train")
@@ -66,6 +68,12 @@ def run(config: TrainConfig, run: Run) -> None:
         raise ConfigError(
             f"num_workers: {config.num_workers}: expected a divisor of the {stream.step_samples} samples of a step"
         )
+    shuffle = measure([shard.samples for shard in shards], lanes, stream.piece, seed=config.seed, buffer=stream.buffer)
+    log.info(
+        "train: samples are seen %.3f of all samples from their place (perfect: %.3f); a worker's batch has samples of "
+        "%.1f shards (perfect: %.1f)",
+        *(shuffle.distance, PERFECT, shuffle.shards, shuffle.perfect_shards),
+    )
 
     stage, print_ = f"train/{config.name}", fingerprint(settings)
     done = run.store.commits(stage).get(0)
@@ -76,7 +84,7 @@ def run(config: TrainConfig, run: Run) -> None:
         job = Job(config, spec, run.store, stream, Board())
         _fit(config, run, job, checkpoints, stream.steps(config.epochs))
         run.add(_commit(run, stage, print_, checkpoints, n_samples * config.epochs))
-    run.results.update(_results(checkpoints))
+    run.results.update(_results(checkpoints), shuffle=asdict(shuffle))
 
 
 def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
@@ -147,6 +155,8 @@ def _fit(config: TrainConfig, run: Run, job: Job, checkpoints: Checkpoints, step
                 raise StageFailedError(f"training failed: {_last_line(cause)}") from error
     if reader.failure:
         raise ConfigError(reader.failure)
+    if reader.diverged:
+        raise StageFailedError(reader.diverged)
 
 
 class _Reader:
@@ -154,11 +164,13 @@ class _Reader:
 
     def __init__(self, progress: Progress, step: int) -> None:
         self._progress, self._step = progress, step
-        self.failure = ""
+        self.failure = self.diverged = ""
 
     def __call__(self, item: dict[str, Any]) -> None:
         if "failure" in item:
             self.failure = item["failure"]
+        elif "diverged" in item:
+            self.diverged = item["diverged"]
         elif "failed" in item:
             log.warning("train: %s; going on from the last checkpoint", item["failed"])
         elif "unreadable" in item:

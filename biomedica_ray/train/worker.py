@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ray.train
 import ray.train.torch
@@ -20,6 +20,7 @@ from biomedica_ray.config import ConfigError, TrainConfig
 from biomedica_ray.store import Store
 from biomedica_ray.train.board import Board
 from biomedica_ray.train.checkpoints import Checkpoints, LanePosition, Position
+from biomedica_ray.train.divergence import DivergedError, message, rows_not_finite
 from biomedica_ray.train.model import (
     ModelSpec,
     build,
@@ -66,7 +67,12 @@ def train_worker(arguments: dict[str, Any]) -> None:
     if built is None:
         return
     model, tokenizer = built
-    _Learner(job, model, tokenizer, rank, workers).learn()
+    try:
+        _Learner(job, model, tokenizer, rank, workers).learn()
+    except DivergedError as error:
+        # No failure of a worker either: from the last checkpoint it would come to the same.
+        if rank == 0:
+            job.board.post({"diverged": str(error)}, wait=True)
 
 
 def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
@@ -81,7 +87,7 @@ def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
         failure = str(error)
     failures = [text for text in _gather(failure) if text]
     if failures and rank == 0:
-        job.board.post({"failure": failures[0]})
+        job.board.post({"failure": failures[0]}, wait=True)
     return None if failures else built
 
 
@@ -150,8 +156,6 @@ class _Learner:
         images = normalise(batch.images.to(self.device), self.mean, self.std)
         tokens = batch.tokens.to(self.device)
         loss = backward(self.parallel, self.loss, images, tokens, self.accumulate, bf16=config.precision == "bf16")
-        lr = learning_rate(step, self.total, config.warmup_steps, config.lr)
-        norm = update(self.model, self.optimizer, lr, config.grad_clip)
         digest = torch.tensor(batch_digest(batch.keys, self.rank * len(batch.keys)), device=self.device)
         if dist.is_initialized():
             dist.all_reduce(digest)
@@ -159,7 +163,13 @@ class _Learner:
             loss /= self.workers
         value = float(loss)
         if not math.isfinite(value):
-            raise FloatingPointError(f"the loss is {value} at step {step + 1}; a smaller lr may help")
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
+                suspects = rows_not_finite(self.model, images, tokens, self.accumulate)
+            self._diverged(f"the loss is {value}", step, batch, suspects)
+        lr = learning_rate(step, self.total, config.warmup_steps, config.lr)
+        norm = update(self.model, self.optimizer, lr, config.grad_clip)
+        if not math.isfinite(norm):
+            self._diverged(f"the norm of the gradient is {norm}", step, batch, [])
         self._advance(batch)
         if self.rank == 0:
             seconds = time.monotonic() - started
@@ -179,6 +189,11 @@ class _Learner:
             }
             self.metrics.append(record)
             self.job.board.post(record)
+
+    def _diverged(self, what: str, step: int, batch: Batch, suspects: list[int]) -> NoReturn:
+        everywhere = _gather([batch.keys[row] for row in suspects])
+        keys = [key for keys in everywhere for key in keys]
+        raise DivergedError(message(what, step + 1, keys, batch.keys, self.stream.step_samples))
 
     def _advance(self, batch: Batch) -> None:
         for part in self.rows:

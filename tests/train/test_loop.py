@@ -76,6 +76,7 @@ def test_train_resume_and_evaluate(tmp_path: Path, tiny_model: str, ray_cluster:
     assert [record["step"] for record in metrics(tmp_path)] == [1, 2, 3, 4, 5, 6]
     assert run.results["steps"] == 6
     assert run.results["last_loss"] < run.results["first_loss"]
+    assert 0 < run.results["shuffle"]["distance"] < 0.5
     (errors,) = (tmp_path / "errors/train/tiny").glob("*.parquet")
     assert pq.read_table(errors)["what"].to_pylist() == ["PMC7-1_001"] * 3
 
@@ -163,6 +164,19 @@ def test_weights_that_do_not_fit_are_one_line_and_no_retry(tmp_path: Path, tiny_
     with pytest.raises(ConfigError, match="pretrained") as caught:
         train(tmp_path, tiny_model, pretrained=str(tmp_path / "weights.pt"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(8))])
+    with pytest.raises(
+        StageFailedError, match=r"^the loss is nan at step 2; features of 8 of its 8 .*PMC7-1_001"
+    ) as caught:
+        train(tmp_path, tiny_model, lr=1e30, warmup_steps=0, checkpoint_steps=1, batch_size=4)
+    assert "\n" not in str(caught.value)
+    assert [record["step"] for record in metrics(tmp_path)] == [1]
+    assert json.loads((tmp_path / "checkpoints/tiny/latest.json").read_text())["step"] == 1
+    weights = load_file(tmp_path / "checkpoints/tiny/step-000001/model.safetensors")
+    assert all(tensor.isfinite().all() for tensor in weights.values())
 
 
 def test_too_few_training_samples(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
