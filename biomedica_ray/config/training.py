@@ -29,7 +29,9 @@ class TrainConfig(StageConfig):
         None, description="weights for the image tower alone, as in annotate; for models started from scratch"
     )
     lock_image: bool = Field(False, description="freeze the image tower but for its projection")
-    num_workers: int = Field(2, ge=1, description="Ray Train workers")
+    num_workers: int = Field(
+        2, ge=1, description="Ray Train workers; may change when a run is taken up if num_workers x batch_size does not"
+    )
     use_gpu: bool = Field(False, description="one GPU a worker")
     cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast (BIOMEDICA: fp32)")
@@ -45,7 +47,7 @@ class TrainConfig(StageConfig):
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW beta1")
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW beta2 (BIOMEDICA: 0.95)")
     grad_clip: float = Field(1.0, gt=0, description="greatest gradient norm (BIOMEDICA: 1.0)")
-    shuffle_buffer: int = Field(2000, ge=1, description="samples in the shuffle buffer of each worker")
+    shuffle_buffer: int = Field(2000, ge=1, description="samples in the shuffle buffer of each lane of the order")
     checkpoint_steps: int = Field(100, ge=1, description="steps between checkpoints")
     max_failures: int = Field(3, ge=0, description="restarts from the last checkpoint after a worker is lost")
     seed: int = Field(0, description="seed of initialisation and order")

@@ -24,16 +24,18 @@ class _Board:
 
 
 class Board:
-    """Small messages from workers to the driver, in order; workers never wait for it."""
+    """Small messages from workers to the driver, in order."""
 
     def __init__(self) -> None:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         actor: Any = ray.remote(_Board)
         self._actor: Any = actor.options(num_cpus=0, scheduling_strategy=here).remote()
 
-    def post(self, item: dict[str, Any]) -> None:
-        """Send a message."""
-        self._actor.post.remote(item)
+    def post(self, item: dict[str, Any], *, wait: bool = False) -> None:
+        """Send a message; a worker that ends with it waits until it has come, and else none waits."""
+        sent = self._actor.post.remote(item)
+        if wait:
+            ray.get(sent)
 
     def take(self) -> list[dict[str, Any]]:
         """The messages that have come since the last call."""

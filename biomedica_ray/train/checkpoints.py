@@ -30,25 +30,28 @@ KEPT = 2
 
 
 @dataclass
-class WorkerPosition:
-    """Where a worker stands: slots of the current pass that it has taken, and every sample that it could not read."""
+class LanePosition:
+    """Where a lane of the order stands: slots of the current pass that it has given, and what it could not read.
 
+    An error is the text of ``what``, ``kind`` and ``message``, and the pass (``epoch``).
+    """
+
+    epoch: int = 0
     slots: int = 0
     errors: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass
 class Position:
-    """Where training stands: steps done, and the place of each worker in the current pass."""
+    """Where training stands: steps done, and the place of each lane."""
 
     step: int
-    epoch: int
-    workers: list[WorkerPosition]
+    lanes: list[LanePosition]
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Position:
         """The inverse of ``dataclasses.asdict``."""
-        return cls(data["step"], data["epoch"], [WorkerPosition(**worker) for worker in data["workers"]])
+        return cls(data["step"], [LanePosition(**lane) for lane in data["lanes"]])
 
 
 @dataclass(frozen=True)

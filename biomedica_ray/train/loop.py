@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import asdict
 from typing import Any
 
 import ray.train
@@ -19,18 +20,21 @@ from biomedica_ray.train.board import Board, Follower
 from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.model import ModelSpec, resolve_model
 from biomedica_ray.train.shards import Shard, read_shards
+from biomedica_ray.train.shuffle import PERFECT, measure
 from biomedica_ray.train.stream import Stream
 from biomedica_ray.train.worker import Job, train_worker
 from biomedica_ray.units import Counts, Flow, fingerprint
 
-VERSION = 1
+VERSION = 2
 """Changes when the same settings would train another model."""
 
 _IRRELEVANT = {
     *("store", "endpoint_url", "ray_address", "max_actors", "data", "name"),
     *("use_gpu", "cpus_per_worker", "accumulate", "grad_checkpointing", "checkpoint_steps", "max_failures"),
+    *("num_workers", "batch_size"),
 }
-"""Settings that may differ when a run is taken up again: they change where and how fast it runs."""
+"""Settings that may differ when a run is taken up again: they change where and how fast it runs. Of workers and samples
+a worker, the product may not."""
 
 log = logging.getLogger(__name__)
 
@@ -41,20 +45,35 @@ def run(config: TrainConfig, run: Run) -> None:
     Raises:
         ConfigError: The model or the settings cannot be used, or differ from those the run was started with.
         StoreError: There is no dataset.
-        StageFailedError: Training failed more often than ``max_failures``.
+        StageFailedError: Training failed more often than ``max_failures``, or the loss is not finite.
     """
     data = Store(config.data or run.store.uri("dataset"), config.endpoint_url)
     shards = read_shards(data, config.license_groups, "train")
     n_samples = sum(shard.samples for shard in shards)
-    if n_samples < config.num_workers:
+    spec = resolve_model(config.model, config.pretrained)
+    checkpoints = Checkpoints(run.store, config.name)
+    begun = _begun(checkpoints)
+    # The order's lanes are as many as there were workers when the run began.
+    lanes = (begun or {}).get("lanes", config.num_workers)
+    if n_samples < lanes:
         groups = ", ".join(config.license_groups)
         raise ConfigError(
             f"data: {data.root}: {n_samples} training samples of {groups}; expected at least one for each worker"
         )
-    spec = resolve_model(config.model, config.pretrained)
-    checkpoints = Checkpoints(run.store, config.name)
-    settings = _settings(config, spec, shards)
-    _same_settings(checkpoints, settings)
+    settings = _settings(config, spec, shards, lanes)
+    _same_settings(checkpoints, begun, settings)
+    batch_size = config.num_workers * config.batch_size // lanes
+    stream = Stream(data, shards, lanes, batch_size, config.seed, config.shuffle_buffer)
+    if stream.step_samples % config.num_workers:
+        raise ConfigError(
+            f"num_workers: {config.num_workers}: expected a divisor of the {stream.step_samples} samples of a step"
+        )
+    shuffle = measure([shard.samples for shard in shards], lanes, stream.piece, seed=config.seed, buffer=stream.buffer)
+    log.info(
+        "train: samples are seen %.3f of all samples from their place (perfect: %.3f); a worker's batch has samples of "
+        "%.1f shards (perfect: %.1f)",
+        *(shuffle.distance, PERFECT, shuffle.shards, shuffle.perfect_shards),
+    )
 
     stage, print_ = f"train/{config.name}", fingerprint(settings)
     done = run.store.commits(stage).get(0)
@@ -62,31 +81,38 @@ def run(config: TrainConfig, run: Run) -> None:
         log.info("train: %s is trained", config.name)
         run.add(done.counts, before=True)
     else:
-        steps = len(Stream(data, shards, 0, config.num_workers, config.seed, 1).sizes(config.batch_size))
-        board = Board()
-        _fit(config, run, Job(config, spec, run.store, data, shards, board), checkpoints, steps * config.epochs)
+        job = Job(config, spec, run.store, stream, Board())
+        _fit(config, run, job, checkpoints, stream.steps(config.epochs))
         run.add(_commit(run, stage, print_, checkpoints, n_samples * config.epochs))
-    run.results.update(_results(checkpoints))
+    run.results.update(_results(checkpoints), shuffle=asdict(shuffle))
 
 
-def _settings(config: TrainConfig, spec: ModelSpec, shards: tuple[Shard, ...]) -> dict[str, Any]:
+def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
+    """The settings that the run was started with; None of a new run."""
+    try:
+        settings: dict[str, Any] = checkpoints.store.read_json(checkpoints.path("training.json"))
+    except FileNotFoundError:
+        return None
+    return settings
+
+
+def _settings(config: TrainConfig, spec: ModelSpec, shards: tuple[Shard, ...], lanes: int) -> dict[str, Any]:
     return {
         **config.model_dump(mode="json", exclude=_IRRELEVANT),
         "model": spec.to_json(),
         "data": fingerprint(sorted((shard.path, shard.sha256) for shard in shards)),
+        "num_workers x batch_size": config.num_workers * config.batch_size,
+        "lanes": lanes,
         "version": VERSION,
     }
 
 
-def _same_settings(checkpoints: Checkpoints, settings: dict[str, Any]) -> None:
+def _same_settings(checkpoints: Checkpoints, begun: dict[str, Any] | None, settings: dict[str, Any]) -> None:
     """Compare with the settings that the run was started with; a new run gets its own written down."""
-    path = checkpoints.path("training.json")
-    try:
-        before = checkpoints.store.read_json(path)
-    except FileNotFoundError:
-        checkpoints.store.write_json(path, settings)
+    if begun is None:
+        checkpoints.store.write_json(checkpoints.path("training.json"), settings)
         return
-    changed = sorted(key for key in settings.keys() | before.keys() if settings.get(key) != before.get(key))
+    changed = sorted(key for key in settings.keys() | begun.keys() if settings.get(key) != begun.get(key))
     if changed:
         raise ConfigError(
             f"name: {checkpoints.store.uri(checkpoints.path())} was begun with another {', '.join(changed)}; "
@@ -129,6 +155,8 @@ def _fit(config: TrainConfig, run: Run, job: Job, checkpoints: Checkpoints, step
                 raise StageFailedError(f"training failed: {_last_line(cause)}") from error
     if reader.failure:
         raise ConfigError(reader.failure)
+    if reader.diverged:
+        raise StageFailedError(reader.diverged)
 
 
 class _Reader:
@@ -136,11 +164,13 @@ class _Reader:
 
     def __init__(self, progress: Progress, step: int) -> None:
         self._progress, self._step = progress, step
-        self.failure = ""
+        self.failure = self.diverged = ""
 
     def __call__(self, item: dict[str, Any]) -> None:
         if "failure" in item:
             self.failure = item["failure"]
+        elif "diverged" in item:
+            self.diverged = item["diverged"]
         elif "failed" in item:
             log.warning("train: %s; going on from the last checkpoint", item["failed"])
         elif "unreadable" in item:
@@ -178,8 +208,8 @@ def _commit(run: Run, stage: str, print_: str, checkpoints: Checkpoints, rows_in
             "message": f"pass {error['epoch']}: {error['message']}",
             "attempts": 1,
         }
-        for worker in position.workers
-        for error in worker.errors
+        for lane in position.lanes
+        for error in lane.errors
     ]
     counts = {"samples": Flow(rows_in, rows_in - len(rows), len(rows))}
     with run.store.write_unit(stage, 0, print_, run.run_id) as writer:

@@ -1,8 +1,10 @@
 """In which order samples are seen: pure functions of the seed, so that a position in the data is a few integers.
 
-The shards of a pass (epoch) stand in shuffled order and their samples, end to end, are numbered slots. Each worker has
-a contiguous range of them, reads it as a stream, and sees it through a shuffle buffer. No data are needed to say which
-slot comes when, and so none are read to find the place where a run stopped.
+The shards of a pass (epoch) stand in shuffled order and their samples, end to end, are numbered slots. The order is
+made of lanes, whose number stays the same as long as a run lives. Each has a contiguous range of the slots, reads it as
+a stream, and sees it through a shuffle buffer. A step takes a piece of equal size from each lane; its batch is
+the pieces one after the other, and the workers share the rows of that batch, however many workers there are. No data
+are needed to say which slot comes when, and so none are read to find the place where a run stopped.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,11 @@ class Segment:
 
 @dataclass(frozen=True)
 class Share:
-    """A worker's range of a pass: ``length`` slots from ``start``, of which the first ``own`` are no other worker's.
+    """A lane's range of a pass: ``length`` slots from ``start``, of which the first ``own`` are no other lane's.
 
-    All workers have equally many, because each step compares the samples of all. Where the samples do not divide
-    evenly, a range reaches one slot into the next worker's, so that at most ``workers - 1`` samples of a pass are
-    seen twice and none is left out.
+    All lanes have equally many, because each step takes as many from each. Where the samples do not divide evenly, a
+    range reaches one slot into the next lane's, so that at most ``lanes - 1`` samples of a pass are seen twice and none
+    is left out.
     """
 
     start: int
@@ -35,20 +38,51 @@ class Share:
     own: int
 
 
-def share(n_samples: int, rank: int, workers: int) -> Share:
-    """The range of worker ``rank``; raises ValueError when there are fewer samples than workers."""
-    if n_samples < workers:
-        raise ValueError(f"{n_samples} samples for {workers} workers")
-    start, end = rank * n_samples // workers, (rank + 1) * n_samples // workers
-    return Share(start, -(-n_samples // workers), end - start)
+@dataclass(frozen=True)
+class Rows:
+    """Rows ``start`` to ``stop`` (exclusive) of the piece of the lane number ``lane``."""
+
+    lane: int
+    start: int
+    stop: int
+
+
+def share(n_samples: int, lane: int, lanes: int) -> Share:
+    """The range of a lane; raises ValueError when there are fewer samples than lanes."""
+    if n_samples < lanes:
+        raise ValueError(f"{n_samples} samples for {lanes} lanes")
+    start, end = lane * n_samples // lanes, (lane + 1) * n_samples // lanes
+    return Share(start, -(-n_samples // lanes), end - start)
+
+
+def rows_of_worker(rank: int, workers: int, lanes: int, piece: int) -> list[Rows]:
+    """What a worker takes of each batch: its ``lanes * piece / workers`` rows, by lane.
+
+    Args:
+        rank: Number of the worker.
+        workers: How many there are.
+        lanes: Lanes of the order.
+        piece: Rows that each lane gives to a batch.
+
+    Raises:
+        ValueError: The rows of a batch cannot be shared evenly.
+    """
+    own, rest = divmod(lanes * piece, workers)
+    if rest:
+        raise ValueError(f"{lanes * piece} samples a step cannot be shared by {workers} workers")
+    start, stop = rank * own, (rank + 1) * own
+    return [
+        Rows(lane, max(start - lane * piece, 0), min(stop - lane * piece, piece))
+        for lane in range(start // piece, -(-stop // piece))
+    ]
 
 
 def segments(sizes: Sequence[int], part: Share, *, seed: int, epoch: int) -> list[Segment]:
-    """What a worker reads in a pass, in order.
+    """What a lane reads in a pass, in order.
 
     Args:
         sizes: Samples of each shard.
-        part: The worker's range of the shuffled, concatenated shards; it wraps around at their end.
+        part: The lane's range of the shuffled, concatenated shards; it wraps around at their end.
         seed: Seed of the run.
         epoch: Number of the pass.
     """
@@ -82,10 +116,12 @@ def buffered_order(n_slots: int, buffer: int, seed: str) -> Iterator[int]:
     yield from held
 
 
-def batch_sizes(n_slots: int, batch_size: int) -> list[int]:
-    """Sizes of the batches of a pass: as few as ``batch_size`` allows, and equal within one.
+def batch_digest(keys: Sequence[str], first_row: int) -> int:
+    """A digest of which sample stands in which row of a batch, as a number below 2**63 and no less than -2**63.
 
-    A last batch of a few leftovers would be compared with hardly any negatives, and none is dropped.
+    Those of the parts of a batch add up, modulo 2**64, to that of the whole: workers need not tell each other the keys.
     """
-    count = -(-n_slots // batch_size)
-    return [n_slots // count + (number < n_slots % count) for number in range(count)]
+    total = 0
+    for row, key in enumerate(keys, first_row):
+        total += int.from_bytes(blake2b(f"{row} {key}".encode(), digest_size=8).digest())
+    return (total + 2**63) % 2**64 - 2**63

@@ -6,9 +6,10 @@ import queue
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import count
 from typing import TypeVar
 
 import numpy as np
@@ -17,7 +18,8 @@ import torch
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train.augment import training_pixels
-from biomedica_ray.train.order import Segment, batch_sizes, buffered_order, segments, share
+from biomedica_ray.train.checkpoints import LanePosition
+from biomedica_ray.train.order import Rows, Segment, Share, buffered_order, segments, share
 from biomedica_ray.train.shards import RawSample, Shard, Unreadable, read_samples
 
 T = TypeVar("T")
@@ -28,22 +30,31 @@ PREFETCH = 2
 
 
 @dataclass
-class Batch:
-    """What one worker trains on in one step.
+class Piece:
+    """What a worker takes of one lane in one step.
 
     Attributes:
         images: uint8, shape (B, 3, height, width).
         tokens: int64, shape (B, context length).
         keys: The samples' keys.
-        slots: Position in the pass after this batch, in slots.
-        errors: Samples met on the way that could not be read; one that is another worker's too is told by that one.
+        after: Where the lane stands after the whole piece; its errors are only those met on the way. One of a sample
+            that is another lane's too is told by that one.
     """
+
+    images: np.ndarray
+    tokens: np.ndarray
+    keys: list[str]
+    after: LanePosition
+
+
+@dataclass
+class Batch:
+    """What one worker trains on in one step: tensors as in :class:`Piece`, and where its lanes stand afterwards."""
 
     images: torch.Tensor
     tokens: torch.Tensor
     keys: list[str]
-    slots: int
-    errors: list[Unreadable]
+    lanes: dict[int, LanePosition]
 
 
 @dataclass(frozen=True)
@@ -57,43 +68,65 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Stream:
-    """A worker's view of the data."""
+    """The samples of a run in their order, pass after pass without end.
+
+    Attributes:
+        data: Root of the dataset.
+        shards: What a pass reads.
+        lanes: Lanes of the order.
+        batch_size: Samples that a lane gives in a step.
+        seed: Seed of the run.
+        buffer: Samples in the shuffle buffer of a lane.
+    """
 
     data: Store
     shards: Sequence[Shard]
-    rank: int
-    workers: int
+    lanes: int
+    batch_size: int
     seed: int
     buffer: int
 
     @property
-    def n_samples(self) -> int:
-        """Samples of all workers in one pass."""
-        return sum(shard.samples for shard in self.shards)
+    def length(self) -> int:
+        """Slots of a lane in a pass."""
+        return self._share(0).length
 
-    def sizes(self, batch_size: int) -> list[int]:
-        """Batch sizes of a pass, the same for every worker."""
-        return batch_sizes(share(self.n_samples, self.rank, self.workers).length, batch_size)
+    @property
+    def piece(self) -> int:
+        """Samples of a lane in a step: the same in each, so the last ones of a pass go with the first of the next."""
+        return min(self.batch_size, self.length)
 
-    def samples(self, epoch: int, skip: int) -> Iterator[tuple[int, RawSample | Unreadable, bool]]:
-        """The samples of a pass, in order, after the first ``skip``; again from the beginning when all were seen.
+    @property
+    def step_samples(self) -> int:
+        """Samples of all lanes in a step."""
+        return self.lanes * self.piece
+
+    def steps(self, epochs: int) -> int:
+        """Steps until every sample has been seen in each of ``epochs`` passes."""
+        return -(-epochs * self.length // self.piece)
+
+    def _share(self, lane: int) -> Share:
+        return share(sum(shard.samples for shard in self.shards), lane, self.lanes)
+
+    def samples(self, lane: int, epoch: int, skip: int) -> Iterator[tuple[LanePosition, RawSample | Unreadable, bool]]:
+        """The samples of a lane, in order, after the first ``skip`` of a pass, and of all further passes.
 
         Yields:
-            Position after the sample, the sample, and whether it has not been given out before in this pass.
+            Position after the sample, the sample, and whether it is no other lane's.
         """
-        part = share(self.n_samples, self.rank, self.workers)
-        plan = segments([shard.samples for shard in self.shards], part, seed=self.seed, epoch=epoch)
-        position = skip
-        while True:
-            first_time = position < part.length
-            for slot, sample in self._in_order(plan, part.length, epoch, position % part.length):
-                position += 1
-                yield position, sample, first_time and slot < part.own
+        part = self._share(lane)
+        sizes = [shard.samples for shard in self.shards]
+        for number in count(epoch):
+            plan = segments(sizes, part, seed=self.seed, epoch=number)
+            slots = skip if number == epoch else 0
+            order = buffered_order(part.length, self.buffer, f"{self.seed}/{number}/{lane}")
+            for slot, sample in self._in_order(plan, order, part.length, slots):
+                slots += 1
+                yield LanePosition(number, slots), sample, slot < part.own
 
     def _in_order(
-        self, plan: list[Segment], length: int, epoch: int, skip: int
+        self, plan: list[Segment], order: Iterator[int], length: int, skip: int
     ) -> Iterator[tuple[int, RawSample | Unreadable]]:
-        order = buffered_order(length, self.buffer, f"{self.seed}/{epoch}/{self.rank}")
         done = np.zeros(length, dtype=bool)
         for _ in range(skip):
             done[next(order)] = True
@@ -117,39 +150,79 @@ class Stream:
                 shard = self.shards[segment.shard]
                 yield from read_samples(self.data, shard, segment.start + skipped, segment.stop)
 
-    def batches(self, epoch: int, sizes: Sequence[int], skip: int, how: Preparation, threads: int) -> Iterator[Batch]:
-        """Batches of the given sizes, from position ``skip`` of a pass on.
+    def pieces(
+        self, rows: Rows, start: LanePosition, how: Preparation, pool: ThreadPoolExecutor, ahead: int
+    ) -> Iterator[Piece]:
+        """A lane's pieces from ``start`` on, and of each the rows that are asked for.
 
-        Samples that cannot be read are passed over; at the end of the pass the first samples come again in their
-        place, so that every worker has the same number of steps.
+        Samples that cannot be read are passed over: the next one takes their place.
+
+        Args:
+            rows: Of which lane, and which rows.
+            start: Where the lane stands.
+            how: How samples are prepared.
+            pool: Prepares samples.
+            ahead: How many samples it works on at a time.
 
         Raises:
-            StoreError: Not one sample of this worker can be read.
+            StoreError: Not one sample of this lane can be read.
         """
-        part = share(self.n_samples, self.rank, self.workers)
 
-        def prepare(item: tuple[int, RawSample | Unreadable, bool]) -> tuple[int, _Prepared | Unreadable, bool]:
-            position, sample, first_time = item
-            return position, _prepare(sample, how, f"{self.seed}/{epoch}"), first_time
+        def prepare(
+            item: tuple[LanePosition, RawSample | Unreadable, bool],
+        ) -> tuple[LanePosition, _Prepared | Unreadable, bool]:
+            after, sample, own = item
+            return after, _prepare(sample, how, f"{self.seed}/{after.epoch}"), own
 
+        stream = ordered_map(pool, prepare, self.samples(rows.lane, start.epoch, start.slots), ahead)
+        lost = 0
+        while True:
+            taken: list[_Prepared] = []
+            errors: list[dict[str, str]] = []
+            number = 0
+            while number < self.piece:
+                after, result, own = next(stream)
+                if isinstance(result, _Prepared):
+                    lost = 0
+                    if rows.start <= number < rows.stop:
+                        taken.append(result)
+                    number += 1
+                    continue
+                lost += 1
+                if own:
+                    errors.append({**asdict(result), "epoch": str(after.epoch)})
+                if lost == self.length:
+                    raise StoreError(f"{self.data.root}: none of {lost} samples can be read")
+            tokens = how.tokenize([sample.caption for sample in taken]).numpy()
+            images = np.stack([sample.pixels for sample in taken])
+            after.errors = errors
+            yield Piece(images, tokens, [sample.key for sample in taken], after)
+
+    def batches(
+        self, rows: Sequence[Rows], lanes: Mapping[int, LanePosition], how: Preparation, threads: int
+    ) -> Iterator[Batch]:
+        """A worker's batches from where its lanes stand on, without end; raises as :meth:`pieces`.
+
+        Args:
+            rows: The worker's rows of each batch.
+            lanes: Where the lanes of those rows stand.
+            how: How samples are prepared.
+            threads: In how many threads.
+        """
         with ThreadPoolExecutor(threads) as pool:
-            stream = ordered_map(pool, prepare, self.samples(epoch, skip), 4 * threads)
-            position, last_good = skip, skip
-            for size in sizes:
-                good: list[_Prepared] = []
-                errors = []
-                while len(good) < size:
-                    position, result, first_time = next(stream)
-                    if isinstance(result, _Prepared):
-                        good.append(result)
-                        last_good = position
-                    elif first_time:
-                        errors.append(result)
-                    if position - last_good >= part.length:
-                        raise StoreError(f"{self.data.root}: none of {part.length} samples can be read")
-                tokens = how.tokenize([sample.caption for sample in good])
-                images = torch.from_numpy(np.stack([sample.pixels for sample in good]))
-                yield Batch(images, tokens, [sample.key for sample in good], position, errors)
+            sources = [self.pieces(part, lanes[part.lane], how, pool, 4 * threads) for part in rows]
+            while True:
+                yield batch_of(rows, [next(source) for source in sources])
+
+
+def batch_of(rows: Sequence[Rows], pieces: Sequence[Piece]) -> Batch:
+    """A worker's batch of the pieces of its rows."""
+    return Batch(
+        torch.cat([torch.from_numpy(piece.images) for piece in pieces]),
+        torch.cat([torch.from_numpy(piece.tokens) for piece in pieces]),
+        [key for piece in pieces for key in piece.keys],
+        {part.lane: piece.after for part, piece in zip(rows, pieces, strict=True)},
+    )
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import contextlib
 import math
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ray.train
 import ray.train.torch
@@ -19,7 +19,8 @@ import torch.distributed as dist
 from biomedica_ray.config import ConfigError, TrainConfig
 from biomedica_ray.store import Store
 from biomedica_ray.train.board import Board
-from biomedica_ray.train.checkpoints import Checkpoints, Position, WorkerPosition
+from biomedica_ray.train.checkpoints import Checkpoints, LanePosition, Position
+from biomedica_ray.train.divergence import DivergedError, message, rows_not_finite
 from biomedica_ray.train.model import (
     ModelSpec,
     build,
@@ -31,7 +32,7 @@ from biomedica_ray.train.model import (
     train_mode,
 )
 from biomedica_ray.train.optimizer import learning_rate, parameter_groups
-from biomedica_ray.train.shards import Shard
+from biomedica_ray.train.order import batch_digest, rows_of_worker
 from biomedica_ray.train.step import backward, contrastive_loss, update
 from biomedica_ray.train.stream import Batch, Preparation, Stream, prefetch
 
@@ -46,8 +47,7 @@ class Job:
     config: TrainConfig
     spec: ModelSpec
     store: Store
-    data: Store
-    shards: tuple[Shard, ...]
+    stream: Stream
     board: Board
 
 
@@ -67,8 +67,12 @@ def train_worker(arguments: dict[str, Any]) -> None:
     if built is None:
         return
     model, tokenizer = built
-    stream = Stream(job.data, job.shards, rank, workers, config.seed, config.shuffle_buffer)
-    _Learner(job, model, tokenizer, stream).learn()
+    try:
+        _Learner(job, model, tokenizer, rank, workers).learn()
+    except DivergedError as error:
+        # No failure of a worker either: from the last checkpoint it would come to the same.
+        if rank == 0:
+            job.board.post({"diverged": str(error)}, wait=True)
 
 
 def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
@@ -83,7 +87,7 @@ def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
         failure = str(error)
     failures = [text for text in _gather(failure) if text]
     if failures and rank == 0:
-        job.board.post({"failure": failures[0]})
+        job.board.post({"failure": failures[0]}, wait=True)
     return None if failures else built
 
 
@@ -99,9 +103,9 @@ def _gather(value: Any) -> list[Any]:
 class _Learner:
     """The state of one worker."""
 
-    def __init__(self, job: Job, model: Any, tokenizer: Any, stream: Stream) -> None:
-        config = job.config
-        self.job, self.stream, self.tokenizer = job, stream, tokenizer
+    def __init__(self, job: Job, model: Any, tokenizer: Any, rank: int, workers: int) -> None:
+        config, stream = job.config, job.stream
+        self.job, self.stream, self.tokenizer, self.rank, self.workers = job, stream, tokenizer, rank, workers
         self.checkpoints = Checkpoints(job.store, config.name)
         model.output_dict = True
         if config.lock_image:
@@ -113,17 +117,19 @@ class _Learner:
         self.optimizer = torch.optim.AdamW(
             parameter_groups(model, config.weight_decay), lr=config.lr, betas=(config.beta1, config.beta2)
         )
-        self.sizes = stream.sizes(config.batch_size)
-        self.total = len(self.sizes) * config.epochs
-        self.position = self.checkpoints.latest() or Position(0, 0, [WorkerPosition() for _ in range(stream.workers)])
+        self.total = stream.steps(config.epochs)
+        self.position = self.checkpoints.latest() or Position(0, [LanePosition() for _ in range(stream.lanes)])
         if self.position.step:
             self.checkpoints.load(self.position.step, model, self.optimizer)
-        self.metrics = self.checkpoints.metrics(self.position.step) if stream.rank == 0 else []
-        self.here = self.position.workers[stream.rank]
+        self.metrics = self.checkpoints.metrics(self.position.step) if rank == 0 else []
+        self.rows = rows_of_worker(rank, workers, stream.lanes, stream.piece)
+        self.lanes = {part.lane: self.position.lanes[part.lane] for part in self.rows}
+        # A part is no bigger than it is with the configured number of workers.
+        self.accumulate = math.ceil(config.accumulate * config.num_workers / workers)
         self.parallel = ray.train.torch.prepare_model(
             model, parallel_strategy_kwargs={"broadcast_buffers": not config.lock_image}
         )
-        self.loss = contrastive_loss(stream.rank, stream.workers)
+        self.loss = contrastive_loss(rank, workers)
         preprocess = preprocessing(model)
         self.mean, self.std = (
             torch.tensor(preprocess[key], device=self.device).view(3, 1, 1) for key in ("mean", "std")
@@ -135,8 +141,9 @@ class _Learner:
         train_mode(self.model, lock_image=self.job.config.lock_image)
         step = self.position.step
         waiting_since = time.monotonic()
-        with contextlib.closing(prefetch(self._batches())) as batches:
-            for batch in batches:
+        batches = self.stream.batches(self.rows, self.lanes, self.how, max(1, int(self.job.config.cpus_per_worker)))
+        with contextlib.closing(prefetch(islice(batches, self.total - step))) as ready:
+            for batch in ready:
                 waited = time.monotonic() - waiting_since
                 self._step(step, batch, waiting_since, waited)
                 step += 1
@@ -144,36 +151,32 @@ class _Learner:
                     self._checkpoint(step)
                 waiting_since = time.monotonic()
 
-    def _batches(self) -> Iterator[Batch]:
-        """The batches of what is left of this pass, and of the further ones."""
-        config = self.job.config
-        done = self.position.step - self.position.epoch * len(self.sizes)
-        threads = max(1, int(config.cpus_per_worker))
-        for epoch in range(self.position.epoch, config.epochs):
-            first = epoch == self.position.epoch
-            sizes, skip = (self.sizes[done:], self.here.slots) if first else (self.sizes, 0)
-            yield from self.stream.batches(epoch, sizes, skip, self.how, threads)
-
     def _step(self, step: int, batch: Batch, started: float, waited: float) -> None:
         config = self.job.config
         images = normalise(batch.images.to(self.device), self.mean, self.std)
         tokens = batch.tokens.to(self.device)
-        loss = backward(self.parallel, self.loss, images, tokens, config.accumulate, bf16=config.precision == "bf16")
-        lr = learning_rate(step, self.total, config.warmup_steps, config.lr)
-        norm = update(self.model, self.optimizer, lr, config.grad_clip)
+        loss = backward(self.parallel, self.loss, images, tokens, self.accumulate, bf16=config.precision == "bf16")
+        digest = torch.tensor(batch_digest(batch.keys, self.rank * len(batch.keys)), device=self.device)
         if dist.is_initialized():
+            dist.all_reduce(digest)
             dist.all_reduce(loss)
-            loss /= self.stream.workers
+            loss /= self.workers
         value = float(loss)
         if not math.isfinite(value):
-            raise FloatingPointError(f"the loss is {value} at step {step + 1}; a smaller lr may help")
-        self._note_errors(step, batch)
-        if self.stream.rank == 0:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
+                suspects = rows_not_finite(self.model, images, tokens, self.accumulate)
+            self._diverged(f"the loss is {value}", step, batch, suspects)
+        lr = learning_rate(step, self.total, config.warmup_steps, config.lr)
+        norm = update(self.model, self.optimizer, lr, config.grad_clip)
+        if not math.isfinite(norm):
+            self._diverged(f"the norm of the gradient is {norm}", step, batch, [])
+        self._advance(batch)
+        if self.rank == 0:
             seconds = time.monotonic() - started
-            samples = len(batch.keys) * self.stream.workers
+            samples = self.stream.step_samples
             record = {
                 "step": step + 1,
-                "epoch": step // len(self.sizes),
+                "epoch": step * self.stream.piece // self.stream.length,
                 "loss": value,
                 "lr": lr,
                 "samples": samples,
@@ -182,26 +185,35 @@ class _Learner:
                 "wait": waited / seconds,
                 "logit_scale": float(self.model.logit_scale.exp()),
                 "grad_norm": norm,
+                "batch": f"{int(digest) % 2**64:016x}",
             }
             self.metrics.append(record)
             self.job.board.post(record)
 
-    def _note_errors(self, step: int, batch: Batch) -> None:
-        self.here.slots = batch.slots
-        epoch = step // len(self.sizes)
-        for error in batch.errors:
-            self.here.errors.append({**asdict(error), "epoch": str(epoch)})
-            if len(self.here.errors) <= TOLD_ERRORS:
-                self.job.board.post({"unreadable": f"{error.what}: {error.message}"})
+    def _diverged(self, what: str, step: int, batch: Batch, suspects: list[int]) -> NoReturn:
+        everywhere = _gather([batch.keys[row] for row in suspects])
+        keys = [key for keys in everywhere for key in keys]
+        raise DivergedError(message(what, step + 1, keys, batch.keys, self.stream.step_samples))
+
+    def _advance(self, batch: Batch) -> None:
+        for part in self.rows:
+            here, after = self.lanes[part.lane], batch.lanes[part.lane]
+            here.epoch, here.slots = after.epoch, after.slots
+            # The last step is filled up from a further pass, and so is what could not be read.
+            errors = [error for error in after.errors if int(error["epoch"]) < self.job.config.epochs]
+            here.errors += errors
+            told = errors[: max(0, TOLD_ERRORS - len(here.errors) + len(errors))] if part.start == 0 else []
+            for error in told:
+                self.job.board.post({"unreadable": f"{error['what']}: {error['message']}"})
 
     def _checkpoint(self, step: int) -> None:
-        epoch, within = divmod(step, len(self.sizes))
-        slots = self.here.slots if within else 0
-        workers = _gather(WorkerPosition(slots, self.here.errors))
-        if self.stream.rank:
+        lanes = {number: lane for lanes in _gather(self.lanes) for number, lane in lanes.items()}
+        if self.rank:
             return
         if step == self.total:
             with tempfile.TemporaryDirectory() as folder:
                 export(self.model, self.tokenizer, self.job.spec, Path(folder))
                 self.checkpoints.put_folder(Path(folder), "model")
-        self.checkpoints.save(self.model, self.optimizer, Position(step, epoch, workers), self.metrics)
+        self.checkpoints.save(
+            self.model, self.optimizer, Position(step, [lanes[number] for number in sorted(lanes)]), self.metrics
+        )

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from biomedica_ray.store import Store
-from biomedica_ray.train.checkpoints import Checkpoints, Position, WorkerPosition
+from biomedica_ray.train.checkpoints import Checkpoints, LanePosition, Position
 
 
 def trained(steps: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -25,7 +25,7 @@ def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
 
 def position(number: int) -> Position:
     errors = [{"what": "a", "kind": "b", "message": "c", "epoch": "0"}]
-    return Position(number, 1, [WorkerPosition(3, errors), WorkerPosition(4)])
+    return Position(number, [LanePosition(1, 3, errors), LanePosition(0, 4)])
 
 
 def test_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:

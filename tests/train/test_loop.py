@@ -7,6 +7,9 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +20,16 @@ import torch
 from safetensors.torch import load_file
 
 from biomedica_ray import merge as merge_stage
+from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError, EvaluateConfig, MergeConfig, TrainConfig
 from biomedica_ray.evaluate import pipeline as evaluate
 from biomedica_ray.runs import Run
-from biomedica_ray.store import StoreError
+from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train import loop
+from biomedica_ray.train.checkpoints import LanePosition
+from biomedica_ray.train.order import batch_digest, rows_of_worker
+from biomedica_ray.train.shards import read_shards
+from biomedica_ray.train.stream import Preparation, Stream
 from tests.train.shards import sample, write_dataset
 
 pytestmark = pytest.mark.cluster
@@ -68,13 +76,14 @@ def test_train_resume_and_evaluate(tmp_path: Path, tiny_model: str, ray_cluster:
     assert [record["step"] for record in metrics(tmp_path)] == [1, 2, 3, 4, 5, 6]
     assert run.results["steps"] == 6
     assert run.results["last_loss"] < run.results["first_loss"]
+    assert 0 < run.results["shuffle"]["distance"] < 0.5
     (errors,) = (tmp_path / "errors/train/tiny").glob("*.parquet")
     assert pq.read_table(errors)["what"].to_pylist() == ["PMC7-1_001"] * 3
 
     again = train(tmp_path, tiny_model, checkpoint_steps=3)
     assert again.counts == run.counts
     assert again.results == run.results
-    with pytest.raises(ConfigError, match=r"begun with another batch_size, lr; choose another name"):
+    with pytest.raises(ConfigError, match=r"begun with another lr, num_workers x batch_size; choose another name"):
         train(tmp_path, tiny_model, lr=1e-3, batch_size=4)
 
     scored = score(tmp_path)
@@ -89,13 +98,14 @@ def test_train_resume_and_evaluate(tmp_path: Path, tiny_model: str, ray_cluster:
     assert score(tmp_path, samples=4).counts["samples"].rows_out == 4
 
 
-def test_run_goes_on_after_a_worker_was_killed(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
-    write_dataset(tmp_path / "dataset", [map(sample, range(30)), map(sample, range(30, 60))])
-    killed = []
+@contextmanager
+def worker_killed_after(path: Path) -> Iterator[list[int]]:
+    """Kills one of the workers that train meanwhile as soon as ``path`` is there; the list has its process id then."""
+    killed: list[int] = []
 
     def kill() -> None:
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not (tmp_path / "checkpoints/tiny/latest.json").exists():
+        while time.monotonic() < deadline and not path.exists():
             time.sleep(0.02)
         workers = [
             process
@@ -108,12 +118,44 @@ def test_run_goes_on_after_a_worker_was_killed(tmp_path: Path, tiny_model: str, 
 
     killer = threading.Thread(target=kill)
     killer.start()
-    run = train(tmp_path, tiny_model, epochs=40, checkpoint_steps=1, max_failures=2)
+    yield killed
     killer.join()
+
+
+def expected_batches(store: Path, lanes: int, batch_size: int, buffer: int, steps: int) -> list[str]:
+    """Digests of the batches of a run that nothing stops, from the data alone."""
+    data = Store(str(store / "dataset"))
+    order = Stream(data, read_shards(data, None, "train"), lanes, batch_size, 0, buffer)
+    how = Preparation((8, 8), "bicubic", lambda texts: torch.zeros((len(texts), 1), dtype=torch.long))
+    rows = rows_of_worker(0, 1, order.lanes, order.piece)
+    batches = order.batches(rows, {lane: LanePosition() for lane in range(lanes)}, how, 1)
+    return [f"{batch_digest(batch.keys, 0) % 2**64:016x}" for batch in islice(batches, steps)]
+
+
+def test_run_goes_on_after_a_worker_was_killed(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(30)), map(sample, range(30, 60))])
+    with worker_killed_after(tmp_path / "checkpoints/tiny/latest.json") as killed:
+        run = train(tmp_path, tiny_model, epochs=40, checkpoint_steps=1, max_failures=2)
     assert killed
     assert [record["step"] for record in metrics(tmp_path)] == list(range(1, 6 * 40 + 1))
     assert run.results["steps"] == 240
     assert run.counts["samples"].rows_out == 60 * 40
+
+
+def test_stopped_run_goes_on_with_another_number_of_workers(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
+    broken = sample(7, image=b"no image")
+    write_dataset(tmp_path / "dataset", [map(sample, range(7)), [broken, *map(sample, range(8, 23))]])
+    settings = {"epochs": 40, "checkpoint_steps": 3, "max_failures": 0}
+    with worker_killed_after(tmp_path / "checkpoints/tiny/latest.json") as killed, pytest.raises(StageFailedError):
+        train(tmp_path, tiny_model, num_workers=2, batch_size=4, **settings)
+    assert killed
+    with pytest.raises(ConfigError, match=r"begun with another num_workers x batch_size; "):
+        train(tmp_path, tiny_model, num_workers=1, batch_size=4, **settings)
+    run = train(tmp_path, tiny_model, num_workers=1, batch_size=8, **settings)
+    flow = run.counts["samples"]
+    assert (flow.rows_in, flow.errors) == (23 * 40, 40)
+    found = [record["batch"] for record in metrics(tmp_path)]
+    assert found == expected_batches(tmp_path, lanes=2, batch_size=4, buffer=4, steps=120)
 
 
 def test_weights_that_do_not_fit_are_one_line_and_no_retry(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
@@ -122,6 +164,19 @@ def test_weights_that_do_not_fit_are_one_line_and_no_retry(tmp_path: Path, tiny_
     with pytest.raises(ConfigError, match="pretrained") as caught:
         train(tmp_path, tiny_model, pretrained=str(tmp_path / "weights.pt"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(8))])
+    with pytest.raises(
+        StageFailedError, match=r"^the loss is nan at step 2; features of 8 of its 8 .*PMC7-1_001"
+    ) as caught:
+        train(tmp_path, tiny_model, lr=1e30, warmup_steps=0, checkpoint_steps=1, batch_size=4)
+    assert "\n" not in str(caught.value)
+    assert [record["step"] for record in metrics(tmp_path)] == [1]
+    assert json.loads((tmp_path / "checkpoints/tiny/latest.json").read_text())["step"] == 1
+    weights = load_file(tmp_path / "checkpoints/tiny/step-000001/model.safetensors")
+    assert all(tensor.isfinite().all() for tensor in weights.values())
 
 
 def test_too_few_training_samples(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:

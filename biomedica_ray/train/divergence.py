@@ -1,0 +1,53 @@
+"""Training that has come to a number that is none: it ends there, with the step and the samples of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+NAMED = 8
+"""Samples that the message names at most."""
+
+
+class DivergedError(Exception):
+    """The loss or the gradient is not finite; raised on all workers alike, and not to be tried again."""
+
+
+def rows_not_finite(model: Any, images: torch.Tensor, tokens: torch.Tensor, parts: int) -> list[int]:
+    """The rows of a batch whose own features are not finite, whatever the other rows are.
+
+    Args:
+        model: Called as ``model(images, tokens)``; returns open_clip's dict of features.
+        images: Shape (B, 3, H, W).
+        tokens: Shape (B, context length).
+        parts: In how many parts the batch goes through the model.
+    """
+    finite = []
+    with torch.no_grad():
+        for part in zip(images.chunk(parts), tokens.chunk(parts), strict=True):
+            output = model(*part)
+            features = torch.cat([output["image_features"], output["text_features"]], dim=1)
+            finite.append(features.isfinite().all(dim=1))
+    return [row for row, good in enumerate(torch.cat(finite).tolist()) if not good]
+
+
+def message(what: str, step: int, suspects: Sequence[str], batch: Sequence[str], samples: int) -> str:
+    """What the user is told.
+
+    Args:
+        what: Which number it is, and its value.
+        step: Steps from 1.
+        suspects: Keys of samples whose own features are not finite.
+        batch: Keys of samples of the batch, in case there are no suspects.
+        samples: How many samples the batch has.
+    """
+    named = suspects or batch
+    keys = ", ".join(named[:NAMED]) + (", ..." if len(named) > NAMED or (not suspects and samples > NAMED) else "")
+    found = (
+        f"features of {len(suspects)} of its {samples} samples are not finite"
+        if suspects
+        else f"the features of its {samples} samples are finite"
+    )
+    return f"{what} at step {step}; {found}: {keys}; the last checkpoint stays, and a smaller lr may help"
