@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import open_clip
 import torch
@@ -14,8 +14,20 @@ from biomedica_ray.train.optimizer import MAX_LOGIT_SCALE
 _LOSS_INPUTS = ("image_features", "text_features", "logit_scale", "logit_bias")
 
 
-def contrastive_loss(rank: int, workers: int) -> Any:
-    """CLIP's loss over the samples of all workers, each computing its own rows (local loss, gathered with gradient)."""
+def contrastive_loss(kind: Literal["clip", "siglip"], rank: int, workers: int) -> Any:
+    """The loss of this worker's rows against the samples of all; its mean over the workers is that of the whole batch.
+
+    The gradient reaches the features of every worker, and DistributedDataParallel takes the mean over the workers, so
+    that it is the gradient of that mean.
+
+    Args:
+        kind: ``clip``, softmax over the batch (Radford et al. 2021, arXiv:2103.00020), or ``siglip``, a sigmoid for
+            each pair (Zhai et al. 2023, arXiv:2303.15343).
+        rank: Number of this worker.
+        workers: How many there are.
+    """
+    if kind == "siglip":
+        return open_clip.loss.SigLipLoss(rank=rank, world_size=workers)
     return open_clip.ClipLoss(local_loss=True, gather_with_grad=True, rank=rank, world_size=workers)
 
 
@@ -29,7 +41,7 @@ def backward(
     one chunk (Gao et al. 2021, GradCache, arXiv:2101.06983). The model must be the same in both passes: no dropout.
 
     Args:
-        model: Called as ``model(images, tokens)``; returns open_clip's dict of features and logit scale.
+        model: Called as ``model(images, tokens)``; returns open_clip's dict of features, logit scale and bias.
         loss: As of :func:`contrastive_loss`.
         images: Shape (B, 3, H, W).
         tokens: Shape (B, context length).
@@ -50,7 +62,7 @@ def backward(
         with nullcontext() if last else _no_sync(model):
             with autocast:
                 own = _loss_inputs(model(*part))
-                # The scale is one parameter for all chunks: its gradient is taken once.
+                # Scale and bias are there once for all chunks: their gradient is taken once.
                 inputs = {key: x if last else x.detach() for key, x in own.items() if key.startswith("logit")}
                 for key in ("image_features", "text_features"):
                     features = [own[key] if n == number else other[key] for n, other in enumerate(cached)]

@@ -129,7 +129,7 @@ class _Learner:
         self.parallel = ray.train.torch.prepare_model(
             model, parallel_strategy_kwargs={"broadcast_buffers": not config.lock_image}
         )
-        self.loss = contrastive_loss(rank, workers)
+        self.loss = contrastive_loss("clip", rank, workers)
         preprocess = preprocessing(model)
         self.mean, self.std = (
             torch.tensor(preprocess[key], device=self.device).view(3, 1, 1) for key in ("mean", "std")

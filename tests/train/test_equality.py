@@ -1,0 +1,81 @@
+"""Several workers give the loss and the gradients of one worker with the whole batch, in real process groups."""
+
+from __future__ import annotations
+
+import copy
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
+from torch.nn.parallel import DistributedDataParallel
+
+from biomedica_ray.train.model import build, resolve_model
+from biomedica_ray.train.step import backward, contrastive_loss
+from tests.train.conftest import TINY
+
+WORKERS, LOSSES, CHUNKS = (2, 3), ("clip", "siglip"), (1, 2)
+BATCH = 12
+CASES = list(product(WORKERS, LOSSES, CHUNKS))
+
+
+def make(path: str) -> Any:
+    torch.manual_seed(1)
+    model, _ = build(resolve_model(path, None))
+    model.output_dict = True
+    return model
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn((BATCH, 3, 32, 32), generator=generator), torch.randint(1, 400, (BATCH, 16), generator=generator)
+
+
+def learned(model: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"loss": loss, **{name: parameter.grad for name, parameter in model.named_parameters()}}
+
+
+def _process(number: int, model: str, folder: str) -> None:
+    """Worker ``number`` of each case that has so many."""
+    torch.set_num_threads(1)
+    start = make(model)
+    for workers in WORKERS[number > 1 :]:
+        dist.init_process_group("gloo", init_method=f"file://{folder}/group-{workers}", rank=number, world_size=workers)
+        mine = slice(number * BATCH // workers, (number + 1) * BATCH // workers)
+        for _, kind, chunks in (case for case in CASES if case[0] == workers):
+            parallel = DistributedDataParallel(copy.deepcopy(start))
+            images, tokens = batch()
+            loss = backward(parallel, contrastive_loss(kind, number, workers), images[mine], tokens[mine], chunks)
+            dist.all_reduce(loss)
+            save_file(learned(parallel.module, loss / workers), f"{folder}/{workers}-{kind}-{chunks}-{number}")
+        dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def workers_learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of what each worker of each case has learned, and the model's config."""
+    folder = tmp_path_factory.mktemp("equality")
+    text = {**TINY["text_cfg"], "vocab_size": 400}
+    config = {**TINY, "text_cfg": text, "init_logit_scale": 2.3, "init_logit_bias": -3}
+    (folder / "model.json").write_text(json.dumps(config))
+    torch.multiprocessing.spawn(_process, (str(folder / "model.json"), str(folder)), nprocs=max(WORKERS))
+    return folder
+
+
+@pytest.mark.parametrize(("workers", "kind", "chunks"), CASES)
+def test_workers_give_loss_and_gradients_of_one_with_the_whole_batch(
+    workers_learned: Path, workers: int, kind: Any, chunks: int
+) -> None:
+    one = make(str(workers_learned / "model.json"))
+    expected = learned(one, backward(one, contrastive_loss(kind, 0, 1), *batch()))
+    for number in range(workers):
+        found = load_file(workers_learned / f"{workers}-{kind}-{chunks}-{number}")
+        assert found.keys() == expected.keys()
+        for name, tensor in expected.items():
+            # A softmax does not see the bias: its gradient is 0, but for rounding.
+            scale = 1.0 if (kind, name) == ("clip", "logit_bias") else float(tensor.norm())
+            assert float((found[name] - tensor).norm()) <= 1e-5 * scale, name
