@@ -19,6 +19,7 @@ from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train.augment import training_pixels
 from biomedica_ray.train.order import Segment, batch_sizes, buffered_order, segments, share
 from biomedica_ray.train.shards import RawSample, Shard, Unreadable, read_samples
+from biomedica_ray.train.texts import TextChoice, Tokenize
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -52,7 +53,12 @@ class Preparation:
 
     size: tuple[int, int]
     interpolation: str
-    tokenize: Callable[[list[str]], torch.Tensor]
+    tokenize: Tokenize
+    texts: TextChoice = field(default_factory=TextChoice)
+
+    def tokens(self, samples: Sequence[_Prepared], seed: str) -> torch.Tensor:
+        """The tokens of a batch; not for several threads, as fast tokenizers of Hugging Face are not."""
+        return self.tokenize([self.texts.cut(each.text, f"{seed}/{each.key}", self.tokenize) for each in samples])
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class Stream:
     workers: int
     seed: int
     buffer: int
+    metadata: bool = False
+    """Whether the samples' JSON is read too."""
 
     @property
     def n_samples(self) -> int:
@@ -115,7 +123,7 @@ class Stream:
             first -= skipped
             if segment.start + skipped < segment.stop:
                 shard = self.shards[segment.shard]
-                yield from read_samples(self.data, shard, segment.start + skipped, segment.stop)
+                yield from read_samples(self.data, shard, segment.start + skipped, segment.stop, metadata=self.metadata)
 
     def batches(self, epoch: int, sizes: Sequence[int], skip: int, how: Preparation, threads: int) -> Iterator[Batch]:
         """Batches of the given sizes, from position ``skip`` of a pass on.
@@ -147,7 +155,7 @@ class Stream:
                         errors.append(result)
                     if position - last_good >= part.length:
                         raise StoreError(f"{self.data.root}: none of {part.length} samples can be read")
-                tokens = how.tokenize([sample.caption for sample in good])
+                tokens = how.tokens(good, f"{self.seed}/{epoch}")
                 images = torch.from_numpy(np.stack([sample.pixels for sample in good]))
                 yield Batch(images, tokens, [sample.key for sample in good], position, errors)
 
@@ -155,7 +163,7 @@ class Stream:
 @dataclass(frozen=True)
 class _Prepared:
     key: str
-    caption: str
+    text: str
     pixels: np.ndarray = field(repr=False)
 
 
@@ -167,7 +175,7 @@ def _prepare(sample: RawSample | Unreadable, how: Preparation, seed: str) -> _Pr
     except ImageError as error:
         return Unreadable(sample.key, error.kind, str(error))
     pixels = training_pixels(image, how.size, how.interpolation, random.Random(f"{seed}/{sample.key}"))
-    return _Prepared(sample.key, sample.caption, pixels)
+    return _Prepared(sample.key, how.texts.draw(sample, seed), pixels)
 
 
 def ordered_map(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterator[T], ahead: int) -> Iterator[R]:

@@ -34,6 +34,7 @@ from biomedica_ray.train.optimizer import learning_rate, parameter_groups
 from biomedica_ray.train.shards import Shard
 from biomedica_ray.train.step import backward, contrastive_loss, update
 from biomedica_ray.train.stream import Batch, Preparation, Stream, prefetch
+from biomedica_ray.train.texts import TextChoice
 
 TOLD_ERRORS = 20
 """Unreadable samples that a worker tells of in the driver's log; all of them go into the errors table."""
@@ -67,8 +68,11 @@ def train_worker(arguments: dict[str, Any]) -> None:
     if built is None:
         return
     model, tokenizer = built
-    stream = Stream(job.data, job.shards, rank, workers, config.seed, config.shuffle_buffer)
-    _Learner(job, model, tokenizer, stream).learn()
+    texts = TextChoice(config.texts, config.long_text)
+    stream = Stream(
+        job.data, job.shards, rank, workers, config.seed, config.shuffle_buffer, metadata=texts.needs_metadata
+    )
+    _Learner(job, model, tokenizer, stream, texts).learn()
 
 
 def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
@@ -99,7 +103,7 @@ def _gather(value: Any) -> list[Any]:
 class _Learner:
     """The state of one worker."""
 
-    def __init__(self, job: Job, model: Any, tokenizer: Any, stream: Stream) -> None:
+    def __init__(self, job: Job, model: Any, tokenizer: Any, stream: Stream, texts: TextChoice) -> None:
         config = job.config
         self.job, self.stream, self.tokenizer = job, stream, tokenizer
         self.checkpoints = Checkpoints(job.store, config.name)
@@ -128,7 +132,7 @@ class _Learner:
         self.mean, self.std = (
             torch.tensor(preprocess[key], device=self.device).view(3, 1, 1) for key in ("mean", "std")
         )
-        self.how = Preparation(image_size(model), preprocess.get("interpolation", "bicubic"), tokenizer)
+        self.how = Preparation(image_size(model), preprocess.get("interpolation", "bicubic"), tokenizer, texts)
 
     def learn(self) -> None:
         """Every remaining step."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import tarfile
 from collections import Counter
@@ -11,6 +12,7 @@ import torch
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train.shards import RawSample, Unreadable, read_samples, read_shards
 from biomedica_ray.train.stream import Batch, Preparation, Stream, prefetch
+from biomedica_ray.train.texts import TextChoice
 from tests.train.shards import sample, write_dataset
 
 HOW = Preparation((8, 8), "bicubic", lambda texts: torch.zeros((len(texts), 4), dtype=torch.long))
@@ -62,6 +64,22 @@ def test_resuming_goes_on_with_the_samples_that_were_not_seen(data: Store, done:
     rest = batches(worker, done=done, skip=whole[done - 1].slots)
     assert keys(whole[:done]) + keys(rest) == keys(whole)
     assert torch.equal(rest[0].images, whole[done].images)
+
+
+def letters(texts: list[str], context_length: int = 80) -> torch.Tensor:
+    """A token a character."""
+    return torch.tensor([[ord(char) for char in text.ljust(context_length, "\0")] for text in texts])
+
+
+def test_resuming_goes_on_with_the_same_texts(data: Store) -> None:
+    how = dataclasses.replace(HOW, tokenize=letters, texts=TextChoice({"caption": 1, "panel": 2}))
+    worker = dataclasses.replace(stream(data, 0, 1), metadata=True)
+    sizes = worker.sizes(3)
+    whole = list(worker.batches(1, sizes, 0, how, threads=2))
+    rest = list(worker.batches(1, sizes[3:], whole[2].slots, how, threads=2))
+    assert torch.equal(torch.cat([batch.tokens for batch in rest]), torch.cat([batch.tokens for batch in whole[3:]]))
+    kinds = Counter("".join(map(chr, row))[:3] for batch in whole for row in batch.tokens.tolist())
+    assert kinds.keys() == {"A r", "A g", "A b", "A y", "(A)", "(B)"}
 
 
 def test_unreadable_image_is_told_and_another_sample_takes_its_place(tmp_path: Path) -> None:
