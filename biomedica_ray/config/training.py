@@ -15,7 +15,11 @@ TextKind = Literal["caption", "panel", "mention", "also_captioned"]
 class TrainConfig(StageConfig):
     """Pretrain CLIP on the shards by streaming."""
 
-    data: str | None = Field(None, description="dataset that serialize wrote; none: <store>/dataset")
+    data: str | list[str] | None = Field(
+        None,
+        description="dataset that serialize wrote (none: <store>/dataset), or tar files by path or URL (s3, https, "
+        "hf://datasets/OWNER/NAME/PATH), with braces: https://host/{000000..000009}.tar",
+    )
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
         ["commercial", "noncommercial", "other"], description="which licence groups to train on"
     )

@@ -14,12 +14,14 @@ from biomedica_ray.config import ConfigError, TrainConfig
 from biomedica_ray.progress import Progress
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS
+from biomedica_ray.serialize.plan import LICENSE_GROUPS
 from biomedica_ray.store import Store
 from biomedica_ray.train.board import Board, Follower
 from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.model import ModelSpec, resolve_model
-from biomedica_ray.train.shards import Shard, read_shards
+from biomedica_ray.train.shards import Shard, Source, read_shards
 from biomedica_ray.train.stream import Stream
+from biomedica_ray.train.tars import find_tars, is_tars
 from biomedica_ray.train.worker import Job, train_worker
 from biomedica_ray.units import Counts, Flow, fingerprint
 
@@ -43,8 +45,7 @@ def run(config: TrainConfig, run: Run) -> None:
         StoreError: There is no dataset.
         StageFailedError: Training failed more often than ``max_failures``.
     """
-    data = Store(config.data or run.store.uri("dataset"), config.endpoint_url)
-    shards = read_shards(data, config.license_groups, "train")
+    data, shards = _find_shards(config, run)
     n_samples = sum(shard.samples for shard in shards)
     if n_samples < config.num_workers:
         groups = ", ".join(config.license_groups)
@@ -69,11 +70,23 @@ def run(config: TrainConfig, run: Run) -> None:
     run.results.update(_results(checkpoints))
 
 
+def _find_shards(config: TrainConfig, run: Run) -> tuple[Source, tuple[Shard, ...]]:
+    root = config.data or run.store.uri("dataset")
+    if isinstance(root, str) and not is_tars(root):
+        data = Store(root, config.endpoint_url)
+        return data, read_shards(data, config.license_groups, "train")
+    if set(config.license_groups) < set(LICENSE_GROUPS):
+        raise ConfigError(
+            "license_groups: shards without a dataset.json tell no licence; leave it out, or name a dataset"
+        )
+    return find_tars([root] if isinstance(root, str) else root, run, config.endpoint_url)
+
+
 def _settings(config: TrainConfig, spec: ModelSpec, shards: tuple[Shard, ...]) -> dict[str, Any]:
     return {
         **config.model_dump(mode="json", exclude=_IRRELEVANT),
         "model": spec.to_json(),
-        "data": fingerprint(sorted((shard.path, shard.sha256) for shard in shards)),
+        "data": fingerprint(sorted((shard.path, shard.content) for shard in shards)),
         "version": VERSION,
     }
 

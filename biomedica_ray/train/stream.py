@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from biomedica_ray.images import ImageError, decode
-from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store import StoreError
 from biomedica_ray.train.augment import training_pixels
 from biomedica_ray.train.order import Segment, batch_sizes, buffered_order, segments, share
-from biomedica_ray.train.shards import RawSample, Shard, Unreadable, read_samples
+from biomedica_ray.train.shards import RawSample, Shard, Source, Unreadable, read_samples
 from biomedica_ray.train.texts import TextChoice, Tokenize
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Preparation:
 class Stream:
     """A worker's view of the data."""
 
-    data: Store
+    data: Source
     shards: Sequence[Shard]
     rank: int
     workers: int

@@ -31,7 +31,7 @@ from biomedica_ray.train.model import (
     train_mode,
 )
 from biomedica_ray.train.optimizer import learning_rate, parameter_groups
-from biomedica_ray.train.shards import Shard
+from biomedica_ray.train.shards import Shard, Source
 from biomedica_ray.train.step import backward, contrastive_loss, update
 from biomedica_ray.train.stream import Batch, Preparation, Stream, prefetch
 from biomedica_ray.train.texts import TextChoice
@@ -47,7 +47,7 @@ class Job:
     config: TrainConfig
     spec: ModelSpec
     store: Store
-    data: Store
+    data: Source
     shards: tuple[Shard, ...]
     board: Board
 
