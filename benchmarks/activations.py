@@ -34,7 +34,7 @@ def kept(model: Any, samples: int, *, bf16: bool) -> int:
     autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), autocast:
         output = model(images, tokens)
-        contrastive_loss(0, 1)(output["image_features"], output["text_features"], output["logit_scale"])
+        contrastive_loss("clip", 0, 1)(output["image_features"], output["text_features"], output["logit_scale"])
     return sum(storages.values())
 
 

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,10 @@ from biomedica_ray.runs import Run
 from biomedica_ray.serialize import pipeline as serialize
 from biomedica_ray.store import Store
 from biomedica_ray.train import loop
+from biomedica_ray.train.checkpoints import LanePosition
 from biomedica_ray.train.model import build, image_size, normalise, preprocessing, resolve_model, train_mode
 from biomedica_ray.train.optimizer import parameter_groups
+from biomedica_ray.train.order import rows_of_worker
 from biomedica_ray.train.shards import read_shards
 from biomedica_ray.train.step import backward, contrastive_loss, update
 from biomedica_ray.train.stream import Batch, Preparation, Stream
@@ -92,10 +95,11 @@ def decoding(
 ) -> tuple[list[Batch], float]:
     """Batches of the stage's own stream, and the seconds of processor time that a sample takes."""
     data = Store(folder + "/dataset")
-    stream = Stream(data, read_shards(data, None, "train"), 0, 1, 0, settings["shuffle_buffer"])
+    stream = Stream(data, read_shards(data, None, "train"), 1, settings["batch_size"], 0, settings["shuffle_buffer"])
     how = Preparation(image_size(model), preprocessing(model).get("interpolation", "bicubic"), tokenizer)
     started = time.process_time()
-    batches = list(stream.batches(0, [settings["batch_size"]] * steps, 0, how, 1))
+    rows = rows_of_worker(0, 1, stream.lanes, stream.piece)
+    batches = list(islice(stream.batches(rows, {0: LanePosition()}, how, 1), steps))
     return batches, (time.process_time() - started) / (steps * settings["batch_size"])
 
 
@@ -104,7 +108,7 @@ def in_memory(settings: dict[str, Any], model: Any, batches: list[Batch]) -> flo
     torch.set_num_threads(os.cpu_count() or 1)
     train_mode(model, lock_image=False)
     optimizer = torch.optim.AdamW(parameter_groups(model, 0.2), lr=settings["lr"], betas=(0.9, 0.95))
-    loss = contrastive_loss(0, 1)
+    loss = contrastive_loss("clip", 0, 1)
     mean, std = (torch.tensor(preprocessing(model)[key]).view(3, 1, 1) for key in ("mean", "std"))
     for number, batch in enumerate(batches):
         if number == WARM:

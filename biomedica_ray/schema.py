@@ -14,6 +14,9 @@ def _field(name: str, type_: pa.DataType, description: str, *, null: bool = Fals
 
 
 _STRINGS = pa.list_(pa.string())
+_PANELS = pa.list_(
+    pa.struct([("label", pa.string()), ("text", pa.string()), ("start", pa.int32()), ("end", pa.int32())])
+)
 
 LISTING = pa.schema(
     [
@@ -234,9 +237,7 @@ FIGURES = pa.schema(
         _field("group_caption", pa.string(), "caption of the fig-group around it, title included", null=True),
         _field(
             "panels",
-            pa.list_(
-                pa.struct([("label", pa.string()), ("text", pa.string()), ("start", pa.int32()), ("end", pa.int32())])
-            ),
+            _PANELS,
             "the caption cut at its panel markers; text == caption[start:end], offsets in characters",
         ),
         _field(
@@ -433,6 +434,7 @@ DATASET = pa.schema(
         _field("article_license", pa.string(), "licence: CC BY, CC BY-NC, ..."),
         _field("article_text", pa.string(), "full text: section titles and paragraphs, a line each"),
         _field("also_captioned", _STRINGS, "captions of figures that are the same picture and were left out"),
+        _field("panels", _PANELS, "the caption cut at its panel markers, as in figures; empty where it has none"),
     ]
 )
 

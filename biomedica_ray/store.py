@@ -123,6 +123,10 @@ class Store:
         """The same place as a path or URI that a user can copy."""
         return "/".join([self.root.rstrip("/"), *parts])
 
+    def open(self, path: str, buffer_size: int | None = None) -> pa.NativeFile:
+        """The file at ``path`` below the root as a stream; each read of the storage is of ``buffer_size`` bytes."""
+        return self.filesystem.open_input_stream(self.path(path), buffer_size=buffer_size)
+
     # JSON documents
 
     def read_json(self, path: str) -> Any:

@@ -62,6 +62,12 @@ def test_sections_of_a_pipeline() -> None:
         ("extract", ["--store", "s", "--source", "packages"], "packages: expected a directory or s3:// prefix"),
         ("dedupe", ["--store", "s", "--semantic_model", "m"], "min_cosine: missing; expected the least cosine"),
         ("dedupe", ["--store", "s", "--min_cosine", "0.9"], "semantic_model: missing; expected the model"),
+        (
+            "train",
+            ["--store", "s", "--texts", "{captoin: 1}"],
+            "texts.captoin",
+        ),
+        ("train", ["--store", "s", "--texts", "{panel: 0}"], "texts: expected finite weights, one of them above 0"),
         ("select", ["--store", "s", "--name", "a/b"], "name: String should match pattern"),
         (
             "select",

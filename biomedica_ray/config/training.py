@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeFloat, model_validator
 
 from biomedica_ray.config.base import StageConfig
+
+TextKind = Literal["caption", "panel", "mention", "also_captioned"]
 
 
 class TrainConfig(StageConfig):
     """Pretrain CLIP on the shards by streaming."""
 
-    data: str | None = Field(None, description="dataset that serialize wrote; none: <store>/dataset")
+    data: str | list[str] | None = Field(
+        None,
+        description="dataset that serialize wrote (none: <store>/dataset), or tar files by path or URL (s3, https, "
+        "hf://datasets/OWNER/NAME/PATH), with braces: https://host/{000000..000009}.tar",
+    )
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
         ["commercial", "noncommercial", "other"], description="which licence groups to train on"
+    )
+    texts: dict[TextKind, NonNegativeFloat] = Field(
+        {"caption": 1.0},
+        description="weights by which the text of a sample is drawn in each pass: its caption, the part of it on one "
+        "panel, a mention (paragraph that refers to the figure), also_captioned (another caption of the same picture); "
+        "what a sample lacks leaves its weight to the others (BIOMEDICA: the caption)",
+    )
+    long_text: Literal["first", "sentences"] = Field(
+        "first", description="of a text longer than the model's context: its first tokens, or a random run of sentences"
     )
     name: str = Field("clip", pattern=r"^[\w.-]+$", description="checkpoints go to <store>/checkpoints/<name>")
     model: str = Field(
@@ -51,6 +67,12 @@ class TrainConfig(StageConfig):
     checkpoint_steps: int = Field(100, ge=1, description="steps between checkpoints")
     max_failures: int = Field(3, ge=0, description="restarts from the last checkpoint after a worker is lost")
     seed: int = Field(0, description="seed of initialisation and order")
+
+    @model_validator(mode="after")
+    def _some_text(self) -> Self:
+        if not math.isfinite(total := sum(self.texts.values())) or not total:
+            raise ValueError("texts: expected finite weights, one of them above 0")
+        return self
 
 
 class EvaluateConfig(StageConfig):

@@ -93,7 +93,7 @@ class HeldOut:
     @property
     def content(self) -> list[tuple[str, str]]:
         """What tells these shards from others."""
-        return [(shard.path, shard.sha256) for shard in self.shards]
+        return [(shard.path, shard.content) for shard in self.shards]
 
 
 def find_held_out(config: EvaluateConfig, store: Store) -> HeldOut:

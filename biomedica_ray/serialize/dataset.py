@@ -176,8 +176,10 @@ python -m open_clip_train.main --dataset-type webdataset --train-num-samples {tr
 ## Fields
 
 `jpg` (as published where it was a plain, upright RGB JPEG, else encoded once), `txt` (the caption) and `json` with the
-fields of the BIOMEDICA dataset (Lozano et al., CVPR 2025). What is unknown is null; dates are ISO 8601. In Parquet the
-same fields are columns, and `image_context` is a list of (image_id, references).
+fields of the BIOMEDICA dataset (Lozano et al., CVPR 2025), and two more: `also_captioned`, other captions of the same
+picture, and `panels`, the caption cut at its panel markers (label, text and its place in the caption). The paragraphs
+that refer to the figure are `image_context[image_cluster_id]`. What is unknown is null; dates are ISO 8601. In Parquet
+the same fields are columns, and `image_context` is a list of (image_id, references).
 
 `dataset.json` lists all shards with sizes and SHA-256. Settings:
 

@@ -28,7 +28,7 @@ from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same input would give another selection or other shards."""
 
 _SELECTION_KEYS = {

@@ -1,4 +1,4 @@
-"""A figure with its article and labels as a sample: the fields of the published BIOMEDICA dataset, and also_captioned.
+"""A figure with its article and labels as a sample: the fields of the published BIOMEDICA dataset, and two of our own.
 
 Names and meaning follow the authors' serializer; types are what they should have been: dates in ISO 8601, sizes and
 counts as numbers, null for what is not known, journal and references from the XML itself.
@@ -20,7 +20,7 @@ ARTICLE_COLUMNS = [
 ]
 SET_COLUMNS = ["article_id", "file_name", "sha256", "caption", "mentions"]
 FIGURE_COLUMNS = [
-    *("figure_id", "article_id", "file_name", "caption", "sha256"),
+    *("figure_id", "article_id", "file_name", "caption", "panels", "sha256"),
     *("image", "format", "mode", "width", "height", "orientation"),
 ]
 
@@ -108,6 +108,7 @@ def sample_fields(
         "image_size": list(size),
         **shared.fields,
         "also_captioned": list(also_captioned),
+        "panels": figure["panels"],
     }
 
 

@@ -15,13 +15,16 @@ from biomedica_ray.config import ConfigError, TrainConfig
 from biomedica_ray.progress import Progress
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS
+from biomedica_ray.serialize.plan import LICENSE_GROUPS
 from biomedica_ray.store import Store
 from biomedica_ray.train.board import Board, Follower
 from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.model import ModelSpec, resolve_model
-from biomedica_ray.train.shards import Shard, read_shards
+from biomedica_ray.train.shards import Shard, Source, read_shards
 from biomedica_ray.train.shuffle import PERFECT, measure
 from biomedica_ray.train.stream import Stream
+from biomedica_ray.train.tars import find_tars, is_tars
+from biomedica_ray.train.texts import TextChoice
 from biomedica_ray.train.worker import Job, train_worker
 from biomedica_ray.units import Counts, Flow, fingerprint
 
@@ -47,8 +50,7 @@ def run(config: TrainConfig, run: Run) -> None:
         StoreError: There is no dataset.
         StageFailedError: Training failed more often than ``max_failures``, or the loss is not finite.
     """
-    data = Store(config.data or run.store.uri("dataset"), config.endpoint_url)
-    shards = read_shards(data, config.license_groups, "train")
+    data, shards = _find_shards(config, run)
     n_samples = sum(shard.samples for shard in shards)
     spec = resolve_model(config.model, config.pretrained)
     checkpoints = Checkpoints(run.store, config.name)
@@ -63,7 +65,8 @@ def run(config: TrainConfig, run: Run) -> None:
     settings = _settings(config, spec, shards, lanes)
     _same_settings(checkpoints, begun, settings)
     batch_size = config.num_workers * config.batch_size // lanes
-    stream = Stream(data, shards, lanes, batch_size, config.seed, config.shuffle_buffer)
+    metadata = TextChoice(config.texts, config.long_text).needs_metadata
+    stream = Stream(data, shards, lanes, batch_size, config.seed, config.shuffle_buffer, metadata)
     if stream.step_samples % config.num_workers:
         raise ConfigError(
             f"num_workers: {config.num_workers}: expected a divisor of the {stream.step_samples} samples of a step"
@@ -96,11 +99,23 @@ def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
     return settings
 
 
+def _find_shards(config: TrainConfig, run: Run) -> tuple[Source, tuple[Shard, ...]]:
+    root = config.data or run.store.uri("dataset")
+    if isinstance(root, str) and not is_tars(root):
+        data = Store(root, config.endpoint_url)
+        return data, read_shards(data, config.license_groups, "train")
+    if set(config.license_groups) < set(LICENSE_GROUPS):
+        raise ConfigError(
+            "license_groups: shards without a dataset.json tell no licence; leave it out, or name a dataset"
+        )
+    return find_tars([root] if isinstance(root, str) else root, run, config.endpoint_url)
+
+
 def _settings(config: TrainConfig, spec: ModelSpec, shards: tuple[Shard, ...], lanes: int) -> dict[str, Any]:
     return {
         **config.model_dump(mode="json", exclude=_IRRELEVANT),
         "model": spec.to_json(),
-        "data": fingerprint(sorted((shard.path, shard.sha256) for shard in shards)),
+        "data": fingerprint(sorted((shard.path, shard.content) for shard in shards)),
         "num_workers x batch_size": config.num_workers * config.batch_size,
         "lanes": lanes,
         "version": VERSION,

@@ -1,13 +1,13 @@
-"""The shards that ``serialize`` wrote, and their samples read as a stream."""
+"""Shards, those that ``serialize`` wrote and others, and their samples read as a stream."""
 
 from __future__ import annotations
 
 import tarfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any, Protocol
 
-from webdataset.tariterators import group_by_keys, tar_file_iterator
+from webdataset.tariterators import group_by_keys
 
 from biomedica_ray.store import Store, StoreError
 
@@ -15,21 +15,38 @@ _READ_BYTES = 8 * 2**20
 """Size of one read; in object storage each is a request, so that its latency must be small beside its transfer."""
 
 
+IMAGES = ("jpg", "png", "jpeg", "webp")
+"""Extensions of a sample's image, the first that is there: those that open_clip_train takes."""
+
+
+class Source(Protocol):
+    """Where shards lie: a store, or wherever their URLs say."""
+
+    @property
+    def root(self) -> str:
+        """The place in words, for messages."""
+        ...
+
+    def open(self, path: str, buffer_size: int | None = None) -> IO[bytes]:
+        """The shard at ``path`` as a stream; each read of the storage is of about ``buffer_size`` bytes."""
+        ...
+
+
 @dataclass(frozen=True)
 class Shard:
     """One tar file of samples.
 
     Attributes:
-        path: Relative to the dataset's root.
+        path: Relative to the root of the dataset, or the URL of a shard that belongs to none.
         samples: How many samples it holds.
-        sha256: SHA-256 of the file, hex.
+        content: What tells it from other shards of that path: SHA-256 of the file, or size and date or ETag.
     """
 
     path: str
     license_group: str
     split: str
     samples: int
-    sha256: str
+    content: str
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,7 @@ def read_shards(data: Store, license_groups: Collection[str] | None, split: str)
 
 
 def read_samples(
-    data: Store, shard: Shard, start: int, stop: int, *, metadata: bool = False
+    data: Source, shard: Shard, start: int, stop: int, *, metadata: bool = False
 ) -> Iterator[RawSample | Unreadable]:
     """Samples ``start`` to ``stop`` (exclusive) of a shard, read from its beginning as one sequential stream.
 
@@ -88,8 +105,8 @@ def read_samples(
     number = 0
     reason = f"the archive ends before its {shard.samples} samples"
     try:
-        with data.filesystem.open_input_stream(data.path(shard.path), buffer_size=_READ_BYTES) as stream:
-            for fields in group_by_keys(_files(stream, shard.path, metadata=metadata)):
+        with data.open(shard.path, _READ_BYTES) as stream:
+            for fields in group_by_keys(_files(stream, shard.path, (*IMAGES, "txt", *(["json"] if metadata else [])))):
                 if number >= stop:
                     return
                 if number >= start:
@@ -101,16 +118,43 @@ def read_samples(
         yield Unreadable(f"{shard.path}#{missing}", "truncated-shard", reason)
 
 
-def _files(stream: Any, path: str, *, metadata: bool) -> Iterator[dict[str, Any]]:
-    wanted = (".jpg", ".txt", ".json") if metadata else (".jpg", ".txt")
-    for file in tar_file_iterator(stream, select_files=lambda name: name.endswith(wanted)):
-        yield {**file, "__url__": path}
+def count_samples(data: Source, path: str) -> int:
+    """How many samples the shard at ``path`` holds, as far as it can be read.
+
+    Raises:
+        StoreError: Not one: it is no archive, or it holds something else.
+    """
+    count, reason = 0, "no images and texts in it"
+    try:
+        with data.open(path, _READ_BYTES) as stream:
+            for _ in group_by_keys(_files(stream, path, (*IMAGES, "txt"), content=False)):
+                count += 1
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        reason = " ".join(str(error).split())
+    if not count:
+        raise StoreError(f"{path}: not a shard of samples: {reason}")
+    return count
+
+
+def _files(
+    stream: IO[bytes], path: str, extensions: tuple[str, ...], *, content: bool = True
+) -> Iterator[dict[str, Any]]:
+    """The files of an archive that have one of the extensions, as webdataset groups them to samples."""
+    wanted = tuple(f".{extension}" for extension in extensions)
+    seekable = stream.seekable() and not content
+    with tarfile.open(fileobj=stream, mode="r:*" if seekable else "r|*") as archive:
+        for member in archive:
+            if member.isreg() and member.name.lower().endswith(wanted):
+                file = archive.extractfile(member) if content else None
+                yield {"fname": member.name, "data": file.read() if file else b"", "__url__": path}
+            archive.members = []  # type: ignore[attr-defined]  # it would else remember all of them
 
 
 def _sample(fields: dict[str, Any], shard: Shard) -> RawSample | Unreadable:
     key = fields["__key__"]
-    if missing := {"jpg", "txt"} - fields.keys():
-        message = f"{shard.path}: the sample has no {', '.join(sorted(missing))}"
-        return Unreadable(key, "incomplete-sample", message)
+    image = next((fields[extension] for extension in IMAGES if extension in fields), None)
+    if image is None or "txt" not in fields:
+        missing = [name for name, data in ((" or ".join(IMAGES), image), ("txt", fields.get("txt"))) if data is None]
+        return Unreadable(key, "incomplete-sample", f"{shard.path}: the sample has no {', '.join(missing)}")
     caption = fields["txt"].decode("utf-8", errors="replace")
-    return RawSample(key, fields["jpg"], caption, fields.get("json", b""))
+    return RawSample(key, image, caption, fields.get("json", b""))

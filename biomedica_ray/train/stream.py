@@ -16,11 +16,12 @@ import numpy as np
 import torch
 
 from biomedica_ray.images import ImageError, decode
-from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store import StoreError
 from biomedica_ray.train.augment import training_pixels
 from biomedica_ray.train.checkpoints import LanePosition
 from biomedica_ray.train.order import Rows, Segment, Share, buffered_order, segments, share
-from biomedica_ray.train.shards import RawSample, Shard, Unreadable, read_samples
+from biomedica_ray.train.shards import RawSample, Shard, Source, Unreadable, read_samples
+from biomedica_ray.train.texts import TextChoice, Tokenize
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -63,7 +64,12 @@ class Preparation:
 
     size: tuple[int, int]
     interpolation: str
-    tokenize: Callable[[list[str]], torch.Tensor]
+    tokenize: Tokenize
+    texts: TextChoice = field(default_factory=TextChoice)
+
+    def tokens(self, samples: Sequence[_Prepared]) -> torch.Tensor:
+        """The tokens of a batch; not for several threads, as fast tokenizers of Hugging Face are not."""
+        return self.tokenize([self.texts.cut(each.text, each.seed, self.tokenize) for each in samples])
 
 
 @dataclass(frozen=True)
@@ -77,14 +83,16 @@ class Stream:
         batch_size: Samples that a lane gives in a step.
         seed: Seed of the run.
         buffer: Samples in the shuffle buffer of a lane.
+        metadata: Whether the samples' JSON is read too.
     """
 
-    data: Store
+    data: Source
     shards: Sequence[Shard]
     lanes: int
     batch_size: int
     seed: int
     buffer: int
+    metadata: bool = False
 
     @property
     def length(self) -> int:
@@ -148,7 +156,7 @@ class Stream:
             first -= skipped
             if segment.start + skipped < segment.stop:
                 shard = self.shards[segment.shard]
-                yield from read_samples(self.data, shard, segment.start + skipped, segment.stop)
+                yield from read_samples(self.data, shard, segment.start + skipped, segment.stop, metadata=self.metadata)
 
     def pieces(
         self, rows: Rows, start: LanePosition, how: Preparation, pool: ThreadPoolExecutor, ahead: int
@@ -193,7 +201,7 @@ class Stream:
                     errors.append({**asdict(result), "epoch": str(after.epoch)})
                 if lost == self.length:
                     raise StoreError(f"{self.data.root}: none of {lost} samples can be read")
-            tokens = how.tokenize([sample.caption for sample in taken]).numpy()
+            tokens = how.tokens(taken).numpy()
             images = np.stack([sample.pixels for sample in taken])
             after.errors = errors
             yield Piece(images, tokens, [sample.key for sample in taken], after)
@@ -228,7 +236,8 @@ def batch_of(rows: Sequence[Rows], pieces: Sequence[Piece]) -> Batch:
 @dataclass(frozen=True)
 class _Prepared:
     key: str
-    caption: str
+    text: str
+    seed: str
     pixels: np.ndarray = field(repr=False)
 
 
@@ -239,8 +248,9 @@ def _prepare(sample: RawSample | Unreadable, how: Preparation, seed: str) -> _Pr
         image = decode(sample.image)
     except ImageError as error:
         return Unreadable(sample.key, error.kind, str(error))
-    pixels = training_pixels(image, how.size, how.interpolation, random.Random(f"{seed}/{sample.key}"))
-    return _Prepared(sample.key, sample.caption, pixels)
+    own = f"{seed}/{sample.key}"
+    pixels = training_pixels(image, how.size, how.interpolation, random.Random(own))
+    return _Prepared(sample.key, how.texts.draw(sample, seed), own, pixels)
 
 
 def ordered_map(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterator[T], ahead: int) -> Iterator[R]:

@@ -35,6 +35,7 @@ from biomedica_ray.train.optimizer import learning_rate, parameter_groups
 from biomedica_ray.train.order import batch_digest, rows_of_worker
 from biomedica_ray.train.step import backward, contrastive_loss, update
 from biomedica_ray.train.stream import Batch, Preparation, Stream, prefetch
+from biomedica_ray.train.texts import TextChoice
 
 TOLD_ERRORS = 20
 """Unreadable samples that a worker tells of in the driver's log; all of them go into the errors table."""
@@ -134,7 +135,8 @@ class _Learner:
         self.mean, self.std = (
             torch.tensor(preprocess[key], device=self.device).view(3, 1, 1) for key in ("mean", "std")
         )
-        self.how = Preparation(image_size(model), preprocess.get("interpolation", "bicubic"), tokenizer)
+        texts = TextChoice(config.texts, config.long_text)
+        self.how = Preparation(image_size(model), preprocess.get("interpolation", "bicubic"), tokenizer, texts)
 
     def learn(self) -> None:
         """Every remaining step."""

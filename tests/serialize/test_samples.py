@@ -45,7 +45,9 @@ FIELDS = {
     "article_citation": str,
     "article_license": str,
     "article_text": str,
-    "also_captioned": list,  # ours; all others are those of the published dataset
+    # These two are ours; all others are those of the published dataset.
+    "also_captioned": list,
+    "panels": list,
 }
 LABEL = {
     "cluster_id": 7,
@@ -61,7 +63,8 @@ def stored(table: pa.Schema, row: dict[str, Any]) -> dict[str, Any]:
     return pa.Table.from_pylist([row], schema=table).to_pylist()[0]
 
 
-FIGURES = [stored(schema.FIGURES, figure("PMC1.2", n, encoded(picture(n)))) for n in (1, 2)]
+PANELS = {1: [], 2: [{"label": "A", "text": "Caption 2", "start": 0, "end": 9}]}
+FIGURES = [stored(schema.FIGURES, figure("PMC1.2", n, encoded(picture(n)), panels=PANELS[n])) for n in (1, 2)]
 SHARED = ArticleFields(stored(schema.ARTICLES, article("PMC1", 2)), tuple(FIGURES))
 
 
@@ -69,6 +72,7 @@ def test_published_fields_with_their_types_and_values() -> None:
     fields = sample_fields(FIGURES[1], SHARED, LABEL, (64, 48), ["Another."])
     assert {name: type(value) for name, value in fields.items()} == FIELDS
     assert fields["also_captioned"] == ["Another."]
+    assert fields["panels"] == [{"label": "A", "text": "Caption 2", "start": 0, "end": 9}]
     assert fields["image_cluster_id"] == "pmc1-g002"
     assert fields["image_hash"] == FIGURES[1]["sha256"]
     assert fields["image_label_id"] == "7"
@@ -90,7 +94,7 @@ def test_what_is_unknown_is_null() -> None:
         *("image_label_id", "image_panel_type", "image_panel_subtype"),
         *("article_title", "article_journal", "article_date", "article_abstract"),
     }
-    assert fields["image_primary_label"] == []
+    assert (fields["image_primary_label"], fields["panels"]) == ([], [])
 
 
 def test_section_titles_stand_once() -> None:

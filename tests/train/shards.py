@@ -43,7 +43,8 @@ def write_dataset(
         rows = list(samples)
         with tarfile.open(path, "w") as tar:
             for key, image, caption, labels in rows:
-                fields = json.dumps({"image_primary_label": labels}).encode()
+                panels = [{"label": label, "text": f"({label}) {caption}"} for label in "AB"]
+                fields = json.dumps({"image_primary_label": labels, "panels": panels}).encode()
                 for suffix, data in (("jpg", image), ("json", fields), ("txt", caption.encode())):
                     info = tarfile.TarInfo(f"{key}.{suffix}")
                     info.size = len(data)

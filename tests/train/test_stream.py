@@ -17,6 +17,7 @@ from biomedica_ray.train.checkpoints import LanePosition, Position
 from biomedica_ray.train.order import rows_of_worker
 from biomedica_ray.train.shards import RawSample, Unreadable, read_samples, read_shards
 from biomedica_ray.train.stream import Batch, Preparation, Stream, prefetch
+from biomedica_ray.train.texts import TextChoice
 from tests.train.shards import sample, write_dataset
 
 HOW = Preparation((8, 8), "bicubic", lambda texts: torch.zeros((len(texts), 4), dtype=torch.long))
@@ -36,13 +37,15 @@ def start(order: Stream) -> list[LanePosition]:
     return [LanePosition() for _ in range(order.lanes)]
 
 
-def batches(order: Stream, steps: int, workers: int = 1, lanes: list[LanePosition] | None = None) -> list[list[Batch]]:
+def batches(
+    order: Stream, steps: int, workers: int = 1, lanes: list[LanePosition] | None = None, how: Preparation = HOW
+) -> list[list[Batch]]:
     """What all workers get: of each step a batch of each worker."""
     lanes = lanes or start(order)
     sources = []
     for rank in range(workers):
         rows = rows_of_worker(rank, workers, order.lanes, order.piece)
-        sources.append(order.batches(rows, {part.lane: lanes[part.lane] for part in rows}, HOW, threads=2))
+        sources.append(order.batches(rows, {part.lane: lanes[part.lane] for part in rows}, how, threads=2))
     found = [[next(source) for source in sources] for _ in range(steps)]
     for source in sources:
         source.close()
@@ -58,6 +61,10 @@ def after(step: list[Batch]) -> list[LanePosition]:
 def step_keys(found: list[list[Batch]]) -> list[list[str]]:
     """The keys of the whole batch of each step."""
     return [[key for batch in step for key in batch.keys] for step in found]
+
+
+def tokens(found: list[list[Batch]]) -> torch.Tensor:
+    return torch.cat([batch.tokens for step in found for batch in step])
 
 
 def keys(found: list[list[Batch]]) -> list[str]:
@@ -148,6 +155,22 @@ def test_any_stops_and_any_numbers_of_workers_give_the_same_batches(
     first = [f"PMC{number}-1_001" for number in range(23) if number not in (3, 4, 20)]
     assert set(first) == {key for step in seen for key in step}
     assert [error["what"] for error in lost if error["epoch"] == "0"].count("PMC20-1_001") == 1
+
+
+def letters(texts: list[str], context_length: int = 80) -> torch.Tensor:
+    """A token a character."""
+    return torch.tensor([[ord(char) for char in text.ljust(context_length, "\0")] for text in texts])
+
+
+def test_resuming_goes_on_with_the_same_texts(data: Store) -> None:
+    how = replace(HOW, tokenize=letters, texts=TextChoice({"caption": 1, "panel": 2}))
+    order = replace(stream(data), metadata=True)
+    whole = tokens(batches(order, 8, how=how))
+    stopped = batches(order, 3, how=how)
+    rest = tokens(batches(order, 5, lanes=after(stopped[-1]), how=how))
+    assert torch.equal(rest, whole[3 * order.piece :])
+    kinds = Counter("".join(map(chr, row))[:3] for row in whole.tolist())
+    assert kinds.keys() == {"A r", "A g", "A b", "A y", "(A)", "(B)"}
 
 
 def test_unreadable_image_is_told_and_another_sample_takes_its_place(tmp_path: Path) -> None:
