@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ import ray.train
 import ray.train.torch
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 
+from biomedica_ray.annotate.encoders import one_line
 from biomedica_ray.config import ConfigError, TrainConfig
-from biomedica_ray.store import Store
+from biomedica_ray.store import Store, StoreError
+from biomedica_ray.train.agreement import Agreed, Word, agree, gpu_utilisation
 from biomedica_ray.train.board import Board
-from biomedica_ray.train.checkpoints import Checkpoints, Position, WorkerPosition
+from biomedica_ray.train.checkpoints import Checkpoints, Position, Rule, Snapshot, WorkerPosition
+from biomedica_ray.train.leaving import Notices
 from biomedica_ray.train.model import (
     ModelSpec,
     build,
@@ -34,6 +39,7 @@ from biomedica_ray.train.optimizer import learning_rate, parameter_groups
 from biomedica_ray.train.shards import Shard
 from biomedica_ray.train.step import backward, contrastive_loss, update
 from biomedica_ray.train.stream import Batch, Preparation, Stream, prefetch
+from biomedica_ray.train.writer import Writer
 
 TOLD_ERRORS = 20
 """Unreadable samples that a worker tells of in the driver's log; all of them go into the errors table."""
@@ -52,7 +58,9 @@ class Job:
 
 
 def train_worker(arguments: dict[str, Any]) -> None:
-    """Train from the last checkpoint, or from the beginning, to the end.
+    """Train from the last checkpoint, or from the beginning, to the end, or to where it is told to leave.
+
+    What no restart would mend (a model that cannot be built, a full disk) is told to the driver and is no failure.
 
     Args:
         arguments: ``job``, a :class:`Job`.
@@ -83,7 +91,7 @@ def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
         failure = str(error)
     failures = [text for text in _gather(failure) if text]
     if failures and rank == 0:
-        job.board.post({"failure": failures[0]})
+        job.board.tell({"failure": ConfigError(failures[0])})
     return None if failures else built
 
 
@@ -103,6 +111,8 @@ class _Learner:
         config = job.config
         self.job, self.stream, self.tokenizer = job, stream, tokenizer
         self.checkpoints = Checkpoints(job.store, config.name)
+        self.writer = Writer(partial(self.checkpoints.save, rule=Rule(config.keep_last)))
+        self.notices = Notices(job.board, stream.rank)
         model.output_dict = True
         if config.lock_image:
             lock_image_tower(model)
@@ -131,18 +141,23 @@ class _Learner:
         self.how = Preparation(image_size(model), preprocess.get("interpolation", "bicubic"), tokenizer)
 
     def learn(self) -> None:
-        """Every remaining step."""
+        """Every remaining step, unless a notice comes or a checkpoint cannot be written."""
         train_mode(self.model, lock_image=self.job.config.lock_image)
         step = self.position.step
+        failed = False
         waiting_since = time.monotonic()
         with contextlib.closing(prefetch(self._batches())) as batches:
             for batch in batches:
                 waited = time.monotonic() - waiting_since
-                self._step(step, batch, waiting_since, waited)
+                agreed = self._step(step, batch, waiting_since, waited)
                 step += 1
-                if step % self.job.config.checkpoint_steps == 0 or step == self.total:
+                failed = agreed.failed
+                if agreed.leave or failed:
+                    break
+                if step % self.job.config.checkpoint_steps == 0 and step < self.total:
                     self._checkpoint(step)
                 waiting_since = time.monotonic()
+        self._end(step, failed=failed)
 
     def _batches(self) -> Iterator[Batch]:
         """The batches of what is left of this pass, and of the further ones."""
@@ -154,17 +169,23 @@ class _Learner:
             sizes, skip = (self.sizes[done:], self.here.slots) if first else (self.sizes, 0)
             yield from self.stream.batches(epoch, sizes, skip, self.how, threads)
 
-    def _step(self, step: int, batch: Batch, started: float, waited: float) -> None:
+    def _step(self, step: int, batch: Batch, started: float, waited: float) -> Agreed:
         config = self.job.config
         images = normalise(batch.images.to(self.device), self.mean, self.std)
         tokens = batch.tokens.to(self.device)
         loss = backward(self.parallel, self.loss, images, tokens, config.accumulate, bf16=config.precision == "bf16")
         lr = learning_rate(step, self.total, config.warmup_steps, config.lr)
         norm = update(self.model, self.optimizer, lr, config.grad_clip)
-        if dist.is_initialized():
-            dist.all_reduce(loss)
-            loss /= self.stream.workers
-        value = float(loss)
+        word = Word(
+            leave=self.notices.heard(),
+            failed=self.writer.failed,
+            ask=self.notices.due(),
+            utilisation=gpu_utilisation(self.device),
+        )
+        agreed = agree(loss, word, self.stream.rank, self.stream.workers)
+        if agreed.ask:
+            self.notices.ask()
+        value = agreed.loss
         if not math.isfinite(value):
             raise FloatingPointError(f"the loss is {value} at step {step + 1}; a smaller lr may help")
         self._note_errors(step, batch)
@@ -182,9 +203,12 @@ class _Learner:
                 "wait": waited / seconds,
                 "logit_scale": float(self.model.logit_scale.exp()),
                 "grad_norm": norm,
+                "workers": self.stream.workers,
+                "gpu_utilisation": agreed.utilisation,
             }
             self.metrics.append(record)
             self.job.board.post(record)
+        return agreed
 
     def _note_errors(self, step: int, batch: Batch) -> None:
         self.here.slots = batch.slots
@@ -195,13 +219,24 @@ class _Learner:
                 self.job.board.post({"unreadable": f"{error.what}: {error.message}"})
 
     def _checkpoint(self, step: int) -> None:
+        """Begin to write a checkpoint."""
         epoch, within = divmod(step, len(self.sizes))
         slots = self.here.slots if within else 0
-        workers = _gather(WorkerPosition(slots, self.here.errors))
-        if self.stream.rank:
-            return
-        if step == self.total:
-            with tempfile.TemporaryDirectory() as folder:
-                export(self.model, self.tokenizer, self.job.spec, Path(folder))
-                self.checkpoints.put_folder(Path(folder), "model")
-        self.checkpoints.save(self.model, self.optimizer, Position(step, epoch, workers), self.metrics)
+        position = Position(step, epoch, _gather(WorkerPosition(slots, self.here.errors)))
+        if self.stream.rank == 0:
+            self.writer.write(lambda: Snapshot.take(self.model, self.optimizer, position, self.metrics))
+
+    def _end(self, step: int, *, failed: bool) -> None:
+        """Write the finished model, and the last checkpoint; tell the driver where that cannot be."""
+        try:
+            if step == self.total and self.stream.rank == 0:
+                with tempfile.TemporaryDirectory() as folder:
+                    export(self.model, self.tokenizer, self.job.spec, Path(folder))
+                    self.checkpoints.put_folder(Path(folder), "model")
+            if not failed:
+                self._checkpoint(step)
+            self.writer.wait()
+        except (StoreError, OSError, SafetensorError) as error:
+            last = self.checkpoints.latest()
+            good = f"the checkpoint of step {last.step} is good" if last else "there is no checkpoint before it"
+            self.job.board.tell({"failure": StoreError(f"{one_line(error)}; {good}")})
