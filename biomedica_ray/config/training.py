@@ -66,6 +66,8 @@ class TrainConfig(StageConfig):
     shuffle_buffer: int = Field(2000, ge=1, description="samples in the shuffle buffer of each lane of the order")
     checkpoint_steps: int = Field(100, ge=1, description="steps between checkpoints")
     max_failures: int = Field(3, ge=0, description="restarts from the last checkpoint after a worker is lost")
+    keep_last: int = Field(2, ge=1, description="checkpoints that stay: the last ones")
+    log_steps: int = Field(100, ge=1, description="steps between lines in the job's log")
     seed: int = Field(0, description="seed of initialisation and order")
 
     @model_validator(mode="after")

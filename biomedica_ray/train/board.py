@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any, Self
 
@@ -14,28 +15,45 @@ POLL_S = 1.0
 class _Board:
     def __init__(self) -> None:
         self._posts: list[dict[str, Any]] = []
+        self._stop = asyncio.Event()
 
-    def post(self, item: dict[str, Any]) -> None:
+    async def post(self, item: dict[str, Any]) -> None:
         self._posts.append(item)
 
-    def take(self) -> list[dict[str, Any]]:
+    async def stop(self) -> None:
+        self._stop.set()
+
+    async def stopping(self) -> None:
+        await self._stop.wait()
+
+    async def take(self) -> list[dict[str, Any]]:
         posts, self._posts = self._posts, []
         return posts
 
 
 class Board:
-    """Small messages from workers to the driver, in order."""
+    """Small messages from workers to the driver, in order, and the driver's word that they are to stop."""
 
     def __init__(self) -> None:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         actor: Any = ray.remote(_Board)
         self._actor: Any = actor.options(num_cpus=0, scheduling_strategy=here).remote()
 
-    def post(self, item: dict[str, Any], *, wait: bool = False) -> None:
-        """Send a message; a worker that ends with it waits until it has come, and else none waits."""
-        sent = self._actor.post.remote(item)
-        if wait:
-            ray.get(sent)
+    def post(self, item: dict[str, Any]) -> None:
+        """Send a message."""
+        self._actor.post.remote(item)
+
+    def tell(self, item: dict[str, Any]) -> None:
+        """Send a message and wait until it is there: the last words of a worker."""
+        ray.get(self._actor.post.remote(item))
+
+    def stop(self) -> None:
+        """Let the workers know that they are to stop."""
+        self._actor.stop.remote()
+
+    def stopping(self) -> Any:
+        """A reference that is ready when :meth:`stop` was called; wait for it with ``ray.wait``."""
+        return self._actor.stopping.remote()
 
     def take(self) -> list[dict[str, Any]]:
         """The messages that have come since the last call."""

@@ -4,7 +4,7 @@
 
     training.json            the settings that the run was started with
     step-000123/             model.safetensors, optimizer.safetensors, position.json
-    latest.json              which step counts; written last
+    latest.json              which step counts, and which ones stay; written last
     metrics.jsonl            one line a step
     model/                   the finished model, as open_clip reads it
     merge.json               of a model that `merge` made: from which models, and how each mixture scored
@@ -14,19 +14,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow.fs as pafs
 import safetensors.torch
 import torch
 
+from biomedica_ray.backoff import wait_after
 from biomedica_ray.store import Store, StoreError
 
-KEPT = 2
-"""Checkpoints that stay: the last one, and one before it in case of doubt about the last."""
+ATTEMPTS = 4
+"""How often a file is sent to object storage before the run gives up; its client repeats single requests besides."""
 
 
 @dataclass
@@ -52,6 +54,64 @@ class Position:
     def from_json(cls, data: dict[str, Any]) -> Position:
         """The inverse of ``dataclasses.asdict``."""
         return cls(data["step"], [LanePosition(**lane) for lane in data["lanes"]])
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint in host memory.
+
+    Attributes:
+        position: Where training stands.
+        files: Tensors by name, for each of the safetensors files.
+        metrics: One record a step, up to this one.
+    """
+
+    position: Position
+    files: dict[str, dict[str, torch.Tensor]]
+    metrics: list[dict[str, Any]]
+
+    @classmethod
+    def take(
+        cls,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        position: Position,
+        metrics: Sequence[dict[str, Any]],
+    ) -> Self:
+        """Copy the weights and the optimizer's state to host memory; for AdamW three times the size of the weights."""
+        files = {
+            "model.safetensors": model.state_dict(),
+            "optimizer.safetensors": optimizer_tensors(optimizer, model),
+        }
+        copies = {
+            file: {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+            for file, tensors in files.items()
+        }
+        return cls(position, copies, list(metrics))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A checkpoint that is there, and how good its model is; None where that was not measured."""
+
+    step: int
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which checkpoints stay: the ``last`` ones, and the one with the highest ``best`` (a metric; None: no such)."""
+
+    last: int = 2
+    best: str | None = None
+
+    def staying(self, written: Sequence[Kept]) -> list[Kept]:
+        """Those of the checkpoints, ascending by step, that stay; of equally good ones the first is the best."""
+        steps = {kept.step for kept in written[-self.last :]}
+        scored = [(kept.score, -kept.step) for kept in written if kept.score is not None]
+        if self.best and scored:
+            steps.add(-max(scored)[1])
+        return [kept for kept in written if kept.step in steps]
 
 
 @dataclass(frozen=True)
@@ -94,22 +154,31 @@ class Checkpoints:
         model.load_state_dict(self._tensors(_folder(step), "model.safetensors"))
         restore_optimizer(optimizer, model, self._tensors(_folder(step), "optimizer.safetensors"))
 
-    def save(
-        self,
-        model: torch.nn.Module,
-        optimizer: torch.optim.Optimizer,
-        position: Position,
-        metrics: list[dict[str, Any]],
-    ) -> None:
-        """Write a checkpoint, then say that it is the last one, then remove old ones."""
-        folder = _folder(position.step)
-        self._write_tensors(folder, "model.safetensors", model.state_dict())
-        self._write_tensors(folder, "optimizer.safetensors", optimizer_tensors(optimizer, model))
-        self.store.write_json(self.path(folder, "position.json"), asdict(position))
-        self._write_metrics(metrics)
-        self.store.write_json(self.path("latest.json"), {"step": position.step, "folder": folder})
-        for old in sorted(self._steps() - {position.step})[: 1 - KEPT or None]:
-            self.store.filesystem.delete_dir(self.store.path(self.path(_folder(old))))
+    def save(self, snapshot: Snapshot, rule: Rule) -> None:
+        """Write a checkpoint, then say that it is the last one, then remove those that do not stay.
+
+        Raises:
+            StoreError: Something cannot be written; the checkpoint before this one is still the last one.
+        """
+        step = snapshot.position.step
+        for name, tensors in snapshot.files.items():
+            self._write(f"{_folder(step)}/{name}", partial(safetensors.torch.save_file, tensors))
+        self._write_json(f"{_folder(step)}/position.json", asdict(snapshot.position))
+        self._write("metrics.jsonl", lambda file: file.write_text(_lines(snapshot.metrics)))
+        score = snapshot.metrics[-1].get(rule.best) if rule.best and snapshot.metrics else None
+        staying = rule.staying([*self.kept(), Kept(step, score)])
+        latest = {"step": step, "folder": _folder(step), "kept": [asdict(kept) for kept in staying]}
+        self._write_json("latest.json", latest)
+        for old in self._steps() - {kept.step for kept in staying}:
+            folder = self.path(_folder(old))
+            self._persist(folder, partial(self.store.filesystem.delete_dir, self.store.path(folder)))
+
+    def kept(self) -> list[Kept]:
+        """The checkpoints that are there, ascending by step."""
+        try:
+            return [Kept(**kept) for kept in self.store.read_json(self.path("latest.json"))["kept"]]
+        except FileNotFoundError:
+            return []
 
     def metrics(self, up_to: int) -> list[dict[str, Any]]:
         """The metrics of the steps up to and including ``up_to``."""
@@ -121,10 +190,9 @@ class Checkpoints:
         return [record for record in map(json.loads, lines) if record["step"] <= up_to]
 
     def put_folder(self, local: Path, name: str) -> None:
-        """Copy the files of a local folder to the folder ``name`` of this run."""
+        """Copy the files of a local folder to the folder ``name`` of this run; raises StoreError where that fails."""
         for file in sorted(local.iterdir()):
-            with self.store.atomic_file(self.path(name, file.name)) as target:
-                shutil.copyfile(file, target)
+            self._write(f"{name}/{file.name}", partial(shutil.copyfile, file))
 
     def get_folder(self, name: str, local: Path) -> None:
         """The inverse of :meth:`put_folder`; raises FileNotFoundError where there is no such folder."""
@@ -135,13 +203,28 @@ class Checkpoints:
             with self.store.filesystem.open_input_stream(self.store.path(self.path(name, file))) as stream:
                 (local / file).write_bytes(stream.read())
 
-    def _write_metrics(self, metrics: list[dict[str, Any]]) -> None:
-        lines = "".join(json.dumps(record) + "\n" for record in metrics)
-        self.store.write_bytes(self.path("metrics.jsonl"), lines.encode())
+    def _write_json(self, path: str, document: Any) -> None:
+        self._write(path, lambda file: file.write_text(json.dumps(document, indent=1)))
 
-    def _write_tensors(self, folder: str, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
-        with self.store.atomic_file(self.path(folder, name)) as local:
-            safetensors.torch.save_file({key: value.contiguous() for key, value in tensors.items()}, local)
+    def _write(self, path: str, write: Callable[[Path], object]) -> None:
+        """Let ``write`` fill a local file, which becomes the file ``path`` of this run."""
+
+        def put() -> None:
+            with self.store.atomic_file(self.path(path)) as file:
+                write(file)
+
+        self._persist(self.path(path), put)
+
+    def _persist(self, path: str, action: Callable[[], object]) -> None:
+        """Do something to the store, several times where a server may come back; a full disk does not."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                action()
+                return
+            except (OSError, safetensors.SafetensorError) as error:
+                if self.store.is_local or attempt == ATTEMPTS:
+                    raise StoreError(f"{self.store.uri(path)}: {' '.join(str(error).split())}") from error
+                wait_after(attempt)
 
     def _tensors(self, folder: str, name: str) -> dict[str, torch.Tensor]:
         with self.store.filesystem.open_input_stream(self.store.path(self.path(folder, name))) as stream:
@@ -172,6 +255,10 @@ def restore_optimizer(
         # AdamW keeps its step counts on the CPU.
         device = "cpu" if key == "step" else parameters[name].device
         optimizer.state[parameters[name]][key] = tensor.to(device)
+
+
+def _lines(records: Sequence[dict[str, Any]]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
 
 
 def _folder(step: int) -> str:

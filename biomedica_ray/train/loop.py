@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import ray.train
@@ -19,6 +21,7 @@ from biomedica_ray.serialize.plan import LICENSE_GROUPS
 from biomedica_ray.store import Store
 from biomedica_ray.train.board import Board, Follower
 from biomedica_ray.train.checkpoints import Checkpoints, Position
+from biomedica_ray.train.leaving import ListeningTorchConfig, aside, stop_signals
 from biomedica_ray.train.model import ModelSpec, resolve_model
 from biomedica_ray.train.shards import Shard, Source, read_shards
 from biomedica_ray.train.shuffle import PERFECT, measure
@@ -34,7 +37,7 @@ VERSION = 2
 _IRRELEVANT = {
     *("store", "endpoint_url", "ray_address", "max_actors", "data", "name"),
     *("use_gpu", "cpus_per_worker", "accumulate", "grad_checkpointing", "checkpoint_steps", "max_failures"),
-    *("num_workers", "batch_size"),
+    *("num_workers", "batch_size", "keep_last", "log_steps"),
 }
 """Settings that may differ when a run is taken up again: they change where and how fast it runs. Of workers and samples
 a worker, the product may not."""
@@ -47,8 +50,8 @@ def run(config: TrainConfig, run: Run) -> None:
 
     Raises:
         ConfigError: The model or the settings cannot be used, or differ from those the run was started with.
-        StoreError: There is no dataset.
-        StageFailedError: Training failed more often than ``max_failures``, or the loss is not finite.
+        StoreError: There is no dataset, or a checkpoint cannot be written.
+        StageFailedError: Training failed more often than ``max_failures``, was stopped, or the loss is not finite.
     """
     data, shards = _find_shards(config, run)
     n_samples = sum(shard.samples for shard in shards)
@@ -85,7 +88,7 @@ def run(config: TrainConfig, run: Run) -> None:
         run.add(done.counts, before=True)
     else:
         job = Job(config, spec, run.store, stream, Board())
-        _fit(config, run, job, checkpoints, stream.steps(config.epochs))
+        run.results["repeated_steps"] = _fit(config, run, job, checkpoints, stream.steps(config.epochs))
         run.add(_commit(run, stage, print_, checkpoints, n_samples * config.epochs))
     run.results.update(_results(checkpoints), shuffle=asdict(shuffle))
 
@@ -135,51 +138,77 @@ def _same_settings(checkpoints: Checkpoints, begun: dict[str, Any] | None, setti
         )
 
 
-def _fit(config: TrainConfig, run: Run, job: Job, checkpoints: Checkpoints, steps: int) -> None:
-    begun = checkpoints.latest()
-    first = begun.step if begun else 0
-    if first:
-        log.info("train: going on after step %d of %d", first, steps)
+def _fit(config: TrainConfig, run: Run, job: Job, checkpoints: Checkpoints, steps: int) -> int:
+    """Train the remaining steps; returns how many were done twice, because workers were lost after them."""
+    done = _done(checkpoints)
+    if done:
+        log.info("train: going on after step %d of %d", done, steps)
     # Ray Train would else change the working directory of its workers, and with it the meaning of relative paths.
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    with run.progress("steps", steps - done) as progress, stop_signals(partial(_stop, job.board)) as stopped:
+        reader = _Reader(progress, done, steps, config.log_steps)
+        while True:
+            with Follower(job.board, reader):
+                _fit_once(config, run, job, checkpoints.path("ray"))
+            if reader.failure:
+                raise reader.failure
+            done = _done(checkpoints)
+            if done >= steps:
+                return reader.repeated
+            if stopped.is_set():
+                raise StageFailedError(f"stopped after step {done} of {steps}; the same command goes on from there")
+            log.warning("train: workers were told to leave; going on after step %d of %d", done, steps)
+
+
+def _fit_once(config: TrainConfig, run: Run, job: Job, folder: str) -> None:
+    """Let Ray Train run until the workers have finished, or left because they were told to."""
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"job": job},
-        torch_config=ray.train.torch.TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
+        torch_config=ListeningTorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=config.num_workers,
             use_gpu=config.use_gpu,
             resources_per_worker={"CPU": config.cpus_per_worker, **({"GPU": 1} if config.use_gpu else {})},
         ),
         run_config=ray.train.RunConfig(
-            name=run.run_id,
-            storage_path=run.store.path(checkpoints.path("ray")),
+            name=f"{run.run_id}-{secrets.token_hex(3)}",
+            storage_path=run.store.path(folder),
             storage_filesystem=run.store.filesystem,
             failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
             # Annotated with the callback class of Ray Train's first version.
             callbacks=[_FailureTeller(job.board)],  # type: ignore[list-item]
         ),
     )
-    with run.progress("steps", steps - first) as progress:
-        reader = _Reader(progress, first)
-        with Follower(job.board, reader):
-            try:
-                trainer.fit()
-            except ray.train.TrainingFailedError as error:
-                cause = next(iter(getattr(error, "worker_failures", {}).values()), error)
-                raise StageFailedError(f"training failed: {_last_line(cause)}") from error
-    if reader.failure:
-        raise ConfigError(reader.failure)
-    if reader.diverged:
-        raise StageFailedError(reader.diverged)
+    try:
+        aside(trainer.fit)
+    except ray.train.TrainingFailedError as error:
+        cause = next(iter(getattr(error, "worker_failures", {}).values()), error)
+        raise StageFailedError(f"training failed: {_last_line(cause)}") from error
+
+
+def _stop(board: Board) -> None:
+    log.warning("train: stopping after a checkpoint of this step; once more to stop at once")
+    board.stop()
+
+
+def _done(checkpoints: Checkpoints) -> int:
+    position = checkpoints.latest()
+    return position.step if position else 0
 
 
 class _Reader:
-    """Shows what workers post; steps that are done again after a failure count once."""
+    """Shows what workers post; steps that are done again after a failure count once.
 
-    def __init__(self, progress: Progress, step: int) -> None:
-        self._progress, self._step = progress, step
-        self.failure = self.diverged = ""
+    Attributes:
+        failure: What ends the run, as no restart would mend it.
+        repeated: How many steps were done again.
+    """
+
+    def __init__(self, progress: Progress, step: int, steps: int, log_steps: int) -> None:
+        self._progress, self._step, self._steps, self._log_steps = progress, step, steps, log_steps
+        self.failure: Exception | None = None
+        self.repeated = 0
 
     def __call__(self, item: dict[str, Any]) -> None:
         if "failure" in item:
@@ -192,9 +221,24 @@ class _Reader:
             log.warning("train: %s", item["unreadable"])
             self._progress.update(0, errors=1)
         elif item["step"] > self._step:
-            note = f"loss {item['loss']:.3f}, lr {item['lr']:.1e}, {item['samples_per_s']:,.1f} samples/s"
-            self._progress.update(item["step"] - self._step, rows=item["samples"], note=note)
             self._step = item["step"]
+            note = f"loss {item['loss']:.3f}, lr {item['lr']:.1e}, {item['samples_per_s']:,.1f} samples/s"
+            self._progress.update(rows=item["samples"], note=note)
+            if self._step % self._log_steps == 0:
+                log.info("train: step %d of %d: %s, %s", self._step, self._steps, note, _details(item))
+        else:
+            self.repeated += 1
+
+
+def _details(record: dict[str, Any]) -> str:
+    parts = [
+        f"waited {record['wait']:.1%}",
+        f"gradient {record['grad_norm']:.3g}",
+        f"scale {record['logit_scale']:.1f}",
+    ]
+    if used := [value for value in record["gpu_utilisation"] if value is not None]:
+        parts.append(f"GPUs {min(used):.0f}-{max(used):.0f} %")
+    return ", ".join(parts)
 
 
 class _FailureTeller(ray.train.UserCallback):

@@ -7,6 +7,7 @@ import math
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,12 +16,17 @@ import ray.train
 import ray.train.torch
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 
+from biomedica_ray.annotate.encoders import one_line
+from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError, TrainConfig
-from biomedica_ray.store import Store
+from biomedica_ray.store import Store, StoreError
+from biomedica_ray.train.agreement import Agreed, Word, agree, gpu_utilisation
 from biomedica_ray.train.board import Board
-from biomedica_ray.train.checkpoints import Checkpoints, LanePosition, Position
+from biomedica_ray.train.checkpoints import Checkpoints, LanePosition, Position, Rule, Snapshot
 from biomedica_ray.train.divergence import DivergedError, message, rows_not_finite
+from biomedica_ray.train.leaving import Notices
 from biomedica_ray.train.model import (
     ModelSpec,
     build,
@@ -36,6 +42,7 @@ from biomedica_ray.train.order import batch_digest, rows_of_worker
 from biomedica_ray.train.step import backward, contrastive_loss, update
 from biomedica_ray.train.stream import Batch, Preparation, Stream, prefetch
 from biomedica_ray.train.texts import TextChoice
+from biomedica_ray.train.writer import Writer
 
 TOLD_ERRORS = 20
 """Unreadable samples that a worker tells of in the driver's log; all of them go into the errors table."""
@@ -53,7 +60,9 @@ class Job:
 
 
 def train_worker(arguments: dict[str, Any]) -> None:
-    """Train from the last checkpoint, or from the beginning, to the end.
+    """Train from the last checkpoint, or from the beginning, to the end, or to where it is told to leave.
+
+    What no restart would mend (a model that cannot be built, a full disk) is told to the driver and is no failure.
 
     Args:
         arguments: ``job``, a :class:`Job`.
@@ -68,12 +77,14 @@ def train_worker(arguments: dict[str, Any]) -> None:
     if built is None:
         return
     model, tokenizer = built
+    learner = _Learner(job, model, tokenizer, rank, workers)
     try:
-        _Learner(job, model, tokenizer, rank, workers).learn()
+        learner.learn()
     except DivergedError as error:
         # No failure of a worker either: from the last checkpoint it would come to the same.
         if rank == 0:
-            job.board.post({"diverged": str(error)}, wait=True)
+            job.board.tell({"failure": StageFailedError(str(error))})
+        learner.writer.wait()
 
 
 def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
@@ -88,7 +99,7 @@ def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
         failure = str(error)
     failures = [text for text in _gather(failure) if text]
     if failures and rank == 0:
-        job.board.post({"failure": failures[0]}, wait=True)
+        job.board.tell({"failure": ConfigError(failures[0])})
     return None if failures else built
 
 
@@ -108,6 +119,8 @@ class _Learner:
         config, stream = job.config, job.stream
         self.job, self.stream, self.tokenizer, self.rank, self.workers = job, stream, tokenizer, rank, workers
         self.checkpoints = Checkpoints(job.store, config.name)
+        self.writer = Writer(partial(self.checkpoints.save, rule=Rule(config.keep_last)))
+        self.notices = Notices(job.board, rank)
         model.output_dict = True
         if config.lock_image:
             lock_image_tower(model)
@@ -139,31 +152,43 @@ class _Learner:
         self.how = Preparation(image_size(model), preprocess.get("interpolation", "bicubic"), tokenizer, texts)
 
     def learn(self) -> None:
-        """Every remaining step."""
+        """Every remaining step, unless a notice comes or a checkpoint cannot be written."""
         train_mode(self.model, lock_image=self.job.config.lock_image)
         step = self.position.step
+        failed = False
         waiting_since = time.monotonic()
         batches = self.stream.batches(self.rows, self.lanes, self.how, max(1, int(self.job.config.cpus_per_worker)))
         with contextlib.closing(prefetch(islice(batches, self.total - step))) as ready:
             for batch in ready:
                 waited = time.monotonic() - waiting_since
-                self._step(step, batch, waiting_since, waited)
+                agreed = self._step(step, batch, waiting_since, waited)
                 step += 1
-                if step % self.job.config.checkpoint_steps == 0 or step == self.total:
-                    self._checkpoint(step)
+                failed = agreed.failed
+                if agreed.leave or failed:
+                    break
+                if step % self.job.config.checkpoint_steps == 0 and step < self.total:
+                    self._checkpoint(self._position(step))
                 waiting_since = time.monotonic()
+        self._end(step, failed=failed)
 
-    def _step(self, step: int, batch: Batch, started: float, waited: float) -> None:
+    def _step(self, step: int, batch: Batch, started: float, waited: float) -> Agreed:
         config = self.job.config
         images = normalise(batch.images.to(self.device), self.mean, self.std)
         tokens = batch.tokens.to(self.device)
         loss = backward(self.parallel, self.loss, images, tokens, self.accumulate, bf16=config.precision == "bf16")
+        word = Word(
+            leave=self.notices.heard(),
+            failed=self.writer.failed,
+            ask=self.notices.due(),
+            utilisation=gpu_utilisation(self.device),
+        )
+        agreed = agree(loss, word, self.rank, self.workers)
+        if agreed.ask:
+            self.notices.ask()
         digest = torch.tensor(batch_digest(batch.keys, self.rank * len(batch.keys)), device=self.device)
         if dist.is_initialized():
             dist.all_reduce(digest)
-            dist.all_reduce(loss)
-            loss /= self.workers
-        value = float(loss)
+        value = agreed.loss
         if not math.isfinite(value):
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
                 suspects = rows_not_finite(self.model, images, tokens, self.accumulate)
@@ -188,9 +213,12 @@ class _Learner:
                 "logit_scale": float(self.model.logit_scale.exp()),
                 "grad_norm": norm,
                 "batch": f"{int(digest) % 2**64:016x}",
+                "workers": self.workers,
+                "gpu_utilisation": agreed.utilisation,
             }
             self.metrics.append(record)
             self.job.board.post(record)
+        return agreed
 
     def _diverged(self, what: str, step: int, batch: Batch, suspects: list[int]) -> NoReturn:
         everywhere = _gather([batch.keys[row] for row in suspects])
@@ -208,14 +236,29 @@ class _Learner:
             for error in told:
                 self.job.board.post({"unreadable": f"{error['what']}: {error['message']}"})
 
-    def _checkpoint(self, step: int) -> None:
+    def _position(self, step: int) -> Position:
         lanes = {number: lane for lanes in _gather(self.lanes) for number, lane in lanes.items()}
+        return Position(step, [lanes[number] for number in sorted(lanes)])
+
+    def _checkpoint(self, position: Position) -> None:
+        """Begin to write a checkpoint."""
+        if self.rank == 0:
+            self.writer.write(lambda: Snapshot.take(self.model, self.optimizer, position, self.metrics))
+
+    def _end(self, step: int, *, failed: bool) -> None:
+        """Write the finished model, and the last checkpoint; tell the driver where that cannot be."""
+        position = self._position(step)
         if self.rank:
             return
-        if step == self.total:
-            with tempfile.TemporaryDirectory() as folder:
-                export(self.model, self.tokenizer, self.job.spec, Path(folder))
-                self.checkpoints.put_folder(Path(folder), "model")
-        self.checkpoints.save(
-            self.model, self.optimizer, Position(step, [lanes[number] for number in sorted(lanes)]), self.metrics
-        )
+        try:
+            if step == self.total:
+                with tempfile.TemporaryDirectory() as folder:
+                    export(self.model, self.tokenizer, self.job.spec, Path(folder))
+                    self.checkpoints.put_folder(Path(folder), "model")
+            if not failed:
+                self._checkpoint(position)
+            self.writer.wait()
+        except (StoreError, OSError, SafetensorError) as error:
+            last = self.checkpoints.latest()
+            good = f"the checkpoint of step {last.step} is good" if last else "there is no checkpoint before it"
+            self.job.board.tell({"failure": StoreError(f"{one_line(error)}; {good}")})

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+_OF_A_CONNECTION = {"host", "connection", "expect", "transfer-encoding"}
+"""Headers that are not passed on."""
+
 Spoil = Callable[[str, int], str | None]
 """From path and how often it was asked for before, to: "503" (SlowDown), "truncate" (less comes than Content-Length
 says), "alter" (a wrong byte), "hang" (no answer comes), or None to pass the answer on."""
@@ -54,7 +57,20 @@ def flaky_proxy(upstream: str, spoil: Spoil = lambda _, __: None) -> Iterator[tu
                 seen.asked[path] += 1
                 seen.now += 1
                 seen.peak = max(seen.peak, seen.now)
+            self._body = self._read_body()
             self._pass_on(spoil(path, times))
+
+        do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 - named by http.server
+
+        def _read_body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = b""
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
 
         def _pass_on(self, how: str | None) -> None:
             if how == "hang":
@@ -68,11 +84,15 @@ def flaky_proxy(upstream: str, spoil: Spoil = lambda _, __: None) -> Iterator[tu
                 )
                 return
             connection = http.client.HTTPConnection(host, timeout=30)
-            connection.request("GET", self.path, headers={"Host": host})
+            given = {k: v for k, v in self.headers.items() if k.lower() not in _OF_A_CONNECTION}
+            connection.request(self.command, self.path, self._body, {**given, "Host": host})
             response = connection.getresponse()
             body = response.read()
             connection.close()
-            headers = {k: v for k, v in response.getheaders() if k.lower() in {"content-type", "etag", "last-modified"}}
+            passed = {"content-type", "content-range", "etag", "last-modified"}
+            headers = {k: v for k, v in response.getheaders() if k.lower() in passed}
+            if self.command == "HEAD":
+                headers["Content-Length"] = response.getheader("Content-Length") or "0"
             if how == "alter":
                 body = body[:-1] + bytes([body[-1] ^ 255])
             self._answer(response.status, headers, body, cut=how == "truncate")
@@ -84,9 +104,8 @@ def flaky_proxy(upstream: str, spoil: Spoil = lambda _, __: None) -> Iterator[tu
         def _answer(self, status: int, headers: dict[str, str], body: bytes, *, cut: bool = False) -> None:
             self._count_answered()  # before the client has the answer, as it may ask again at once
             self.send_response(status)
-            for name, value in headers.items():
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body[: len(body) // 2] if cut else body)
             if cut:

@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from biomedica_ray.store import Store
-from biomedica_ray.train.checkpoints import Checkpoints, LanePosition, Position
+from biomedica_ray.store import Store, StoreError
+from biomedica_ray.train.checkpoints import Checkpoints, Kept, LanePosition, Position, Rule, Snapshot
+from biomedica_ray.train.writer import Writer
+from tests.fakes.flaky_proxy import flaky_proxy
+from tests.fakes.s3 import client, s3_server
 
 
 def trained(steps: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -28,10 +38,27 @@ def position(number: int) -> Position:
     return Position(number, [LanePosition(1, 3, errors), LanePosition(0, 4)])
 
 
+def snapshot(number: int, metrics: list[dict[str, float]] | None = None) -> Snapshot:
+    return Snapshot.take(*trained(number), position(number), metrics or [])
+
+
+def save(checkpoints: Checkpoints, number: int) -> None:
+    checkpoints.save(snapshot(number), Rule())
+
+
+def weight(checkpoints: Checkpoints) -> torch.Tensor:
+    """Of the model of the last checkpoint."""
+    last = checkpoints.latest()
+    assert last
+    model, optimizer = trained(0)
+    checkpoints.load(last.step, model, optimizer)
+    return model.state_dict()["weight"]
+
+
 def test_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     checkpoints = Checkpoints(Store(str(tmp_path)), "run")
     model, optimizer = trained(3)
-    checkpoints.save(model, optimizer, position(3), [{"step": 3}])
+    checkpoints.save(Snapshot.take(model, optimizer, position(3), [{"step": 3}]), Rule())
     again, fresh = trained(0)
     checkpoints.load(3, again, fresh)
     for _ in range(2):
@@ -47,19 +74,141 @@ def test_no_checkpoint_yet(tmp_path: Path) -> None:
     assert checkpoints.metrics(10) == []
 
 
-def test_the_last_two_checkpoints_stay(tmp_path: Path) -> None:
+def test_the_last_checkpoints_and_the_best_one_stay(tmp_path: Path) -> None:
     checkpoints = Checkpoints(Store(str(tmp_path)), "run")
-    model, optimizer = trained(1)
-    for number in (5, 10, 15):
-        checkpoints.save(model, optimizer, position(number), [{"step": n} for n in range(1, number + 1)])
+    scores = {5: 0.5, 10: 0.25, 12: None, 15: 0.5, 20: 0.125}
+    records: list[dict[str, float]] = []
+    for number, score in scores.items():
+        records.append({"step": number} if score is None else {"step": number, "recall": score})
+        checkpoints.save(snapshot(number, records), Rule(last=2, best="recall"))
     folders = sorted(path.name for path in (tmp_path / "checkpoints/run").glob("step-*"))
-    assert folders == ["step-000010", "step-000015"]
+    assert folders == ["step-000005", "step-000015", "step-000020"]
+    assert checkpoints.kept() == [Kept(5, 0.5), Kept(15, 0.5), Kept(20, 0.125)]
     assert checkpoints.metrics(12)[-1] == {"step": 12}
+    checkpoints.save(snapshot(25, [{"step": 25}]), Rule(last=1))
+    assert [kept.step for kept in checkpoints.kept()] == [25]
+
+
+@given(st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=12), st.integers(1, 5))
+def test_what_stays_is_the_same_whether_one_asks_after_each_checkpoint_or_at_the_end(
+    scores: list[float | None], last: int
+) -> None:
+    rule = Rule(last, "recall")
+    written = [Kept(step, score) for step, score in enumerate(scores)]
+    staying: list[Kept] = []
+    for kept in written:
+        staying = rule.staying([*staying, kept])
+    assert staying == rule.staying(written)
+    assert staying[-last:] == written[-last:]
+    best = max((kept.score for kept in written if kept.score is not None), default=None)
+    assert best is None or best in [kept.score for kept in staying]
+    assert len(staying) <= last + 1
+
+
+def test_what_a_killed_worker_left_half_written_goes_with_the_next_checkpoint(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(Store(str(tmp_path)), "run")
+    save(checkpoints, 1)
+    half = tmp_path / "checkpoints/run/step-000003"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    assert checkpoints.latest() == position(1)
+    save(checkpoints, 2)
+    assert [kept.step for kept in checkpoints.kept()] == [1, 2]
+    assert not half.exists()
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(Store(str(tmp_path)), "run")
+    may_write = threading.Event()
+
+    def slowly(taken: Snapshot) -> None:
+        may_write.wait(60)
+        checkpoints.save(taken, Rule())
+
+    writer = Writer(slowly)
+    model, optimizer = trained(1)
+    before = model.state_dict()["weight"].clone()
+    writer.write(lambda: Snapshot.take(model, optimizer, position(1), []))
+    step(model, optimizer)
+    assert checkpoints.latest() is None
+    may_write.set()
+    writer.wait()
+    assert torch.equal(weight(checkpoints), before)
+    assert not torch.equal(model.state_dict()["weight"], before)
+
+
+def test_after_a_checkpoint_that_failed_no_other_is_begun() -> None:
+    begun = []
+
+    def fail(taken: Snapshot) -> None:
+        begun.append(taken.position.step)
+        raise StoreError("no room")
+
+    writer = Writer(fail)
+    for number in (1, 2):
+        writer.write(lambda number=number: snapshot(number))
+    assert begun == [1]
+    assert writer.failed
+    with pytest.raises(StoreError, match="no room"):
+        writer.wait()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if os.getuid() or subprocess.run(mount, check=False).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_one_line_and_the_checkpoint_before_stays_good(small_disk: Path) -> None:
+    checkpoints = Checkpoints(Store(str(small_disk)), "run")
+    save(checkpoints, 1)
+    good = weight(checkpoints)
+    with pytest.raises(StoreError, match="No space left on device") as caught:
+        checkpoints.save(Snapshot(position(2), {"model.safetensors": {"weight": torch.zeros(2**16)}}, []), Rule())
+    assert str(caught.value).startswith(f"{small_disk}/checkpoints/run/step-000002/model.safetensors: ")
+    assert "\n" not in str(caught.value)
+    assert torch.equal(weight(checkpoints), good)
+    save(checkpoints, 2)
+    assert checkpoints.latest() == position(2)
+
+
+def test_object_storage_that_refuses_is_tried_again_and_then_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomedica_ray.train.checkpoints.ATTEMPTS", 2)
+    refusals: dict[str, int] = {}
+
+    def spoil(path: str, _: int) -> str | None:
+        """Refuse as often as is said for a part of the path."""
+        for part, left in refusals.items():
+            if part in path and left:
+                refusals[part] = left - 1
+                return "503"
+        return None
+
+    with s3_server() as server, flaky_proxy(server, spoil) as (url, _):
+        client(server).create_bucket(Bucket="bucket")
+        checkpoints = Checkpoints(Store("s3://bucket/store", url), "run")
+        save(checkpoints, 1)
+        good = weight(checkpoints)
+        refusals["step-000002/optimizer"] = 10**6
+        with pytest.raises(StoreError, match=r"(?i)slow.?down") as caught:
+            save(checkpoints, 2)
+        assert str(caught.value).startswith("s3://bucket/store/checkpoints/run/step-000002/optimizer.safetensors: ")
+        assert "\n" not in str(caught.value)
+        assert checkpoints.latest() == position(1)
+        assert torch.equal(weight(checkpoints), good)
+        refusals["step-000002/optimizer"] = 1
+        save(checkpoints, 2)
+        assert checkpoints.latest() == position(2)
 
 
 def test_nothing_is_pickled(tmp_path: Path) -> None:
-    model, optimizer = trained(1)
-    Checkpoints(Store(str(tmp_path)), "run").save(model, optimizer, position(1), [])
+    save(Checkpoints(Store(str(tmp_path)), "run"), 1)
     suffixes = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
     assert suffixes == {".safetensors", ".json", ".jsonl"}
 

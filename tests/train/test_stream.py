@@ -169,8 +169,8 @@ def test_resuming_goes_on_with_the_same_texts(data: Store) -> None:
     stopped = batches(order, 3, how=how)
     rest = tokens(batches(order, 5, lanes=after(stopped[-1]), how=how))
     assert torch.equal(rest, whole[3 * order.piece :])
-    kinds = Counter("".join(map(chr, row))[:3] for row in whole.tolist())
-    assert kinds.keys() == {"A r", "A g", "A b", "A y", "(A)", "(B)"}
+    kinds = {"".join(map(chr, row))[:2] for row in whole.tolist()}
+    assert kinds == {"A ", "(A", "(B"}
 
 
 def test_unreadable_image_is_told_and_another_sample_takes_its_place(tmp_path: Path) -> None:

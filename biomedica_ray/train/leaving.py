@@ -1,0 +1,130 @@
+"""Leaving in good order, when a worker, its node or the whole job is told to end.
+
+Notices come in three ways: a node that is drained (a spot instance, a pod) is known to Ray; a worker process may get
+SIGTERM; and SIGTERM or SIGINT of the driver means that the job is to stop. Each ends the training function of all
+workers after a checkpoint of the very step in which the notice came.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import ray.train
+from ray.train.torch import TorchConfig
+
+from biomedica_ray.train.board import Board
+
+T = TypeVar("T")
+
+ASK_EVERY_S = 5.0
+"""How often Ray is asked for nodes that are drained; all workers must ask together, which costs milliseconds."""
+
+_told = threading.Event()
+"""Whether this process got SIGTERM."""
+
+
+class ListeningTorchConfig(TorchConfig):
+    """Torch's process group, and workers that take SIGTERM for a notice."""
+
+    @property
+    def backend_cls(self) -> Any:
+        """Ray's backend, which also prepares the main threads of the workers: no other thread may set a handler."""
+        return _listening(super().backend_cls)
+
+
+def _listening(backend: Any) -> Any:
+    class ListeningBackend(backend):  # type: ignore[misc]
+        def on_training_start(self, worker_group: Any, backend_config: Any) -> None:
+            super().on_training_start(worker_group, backend_config)
+            worker_group.execute(_listen)
+
+    return ListeningBackend
+
+
+def _listen() -> None:
+    _told.clear()
+    _at_first([signal.SIGTERM], _told.set)
+
+
+class Notices:
+    """What a worker hears; rank 0 hears the driver as well."""
+
+    def __init__(self, board: Board, rank: int) -> None:
+        self._stop = board.stopping() if rank == 0 else None
+        self._asks = rank == 0
+        self._asked = time.monotonic()
+        self._drained = False
+
+    def heard(self) -> bool:
+        """Whether this worker has a reason to leave."""
+        stopped = self._stop is not None and bool(ray.wait([self._stop], timeout=0)[0])
+        return stopped or self._drained or _told.is_set()
+
+    def due(self) -> bool:
+        """Whether it is time that all workers :meth:`ask` Ray; rank 0 keeps the time."""
+        return self._asks and time.monotonic() - self._asked >= ASK_EVERY_S
+
+    def ask(self) -> None:
+        """Ask Ray whether a node of this run is drained; all workers must do so at the same step."""
+        self._drained = ray.train.get_preemption_info() is not None
+        self._asked = time.monotonic()
+
+
+@contextmanager
+def stop_signals(act: Callable[[], None]) -> Iterator[threading.Event]:
+    """Call ``act`` at the first SIGTERM or SIGINT; the next one does what it would have done without.
+
+    Yields:
+        An event that says whether a signal came.
+    """
+    came = threading.Event()
+
+    def stop() -> None:
+        came.set()
+        act()
+
+    # only the main thread may set handlers; a stage that is run by another one is stopped by other means
+    main = threading.current_thread() is threading.main_thread()
+    restore = _at_first([signal.SIGTERM, signal.SIGINT], stop) if main else None
+    try:
+        yield came
+    finally:
+        if restore:
+            restore()
+
+
+def aside(function: Callable[[], T]) -> T:
+    """``function()`` on a thread of its own, as Ray Train sets a handler of SIGINT in the main thread."""
+    result: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            result.set_result(function())
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            result.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return result.result()
+
+
+def _at_first(numbers: list[int], act: Callable[[], None]) -> Callable[[], None]:
+    """Call ``act`` at the first of the signals, whose handlers come back then; returns what brings them back before."""
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def handle(*_: object) -> None:
+        restore()
+        act()
+
+    for number in numbers:
+        signal.signal(number, handle)
+    return restore
