@@ -14,6 +14,7 @@ from biomedica_ray.config import ConfigError, TrainConfig
 from biomedica_ray.progress import Progress
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS
+from biomedica_ray.serialize.dataset import Place
 from biomedica_ray.serialize.plan import LICENSE_GROUPS
 from biomedica_ray.store import Store
 from biomedica_ray.train.board import Board, Follower
@@ -29,7 +30,7 @@ VERSION = 1
 """Changes when the same settings would train another model."""
 
 _IRRELEVANT = {
-    *("store", "endpoint_url", "ray_address", "max_actors", "data", "name"),
+    *("store", "endpoint_url", "ray_address", "max_actors", "data", "selection", "name"),
     *("use_gpu", "cpus_per_worker", "accumulate", "grad_checkpointing", "checkpoint_steps", "max_failures"),
 }
 """Settings that may differ when a run is taken up again: they change where and how fast it runs."""
@@ -71,7 +72,7 @@ def run(config: TrainConfig, run: Run) -> None:
 
 
 def _find_shards(config: TrainConfig, run: Run) -> tuple[Source, tuple[Shard, ...]]:
-    root = config.data or run.store.uri("dataset")
+    root = config.data or run.store.uri(Place(config.selection).folder("dataset"))
     if isinstance(root, str) and not is_tars(root):
         data = Store(root, config.endpoint_url)
         return data, read_shards(data, config.license_groups, "train")
