@@ -26,7 +26,8 @@ TIMEOUT_S = 60.0
 _BUSY = {408, 429, 500, 502, 503, 504}
 _LONGEST_PAUSE_S = 300.0
 """A Retry-After is honoured up to here; the Hub counts requests over five minutes."""
-_SKIPPED_BYTES = 2**20
+_PIECE_BYTES = 2**20
+"""Most bytes that are read at a time: what a broken connection costs."""
 _HF = re.compile(r"hf://(?:(?P<kind>datasets|spaces)/)?(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?/(?P<path>.+)")
 
 T = TypeVar("T")
@@ -67,8 +68,8 @@ class WebFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill ``buffer``, or what is left of the file into it; raises as :meth:`connect`."""
-        data = self._persist(lambda response: response.read(len(buffer)))
+        """Read the next bytes into ``buffer``, none at the end of the file; raises as :meth:`connect`."""
+        data = self._persist(lambda response: response.read(min(len(buffer), _PIECE_BYTES)))
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -125,7 +126,7 @@ class WebFile(io.RawIOBase):
             raise StoreError(f"{self.url}: the file changed while it was read")
         self.size, self.version = size, version
         while start < self._position:  # a server that knows no ranges
-            start += len(response.read(min(_SKIPPED_BYTES, self._position - start))) or self._position
+            start += len(response.read(min(_PIECE_BYTES, self._position - start))) or self._position
 
     def _disconnect(self) -> None:
         if self._response is not None:

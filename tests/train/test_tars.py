@@ -70,7 +70,20 @@ def test_patterns() -> None:
 
 def test_images_of_every_kind_that_open_clip_takes(tmp_path: Path) -> None:
     image = jpeg("red", 1)
-    names = ["a.jpg", "a.txt", "b.png", "b.txt", "b.json", "c.JPEG", "c.txt", "d.webp", "d.txt", "e.gif", "e.txt"]
+    names = [
+        "a.jpg",
+        "a.txt",
+        "b.png",
+        "b.txt",
+        "b.json",
+        "none.json",
+        "c.JPEG",
+        "c.txt",
+        "d.webp",
+        "d.txt",
+        "e.gif",
+        "e.txt",
+    ]
     path = tmp_path / "a.tar"
     path.write_bytes(archive({f"folder/{name}": image if "txt" not in name else name.encode() for name in names}))
     source = Tars("")
@@ -80,6 +93,8 @@ def test_images_of_every_kind_that_open_clip_takes(tmp_path: Path) -> None:
         (key, image, f"{key}.txt") for key in "abcd"
     ]
     assert isinstance(bad, Unreadable)
+    with_json = list(read_samples(source, Shard(str(path), "", "train", 5, ""), 0, 5, metadata=True))
+    assert [getattr(each, "metadata", None) for each in with_json] == [b"", image, b"", b"", None]
     assert bad.message.endswith("the sample has no jpg or png or jpeg or webp")
 
 
