@@ -58,7 +58,7 @@ class Tars:
         """What changes with the file: its size, and its ETag or date; raises FileNotFoundError, PermissionError."""
         if path.startswith(_WEB):
             with WebFile(path) as file:
-                file.connect()
+                file.describe()
                 return f"{file.size} {file.version}"
         filesystem, location = open_filesystem(path, self.endpoint_url)
         info = filesystem.get_file_info(location)

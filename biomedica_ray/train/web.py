@@ -41,8 +41,8 @@ class WebFile(io.RawIOBase):
 
     Attributes:
         url: As it was given.
-        size: Bytes of the whole file, where the server says; known after :meth:`connect`.
-        version: What changes with the content, where the server says: ETag or date.
+        size: Bytes of the whole file, where the server says; known after :meth:`describe` and the first read.
+        version: What changes with the content, where the server says: ETag or date; known likewise.
     """
 
     def __init__(self, url: str) -> None:
@@ -53,22 +53,23 @@ class WebFile(io.RawIOBase):
         self._position = 0
         self._response: urllib3.BaseHTTPResponse | None = None
 
-    def connect(self) -> None:
-        """Ask for the file.
+    def describe(self) -> None:
+        """Learn size and version, by asking for the first byte.
 
         Raises:
             FileNotFoundError: There is none.
             PermissionError: The server does not give it to us.
             StoreError: The server answers something else, or does not answer.
         """
-        self._persist(lambda _: None)
+        self._persist(lambda response: response.read(1), last="0")
+        self._disconnect()
 
     def readable(self) -> bool:
         """Always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read the next bytes into ``buffer``, none at the end of the file; raises as :meth:`connect`."""
+        """Read the next bytes into ``buffer``, none at the end of the file; raises as :meth:`describe`."""
         data = self._persist(lambda response: response.read(min(len(buffer), _PIECE_BYTES)))
         buffer[: len(data)] = data
         self._position += len(data)
@@ -79,11 +80,11 @@ class WebFile(io.RawIOBase):
         self._disconnect()
         super().close()
 
-    def _persist(self, use: Callable[[urllib3.BaseHTTPResponse], T]) -> T:
+    def _persist(self, use: Callable[[urllib3.BaseHTTPResponse], T], last: str = "") -> T:
         attempt = 1
         while True:
             try:
-                self._response = self._response or self._ask()
+                self._response = self._response or self._ask(last)
                 return use(self._response)
             except HTTPError as error:
                 self._disconnect()
@@ -96,10 +97,10 @@ class WebFile(io.RawIOBase):
                 time.sleep(min(asked, _LONGEST_PAUSE_S))
             attempt += 1
 
-    def _ask(self) -> urllib3.BaseHTTPResponse:
+    def _ask(self, last: str) -> urllib3.BaseHTTPResponse:
         headers = {**self._headers, "Accept-Encoding": "identity"}
-        if self._position:
-            headers["Range"] = f"bytes={self._position}-"
+        if self._position or last:
+            headers["Range"] = f"bytes={self._position}-{last}"
         response = _pool().request("GET", self._address, headers=headers, preload_content=False)
         try:
             self._check(response)
