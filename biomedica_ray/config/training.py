@@ -7,7 +7,9 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, model_validator
 
-from biomedica_ray.config.base import StageConfig
+from biomedica_ray.config.base import NAME, StageConfig
+
+_ONE_DATASET = "selection: expected without data, which names a dataset too"
 
 TextKind = Literal["caption", "panel", "mention", "also_captioned"]
 
@@ -19,6 +21,11 @@ class TrainConfig(StageConfig):
         None,
         description="dataset that serialize wrote (none: <store>/dataset), or tar files by path or URL (s3, https, "
         "hf://datasets/OWNER/NAME/PATH), with braces: https://host/{000000..000009}.tar",
+    )
+    selection: str | None = Field(
+        None,
+        pattern=NAME,
+        description="the dataset of this selection, which serialize wrote, in place of <store>/dataset",
     )
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
         ["commercial", "noncommercial", "other"], description="which licence groups to train on"
@@ -71,7 +78,9 @@ class TrainConfig(StageConfig):
     seed: int = Field(0, description="seed of initialisation and order")
 
     @model_validator(mode="after")
-    def _some_text(self) -> Self:
+    def _consistent(self) -> Self:
+        if self.data and self.selection:
+            raise ValueError(_ONE_DATASET)
         if not math.isfinite(total := sum(self.texts.values())) or not total:
             raise ValueError("texts: expected finite weights, one of them above 0")
         return self
@@ -81,6 +90,11 @@ class EvaluateConfig(StageConfig):
     """Zero-shot classification and retrieval on held-out figures."""
 
     data: str | None = Field(None, description="dataset that serialize wrote; none: <store>/dataset")
+    selection: str | None = Field(
+        None,
+        pattern=NAME,
+        description="the dataset of this selection, which serialize wrote, in place of <store>/dataset",
+    )
     name: str = Field("clip", pattern=r"^[\w.-]+$", description="evaluates the model of <store>/checkpoints/<name>")
     batch_size: int = Field(64, ge=1, description="images a forward pass")
     samples: int = Field(
@@ -91,6 +105,12 @@ class EvaluateConfig(StageConfig):
     num_cpus: float = Field(1, gt=0, description="CPUs for decoding and, without a GPU, for the model")
     bootstrap: int = Field(1000, ge=0, description="bootstrap resamples for the confidence intervals")
     seed: int = Field(0, description="seed of the bootstrap")
+
+    @model_validator(mode="after")
+    def _one_dataset(self) -> Self:
+        if self.data and self.selection:
+            raise ValueError(_ONE_DATASET)
+        return self
 
 
 class MergeConfig(EvaluateConfig):

@@ -16,6 +16,7 @@ from biomedica_ray.evaluate.encode import Encoded, Model, choose, chosen_samples
 from biomedica_ray.evaluate.tasks import TASKS, NotApplicableError, Settings
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS
+from biomedica_ray.serialize.dataset import Place
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train.board import Board, Follower
 from biomedica_ray.train.checkpoints import Checkpoints
@@ -27,7 +28,10 @@ log = logging.getLogger(__name__)
 VERSION = 1
 """Raise it when the same model and samples would give other scores."""
 
-IRRELEVANT = {"ray_address", "max_actors", "num_cpus", "use_gpu", "batch_size", "endpoint_url", "store", "data"}
+IRRELEVANT = {
+    *("ray_address", "max_actors", "num_cpus", "use_gpu", "batch_size"),
+    *("endpoint_url", "store", "data", "selection"),
+}
 """Keys that do not change the scores; the data counts by what it holds."""
 
 
@@ -98,7 +102,8 @@ class HeldOut:
 
 def find_held_out(config: EvaluateConfig, store: Store) -> HeldOut:
     """The held-out samples that a config means; raises StoreError where there are fewer than 2."""
-    data = Store(config.data or store.uri("dataset"), config.endpoint_url)
+    root = config.data or store.uri(Place(config.selection).folder("dataset"))
+    data = Store(root, config.endpoint_url)
     shards = read_shards(data, None, "test")
     n_samples = sum(shard.samples for shard in shards)
     if n_samples < 2:

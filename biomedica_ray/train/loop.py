@@ -17,6 +17,7 @@ from biomedica_ray.config import ConfigError, TrainConfig
 from biomedica_ray.progress import Progress
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS
+from biomedica_ray.serialize.dataset import Place
 from biomedica_ray.serialize.plan import LICENSE_GROUPS
 from biomedica_ray.store import Store
 from biomedica_ray.train.board import Board, Follower
@@ -35,7 +36,7 @@ VERSION = 2
 """Changes when the same settings would train another model."""
 
 _IRRELEVANT = {
-    *("store", "endpoint_url", "ray_address", "max_actors", "data", "name"),
+    *("store", "endpoint_url", "ray_address", "max_actors", "data", "selection", "name"),
     *("use_gpu", "cpus_per_worker", "accumulate", "grad_checkpointing", "checkpoint_steps", "max_failures"),
     *("num_workers", "batch_size", "keep_last", "log_steps"),
 }
@@ -103,7 +104,7 @@ def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
 
 
 def _find_shards(config: TrainConfig, run: Run) -> tuple[Source, tuple[Shard, ...]]:
-    root = config.data or run.store.uri("dataset")
+    root = config.data or run.store.uri(Place(config.selection).folder("dataset"))
     if isinstance(root, str) and not is_tars(root):
         data = Store(root, config.endpoint_url)
         return data, read_shards(data, config.license_groups, "train")

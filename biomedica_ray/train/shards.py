@@ -106,7 +106,7 @@ def read_samples(
     reason = f"the archive ends before its {shard.samples} samples"
     try:
         with data.open(shard.path, _READ_BYTES) as stream:
-            for fields in group_by_keys(_files(stream, shard.path, (*IMAGES, "txt", *(["json"] if metadata else [])))):
+            for fields in _groups(stream, shard.path, ("json",) if metadata else ()):
                 if number >= stop:
                     return
                 if number >= start:
@@ -127,7 +127,7 @@ def count_samples(data: Source, path: str) -> int:
     count, reason = 0, "no images and texts in it"
     try:
         with data.open(path, _READ_BYTES) as stream:
-            for _ in group_by_keys(_files(stream, path, (*IMAGES, "txt"), content=False)):
+            for _ in _groups(stream, path, content=False):
                 count += 1
     except (tarfile.TarError, EOFError, ValueError) as error:
         reason = " ".join(str(error).split())
@@ -136,10 +136,17 @@ def count_samples(data: Source, path: str) -> int:
     return count
 
 
-def _files(
-    stream: IO[bytes], path: str, extensions: tuple[str, ...], *, content: bool = True
+def _groups(
+    stream: IO[bytes], path: str, also: tuple[str, ...] = (), *, content: bool = True
 ) -> Iterator[dict[str, Any]]:
-    """The files of an archive that have one of the extensions, as webdataset groups them to samples."""
+    """The files of each sample by extension: its image and text, one of which it has at least, and ``also``."""
+    for fields in group_by_keys(_files(stream, path, (*IMAGES, "txt", *also), content=content)):
+        if not fields.keys().isdisjoint((*IMAGES, "txt")):
+            yield fields
+
+
+def _files(stream: IO[bytes], path: str, extensions: tuple[str, ...], *, content: bool) -> Iterator[dict[str, Any]]:
+    """The files of an archive that have one of the extensions, for webdataset to group; without content, empty."""
     wanted = tuple(f".{extension}" for extension in extensions)
     seekable = stream.seekable() and not content
     with tarfile.open(fileobj=stream, mode="r:*" if seekable else "r|*") as archive:

@@ -58,7 +58,7 @@ class Tars:
         """What changes with the file: its size, and its ETag or date; raises FileNotFoundError, PermissionError."""
         if path.startswith(_WEB):
             with WebFile(path) as file:
-                file.connect()
+                file.describe()
                 return f"{file.size} {file.version}"
         filesystem, location = open_filesystem(path, self.endpoint_url)
         info = filesystem.get_file_info(location)
@@ -115,7 +115,10 @@ def find_tars(patterns: Sequence[str], run: Run, endpoint_url: str | None) -> tu
 
 def expand(patterns: Sequence[str]) -> list[str]:
     """The paths and URLs that patterns mean, sorted; raises ConfigError for one that is no tar or comes twice."""
-    paths = sorted(_absolute(path) for pattern in patterns for path in expand_urls(pattern))
+    try:
+        paths = sorted(_absolute(path) for pattern in patterns for path in expand_urls(pattern))
+    except ValueError as error:  # a brace too many
+        raise ConfigError(f"data: {', '.join(patterns)}: {error}") from None
     for path, times in Counter(paths).items():
         if not path.endswith(_SUFFIXES):
             raise ConfigError(f"data: {path}: expected the path or URL of a {' or '.join(_SUFFIXES)}")

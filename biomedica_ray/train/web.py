@@ -26,7 +26,8 @@ TIMEOUT_S = 60.0
 _BUSY = {408, 429, 500, 502, 503, 504}
 _LONGEST_PAUSE_S = 300.0
 """A Retry-After is honoured up to here; the Hub counts requests over five minutes."""
-_SKIPPED_BYTES = 2**20
+_PIECE_BYTES = 2**20
+"""Most bytes that are read at a time: what a broken connection costs."""
 _HF = re.compile(r"hf://(?:(?P<kind>datasets|spaces)/)?(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?/(?P<path>.+)")
 
 T = TypeVar("T")
@@ -40,8 +41,8 @@ class WebFile(io.RawIOBase):
 
     Attributes:
         url: As it was given.
-        size: Bytes of the whole file, where the server says; known after :meth:`connect`.
-        version: What changes with the content, where the server says: ETag or date.
+        size: Bytes of the whole file, where the server says; known after :meth:`describe` and the first read.
+        version: What changes with the content, where the server says: ETag or date; known likewise.
     """
 
     def __init__(self, url: str) -> None:
@@ -52,23 +53,24 @@ class WebFile(io.RawIOBase):
         self._position = 0
         self._response: urllib3.BaseHTTPResponse | None = None
 
-    def connect(self) -> None:
-        """Ask for the file.
+    def describe(self) -> None:
+        """Learn size and version, by asking for the first byte.
 
         Raises:
             FileNotFoundError: There is none.
             PermissionError: The server does not give it to us.
             StoreError: The server answers something else, or does not answer.
         """
-        self._persist(lambda _: None)
+        self._persist(lambda response: response.read(1), last="0")
+        self._disconnect()
 
     def readable(self) -> bool:
         """Always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill ``buffer``, or what is left of the file into it; raises as :meth:`connect`."""
-        data = self._persist(lambda response: response.read(len(buffer)))
+        """Read the next bytes into ``buffer``, none at the end of the file; raises as :meth:`describe`."""
+        data = self._persist(lambda response: response.read(min(len(buffer), _PIECE_BYTES)))
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -78,11 +80,11 @@ class WebFile(io.RawIOBase):
         self._disconnect()
         super().close()
 
-    def _persist(self, use: Callable[[urllib3.BaseHTTPResponse], T]) -> T:
+    def _persist(self, use: Callable[[urllib3.BaseHTTPResponse], T], last: str = "") -> T:
         attempt = 1
         while True:
             try:
-                self._response = self._response or self._ask()
+                self._response = self._response or self._ask(last)
                 return use(self._response)
             except HTTPError as error:
                 self._disconnect()
@@ -95,10 +97,10 @@ class WebFile(io.RawIOBase):
                 time.sleep(min(asked, _LONGEST_PAUSE_S))
             attempt += 1
 
-    def _ask(self) -> urllib3.BaseHTTPResponse:
+    def _ask(self, last: str) -> urllib3.BaseHTTPResponse:
         headers = {**self._headers, "Accept-Encoding": "identity"}
-        if self._position:
-            headers["Range"] = f"bytes={self._position}-"
+        if self._position or last:
+            headers["Range"] = f"bytes={self._position}-{last}"
         response = _pool().request("GET", self._address, headers=headers, preload_content=False)
         try:
             self._check(response)
@@ -125,7 +127,7 @@ class WebFile(io.RawIOBase):
             raise StoreError(f"{self.url}: the file changed while it was read")
         self.size, self.version = size, version
         while start < self._position:  # a server that knows no ranges
-            start += len(response.read(min(_SKIPPED_BYTES, self._position - start))) or self._position
+            start += len(response.read(min(_PIECE_BYTES, self._position - start))) or self._position
 
     def _disconnect(self) -> None:
         if self._response is not None:

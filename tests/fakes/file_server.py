@@ -70,12 +70,12 @@ def file_server(files: dict[str, bytes], spoil: Spoil = lambda _, __: None) -> I
                 self._answer(404 if body is None else int(how or 0), {"Retry-After": "0"})
                 return
             headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()}"'}
-            found = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+            found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
             status, total = 200, len(body)
             if found and how != "whole":
-                start = int(found[1])
-                status, body = 206, body[start:]
-                headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
+                start, last = int(found[1]), int(found[2] or total - 1)
+                status, body = 206, body[start : last + 1]
+                headers["Content-Range"] = f"bytes {start}-{last}/{total}"
             self._answer(status, headers, body, cut=how == "cut")
 
         def _answer(self, status: int, headers: dict[str, str], body: bytes = b"", *, cut: bool = False) -> None:

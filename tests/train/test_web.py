@@ -76,15 +76,20 @@ def test_other_answers_are_not_asked_for_again(status: str, error: type[Exceptio
             pytest.raises(error, match=rf"^{server.url}/a\.tar: HTTP {status}"),
             WebFile(f"{server.url}/a.tar") as file,
         ):
-            file.connect()
+            file.describe()
         assert len(server.asked) == 1
 
 
 def test_size_and_version_are_known_before_the_content() -> None:
     with file_server({"/a.tar": BODY}) as server, WebFile(f"{server.url}/a.tar") as file:
-        file.connect()
+        file.describe()
         assert file.size == len(BODY)
         assert file.version
+        assert file.read() == BODY
+    assert [asked for _, asked in server.asked] == ["bytes=0-0", None]
+    with file_server({"/a.tar": BODY}, nth("whole")) as server, WebFile(f"{server.url}/a.tar") as file:
+        file.describe()
+        assert file.size == len(BODY)
 
 
 @pytest.mark.parametrize(
