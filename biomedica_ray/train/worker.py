@@ -6,7 +6,7 @@ import contextlib
 import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,13 @@ from safetensors import SafetensorError
 
 from biomedica_ray.annotate.encoders import one_line
 from biomedica_ray.config import ConfigError, TrainConfig
+from biomedica_ray.evaluate.encode import Model
+from biomedica_ray.evaluate.pipeline import HeldOut
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train.agreement import Agreed, Word, agree, gpu_utilisation
 from biomedica_ray.train.board import Board
 from biomedica_ray.train.checkpoints import Checkpoints, Position, Rule, Snapshot, WorkerPosition
+from biomedica_ray.train.held_out import retrieval
 from biomedica_ray.train.leaving import Notices
 from biomedica_ray.train.model import (
     ModelSpec,
@@ -54,6 +57,7 @@ class Job:
     store: Store
     data: Store
     shards: tuple[Shard, ...]
+    held_out: HeldOut | None
     board: Board
 
 
@@ -111,7 +115,7 @@ class _Learner:
         config = job.config
         self.job, self.stream, self.tokenizer = job, stream, tokenizer
         self.checkpoints = Checkpoints(job.store, config.name)
-        self.writer = Writer(partial(self.checkpoints.save, rule=Rule(config.keep_last)))
+        self.writer = Writer(partial(self.checkpoints.save, rule=Rule(config.keep_last, config.keep_best)))
         self.notices = Notices(job.board, stream.rank)
         model.output_dict = True
         if config.lock_image:
@@ -152,6 +156,10 @@ class _Learner:
                 agreed = self._step(step, batch, waiting_since, waited)
                 step += 1
                 failed = agreed.failed
+                scores = {} if agreed.leave else self._scores(step)
+                if self.stream.rank == 0:
+                    self.metrics[-1].update(scores)
+                    self.job.board.post(self.metrics[-1])
                 if agreed.leave or failed:
                     break
                 if step % self.job.config.checkpoint_steps == 0 and step < self.total:
@@ -207,8 +215,25 @@ class _Learner:
                 "gpu_utilisation": agreed.utilisation,
             }
             self.metrics.append(record)
-            self.job.board.post(record)
         return agreed
+
+    def _scores(self, step: int) -> Mapping[str, float]:
+        """How well the model does on held-out samples, where that is due."""
+        config, held_out = self.job.config, self.job.held_out
+        if not held_out or not config.eval_steps or (step % config.eval_steps and step != self.total):
+            return {}
+        model = Model(self.model, self.tokenizer, self.device)
+        scores = retrieval(
+            model,
+            held_out,
+            _gather,
+            rank=self.stream.rank,
+            workers=self.stream.workers,
+            batch_size=-(-config.batch_size // config.accumulate),
+            threads=max(1, int(config.cpus_per_worker)),
+        )
+        train_mode(self.model, lock_image=config.lock_image)
+        return scores
 
     def _note_errors(self, step: int, batch: Batch) -> None:
         self.here.slots = batch.slots
