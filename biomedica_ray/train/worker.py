@@ -38,6 +38,7 @@ from biomedica_ray.train.model import (
     preprocessing,
     train_mode,
 )
+from biomedica_ray.train.model_card import model_card
 from biomedica_ray.train.optimizer import learning_rate, parameter_groups
 from biomedica_ray.train.shards import Shard
 from biomedica_ray.train.step import backward, contrastive_loss, update
@@ -257,6 +258,8 @@ class _Learner:
             if step == self.total and self.stream.rank == 0:
                 with tempfile.TemporaryDirectory() as folder:
                     export(self.model, self.tokenizer, self.job.spec, Path(folder))
+                    card = model_card(self.job.config, self.job.spec, self.job.shards, self.metrics)
+                    (Path(folder) / "README.md").write_text(card)
                     self.checkpoints.put_folder(Path(folder), "model")
             if not failed:
                 self._checkpoint(step)
