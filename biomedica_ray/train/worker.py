@@ -7,7 +7,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import torch.distributed as dist
 from safetensors import SafetensorError
 
 from biomedica_ray.annotate.encoders import one_line
+from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError, TrainConfig
 from biomedica_ray.evaluate.encode import Model
 from biomedica_ray.evaluate.pipeline import HeldOut
@@ -116,7 +117,6 @@ class _Learner:
         config = job.config
         self.job, self.stream, self.tokenizer = job, stream, tokenizer
         self.checkpoints = Checkpoints(job.store, config.name)
-        self.writer = Writer(partial(self.checkpoints.save, rule=Rule(config.keep_last, config.keep_best)))
         self.notices = Notices(job.board, stream.rank)
         model.output_dict = True
         if config.lock_image:
@@ -131,6 +131,8 @@ class _Learner:
         self.sizes = stream.sizes(config.batch_size)
         self.total = len(self.sizes) * config.epochs
         self.position = self.checkpoints.latest() or Position(0, 0, [WorkerPosition() for _ in range(stream.workers)])
+        rule = Rule(config.keep_last, config.keep_best)
+        self.writer = Writer(partial(self.checkpoints.save, rule=rule), self.position.step)
         if self.position.step:
             self.checkpoints.load(self.position.step, model, self.optimizer)
         self.metrics = self.checkpoints.metrics(self.position.step) if stream.rank == 0 else []
@@ -157,11 +159,13 @@ class _Learner:
                 agreed = self._step(step, batch, waiting_since, waited)
                 step += 1
                 failed = agreed.failed
+                if agreed.failed:
+                    break
                 scores = {} if agreed.leave else self._scores(step)
                 if self.stream.rank == 0:
                     self.metrics[-1].update(scores)
                     self.job.board.post(self.metrics[-1])
-                if agreed.leave or failed:
+                if agreed.leave:
                     break
                 if step % self.job.config.checkpoint_steps == 0 and step < self.total:
                     self._checkpoint(step)
@@ -194,9 +198,9 @@ class _Learner:
         agreed = agree(loss, word, self.stream.rank, self.stream.workers)
         if agreed.ask:
             self.notices.ask()
-        value = agreed.loss
-        if not math.isfinite(value):
-            raise FloatingPointError(f"the loss is {value} at step {step + 1}; a smaller lr may help")
+        if not math.isfinite(agreed.loss):
+            self._tell_of_samples(step + 1, batch, agreed.loss)
+            return replace(agreed, failed=True)
         self._note_errors(step, batch)
         if self.stream.rank == 0:
             seconds = time.monotonic() - started
@@ -204,7 +208,7 @@ class _Learner:
             record = {
                 "step": step + 1,
                 "epoch": step // len(self.sizes),
-                "loss": value,
+                "loss": agreed.loss,
                 "lr": lr,
                 "samples": samples,
                 "seconds": seconds,
@@ -236,6 +240,18 @@ class _Learner:
         train_mode(self.model, lock_image=config.lock_image)
         return scores
 
+    def _tell_of_samples(self, step: int, batch: Batch, loss: float) -> None:
+        """Tell the driver of a loss that is no number, and write down which samples gave it; no restart would help."""
+        keys = [key for keys in _gather(batch.keys) for key in keys]
+        if self.stream.rank == 0:
+            path = self.checkpoints.path(f"not-finite-{step:06d}.json")
+            self.job.store.write_json(path, {"step": step, "loss": str(loss), "samples": keys})
+            text = (
+                f"the loss is {loss} at step {step}, of {len(keys)} samples that {self.job.store.uri(path)} names, "
+                f"{keys[0]} first; a smaller lr may help"
+            )
+            self.job.board.tell({"failure": StageFailedError(text)})
+
     def _note_errors(self, step: int, batch: Batch) -> None:
         self.here.slots = batch.slots
         epoch = step // len(self.sizes)
@@ -255,7 +271,7 @@ class _Learner:
     def _end(self, step: int, *, failed: bool) -> None:
         """Write the finished model, and the last checkpoint; tell the driver where that cannot be."""
         try:
-            if step == self.total and self.stream.rank == 0:
+            if step == self.total and self.stream.rank == 0 and not failed:
                 with tempfile.TemporaryDirectory() as folder:
                     export(self.model, self.tokenizer, self.job.spec, Path(folder))
                     card = model_card(self.job.config, self.job.spec, self.job.shards, self.metrics)
@@ -265,6 +281,6 @@ class _Learner:
                 self._checkpoint(step)
             self.writer.wait()
         except (StoreError, OSError, SafetensorError) as error:
-            last = self.checkpoints.latest()
-            good = f"the checkpoint of step {last.step} is good" if last else "there is no checkpoint before it"
+            before = self.writer.written
+            good = f"the checkpoint of step {before} is good" if before else "there is no checkpoint before it"
             self.job.board.tell({"failure": StoreError(f"{one_line(error)}; {good}")})

@@ -125,7 +125,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
         may_write.wait(60)
         checkpoints.save(taken, Rule())
 
-    writer = Writer(slowly)
+    writer = Writer(slowly, 0)
     model, optimizer = trained(1)
     before = model.state_dict()["weight"].clone()
     writer.write(lambda: Snapshot.take(model, optimizer, position(1), []))
@@ -133,6 +133,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
     assert checkpoints.latest() is None
     may_write.set()
     writer.wait()
+    assert writer.written == 1
     assert torch.equal(weight(checkpoints), before)
     assert not torch.equal(model.state_dict()["weight"], before)
 
@@ -144,10 +145,11 @@ def test_after_a_checkpoint_that_failed_no_other_is_begun() -> None:
         begun.append(taken.position.step)
         raise StoreError("no room")
 
-    writer = Writer(fail)
+    writer = Writer(fail, 0)
     for number in (1, 2):
         writer.write(lambda number=number: snapshot(number))
     assert begun == [1]
+    assert writer.written == 0
     assert writer.failed
     with pytest.raises(StoreError, match="no room"):
         writer.wait()

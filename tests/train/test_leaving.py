@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,6 +134,23 @@ def test_a_full_disk_ends_the_run_in_one_line_and_it_goes_on_when_there_is_room(
 
 
 @pytest.mark.cluster
+def test_a_loss_that_is_no_number_ends_the_run_and_names_the_samples(
+    tmp_path: Path, tiny_model: str, ray_cluster: None
+) -> None:
+    keys = {sample(number)[0] for number in range(20)}
+    write_dataset(tmp_path / "dataset", [map(sample, range(20))])
+    with pytest.raises(StageFailedError) as caught, Run("train", tiny(tmp_path, tiny_model, lr=1e38)) as run:
+        loop.run(tiny(tmp_path, tiny_model, lr=1e38), run)
+    (file,) = (tmp_path / "checkpoints/tiny").glob("not-finite-*.json")
+    found = json.loads(file.read_text())
+    message = f"the loss is {found['loss']} at step {found['step']}, of 10 samples that {file} names, "
+    assert str(caught.value) == f"{message}{found['samples'][0]} first; a smaller lr may help"
+    assert len(set(found["samples"])) == 10
+    assert set(found["samples"]) < keys
+    assert not (tmp_path / "checkpoints/tiny/model").exists()
+
+
+@pytest.mark.cluster
 def test_a_cluster_without_room_for_all_workers_trains_with_fewer(
     tmp_path: Path, tiny_model: str, ray_cluster: None
 ) -> None:
@@ -158,3 +176,16 @@ def test_a_cluster_without_room_for_all_workers_trains_with_fewer(
     assert (tmp_path / "checkpoints/tiny/model/README.md").read_text().count(f"| {scores[-1]:.4g} |")
     best = records[scores.index(max(scores))]["step"]
     assert (tmp_path / f"checkpoints/tiny/step-{best:06d}/model.safetensors").is_file()
+
+
+@pytest.mark.cluster
+def test_training_outlives_a_drained_node_and_a_lost_one(tmp_path: Path, tiny_model: str) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(30)), map(sample, range(30, 60))])
+    command = [sys.executable, "-m", "tests.train.lost_nodes", str(tmp_path), tiny_model]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=570, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    (left,) = [line for line in found["lines"] if "told to leave" in line]
+    assert int(re.findall(r"after step (\d+)", left)[0]) >= found["drained"] > 0
+    assert [line for line in found["lines"] if line.endswith("going on from the last checkpoint")]
+    assert found["killed"] > found["drained"]
+    assert steps(tmp_path) == list(range(1, 601))
