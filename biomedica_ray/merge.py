@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import ConfigError, MergeConfig
 from biomedica_ray.evaluate.encode import Model
-from biomedica_ray.evaluate.pipeline import IRRELEVANT, HeldOut, find_held_out, score_model
+from biomedica_ray.evaluate.pipeline import IRRELEVANT, HeldOut, dataset_of, find_held_out, score_model
 from biomedica_ray.evaluate.tasks import TASKS
 from biomedica_ray.runs import Run
 from biomedica_ray.store import StoreError
@@ -51,7 +51,7 @@ def run(config: MergeConfig, run: Run) -> None:
         raise ConfigError(f"metric: {config.metric}: expected TASK.SCORE, with one of the tasks {', '.join(TASKS)}")
     if alphas != [1] and spec.pretrained is None:
         raise ConfigError("base: the runs began with random weights; expected a model to interpolate with, or alphas 1")
-    held_out = find_held_out(config, run.store) if len(alphas) > 1 else None
+    held_out = find_held_out(dataset_of(config, run.store), config.samples) if len(alphas) > 1 else None
     result = Checkpoints(run.store, config.name)
     mark = fingerprint(
         VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origins, held_out.content if held_out else None
@@ -159,7 +159,7 @@ def _tasks(job: _Job, folder: Path) -> dict[str, Any]:
     """Scores of a mixture by task; none where there is only one."""
     if job.held_out is None:
         return {}
-    model = Model(folder, "cuda" if job.config.use_gpu else "cpu")
+    model = Model.load(folder, "cuda" if job.config.use_gpu else "cpu")
     tasks, _ = score_model(model, job.held_out, job.config, lambda n: job.board.post({"samples": n}))
     if not tasks:
         raise StoreError(f"{job.held_out.data.root}: no held-out samples can be read")

@@ -13,6 +13,15 @@ _ONE_DATASET = "selection: expected without data, which names a dataset too"
 
 TextKind = Literal["caption", "panel", "mention", "also_captioned"]
 
+RetrievalScore = Literal[
+    "retrieval.image_to_text.recall@1",
+    "retrieval.image_to_text.recall@5",
+    "retrieval.image_to_text.recall@10",
+    "retrieval.text_to_image.recall@1",
+    "retrieval.text_to_image.recall@5",
+    "retrieval.text_to_image.recall@10",
+]
+
 
 class TrainConfig(StageConfig):
     """Pretrain CLIP on the shards by streaming."""
@@ -73,8 +82,20 @@ class TrainConfig(StageConfig):
     shuffle_buffer: int = Field(2000, ge=1, description="samples in the shuffle buffer of each lane of the order")
     checkpoint_steps: int = Field(100, ge=1, description="steps between checkpoints")
     max_failures: int = Field(3, ge=0, description="restarts from the last checkpoint after a worker is lost")
+    min_workers: int | None = Field(
+        None, ge=1, description="go on with so many workers where the cluster has no room for num_workers; none: wait"
+    )
     keep_last: int = Field(2, ge=1, description="checkpoints that stay: the last ones")
+    keep_best: RetrievalScore | None = Field(
+        None, description="and the one with the highest score on held-out samples, as evaluate names it"
+    )
     log_steps: int = Field(100, ge=1, description="steps between lines in the job's log")
+    eval_steps: int | None = Field(
+        None, ge=1, description="steps between measurements of retrieval on held-out samples; none: never"
+    )
+    eval_samples: int = Field(2000, ge=2, description="held-out samples for that, at equal distances")
+    wandb: str | None = Field(None, description="project of Weights & Biases that gets the metrics too")
+    mlflow: str | None = Field(None, description="tracking URI of MLflow that gets the metrics too")
     seed: int = Field(0, description="seed of initialisation and order")
 
     @model_validator(mode="after")
@@ -83,6 +104,26 @@ class TrainConfig(StageConfig):
             raise ValueError(_ONE_DATASET)
         if not math.isfinite(total := sum(self.texts.values())) or not total:
             raise ValueError("texts: expected finite weights, one of them above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _every_number_of_workers(self) -> Self:
+        if self.min_workers is None:
+            return self
+        if self.min_workers > self.num_workers:
+            raise ValueError(f"min_workers: expected at most num_workers, {self.num_workers}")
+        total = self.num_workers * self.batch_size
+        if uneven := [n for n in range(self.min_workers, self.num_workers + 1) if total % n]:
+            raise ValueError(
+                f"min_workers: {total} samples a step cannot be shared by {uneven[0]} workers; expected a batch_size "
+                f"so that every number from {self.min_workers} to {self.num_workers} divides num_workers x batch_size"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _best_is_measured(self) -> Self:
+        if self.keep_best and (self.eval_steps is None or self.checkpoint_steps % self.eval_steps):
+            raise ValueError("keep_best: expected eval_steps of which checkpoint_steps is a multiple")
         return self
 
 

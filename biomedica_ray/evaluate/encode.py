@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import open_clip
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from biomedica_ray.evaluate.zero_shot import Vectors
 from biomedica_ray.images import ImageError, decode
@@ -41,20 +42,24 @@ class Encoded:
 
 
 class Model:
-    """An exported model, read from its folder, on a device."""
+    """A model with its preprocessing and tokenizer, on a device, in evaluation mode."""
 
-    def __init__(self, folder: Path, device: str) -> None:
-        self._model, self._preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}", device=device)
-        self._tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
-        self._model.eval()
-        self._device = device
+    def __init__(self, model: Any, tokenize: Any, device: str | torch.device) -> None:
+        self._model, self._tokenize, self._device = model.eval(), tokenize, device
+        self._preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+
+    @classmethod
+    def load(cls, folder: Path, device: str) -> Self:
+        """An exported model, read from its folder."""
+        model, _ = open_clip.create_model_from_pretrained(f"local-dir:{folder}", device=device)
+        return cls(model, open_clip.get_tokenizer(f"local-dir:{folder}"), device)
 
     @classmethod
     def of_run(cls, checkpoints: Checkpoints, device: str) -> Self:
         """The finished model of a run; raises FileNotFoundError where there is none."""
         with tempfile.TemporaryDirectory() as folder:
             checkpoints.get_folder("model", Path(folder))
-            return cls(Path(folder), device)
+            return cls.load(Path(folder), device)
 
     def pixels(self, data: bytes) -> torch.Tensor:
         """An image file as the model's input, shape (3, H, W); raises ImageError."""

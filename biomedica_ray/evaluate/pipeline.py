@@ -45,7 +45,7 @@ def run(config: EvaluateConfig, run: Run) -> None:
     """
     checkpoints = Checkpoints(run.store, config.name)
     origin = checkpoints.origin()
-    held_out = find_held_out(config, run.store)
+    held_out = find_held_out(dataset_of(config, run.store), config.samples)
     mark = fingerprint(VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origin, held_out.content)
     done = run.store.commits(f"evaluate/{config.name}").get(0)
     if done and done.complete and done.fingerprint == mark:
@@ -100,17 +100,20 @@ class HeldOut:
         return [(shard.path, shard.content) for shard in self.shards]
 
 
-def find_held_out(config: EvaluateConfig, store: Store) -> HeldOut:
-    """The held-out samples that a config means; raises StoreError where there are fewer than 2."""
-    root = config.data or store.uri(Place(config.selection).folder("dataset"))
-    data = Store(root, config.endpoint_url)
+def dataset_of(config: EvaluateConfig, store: Store) -> Store:
+    """The dataset that a config means."""
+    return Store(config.data or store.uri(Place(config.selection).folder("dataset")), config.endpoint_url)
+
+
+def find_held_out(data: Store, most: int) -> HeldOut:
+    """At most so many held-out samples of a dataset; raises StoreError where there are fewer than 2."""
     shards = read_shards(data, None, "test")
     n_samples = sum(shard.samples for shard in shards)
     if n_samples < 2:
         raise StoreError(
             f"{data.root}: {n_samples} held-out samples, expected at least 2; serialize takes a greater test_fraction"
         )
-    return HeldOut(data, shards, choose(n_samples, config.samples))
+    return HeldOut(data, shards, choose(n_samples, most))
 
 
 @dataclass(frozen=True)

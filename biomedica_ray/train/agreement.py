@@ -51,10 +51,10 @@ def agree(loss: torch.Tensor, word: Word, rank: int, workers: int) -> Agreed:
 
 
 def gpu_utilisation(device: torch.device) -> float | None:
-    """How busy a GPU is, in percent, as NVML says; None on a CPU, or where ``nvidia-ml-py`` is not installed."""
+    """How busy a GPU is, in percent, as NVML says; None on a CPU, and where NVML (``nvidia-ml-py``) says nothing."""
     if device.type != "cuda":
         return None
     try:
         return float(torch.cuda.utilization(device))
-    except ModuleNotFoundError:
+    except Exception:  # noqa: BLE001 - a driver that does not answer (MIG has errors of its own) stops no training
         return None

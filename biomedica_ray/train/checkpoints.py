@@ -6,6 +6,8 @@
     step-000123/             model.safetensors, optimizer.safetensors, position.json
     latest.json              which step counts, and which ones stay; written last
     metrics.jsonl            one line a step
+    tensorboard/             the same as event files
+    not-finite-000123.json   of a step whose loss is no number: its samples
     model/                   the finished model, as open_clip reads it
     merge.json               of a model that `merge` made: from which models, and how each mixture scored
 """

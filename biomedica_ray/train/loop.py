@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -14,6 +15,7 @@ from ray.train.torch import TorchTrainer
 
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError, TrainConfig
+from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
 from biomedica_ray.progress import Progress
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS
@@ -29,6 +31,7 @@ from biomedica_ray.train.shuffle import PERFECT, measure
 from biomedica_ray.train.stream import Stream
 from biomedica_ray.train.tars import find_tars, is_tars
 from biomedica_ray.train.texts import TextChoice
+from biomedica_ray.train.trackers import Trackers, check_trackers, open_trackers
 from biomedica_ray.train.worker import Job, train_worker
 from biomedica_ray.units import Counts, Flow, fingerprint
 
@@ -38,7 +41,8 @@ VERSION = 2
 _IRRELEVANT = {
     *("store", "endpoint_url", "ray_address", "max_actors", "data", "selection", "name"),
     *("use_gpu", "cpus_per_worker", "accumulate", "grad_checkpointing", "checkpoint_steps", "max_failures"),
-    *("num_workers", "batch_size", "keep_last", "log_steps"),
+    *("num_workers", "batch_size", "min_workers"),
+    *("keep_last", "keep_best", "log_steps", "eval_steps", "eval_samples", "wandb", "mlflow"),
 }
 """Settings that may differ when a run is taken up again: they change where and how fast it runs. Of workers and samples
 a worker, the product may not."""
@@ -66,6 +70,8 @@ def run(config: TrainConfig, run: Run) -> None:
         raise ConfigError(
             f"data: {data.root}: {n_samples} training samples of {groups}; expected at least one for each worker"
         )
+    check_trackers(config)
+    held_out = _held_out(config, data)
     settings = _settings(config, spec, shards, lanes)
     _same_settings(checkpoints, begun, settings)
     batch_size = config.num_workers * config.batch_size // lanes
@@ -88,8 +94,10 @@ def run(config: TrainConfig, run: Run) -> None:
         log.info("train: %s is trained", config.name)
         run.add(done.counts, before=True)
     else:
-        job = Job(config, spec, run.store, stream, Board())
-        run.results["repeated_steps"] = _fit(config, run, job, checkpoints, stream.steps(config.epochs))
+        job = Job(config, spec, run.store, stream, held_out, Board())
+        before = checkpoints.metrics(_done(checkpoints))
+        trackers = open_trackers(config, checkpoints, settings, before)
+        run.results["repeated_steps"] = _fit(run, job, checkpoints, stream.steps(config.epochs), trackers)
         run.add(_commit(run, stage, print_, checkpoints, n_samples * config.epochs))
     run.results.update(_results(checkpoints), shuffle=asdict(shuffle))
 
@@ -113,6 +121,18 @@ def _find_shards(config: TrainConfig, run: Run) -> tuple[Source, tuple[Shard, ..
             "license_groups: shards without a dataset.json tell no licence; leave it out, or name a dataset"
         )
     return find_tars([root] if isinstance(root, str) else root, run, config.endpoint_url)
+
+
+def _held_out(config: TrainConfig, data: Source) -> HeldOut | None:
+    """The held-out samples that are wanted while training; raises StoreError where there are fewer than 2."""
+    if config.eval_steps is None:
+        return None
+    if not isinstance(data, Store):
+        raise ConfigError("eval_steps: shards without a dataset.json hold none out; leave it out, or name a dataset")
+    found = find_held_out(data, config.eval_samples)
+    if config.keep_best and len(found.numbers) <= int(config.keep_best.rpartition("@")[2]):
+        raise ConfigError(f"keep_best: {len(found.numbers)} held-out samples; expected more for {config.keep_best}")
+    return found
 
 
 def _settings(config: TrainConfig, spec: ModelSpec, shards: tuple[Shard, ...], lanes: int) -> dict[str, Any]:
@@ -139,18 +159,22 @@ def _same_settings(checkpoints: Checkpoints, begun: dict[str, Any] | None, setti
         )
 
 
-def _fit(config: TrainConfig, run: Run, job: Job, checkpoints: Checkpoints, steps: int) -> int:
+def _fit(run: Run, job: Job, checkpoints: Checkpoints, steps: int, trackers: Trackers) -> int:
     """Train the remaining steps; returns how many were done twice, because workers were lost after them."""
     done = _done(checkpoints)
     if done:
         log.info("train: going on after step %d of %d", done, steps)
     # Ray Train would else change the working directory of its workers, and with it the meaning of relative paths.
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-    with run.progress("steps", steps - done) as progress, stop_signals(partial(_stop, job.board)) as stopped:
-        reader = _Reader(progress, done, steps, config.log_steps)
+    with (
+        run.progress("steps", steps - done) as progress,
+        contextlib.closing(trackers),
+        stop_signals(partial(_stop, job.board)) as stopped,
+    ):
+        reader = _Reader(progress, trackers, done, steps, job.config.log_steps)
         while True:
             with Follower(job.board, reader):
-                _fit_once(config, run, job, checkpoints.path("ray"))
+                _fit_once(run, job, checkpoints.path("ray"))
             if reader.failure:
                 raise reader.failure
             done = _done(checkpoints)
@@ -161,14 +185,17 @@ def _fit(config: TrainConfig, run: Run, job: Job, checkpoints: Checkpoints, step
             log.warning("train: workers were told to leave; going on after step %d of %d", done, steps)
 
 
-def _fit_once(config: TrainConfig, run: Run, job: Job, folder: str) -> None:
+def _fit_once(run: Run, job: Job, folder: str) -> None:
     """Let Ray Train run until the workers have finished, or left because they were told to."""
+    config = job.config
+    # Annotated with the class of Ray Train's first version, which knew no range.
+    workers: Any = (config.min_workers, config.num_workers) if config.min_workers else config.num_workers
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"job": job},
         torch_config=ListeningTorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=config.num_workers,
+            num_workers=workers,
             use_gpu=config.use_gpu,
             resources_per_worker={"CPU": config.cpus_per_worker, **({"GPU": 1} if config.use_gpu else {})},
         ),
@@ -206,8 +233,9 @@ class _Reader:
         repeated: How many steps were done again.
     """
 
-    def __init__(self, progress: Progress, step: int, steps: int, log_steps: int) -> None:
-        self._progress, self._step, self._steps, self._log_steps = progress, step, steps, log_steps
+    def __init__(self, progress: Progress, trackers: Trackers, step: int, steps: int, log_steps: int) -> None:
+        self._progress, self._trackers = progress, trackers
+        self._step, self._steps, self._log_steps = step, steps, log_steps
         self.failure: Exception | None = None
         self.repeated = 0
 
@@ -225,7 +253,8 @@ class _Reader:
             self._step = item["step"]
             note = f"loss {item['loss']:.3f}, lr {item['lr']:.1e}, {item['samples_per_s']:,.1f} samples/s"
             self._progress.update(rows=item["samples"], note=note)
-            if self._step % self._log_steps == 0:
+            self._trackers.log(item)
+            if self._step % self._log_steps == 0 or any(key.startswith("retrieval.") for key in item):
                 log.info("train: step %d of %d: %s, %s", self._step, self._steps, note, _details(item))
         else:
             self.repeated += 1
@@ -239,6 +268,7 @@ def _details(record: dict[str, Any]) -> str:
     ]
     if used := [value for value in record["gpu_utilisation"] if value is not None]:
         parts.append(f"GPUs {min(used):.0f}-{max(used):.0f} %")
+    parts += [f"{key} {value:.1%}" for key, value in record.items() if key.startswith("retrieval.")]
     return ", ".join(parts)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import math
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -21,11 +22,14 @@ from safetensors import SafetensorError
 from biomedica_ray.annotate.encoders import one_line
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError, TrainConfig
+from biomedica_ray.evaluate.encode import Model
+from biomedica_ray.evaluate.pipeline import HeldOut
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train.agreement import Agreed, Word, agree, gpu_utilisation
 from biomedica_ray.train.board import Board
 from biomedica_ray.train.checkpoints import Checkpoints, LanePosition, Position, Rule, Snapshot
 from biomedica_ray.train.divergence import DivergedError, message, rows_not_finite
+from biomedica_ray.train.held_out import retrieval
 from biomedica_ray.train.leaving import Notices
 from biomedica_ray.train.model import (
     ModelSpec,
@@ -37,6 +41,7 @@ from biomedica_ray.train.model import (
     preprocessing,
     train_mode,
 )
+from biomedica_ray.train.model_card import model_card
 from biomedica_ray.train.optimizer import learning_rate, parameter_groups
 from biomedica_ray.train.order import batch_digest, rows_of_worker
 from biomedica_ray.train.step import backward, contrastive_loss, update
@@ -56,6 +61,7 @@ class Job:
     spec: ModelSpec
     store: Store
     stream: Stream
+    held_out: HeldOut | None
     board: Board
 
 
@@ -119,7 +125,6 @@ class _Learner:
         config, stream = job.config, job.stream
         self.job, self.stream, self.tokenizer, self.rank, self.workers = job, stream, tokenizer, rank, workers
         self.checkpoints = Checkpoints(job.store, config.name)
-        self.writer = Writer(partial(self.checkpoints.save, rule=Rule(config.keep_last)))
         self.notices = Notices(job.board, rank)
         model.output_dict = True
         if config.lock_image:
@@ -133,6 +138,8 @@ class _Learner:
         )
         self.total = stream.steps(config.epochs)
         self.position = self.checkpoints.latest() or Position(0, [LanePosition() for _ in range(stream.lanes)])
+        rule = Rule(config.keep_last, config.keep_best)
+        self.writer = Writer(partial(self.checkpoints.save, rule=rule), self.position.step)
         if self.position.step:
             self.checkpoints.load(self.position.step, model, self.optimizer)
         self.metrics = self.checkpoints.metrics(self.position.step) if rank == 0 else []
@@ -164,7 +171,13 @@ class _Learner:
                 agreed = self._step(step, batch, waiting_since, waited)
                 step += 1
                 failed = agreed.failed
-                if agreed.leave or failed:
+                if agreed.failed:
+                    break
+                scores = {} if agreed.leave else self._scores(step)
+                if self.rank == 0:
+                    self.metrics[-1].update(scores)
+                    self.job.board.post(self.metrics[-1])
+                if agreed.leave:
                     break
                 if step % self.job.config.checkpoint_steps == 0 and step < self.total:
                     self._checkpoint(self._position(step))
@@ -217,8 +230,25 @@ class _Learner:
                 "gpu_utilisation": agreed.utilisation,
             }
             self.metrics.append(record)
-            self.job.board.post(record)
         return agreed
+
+    def _scores(self, step: int) -> Mapping[str, float]:
+        """How well the model does on held-out samples, where that is due."""
+        config, held_out = self.job.config, self.job.held_out
+        if not held_out or not config.eval_steps or (step % config.eval_steps and step != self.total):
+            return {}
+        model = Model(self.model, self.tokenizer, self.device)
+        scores = retrieval(
+            model,
+            held_out,
+            _gather,
+            rank=self.rank,
+            workers=self.workers,
+            batch_size=-(-config.batch_size // config.accumulate),
+            threads=max(1, int(config.cpus_per_worker)),
+        )
+        train_mode(self.model, lock_image=config.lock_image)
+        return scores
 
     def _diverged(self, what: str, step: int, batch: Batch, suspects: list[int]) -> NoReturn:
         everywhere = _gather([batch.keys[row] for row in suspects])
@@ -251,14 +281,16 @@ class _Learner:
         if self.rank:
             return
         try:
-            if step == self.total:
+            if step == self.total and not failed:
                 with tempfile.TemporaryDirectory() as folder:
                     export(self.model, self.tokenizer, self.job.spec, Path(folder))
+                    card = model_card(self.job.config, self.job.spec, self.stream.shards, self.metrics)
+                    (Path(folder) / "README.md").write_text(card)
                     self.checkpoints.put_folder(Path(folder), "model")
             if not failed:
                 self._checkpoint(position)
             self.writer.wait()
         except (StoreError, OSError, SafetensorError) as error:
-            last = self.checkpoints.latest()
-            good = f"the checkpoint of step {last.step} is good" if last else "there is no checkpoint before it"
+            before = self.writer.written
+            good = f"the checkpoint of step {before} is good" if before else "there is no checkpoint before it"
             self.job.board.tell({"failure": StoreError(f"{one_line(error)}; {good}")})

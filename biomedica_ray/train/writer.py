@@ -12,10 +12,13 @@ class Writer:
     """Writes one snapshot at a time on a thread; who brings the next one waits for the one before.
 
     So at most one snapshot is in memory. After one that could not be written no other is begun.
+
+    Attributes:
+        written: Step of the last snapshot that was written.
     """
 
-    def __init__(self, save: Callable[[Snapshot], None]) -> None:
-        self._save = save
+    def __init__(self, save: Callable[[Snapshot], None], written: int) -> None:
+        self._save, self.written = save, written
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._last: Future[None] | None = None
 
@@ -24,7 +27,7 @@ class Writer:
         if self._last is not None:
             wait([self._last])
         if not self.failed:
-            self._last = self._pool.submit(self._save, take())
+            self._last = self._pool.submit(self._put, take())
 
     @property
     def failed(self) -> bool:
@@ -35,3 +38,7 @@ class Writer:
         """Until the last snapshot is written; raises what writing it raised."""
         if self._last is not None:
             self._last.result()
+
+    def _put(self, snapshot: Snapshot) -> None:
+        self._save(snapshot)
+        self.written = snapshot.position.step

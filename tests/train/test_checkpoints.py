@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -125,7 +126,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
         may_write.wait(60)
         checkpoints.save(taken, Rule())
 
-    writer = Writer(slowly)
+    writer = Writer(slowly, 0)
     model, optimizer = trained(1)
     before = model.state_dict()["weight"].clone()
     writer.write(lambda: Snapshot.take(model, optimizer, position(1), []))
@@ -133,6 +134,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
     assert checkpoints.latest() is None
     may_write.set()
     writer.wait()
+    assert writer.written == 1
     assert torch.equal(weight(checkpoints), before)
     assert not torch.equal(model.state_dict()["weight"], before)
 
@@ -144,10 +146,11 @@ def test_after_a_checkpoint_that_failed_no_other_is_begun() -> None:
         begun.append(taken.position.step)
         raise StoreError("no room")
 
-    writer = Writer(fail)
+    writer = Writer(fail, 0)
     for number in (1, 2):
         writer.write(lambda number=number: snapshot(number))
     assert begun == [1]
+    assert writer.written == 0
     assert writer.failed
     with pytest.raises(StoreError, match="no room"):
         writer.wait()
@@ -176,6 +179,21 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_before_stays_good(small_disk
     assert torch.equal(weight(checkpoints), good)
     save(checkpoints, 2)
     assert checkpoints.latest() == position(2)
+
+
+def test_a_file_that_may_not_grow_is_one_line_too(tmp_path: Path) -> None:
+    """As the test above, for those who may not mount file systems."""
+    checkpoints = Checkpoints(Store(str(tmp_path)), "run")
+    save(checkpoints, 1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+        with pytest.raises(StoreError, match=r"step-000002/model\.safetensors: .*File too large"):
+            checkpoints.save(Snapshot(position(2), {"model.safetensors": {"weight": torch.zeros(2**16)}}, []), Rule())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert checkpoints.latest() == position(1)
+    assert not list((tmp_path / ".unfinished").iterdir())
 
 
 def test_object_storage_that_refuses_is_tried_again_and_then_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import ray
 
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import TrainConfig
 from biomedica_ray.runs import Run
+from biomedica_ray.store import StoreError
 from biomedica_ray.train import loop
 from biomedica_ray.train.leaving import stop_signals
 from tests.train.shards import sample, write_dataset
@@ -36,18 +42,18 @@ def test_the_first_signal_is_a_notice_and_the_next_one_is_not() -> None:
 
 
 class _AtStep(logging.Handler):
-    """Does something at the first log line of a step from a given one on, and keeps what the log says."""
+    """Sends SIGTERM to processes at the first log lines from given steps on, and keeps what the log says."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
-        self.todo: list[tuple[int, object]] = []
+        self.todo: list[tuple[int, Callable[[], int]]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
         step = re.match(r"train: step (\d+) of", self.lines[-1])
         if step and self.todo and int(step[1]) >= self.todo[0][0]:
-            os.kill(self.todo.pop(0)[1](), signal.SIGTERM)  # type: ignore[operator]
+            os.kill(self.todo.pop(0)[1](), signal.SIGTERM)
 
 
 @contextmanager
@@ -58,6 +64,11 @@ def followed(log: logging.Logger) -> Iterator[_AtStep]:
         yield handler
     finally:
         log.removeHandler(handler)
+
+
+def tiny(store: Path, model: str, **changes: Any) -> TrainConfig:
+    settings = {"batch_size": 5, "warmup_steps": 2, "shuffle_buffer": 4, "checkpoint_steps": 1, **changes}
+    return TrainConfig(store=str(store), name="tiny", model=model, pretrained=None, **settings)
 
 
 def worker() -> int:
@@ -74,19 +85,7 @@ def steps(store: Path) -> list[int]:
 def test_sigterm_gives_a_checkpoint_of_the_very_step(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
     """A worker gets SIGTERM, then the driver; started again, the run ends with each step done once."""
     write_dataset(tmp_path / "dataset", [map(sample, range(30)), map(sample, range(30, 60))])
-    config = TrainConfig(
-        store=str(tmp_path),
-        name="tiny",
-        model=tiny_model,
-        pretrained=None,
-        batch_size=5,
-        epochs=50,
-        warmup_steps=2,
-        shuffle_buffer=4,
-        checkpoint_steps=10**6,
-        log_steps=1,
-        max_failures=0,
-    )
+    config = tiny(tmp_path, tiny_model, epochs=50, checkpoint_steps=10**6, log_steps=1, max_failures=0)
     with followed(loop.log) as log:
         log.todo = [(5, worker), (40, os.getpid)]
         with pytest.raises(StageFailedError) as stopped, Run("train", config) as run:
@@ -105,3 +104,71 @@ def test_sigterm_gives_a_checkpoint_of_the_very_step(tmp_path: Path, tiny_model:
     assert f"train: going on after step {after[1]} of 300" in log.lines
     assert run.results["repeated_steps"] == 0
     assert done == steps(tmp_path) == list(range(1, 301))
+
+
+@pytest.mark.cluster
+def test_a_full_disk_ends_the_run_in_one_line_and_it_goes_on_when_there_is_room(
+    tmp_path: Path, tiny_model: str, ray_cluster: None
+) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(20))])
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=15m", "tmpfs", str(small)]
+    if os.getuid() or subprocess.run(mount, check=False).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        config = tiny(small, tiny_model, data=str(tmp_path / "dataset"), epochs=20, checkpoint_steps=10, keep_last=1)
+        with pytest.raises(StoreError) as caught, Run("train", config) as run:
+            loop.run(config, run)
+        assert re.fullmatch(
+            rf"{small}/checkpoints/tiny/step-000020/\w+.safetensors: .*No space left on device.*; "
+            "the checkpoint of step 10 is good",
+            str(caught.value),
+        )
+        subprocess.run(["mount", "-o", "remount,size=200m", str(small)], check=True)
+        with Run("train", config) as run:
+            loop.run(config, run)
+        assert steps(small) == list(range(1, 41))
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+@pytest.mark.cluster
+def test_a_cluster_without_room_for_all_workers_trains_with_fewer(
+    tmp_path: Path, tiny_model: str, ray_cluster: None
+) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(20))])
+    write_dataset(tmp_path / "dataset", [map(sample, range(20, 28))], "test")
+    cpus = int(ray.cluster_resources()["CPU"])
+    config = tiny(
+        tmp_path,
+        tiny_model,
+        num_workers=cpus + 1,
+        min_workers=1,
+        batch_size=math.lcm(*range(1, cpus + 2)),
+        eval_steps=1,
+        keep_best="retrieval.image_to_text.recall@5",
+    )
+    with Run("train", config) as run:
+        loop.run(config, run)
+    records = [json.loads(line) for line in (tmp_path / "checkpoints/tiny/metrics.jsonl").read_text().splitlines()]
+    assert {record["workers"] for record in records} == {cpus}
+    assert all(record["gpu_utilisation"] == [None] * cpus for record in records)
+    scores = [record["retrieval.image_to_text.recall@5"] for record in records]
+    assert all(0 <= score <= 1 for score in scores)
+    assert (tmp_path / "checkpoints/tiny/model/README.md").read_text().count(f"| {scores[-1]:.4g} |")
+    best = records[scores.index(max(scores))]["step"]
+    assert (tmp_path / f"checkpoints/tiny/step-{best:06d}/model.safetensors").is_file()
+
+
+@pytest.mark.cluster
+def test_training_outlives_a_drained_node_and_a_lost_one(tmp_path: Path, tiny_model: str) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(30)), map(sample, range(30, 60))])
+    command = [sys.executable, "-m", "tests.train.lost_nodes", str(tmp_path), tiny_model]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=570, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    (left,) = [line for line in found["lines"] if "told to leave" in line]
+    assert int(re.findall(r"after step (\d+)", left)[0]) >= found["drained"] > 0
+    assert [line for line in found["lines"] if line.endswith("going on from the last checkpoint")]
+    assert found["killed"] > found["drained"]
+    assert steps(tmp_path) == list(range(1, 601))

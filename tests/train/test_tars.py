@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from biomedica_ray.config import ConfigError, EvaluateConfig, TrainConfig
-from biomedica_ray.evaluate.pipeline import find_held_out
+from biomedica_ray.evaluate.pipeline import dataset_of, find_held_out
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train import loop
@@ -180,7 +180,7 @@ def test_the_dataset_of_a_selection(tmp_path: Path, tiny_model: str) -> None:
     with pytest.raises(ConfigError, match=rf"data: {root}: 1 training samples"):
         train(tmp_path, tiny_model, None, selection="small", num_workers=2)
     config = EvaluateConfig(store=str(tmp_path), selection="small")
-    assert find_held_out(config, Store(str(tmp_path))).numbers == [0, 1, 2]
+    assert find_held_out(dataset_of(config, Store(str(tmp_path))), config.samples).numbers == [0, 1, 2]
 
 
 @pytest.mark.cluster

@@ -1,0 +1,139 @@
+"""The README.md of an exported model, as the Hugging Face hub reads it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import open_clip
+from huggingface_hub import ModelCardData
+
+from biomedica_ray.config import TrainConfig
+from biomedica_ray.serialize.dataset import Place
+from biomedica_ray.train.model import ModelSpec
+from biomedica_ray.train.shards import Shard
+
+_HUB = "hf://datasets/"
+_RECIPE = (
+    *("epochs", "lr", "warmup_steps", "weight_decay", "beta1", "beta2", "grad_clip", "precision", "seed"),
+    *("lock_image", "image_weights", "shuffle_buffer"),
+)
+"""Settings that say how the model came about; those of where and how fast it was trained do not."""
+
+_TEXT = """\
+{header}
+# {name}
+
+A CLIP model for biomedical figures and their captions, trained with biomedica_ray after
+[BIOMEDICA](https://arxiv.org/abs/2501.07171) (Lozano et al., CVPR 2025).
+
+## Use
+
+```python
+import open_clip, torch
+model, preprocess = open_clip.create_model_from_pretrained("local-dir:.")  # once published: "hf-hub:OWNER/NAME"
+tokenizer = open_clip.get_tokenizer("local-dir:.")
+with torch.inference_mode():
+    texts = model.encode_text(tokenizer(["a bar plot", "a photomicrograph"]), normalize=True)
+```
+
+`model.encode_image(preprocess(image)[None], normalize=True)` gives the vector of a PIL image.
+
+## Training
+
+{origin}
+
+Data: figures and captions of PubMed Central's Open Access Subset, from `{data}`.
+
+{groups}
+
+{recipe}
+
+## Results
+
+{results}
+
+Retrieval is measured on held-out figures of the same source: whether a figure's own caption is among the k most similar
+of those samples, and the other way round. It depends on how many they are, and says nothing of other data.
+
+## Limits
+
+- It has learned from captions as they were published, with their errors and conventions; most are English.
+- Pictures of patients, methods and populations are as unevenly represented as in the literature.
+- It is for research. It has not been tested for, and must not be used in, diagnosis or treatment.
+- The figures are under their articles' licences, which every sample of the data carries; who publishes this model
+  chooses its licence.
+"""
+
+
+def model_card(
+    config: TrainConfig, spec: ModelSpec, shards: Sequence[Shard], metrics: Sequence[Mapping[str, Any]]
+) -> str:
+    """The card: a YAML header, how to load the model, what it was trained on and how, and how well it does.
+
+    Args:
+        config: The run's.
+        spec: The model.
+        shards: What it was trained on.
+        metrics: One record a step; the last one has the results.
+    """
+    base = _hub_id(spec)
+    header = ModelCardData(
+        license="other",
+        license_name="licences-of-the-articles",
+        library_name="open_clip",
+        pipeline_tag="zero-shot-image-classification",
+        tags=["clip", "biomedical", "pubmed-central", "biomedica"],
+        base_model=base,
+        datasets=_datasets(config.data),
+    )
+    last = metrics[-1]
+    samples = Counter[str]()
+    for shard in shards:
+        samples[shard.license_group] += shard.samples
+    settings = config.model_dump(mode="json")
+    recipe = {
+        "samples a step": last["samples"],
+        "steps": last["step"],
+        **{key: settings[key] for key in _RECIPE if settings[key] not in {None, False}},
+    }
+    results = {key: value for key, value in last.items() if key == "loss" or key.startswith("retrieval.")}
+    start = f"the weights `{spec.pretrained}`" if spec.pretrained else "random weights"
+    link = f" ([{base}](https://huggingface.co/{base}))" if base else ""
+    return _TEXT.format(
+        header=f"---\n{header.to_yaml()}\n---",
+        name=config.name,
+        origin=f"`{spec.name}`, begun with {start}{link}.",
+        data=_data(config),
+        groups=_table("licence group", "samples", {**dict(sorted(samples.items())), "all": samples.total()}),
+        recipe=_table("setting", "value", recipe),
+        results=_table("metric", "value", {key: f"{value:.4g}" for key, value in results.items()}),
+    )
+
+
+def _hub_id(spec: ModelSpec) -> str | None:
+    """The Hugging Face repository of the weights that training began with."""
+    if not spec.pretrained:
+        return None
+    if spec.pretrained.startswith("hf-hub:"):
+        return spec.pretrained.removeprefix("hf-hub:")
+    tag = open_clip.get_pretrained_cfg(spec.name, spec.pretrained) or {}
+    return tag.get("hf_hub", "").rstrip("/") or None
+
+
+def _data(config: TrainConfig) -> str:
+    if config.data is None:
+        return Place(config.selection).folder("dataset")
+    return config.data if isinstance(config.data, str) else ", ".join(config.data)
+
+
+def _datasets(data: str | list[str] | None) -> list[str] | None:
+    """The Hugging Face repositories of the data."""
+    sources = [data] if isinstance(data, str) else data or []
+    found = ["/".join(url.removeprefix(_HUB).split("/")[:2]) for url in sources if url.startswith(_HUB)]
+    return list(dict.fromkeys(found)) or None
+
+
+def _table(first: str, second: str, rows: Mapping[str, Any]) -> str:
+    return "\n".join([f"| {first} | {second} |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from biomedica_ray.config import ConfigError, TrainConfig, validate
+from biomedica_ray.evaluate.encode import Model, chosen_samples, encode
+from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
+from biomedica_ray.evaluate.retrieval import recall
+from biomedica_ray.train.held_out import retrieval
+from biomedica_ray.train.model import build, resolve_model
+from tests.train.shards import sample, write_dataset
+
+
+def model_of(config: str) -> Model:
+    return Model(*build(resolve_model(config, None)), "cpu")
+
+
+def scores(model: Model, held_out: HeldOut, workers: int) -> dict[str, float]:
+    """What rank 0 of so many workers gets."""
+    parts: list[Any] = []
+
+    def keep(part: Any) -> list[Any]:
+        parts.append(part)
+        return []
+
+    how = {"workers": workers, "batch_size": 4, "threads": 1}
+    for rank in range(workers):
+        assert retrieval(model, held_out, keep, rank=rank, **how) == {}
+    return dict(retrieval(model, held_out, lambda _: parts, rank=0, **how))
+
+
+def test_the_score_is_that_of_all_samples_however_many_workers(tmp_path: Path, tiny_model: str) -> None:
+    broken = sample(3, image=b"no image")
+    data = write_dataset(tmp_path, [[*map(sample, range(3)), broken], map(sample, range(4, 9))], "test")
+    held_out = find_held_out(data, 100)
+    model = model_of(tiny_model)
+    samples = encode(model, chosen_samples(data, held_out.shards, held_out.numbers), 100, 1, lambda _: None)
+    assert len(samples.images) == 8
+    directions = {
+        "image_to_text": (samples.images, samples.texts),
+        "text_to_image": (samples.texts, samples.images),
+    }
+    expected = {
+        f"retrieval.{name}.recall@{k}": estimate.value
+        for name, pair in directions.items()
+        for k, estimate in recall(*pair, (1, 5), resamples=0, seed=0).items()
+    }
+    assert len(expected) == 4
+    for workers in (1, 2, 3):
+        assert scores(model, held_out, workers) == pytest.approx(expected)
+
+
+def test_no_score_of_samples_that_cannot_be_read(tmp_path: Path, tiny_model: str) -> None:
+    data = write_dataset(tmp_path, [[sample(0), sample(1, image=b"no image")]], "test")
+    assert scores(model_of(tiny_model), find_held_out(data, 100), 1) == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"keep_best": "retrieval.image_to_text.recall@1"}, "keep_best: expected eval_steps of which checkpoint_steps"),
+        (
+            {"keep_best": "retrieval.image_to_text.recall@1", "eval_steps": 30, "checkpoint_steps": 100},
+            "keep_best: expected eval_steps of which checkpoint_steps",
+        ),
+        ({"keep_best": "loss"}, "keep_best: Input should be 'retrieval.image_to_text.recall@1'"),
+        ({"min_workers": 5, "num_workers": 4}, "min_workers: expected at most num_workers, 4"),
+        (
+            {"min_workers": 2, "num_workers": 4, "batch_size": 2048},
+            "min_workers: 8192 samples a step cannot be shared by 3 workers; expected a batch_size so that every "
+            "number from 2 to 4 divides num_workers x batch_size",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_together(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate(TrainConfig, {"store": "s", **values})
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_range_of_workers_that_all_share_the_batch() -> None:
+    assert TrainConfig(store="s", num_workers=4, min_workers=2, batch_size=3).min_workers == 2

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+
+from biomedica_ray.config import TrainConfig
+from biomedica_ray.train.model import ModelSpec, build, export, resolve_model
+from biomedica_ray.train.model_card import model_card
+from biomedica_ray.train.shards import Shard
+
+SHARDS = [
+    Shard("a.tar", "commercial", "train", 30, "0"),
+    Shard("b.tar", "noncommercial", "train", 12, "1"),
+    Shard("c.tar", "commercial", "train", 5, "2"),
+]
+METRICS = [{"step": 1}, {"step": 2, "samples": 10, "loss": 1.25, "retrieval.image_to_text.recall@1": 0.5}]
+
+
+def card(spec: ModelSpec, **settings: Any) -> str:
+    return model_card(TrainConfig(store="s", name="tiny", **settings), spec, SHARDS, METRICS)
+
+
+def test_the_code_of_the_card_loads_the_model(tmp_path: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = resolve_model(tiny_model, None)
+    model, tokenizer = build(spec)
+    export(model, tokenizer, spec, tmp_path)
+    (tmp_path / "README.md").write_text(card(spec))
+    monkeypatch.chdir(tmp_path)
+    code = (tmp_path / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    assert len(code.splitlines()) == 5
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert found["texts"].shape == (2, 16)
+    assert torch.equal(found["model"].text_projection, model.text_projection)
+
+
+def test_the_header_is_what_the_hub_reads() -> None:
+    text = card(resolve_model("ViT-L-14", "commonpool_xl_clip_s13b_b90k"), data="hf://datasets/owner/figures/train")
+    header = ModelCard(text).data
+    assert header.library_name == "open_clip"
+    assert header.pipeline_tag == "zero-shot-image-classification"
+    assert header.base_model == "laion/CLIP-ViT-L-14-CommonPool.XL.clip-s13B-b90K"
+    assert header.datasets == ["owner/figures"]
+    assert header.license == "other"
+
+
+def test_the_tables_have_the_samples_the_recipe_and_the_results(tiny_model: str) -> None:
+    text = card(resolve_model(tiny_model, None), lr=1e-3)
+    for row in (
+        "| commercial | 35 |",
+        "| noncommercial | 12 |",
+        "| all | 47 |",
+        "| samples a step | 10 |",
+        "| steps | 2 |",
+        "| lr | 0.001 |",
+        "| loss | 1.25 |",
+        "| retrieval.image_to_text.recall@1 | 0.5 |",
+    ):
+        assert f"\n{row}\n" in text
+    assert "begun with random weights." in text
+    assert ModelCard(text).data.base_model is None
