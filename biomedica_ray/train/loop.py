@@ -10,7 +10,7 @@ from typing import Any
 import ray.train
 from ray.train.torch import TorchTrainer
 
-from biomedica_ray.cluster import StageFailedError
+from biomedica_ray.cluster import StageFailedError, cluster_resource
 from biomedica_ray.config import ConfigError, TrainConfig
 from biomedica_ray.progress import Progress
 from biomedica_ray.runs import Run
@@ -31,7 +31,7 @@ VERSION = 2
 _IRRELEVANT = {
     *("store", "endpoint_url", "ray_address", "max_actors", "data", "name"),
     *("use_gpu", "cpus_per_worker", "accumulate", "grad_checkpointing", "checkpoint_steps", "max_failures"),
-    *("num_workers", "batch_size"),
+    *("num_workers", "batch_size", "reader", "reader_cpus"),
 }
 """Settings that may differ when a run is taken up again: they change where and how fast it runs. Of workers and samples
 a worker, the product may not."""
@@ -125,6 +125,10 @@ def _fit(config: TrainConfig, run: Run, job: Job, checkpoints: Checkpoints, step
     first = begun.step if begun else 0
     if first:
         log.info("train: going on after step %d of %d", first, steps)
+    readers = max(job.stream.lanes, config.num_workers) if config.reader == "ray" else 0
+    cpus, there = config.num_workers * config.cpus_per_worker + readers * config.reader_cpus, cluster_resource("CPU")
+    if cpus > there:
+        log.warning("train: asks for %g CPUs, of which the cluster has %g now; it waits for the others", cpus, there)
     # Ray Train would else change the working directory of its workers, and with it the meaning of relative paths.
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     trainer = TorchTrainer(

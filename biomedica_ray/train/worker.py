@@ -6,6 +6,7 @@ import contextlib
 import math
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch.distributed as dist
 
 from biomedica_ray.config import ConfigError, TrainConfig
 from biomedica_ray.store import Store
+from biomedica_ray.train.ahead import prefetch
 from biomedica_ray.train.board import Board
 from biomedica_ray.train.checkpoints import Checkpoints, LanePosition, Position
 from biomedica_ray.train.divergence import DivergedError, message, rows_not_finite
@@ -33,8 +35,9 @@ from biomedica_ray.train.model import (
 )
 from biomedica_ray.train.optimizer import learning_rate, parameter_groups
 from biomedica_ray.train.order import batch_digest, rows_of_worker
+from biomedica_ray.train.reader import batches_of_actors
 from biomedica_ray.train.step import backward, contrastive_loss, update
-from biomedica_ray.train.stream import Batch, Preparation, Stream, prefetch
+from biomedica_ray.train.stream import Batch, Preparation, Stream
 
 TOLD_ERRORS = 20
 """Unreadable samples that a worker tells of in the driver's log; all of them go into the errors table."""
@@ -141,8 +144,7 @@ class _Learner:
         train_mode(self.model, lock_image=self.job.config.lock_image)
         step = self.position.step
         waiting_since = time.monotonic()
-        batches = self.stream.batches(self.rows, self.lanes, self.how, max(1, int(self.job.config.cpus_per_worker)))
-        with contextlib.closing(prefetch(islice(batches, self.total - step))) as ready:
+        with contextlib.closing(prefetch(islice(self._batches(), self.total - step))) as ready:
             for batch in ready:
                 waited = time.monotonic() - waiting_since
                 self._step(step, batch, waiting_since, waited)
@@ -150,6 +152,12 @@ class _Learner:
                 if step % self.job.config.checkpoint_steps == 0 or step == self.total:
                     self._checkpoint(step)
                 waiting_since = time.monotonic()
+
+    def _batches(self) -> Iterator[Batch]:
+        config = self.job.config
+        if config.reader == "ray":
+            return batches_of_actors(self.stream, self.rows, self.lanes, self.how, config.reader_cpus)
+        return self.stream.batches(self.rows, self.lanes, self.how, max(1, int(config.cpus_per_worker)))
 
     def _step(self, step: int, batch: Batch, started: float, waited: float) -> None:
         config = self.job.config
