@@ -32,6 +32,7 @@ import numpy as np
 import psutil
 import ray.data
 import torch
+from ray.data import ExecutionResources
 
 from biomedica_ray.cluster import connect
 from biomedica_ray.images import ImageError, decode, read_image
@@ -102,10 +103,13 @@ def of_ray_data(stream: Stream, how: Preparation) -> Iterator[tuple[torch.Tensor
 
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
+    # Else all of the few samples here would be ready before counting begins.
+    batch_bytes = stream.piece * 3 * how.size[0] * how.size[1]
+    context.execution_options.resource_limits = ExecutionResources.for_limits(object_store_memory=4 * batch_bytes)
     paths = [stream.data.path(shard.path) for shard in stream.shards]
     while True:
         rows = ray.data.read_webdataset(paths, decoder=None, suffixes=["jpg", "txt"])
-        dataset = rows.map_batches(prepare, batch_size=stream.piece, num_cpus=1, concurrency=1)
+        dataset = rows.map_batches(prepare, batch_size=stream.piece, num_cpus=1, compute=ray.data.TaskPoolStrategy(1))
         shuffle = {"local_shuffle_buffer_size": stream.buffer, "local_shuffle_seed": 0}
         for batch in dataset.iter_batches(batch_size=stream.piece, drop_last=True, **shuffle):
             yield torch.from_numpy(np.array(batch["images"])), torch.from_numpy(np.array(batch["tokens"]))
@@ -155,7 +159,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--batches", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--buffer", type=int, default=200)
+    parser.add_argument("--buffer", type=int, default=64)
     options = parser.parse_args()
     logging.disable(logging.INFO)
     torch.set_num_threads(1)

@@ -70,8 +70,8 @@ def run(config: TrainConfig, run: Run) -> None:
         )
     shuffle = measure([shard.samples for shard in shards], lanes, stream.piece, seed=config.seed, buffer=stream.buffer)
     log.info(
-        "train: samples are seen %.3f of all samples from their place (perfect: %.3f); a worker's batch has samples of "
-        "%.1f shards (perfect: %.1f)",
+        "train: mean distance of samples from their place in the input %.3f of all samples (a perfect shuffle: %.3f); "
+        "a lane gives samples of %.1f shards a step (a perfect shuffle: %.1f)",
         *(shuffle.distance, PERFECT, shuffle.shards, shuffle.perfect_shards),
     )
 
