@@ -80,6 +80,11 @@ class TrainConfig(StageConfig):
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW beta2 (BIOMEDICA: 0.95)")
     grad_clip: float = Field(1.0, gt=0, description="greatest gradient norm (BIOMEDICA: 1.0)")
     shuffle_buffer: int = Field(2000, ge=1, description="samples in the shuffle buffer of each lane of the order")
+    reader: Literal["worker", "ray"] = Field(
+        "worker",
+        description="who reads and decodes: threads of each worker, or Ray actors, one for each lane of a worker",
+    )
+    reader_cpus: float = Field(1, gt=0, description="CPUs of such an actor, on any node, beside those of the workers")
     checkpoint_steps: int = Field(100, ge=1, description="steps between checkpoints")
     max_failures: int = Field(3, ge=0, description="restarts from the last checkpoint after a worker is lost")
     min_workers: int | None = Field(

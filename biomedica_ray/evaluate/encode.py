@@ -19,9 +19,9 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from biomedica_ray.evaluate.zero_shot import Vectors
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.store import Store
+from biomedica_ray.train.ahead import ordered_map
 from biomedica_ray.train.checkpoints import Checkpoints
 from biomedica_ray.train.shards import RawSample, Shard, Unreadable, read_samples
-from biomedica_ray.train.stream import ordered_map
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import ray.train
 from ray.train.torch import TorchTrainer
 
-from biomedica_ray.cluster import StageFailedError
+from biomedica_ray.cluster import StageFailedError, cluster_resource
 from biomedica_ray.config import ConfigError, TrainConfig
 from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
 from biomedica_ray.progress import Progress
@@ -41,7 +41,7 @@ VERSION = 2
 _IRRELEVANT = {
     *("store", "endpoint_url", "ray_address", "max_actors", "data", "selection", "name"),
     *("use_gpu", "cpus_per_worker", "accumulate", "grad_checkpointing", "checkpoint_steps", "max_failures"),
-    *("num_workers", "batch_size", "min_workers"),
+    *("num_workers", "batch_size", "min_workers", "reader", "reader_cpus"),
     *("keep_last", "keep_best", "log_steps", "eval_steps", "eval_samples", "wandb", "mlflow"),
 }
 """Settings that may differ when a run is taken up again: they change where and how fast it runs. Of workers and samples
@@ -83,8 +83,8 @@ def run(config: TrainConfig, run: Run) -> None:
         )
     shuffle = measure([shard.samples for shard in shards], lanes, stream.piece, seed=config.seed, buffer=stream.buffer)
     log.info(
-        "train: samples are seen %.3f of all samples from their place (perfect: %.3f); a worker's batch has samples of "
-        "%.1f shards (perfect: %.1f)",
+        "train: mean distance of samples from their place in the input %.3f of all samples (a perfect shuffle: %.3f); "
+        "a lane gives samples of %.1f shards a step (a perfect shuffle: %.1f)",
         *(shuffle.distance, PERFECT, shuffle.shards, shuffle.perfect_shards),
     )
 
@@ -164,6 +164,9 @@ def _fit(run: Run, job: Job, checkpoints: Checkpoints, steps: int, trackers: Tra
     done = _done(checkpoints)
     if done:
         log.info("train: going on after step %d of %d", done, steps)
+    asked, there = _cpus(job), cluster_resource("CPU")
+    if asked > there:
+        log.warning("train: asks for %g CPUs, of which the cluster has %g now; it waits for the others", asked, there)
     # Ray Train would else change the working directory of its workers, and with it the meaning of relative paths.
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     with (
@@ -183,6 +186,13 @@ def _fit(run: Run, job: Job, checkpoints: Checkpoints, steps: int, trackers: Tra
             if stopped.is_set():
                 raise StageFailedError(f"stopped after step {done} of {steps}; the same command goes on from there")
             log.warning("train: workers were told to leave; going on after step %d of %d", done, steps)
+
+
+def _cpus(job: Job) -> float:
+    """CPUs without which training does not begin."""
+    config = job.config
+    readers = max(job.stream.lanes, config.num_workers) if config.reader == "ray" else 0
+    return (config.min_workers or config.num_workers) * config.cpus_per_worker + readers * config.reader_cpus
 
 
 def _fit_once(run: Run, job: Job, folder: str) -> None:

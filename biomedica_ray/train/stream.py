@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import queue
 import random
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import count
-from typing import TypeVar
 
 import numpy as np
 import torch
 
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.store import StoreError
+from biomedica_ray.train.ahead import ordered_map
 from biomedica_ray.train.augment import training_pixels
 from biomedica_ray.train.checkpoints import LanePosition
 from biomedica_ray.train.order import Rows, Segment, Share, buffered_order, segments, share
 from biomedica_ray.train.shards import RawSample, Shard, Source, Unreadable, read_samples
 from biomedica_ray.train.texts import TextChoice, Tokenize
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-PREFETCH = 2
-"""Batches that wait ready while the model works on one."""
 
 
 @dataclass
@@ -226,8 +217,8 @@ class Stream:
 def batch_of(rows: Sequence[Rows], pieces: Sequence[Piece]) -> Batch:
     """A worker's batch of the pieces of its rows."""
     return Batch(
-        torch.cat([torch.from_numpy(piece.images) for piece in pieces]),
-        torch.cat([torch.from_numpy(piece.tokens) for piece in pieces]),
+        torch.from_numpy(np.concatenate([piece.images for piece in pieces])),
+        torch.from_numpy(np.concatenate([piece.tokens for piece in pieces])),
         [key for piece in pieces for key in piece.keys],
         {part.lane: piece.after for part, piece in zip(rows, pieces, strict=True)},
     )
@@ -251,53 +242,3 @@ def _prepare(sample: RawSample | Unreadable, how: Preparation, seed: str) -> _Pr
     own = f"{seed}/{sample.key}"
     pixels = training_pixels(image, how.size, how.interpolation, random.Random(own))
     return _Prepared(sample.key, how.texts.draw(sample, seed), own, pixels)
-
-
-def ordered_map(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterator[T], ahead: int) -> Iterator[R]:
-    """``map`` on a thread pool that keeps the order and works on at most ``ahead`` items at a time."""
-    pending: deque[Future[R]] = deque()
-    for item in items:
-        pending.append(pool.submit(function, item))
-        if len(pending) >= ahead:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
-
-
-def prefetch(items: Iterator[T], ahead: int = PREFETCH) -> Generator[T, None, None]:
-    """The same items, made by a thread of their own that is at most ``ahead`` items in front."""
-    ready: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue(ahead)
-    stopped = threading.Event()
-
-    def put(kind: str, value: T | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                ready.put((kind, value), timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def produce() -> None:
-        try:
-            for item in items:
-                put("item", item)
-                if stopped.is_set():
-                    return
-            put("end", None)
-        except Exception as error:  # noqa: BLE001 - raised again in the thread that asks for the items
-            put("error", error)
-
-    thread = threading.Thread(target=produce, daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, value = ready.get()
-            if kind == "item":
-                yield value  # type: ignore[misc]
-            elif isinstance(value, BaseException):
-                raise value
-            else:
-                return
-    finally:
-        stopped.set()
-        thread.join()

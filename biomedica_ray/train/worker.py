@@ -6,7 +6,7 @@ import contextlib
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -26,6 +26,7 @@ from biomedica_ray.evaluate.encode import Model
 from biomedica_ray.evaluate.pipeline import HeldOut
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train.agreement import Agreed, Word, agree, gpu_utilisation
+from biomedica_ray.train.ahead import prefetch
 from biomedica_ray.train.board import Board
 from biomedica_ray.train.checkpoints import Checkpoints, LanePosition, Position, Rule, Snapshot
 from biomedica_ray.train.divergence import DivergedError, message, rows_not_finite
@@ -44,8 +45,9 @@ from biomedica_ray.train.model import (
 from biomedica_ray.train.model_card import model_card
 from biomedica_ray.train.optimizer import learning_rate, parameter_groups
 from biomedica_ray.train.order import batch_digest, rows_of_worker
+from biomedica_ray.train.reader import batches_of_actors
 from biomedica_ray.train.step import backward, contrastive_loss, update
-from biomedica_ray.train.stream import Batch, Preparation, Stream, prefetch
+from biomedica_ray.train.stream import Batch, Preparation, Stream
 from biomedica_ray.train.texts import TextChoice
 from biomedica_ray.train.writer import Writer
 
@@ -164,8 +166,7 @@ class _Learner:
         step = self.position.step
         failed = False
         waiting_since = time.monotonic()
-        batches = self.stream.batches(self.rows, self.lanes, self.how, max(1, int(self.job.config.cpus_per_worker)))
-        with contextlib.closing(prefetch(islice(batches, self.total - step))) as ready:
+        with contextlib.closing(prefetch(islice(self._batches(), self.total - step))) as ready:
             for batch in ready:
                 waited = time.monotonic() - waiting_since
                 agreed = self._step(step, batch, waiting_since, waited)
@@ -183,6 +184,12 @@ class _Learner:
                     self._checkpoint(self._position(step))
                 waiting_since = time.monotonic()
         self._end(step, failed=failed)
+
+    def _batches(self) -> Iterator[Batch]:
+        config = self.job.config
+        if config.reader == "ray":
+            return batches_of_actors(self.stream, self.rows, self.lanes, self.how, config.reader_cpus)
+        return self.stream.batches(self.rows, self.lanes, self.how, max(1, int(config.cpus_per_worker)))
 
     def _step(self, step: int, batch: Batch, started: float, waited: float) -> Agreed:
         config = self.job.config

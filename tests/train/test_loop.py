@@ -151,7 +151,8 @@ def test_stopped_run_goes_on_with_another_number_of_workers(tmp_path: Path, tiny
     assert killed
     with pytest.raises(ConfigError, match=r"begun with another num_workers x batch_size; "):
         train(tmp_path, tiny_model, num_workers=1, batch_size=4, **settings)
-    run = train(tmp_path, tiny_model, num_workers=1, batch_size=8, **settings)
+    readers = {"reader": "ray", "reader_cpus": 0.5}
+    run = train(tmp_path, tiny_model, num_workers=1, batch_size=8, **readers, **settings)
     flow = run.counts["samples"]
     assert (flow.rows_in, flow.errors) == (23 * 40, 40)
     found = [record["batch"] for record in metrics(tmp_path)]

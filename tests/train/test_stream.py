@@ -16,7 +16,7 @@ from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train.checkpoints import LanePosition, Position
 from biomedica_ray.train.order import rows_of_worker
 from biomedica_ray.train.shards import RawSample, Unreadable, read_samples, read_shards
-from biomedica_ray.train.stream import Batch, Preparation, Stream, prefetch
+from biomedica_ray.train.stream import Batch, Preparation, Stream
 from biomedica_ray.train.texts import TextChoice
 from tests.train.shards import sample, write_dataset
 
@@ -238,15 +238,3 @@ def test_licence_groups_and_splits_are_chosen(data: Store) -> None:
     assert len(read_shards(data, ["commercial"], "train")) == 3
     assert read_shards(data, ["other"], "train") == ()
     assert read_shards(data, None, "test") == ()
-
-
-def test_prefetch_keeps_order_and_raises_what_the_source_raises() -> None:
-    def source(n: int) -> object:
-        yield from range(n)
-        raise ValueError("source broke")
-
-    found = []
-    with pytest.raises(ValueError, match="source broke"):
-        for item in prefetch(source(5)):
-            found.append(item)
-    assert found == [0, 1, 2, 3, 4]
