@@ -3,7 +3,8 @@
 ``checkpoints/<name>/`` holds::
 
     training.json            the settings that the run was started with
-    step-000123/             model.safetensors, optimizer.safetensors, position.json
+    step-000123/             model.safetensors, optimizer.safetensors, position.json; with a moving average
+                             average.safetensors, with fp16 scaler.safetensors
     latest.json              which step counts; written last
     metrics.jsonl            one line a step
     model/                   the finished model, as open_clip reads it
@@ -86,22 +87,19 @@ class Checkpoints:
             return {**self.store.read_json(self.path("training.json")), "step": step}
         return {**merged, "step": None}
 
-    def load(self, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Put the weights and the optimizer's state of a checkpoint in place."""
-        model.load_state_dict(self._tensors(_folder(step), "model.safetensors"))
-        restore_optimizer(optimizer, model, self._tensors(_folder(step), "optimizer.safetensors"))
+    def load(self, step: int) -> dict[str, dict[str, torch.Tensor]]:
+        """The tensors of a checkpoint by name, by the name of their file."""
+        folder = _folder(step)
+        names = [name for name in self.store.list(self.path(folder)) if name.endswith(".safetensors")]
+        return {name: self._tensors(folder, name) for name in names}
 
     def save(
-        self,
-        model: torch.nn.Module,
-        optimizer: torch.optim.Optimizer,
-        position: Position,
-        metrics: list[dict[str, Any]],
+        self, files: Mapping[str, Mapping[str, torch.Tensor]], position: Position, metrics: list[dict[str, Any]]
     ) -> None:
         """Write a checkpoint, then say that it is the last one, then remove old ones."""
         folder = _folder(position.step)
-        self._write_tensors(folder, "model.safetensors", model.state_dict())
-        self._write_tensors(folder, "optimizer.safetensors", optimizer_tensors(optimizer, model))
+        for name, tensors in files.items():
+            self._write_tensors(folder, name, tensors)
         self.store.write_json(self.path(folder, "position.json"), asdict(position))
         self._write_metrics(metrics)
         self.store.write_json(self.path("latest.json"), {"step": position.step, "folder": folder})
@@ -166,9 +164,10 @@ def restore_optimizer(
     parameters = dict(model.named_parameters())
     for path, tensor in tensors.items():
         name, key = path.rsplit("/", 1)
-        # AdamW keeps its step counts on the CPU.
-        device = "cpu" if key == "step" else parameters[name].device
-        optimizer.state[parameters[name]][key] = tensor.to(device)
+        parameter = parameters[name]
+        # As the parameter lies in memory, which one kernel for all of them takes for granted.
+        value = tensor.to(parameter.device) if key == "step" else torch.empty_like(parameter).copy_(tensor)
+        optimizer.state[parameter][key] = value
 
 
 def _folder(step: int) -> str:

@@ -20,6 +20,7 @@ from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.model import ModelSpec, resolve_model
 from biomedica_ray.train.shards import Shard, read_shards
 from biomedica_ray.train.stream import Stream
+from biomedica_ray.train.variants import for_training
 from biomedica_ray.train.worker import Job, train_worker
 from biomedica_ray.units import Counts, Flow, fingerprint
 
@@ -29,6 +30,7 @@ VERSION = 1
 _IRRELEVANT = {
     *("store", "endpoint_url", "ray_address", "max_actors", "data", "name"),
     *("use_gpu", "cpus_per_worker", "accumulate", "grad_checkpointing", "checkpoint_steps", "max_failures"),
+    *("compile", "channels_last"),
 }
 """Settings that may differ when a run is taken up again: they change where and how fast it runs."""
 
@@ -51,7 +53,7 @@ def run(config: TrainConfig, run: Run) -> None:
         raise ConfigError(
             f"data: {data.root}: {n_samples} training samples of {groups}; expected at least one for each worker"
         )
-    spec = resolve_model(config.model, config.pretrained)
+    spec = for_training(resolve_model(config.model, config.pretrained), config)
     checkpoints = Checkpoints(run.store, config.name)
     settings = _settings(config, spec, shards)
     _same_settings(checkpoints, settings)

@@ -20,19 +20,15 @@ from biomedica_ray.config import ConfigError, TrainConfig
 from biomedica_ray.store import Store
 from biomedica_ray.train.board import Board
 from biomedica_ray.train.checkpoints import Checkpoints, Position, WorkerPosition
+from biomedica_ray.train.learner import Learner
 from biomedica_ray.train.model import (
     ModelSpec,
     build,
     export,
     image_size,
-    lock_image_tower,
-    normalise,
     preprocessing,
-    train_mode,
 )
-from biomedica_ray.train.optimizer import learning_rate, parameter_groups
 from biomedica_ray.train.shards import Shard
-from biomedica_ray.train.step import backward, contrastive_loss, update
 from biomedica_ray.train.stream import Batch, Preparation, Stream, prefetch
 
 TOLD_ERRORS = 20
@@ -68,7 +64,7 @@ def train_worker(arguments: dict[str, Any]) -> None:
         return
     model, tokenizer = built
     stream = Stream(job.data, job.shards, rank, workers, config.seed, config.shuffle_buffer)
-    _Learner(job, model, tokenizer, stream).learn()
+    _Worker(job, model, tokenizer, stream).learn()
 
 
 def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
@@ -78,7 +74,7 @@ def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
     """
     built, failure = None, ""
     try:
-        built = build(job.spec, job.config.image_weights)
+        built = build(job.spec, job.config.image_weights, job.config.patch_dropout)
     except ConfigError as error:
         failure = str(error)
     failures = [text for text in _gather(failure) if text]
@@ -96,43 +92,27 @@ def _gather(value: Any) -> list[Any]:
     return values
 
 
-class _Learner:
+class _Worker:
     """The state of one worker."""
 
     def __init__(self, job: Job, model: Any, tokenizer: Any, stream: Stream) -> None:
         config = job.config
         self.job, self.stream, self.tokenizer = job, stream, tokenizer
         self.checkpoints = Checkpoints(job.store, config.name)
-        model.output_dict = True
-        if config.lock_image:
-            lock_image_tower(model)
-        if config.grad_checkpointing:
-            model.set_grad_checkpointing()
-        self.device = ray.train.torch.get_device()
-        self.model = model.to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(model, config.weight_decay), lr=config.lr, betas=(config.beta1, config.beta2)
-        )
         self.sizes = stream.sizes(config.batch_size)
         self.total = len(self.sizes) * config.epochs
         self.position = self.checkpoints.latest() or Position(0, 0, [WorkerPosition() for _ in range(stream.workers)])
+        self.learner = Learner(
+            model, config, self.total, ray.train.torch.get_device(), rank=stream.rank, workers=stream.workers
+        )
         if self.position.step:
-            self.checkpoints.load(self.position.step, model, self.optimizer)
+            self.learner.restore(self.checkpoints.load(self.position.step))
         self.metrics = self.checkpoints.metrics(self.position.step) if stream.rank == 0 else []
         self.here = self.position.workers[stream.rank]
-        self.parallel = ray.train.torch.prepare_model(
-            model, parallel_strategy_kwargs={"broadcast_buffers": not config.lock_image}
-        )
-        self.loss = contrastive_loss("clip", stream.rank, stream.workers)
-        preprocess = preprocessing(model)
-        self.mean, self.std = (
-            torch.tensor(preprocess[key], device=self.device).view(3, 1, 1) for key in ("mean", "std")
-        )
-        self.how = Preparation(image_size(model), preprocess.get("interpolation", "bicubic"), tokenizer)
+        self.how = Preparation(image_size(model), preprocessing(model).get("interpolation", "bicubic"), tokenizer)
 
     def learn(self) -> None:
         """Every remaining step."""
-        train_mode(self.model, lock_image=self.job.config.lock_image)
         step = self.position.step
         waiting_since = time.monotonic()
         with contextlib.closing(prefetch(self._batches())) as batches:
@@ -155,12 +135,8 @@ class _Learner:
             yield from self.stream.batches(epoch, sizes, skip, self.how, threads)
 
     def _step(self, step: int, batch: Batch, started: float, waited: float) -> None:
-        config = self.job.config
-        images = normalise(batch.images.to(self.device), self.mean, self.std)
-        tokens = batch.tokens.to(self.device)
-        loss = backward(self.parallel, self.loss, images, tokens, config.accumulate, bf16=config.precision == "bf16")
-        lr = learning_rate(step, self.total, config.warmup_steps, config.lr)
-        norm = update(self.model, self.optimizer, lr, config.grad_clip)
+        learned = self.learner.step(step, batch.images, batch.tokens, self.job.config.accumulate)
+        loss = learned.loss
         if dist.is_initialized():
             dist.all_reduce(loss)
             loss /= self.stream.workers
@@ -175,13 +151,13 @@ class _Learner:
                 "step": step + 1,
                 "epoch": step // len(self.sizes),
                 "loss": value,
-                "lr": lr,
+                "lr": learned.lr,
                 "samples": samples,
                 "seconds": seconds,
                 "samples_per_s": samples / seconds,
                 "wait": waited / seconds,
-                "logit_scale": float(self.model.logit_scale.exp()),
-                "grad_norm": norm,
+                "logit_scale": float(self.learner.model.logit_scale.exp()),
+                "grad_norm": learned.grad_norm,
             }
             self.metrics.append(record)
             self.job.board.post(record)
@@ -202,6 +178,6 @@ class _Learner:
             return
         if step == self.total:
             with tempfile.TemporaryDirectory() as folder:
-                export(self.model, self.tokenizer, self.job.spec, Path(folder))
+                export(self.learner.result, self.tokenizer, self.job.spec, Path(folder))
                 self.checkpoints.put_folder(Path(folder), "model")
-        self.checkpoints.save(self.model, self.optimizer, Position(step, epoch, workers), self.metrics)
+        self.checkpoints.save(self.learner.files(), Position(step, epoch, workers), self.metrics)

@@ -5,7 +5,13 @@ from pathlib import Path
 import torch
 
 from biomedica_ray.store import Store
-from biomedica_ray.train.checkpoints import Checkpoints, Position, WorkerPosition
+from biomedica_ray.train.checkpoints import (
+    Checkpoints,
+    Position,
+    WorkerPosition,
+    optimizer_tensors,
+    restore_optimizer,
+)
 
 
 def trained(steps: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -23,6 +29,10 @@ def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
 
 
+def files(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, torch.Tensor]]:
+    return {"model.safetensors": model.state_dict(), "optimizer.safetensors": optimizer_tensors(optimizer, model)}
+
+
 def position(number: int) -> Position:
     errors = [{"what": "a", "kind": "b", "message": "c", "epoch": "0"}]
     return Position(number, 1, [WorkerPosition(3, errors), WorkerPosition(4)])
@@ -31,9 +41,11 @@ def position(number: int) -> Position:
 def test_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     checkpoints = Checkpoints(Store(str(tmp_path)), "run")
     model, optimizer = trained(3)
-    checkpoints.save(model, optimizer, position(3), [{"step": 3}])
+    checkpoints.save(files(model, optimizer), position(3), [{"step": 3}])
     again, fresh = trained(0)
-    checkpoints.load(3, again, fresh)
+    loaded = checkpoints.load(3)
+    again.load_state_dict(loaded["model.safetensors"])
+    restore_optimizer(fresh, again, loaded["optimizer.safetensors"])
     for _ in range(2):
         step(model, optimizer)
         step(again, fresh)
@@ -51,7 +63,7 @@ def test_the_last_two_checkpoints_stay(tmp_path: Path) -> None:
     checkpoints = Checkpoints(Store(str(tmp_path)), "run")
     model, optimizer = trained(1)
     for number in (5, 10, 15):
-        checkpoints.save(model, optimizer, position(number), [{"step": n} for n in range(1, number + 1)])
+        checkpoints.save(files(model, optimizer), position(number), [{"step": n} for n in range(1, number + 1)])
     folders = sorted(path.name for path in (tmp_path / "checkpoints/run").glob("step-*"))
     assert folders == ["step-000010", "step-000015"]
     assert checkpoints.metrics(12)[-1] == {"step": 12}
@@ -59,7 +71,7 @@ def test_the_last_two_checkpoints_stay(tmp_path: Path) -> None:
 
 def test_nothing_is_pickled(tmp_path: Path) -> None:
     model, optimizer = trained(1)
-    Checkpoints(Store(str(tmp_path)), "run").save(model, optimizer, position(1), [])
+    Checkpoints(Store(str(tmp_path)), "run").save(files(model, optimizer), position(1), [])
     suffixes = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
     assert suffixes == {".safetensors", ".json", ".jsonl"}
 
