@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,24 +16,24 @@ from biomedica_ray.config import TrainConfig
 from biomedica_ray.train.checkpoints import optimizer_tensors, restore_optimizer
 from biomedica_ray.train.model import lock_towers, normalise, preprocessing, train_mode
 from biomedica_ray.train.optimizer import adamw, learning_rate
-from biomedica_ray.train.step import backward, contrastive_loss, update
+from biomedica_ray.train.step import autocast, backward, contrastive_loss, update
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
-class Learned:
-    """What one step came to.
+class Update:
+    """What an update came to.
 
     Attributes:
-        loss: Of this worker's rows; the mean over the workers is that of the whole batch.
         lr: Learning rate.
-        grad_norm: Norm of the gradient before clipping; not finite where fp16 passed over the step.
+        grad_norm: Norm of the gradient before clipping.
+        skipped: Whether the gradient was too great for fp16 as it was scaled, and the weights stayed.
     """
 
-    loss: torch.Tensor
     lr: float
     grad_norm: float
+    skipped: bool
 
 
 class Learner:
@@ -50,7 +51,7 @@ class Learner:
     def __init__(
         self, model: Any, config: TrainConfig, steps: int, device: torch.device, *, rank: int = 0, workers: int = 1
     ) -> None:
-        self._config, self._steps, self._rank, self._device = config, steps, rank, device
+        self._config, self._steps, self._rank, self.device = config, steps, rank, device
         model.output_dict = True
         lock_towers(model, image=config.lock_image, text=config.lock_text)
         if config.grad_checkpointing:
@@ -85,34 +86,36 @@ class Learner:
         """Back to training, after an evaluation."""
         train_mode(self.model, lock_image=self._config.lock_image, lock_text=self._config.lock_text)
 
-    def step(self, step: int, pixels: torch.Tensor, tokens: torch.Tensor, chunks: int) -> Learned:
-        """Learn from a batch.
+    def autocast(self) -> torch.autocast:
+        """The context in which the model computes."""
+        return autocast(self.device, _DTYPES[self._config.precision])
+
+    def images(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What the model sees of uint8 pixels of shape (B, 3, height, width)."""
+        return normalise(pixels.to(self.device), self._mean, self._std).contiguous(memory_format=self._format)
+
+    def backward(self, step: int, images: torch.Tensor, tokens: torch.Tensor, chunks: int) -> torch.Tensor:
+        """Add the gradient of a batch, and return the loss of this worker's rows; that of the batch is their mean.
 
         Args:
             step: Steps that were done before.
-            pixels: uint8, shape (B, 3, height, width).
-            tokens: int64, shape (B, context length).
+            images: As of :meth:`images`.
+            tokens: int64, shape (B, context length), on the device.
             chunks: In how many parts the batch goes through the model.
         """
-        config = self._config
-        images = normalise(pixels.to(self._device), self._mean, self._std).contiguous(memory_format=self._format)
         # Of the step alone, so that nothing about it needs to be kept.
-        seed = random.Random(f"{config.seed}/{step}/{self._rank}").getrandbits(60)
-        loss = backward(
-            self.parallel,
-            self.loss,
-            images,
-            tokens.to(self._device),
-            chunks,
-            dtype=_DTYPES[config.precision],
-            scaler=self.scaler,
-            seed=seed,
-        )
+        seed = random.Random(f"{self._config.seed}/{step}/{self._rank}").getrandbits(60)
+        dtype = _DTYPES[self._config.precision]
+        return backward(self.parallel, self.loss, images, tokens, chunks, dtype=dtype, scaler=self.scaler, seed=seed)
+
+    def update(self, step: int) -> Update:
+        """Change the weights by the gradient, and drop it."""
+        config = self._config
         lr = learning_rate(step, self._steps, config.warmup_steps, config.lr, config.schedule)
         norm = update(self.model, self.optimizer, lr, config.grad_clip, self.scaler)
         if self.average:
             self.average.update(self.model)
-        return Learned(loss, lr, norm)
+        return Update(lr, norm, skipped=self.scaler.is_enabled() and not math.isfinite(norm))
 
     def files(self) -> dict[str, dict[str, torch.Tensor]]:
         """All that changes from step to step, as tensors by name, by the name of their file."""

@@ -32,6 +32,11 @@ def contrastive_loss(kind: Literal["clip", "siglip"], rank: int, workers: int) -
     return open_clip.ClipLoss(local_loss=True, gather_with_grad=True, rank=rank, world_size=workers)
 
 
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """The context in which a model computes in ``dtype`` where that loses little."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
 def backward(
     model: Any,
     loss: Any,
@@ -60,7 +65,7 @@ def backward(
         seed: Of what the model does at random (dropped patches, dropout); that of each chunk is drawn from it.
     """
     parts = list(zip(images.chunk(chunks), tokens.chunk(chunks), strict=True))
-    autocast = torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32)
+    computing = autocast(images.device, dtype)
 
     def features(number: int) -> dict[str, torch.Tensor]:
         torch.manual_seed(seed + number)
@@ -68,16 +73,16 @@ def backward(
         return {key: output[key] for key in _LOSS_INPUTS if output.get(key) is not None}
 
     if len(parts) == 1:
-        with autocast:
+        with computing:
             value: torch.Tensor = loss(**features(0))
         torch.autograd.backward(scaler.scale(value))
         return value.detach()
-    with torch.no_grad(), autocast:
+    with torch.no_grad(), computing:
         cached = [features(number) for number in range(len(parts))]
     for number in range(len(parts)):
         last = number == len(parts) - 1
         with nullcontext() if last else _no_sync(model):
-            with autocast:
+            with computing:
                 own = features(number)
                 # Scale and bias are there once for all chunks: their gradient is taken once.
                 inputs = {key: x if last else x.detach() for key, x in own.items() if key.startswith("logit")}

@@ -9,6 +9,7 @@ from typing import Any
 import timm
 import torch
 
+from biomedica_ray.annotate.encoders import one_line
 from biomedica_ray.config import ConfigError, TrainConfig
 from biomedica_ray.train.model import ModelSpec
 
@@ -20,7 +21,7 @@ def for_training(spec: ModelSpec, config: TrainConfig) -> ModelSpec:
     """The model with the parameters that the loss needs; weights that it begins with may set them otherwise.
 
     Raises:
-        ConfigError: Patches are to be dropped in an image tower that cannot.
+        ConfigError: Patches are to be dropped in an image tower that cannot, or that timm does not know.
     """
     if config.patch_dropout and not _has_patches(spec.model_cfg["vision_cfg"]):
         raise ConfigError(f"patch_dropout: the image tower of {spec.name} drops no patches; expected 0")
@@ -37,4 +38,6 @@ def _has_patches(vision_cfg: dict[str, Any]) -> bool:
             timm.create_model(name, patch_drop_rate=0.5)
     except TypeError:
         return False
+    except (RuntimeError, OSError) as error:
+        raise ConfigError(f"model: {name}: {one_line(error)}") from None
     return True

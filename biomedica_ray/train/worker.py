@@ -135,8 +135,9 @@ class _Worker:
             yield from self.stream.batches(epoch, sizes, skip, self.how, threads)
 
     def _step(self, step: int, batch: Batch, started: float, waited: float) -> None:
-        learned = self.learner.step(step, batch.images, batch.tokens, self.job.config.accumulate)
-        loss = learned.loss
+        images, tokens = self.learner.images(batch.images), batch.tokens.to(self.learner.device)
+        loss = self.learner.backward(step, images, tokens, self.job.config.accumulate)
+        update = self.learner.update(step)
         if dist.is_initialized():
             dist.all_reduce(loss)
             loss /= self.stream.workers
@@ -151,13 +152,13 @@ class _Worker:
                 "step": step + 1,
                 "epoch": step // len(self.sizes),
                 "loss": value,
-                "lr": learned.lr,
+                "lr": update.lr,
                 "samples": samples,
                 "seconds": seconds,
                 "samples_per_s": samples / seconds,
                 "wait": waited / seconds,
                 "logit_scale": float(self.learner.model.logit_scale.exp()),
-                "grad_norm": learned.grad_norm,
+                "grad_norm": update.grad_norm,
             }
             self.metrics.append(record)
             self.job.board.post(record)

@@ -21,7 +21,8 @@ from tests.train.conftest import TINY
 
 WORKERS, LOSSES, CHUNKS = (2, 3), ("clip", "siglip"), (1, 2)
 BATCH = 12
-CASES = list(product(WORKERS, LOSSES, CHUNKS))
+CASES = [*product(WORKERS, LOSSES, CHUNKS, [False]), *product([2], LOSSES, [2], [True])]
+"""Workers, loss, chunks, and whether the text tower is locked."""
 
 
 def make(path: str) -> Any:
@@ -29,8 +30,9 @@ def make(path: str) -> Any:
     return build(resolve_model(path, None))[0]
 
 
-def learner(model: Any, kind: Any, **worker: int) -> Learner:
-    return Learner(model, TrainConfig(store="nowhere", loss=kind), 10, torch.device("cpu"), **worker)
+def learner(model: Any, kind: Any, locked: bool, **worker: int) -> Learner:
+    config = TrainConfig(store="nowhere", loss=kind, lock_text=locked)
+    return Learner(model, config, 10, torch.device("cpu"), **worker)
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -50,12 +52,12 @@ def _process(number: int, model: str, folder: str) -> None:
     for workers in WORKERS[number > 1 :]:
         dist.init_process_group("gloo", init_method=f"file://{folder}/group-{workers}", rank=number, world_size=workers)
         mine = slice(number * BATCH // workers, (number + 1) * BATCH // workers)
-        for _, kind, chunks in (case for case in CASES if case[0] == workers):
-            worker = learner(copy.deepcopy(start), kind, rank=number, workers=workers)
+        for _, kind, chunks, locked in (case for case in CASES if case[0] == workers):
+            worker = learner(copy.deepcopy(start), kind, locked, rank=number, workers=workers)
             images, tokens = batch()
             loss = backward(worker.parallel, worker.loss, images[mine], tokens[mine], chunks)
             dist.all_reduce(loss)
-            save_file(learned(worker, loss / workers), f"{folder}/{workers}-{kind}-{chunks}-{number}")
+            save_file(learned(worker, loss / workers), f"{folder}/{workers}-{kind}-{chunks}-{locked}-{number}")
         dist.destroy_process_group()
 
 
@@ -70,15 +72,15 @@ def workers_learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("workers", "kind", "chunks"), CASES)
+@pytest.mark.parametrize(("workers", "kind", "chunks", "locked"), CASES)
 def test_workers_give_loss_and_gradients_of_one_with_the_whole_batch(
-    workers_learned: Path, workers: int, kind: Any, chunks: int
+    workers_learned: Path, workers: int, kind: Any, chunks: int, locked: bool
 ) -> None:
-    one = learner(make(str(workers_learned / "model.json")), kind)
+    one = learner(make(str(workers_learned / "model.json")), kind, locked)
     expected = learned(one, backward(one.model, one.loss, *batch()))
-    assert len(expected) == 1 + len(list(one.model.parameters()))
+    assert len(expected) == 1 + len([p for p in one.model.parameters() if p.requires_grad])
     for number in range(workers):
-        found = load_file(workers_learned / f"{workers}-{kind}-{chunks}-{number}")
+        found = load_file(workers_learned / f"{workers}-{kind}-{chunks}-{locked}-{number}")
         assert found.keys() == expected.keys()
         for name, tensor in expected.items():
             # A softmax does not see the bias: its gradient is 0, but for rounding.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,12 @@ def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def learn(learner: Learner, steps: range, chunks: int = 1) -> list[float]:
-    return [float(learner.step(step, *batch(step), chunks).loss) for step in steps]
+    losses = []
+    for step in steps:
+        pixels, tokens = batch(step)
+        losses.append(float(learner.backward(step, learner.images(pixels), tokens, chunks)))
+        assert not learner.update(step).skipped
+    return losses
 
 
 @pytest.mark.parametrize(
@@ -103,10 +109,21 @@ def test_step_that_overflows_is_passed_over(small_model: str) -> None:
     learner = make(small_model)
     learner.scaler = GradScaler("cpu", init_scale=2.0**127)
     before = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
-    learned = learner.step(0, *batch(0), 2)
-    assert not torch.isfinite(torch.tensor(learned.grad_norm))
+    pixels, tokens = batch(0)
+    learner.backward(0, learner.images(pixels), tokens, 2)
+    update = learner.update(0)
+    assert update.skipped
+    assert not math.isfinite(update.grad_norm)
     assert all(torch.equal(tensor, before[name]) for name, tensor in learner.model.state_dict().items())
     assert learner.scaler.get_scale() == 2.0**126
+
+
+def test_compiled_model_keeps_the_names_of_its_weights(small_model: str) -> None:
+    compiled, plain = make(small_model, compile=True, ema=0.5), make(small_model)
+    # Nothing is compiled before the first step, which would take long.
+    assert compiled.model._compiled_call_impl is not None
+    assert compiled.model.state_dict().keys() == plain.model.state_dict().keys()
+    assert compiled.result.state_dict().keys() == plain.model.state_dict().keys()
 
 
 def test_average_begins_with_the_start_and_is_what_comes_out(small_model: str) -> None:
