@@ -190,6 +190,16 @@ def test_siglip_starts_as_in_open_clip_and_is_exported_with_its_bias(small_model
     assert torch.equal(again.logit_bias, learner.model.logit_bias)
 
 
+def test_siglip_goes_on_from_a_clip_with_its_scale_and_a_bias_of_nothing(small_model: str, tmp_path: Path) -> None:
+    spec = resolve_model(small_model, None)
+    clip, _ = build(spec)
+    export(clip, None, spec, tmp_path)
+    config = TrainConfig(store="nowhere", loss="siglip")
+    model, _ = build(for_training(resolve_model(small_model, str(tmp_path)), config))
+    assert torch.equal(model.logit_scale, clip.logit_scale)
+    assert float(model.logit_bias.detach()) == 0
+
+
 def test_patches_of_a_tower_that_has_none() -> None:
     config = TrainConfig(store="nowhere", patch_dropout=0.5)
     for name in ("clip-lite0", "RN50"):
