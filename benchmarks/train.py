@@ -39,11 +39,10 @@ from biomedica_ray.serialize import pipeline as serialize
 from biomedica_ray.store import Store
 from biomedica_ray.train import loop
 from biomedica_ray.train.checkpoints import LanePosition
-from biomedica_ray.train.model import build, image_size, normalise, preprocessing, resolve_model, train_mode
-from biomedica_ray.train.optimizer import parameter_groups
+from biomedica_ray.train.learner import Learner
+from biomedica_ray.train.model import build, image_size, preprocessing, resolve_model
 from biomedica_ray.train.order import rows_of_worker
 from biomedica_ray.train.shards import read_shards
-from biomedica_ray.train.step import backward, contrastive_loss, update
 from biomedica_ray.train.stream import Batch, Preparation, Stream
 
 WARM = 2
@@ -106,15 +105,12 @@ def decoding(
 def in_memory(settings: dict[str, Any], model: Any, batches: list[Batch]) -> float:
     """Samples/s of the steps alone."""
     torch.set_num_threads(os.cpu_count() or 1)
-    train_mode(model, lock_image=False)
-    optimizer = torch.optim.AdamW(parameter_groups(model, 0.2), lr=settings["lr"], betas=(0.9, 0.95))
-    loss = contrastive_loss("clip", 0, 1)
-    mean, std = (torch.tensor(preprocessing(model)[key]).view(3, 1, 1) for key in ("mean", "std"))
+    learner = Learner(model, TrainConfig(store="", **settings), len(batches), torch.device("cpu"))
     for number, batch in enumerate(batches):
         if number == WARM:
             started = time.perf_counter()
-        backward(model, loss, normalise(batch.images, mean, std), batch.tokens)
-        update(model, optimizer, settings["lr"], 1.0)
+        learner.backward(number, learner.images(batch.images), batch.tokens, 1)
+        learner.update(number)
     return (len(batches) - WARM) * settings["batch_size"] / (time.perf_counter() - started)
 
 

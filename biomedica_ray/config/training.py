@@ -61,13 +61,26 @@ class TrainConfig(StageConfig):
         None, description="weights for the image tower alone, as in annotate; for models started from scratch"
     )
     lock_image: bool = Field(False, description="freeze the image tower but for its projection")
+    lock_text: bool = Field(False, description="freeze the text tower")
     num_workers: int = Field(
         2, ge=1, description="Ray Train workers; may change when a run is taken up if num_workers x batch_size does not"
     )
     use_gpu: bool = Field(False, description="one GPU a worker")
     cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast (BIOMEDICA: fp32)")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        "fp32", description="bf16, fp16: autocast; fp16 with scaled gradients, on a GPU (BIOMEDICA: fp32)"
+    )
     grad_checkpointing: bool = Field(False, description="recompute activations instead of keeping them")
+    loss: Literal["clip", "siglip"] = Field(
+        "clip", description="clip: softmax over the batch; siglip: a sigmoid for each pair, with a learned bias"
+    )
+    patch_dropout: float = Field(0, ge=0, lt=1, description="share of an image's patches that training leaves out")
+    compile: bool = Field(False, description="torch.compile: minutes at the start, faster steps")
+    channels_last: bool = Field(False, description="images and filters channel by channel in memory, for convolutions")
+    schedule: Literal["cosine", "const"] = Field("cosine", description="learning rate after the warm-up")
+    ema: float = Field(
+        0, ge=0, lt=1, description="decay of a moving average of the weights, which is then the result; 0: none"
+    )
     batch_size: int = Field(1024, ge=2, description="samples a worker and step")
     accumulate: int = Field(
         1, ge=1, description="parts in which a batch goes through the model: less memory, more time, the same gradient"
@@ -78,6 +91,7 @@ class TrainConfig(StageConfig):
     weight_decay: float = Field(0.2, ge=0, description="AdamW weight decay, not for norms, biases and gains")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW beta1")
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW beta2 (BIOMEDICA: 0.95)")
+    eps: float = Field(1e-6, gt=0, description="AdamW epsilon (open_clip_train's for ViT: 1e-6)")
     grad_clip: float = Field(1.0, gt=0, description="greatest gradient norm (BIOMEDICA: 1.0)")
     shuffle_buffer: int = Field(2000, ge=1, description="samples in the shuffle buffer of each lane of the order")
     reader: Literal["worker", "ray"] = Field(
@@ -129,6 +143,20 @@ class TrainConfig(StageConfig):
     def _best_is_measured(self) -> Self:
         if self.keep_best and (self.eval_steps is None or self.checkpoint_steps % self.eval_steps):
             raise ValueError("keep_best: expected eval_steps of which checkpoint_steps is a multiple")
+        return self
+
+    @model_validator(mode="after")
+    def _precision_of_the_device(self) -> Self:
+        if self.precision == "fp16" and not self.use_gpu:
+            raise ValueError("precision: fp16 needs a GPU (use_gpu: true); expected fp32 or bf16")
+        return self
+
+    @model_validator(mode="after")
+    def _same_patches_twice(self) -> Self:
+        if self.compile and self.patch_dropout:
+            raise ValueError(
+                "compile: a compiled model may drop other patches the second time; expected no patch_dropout"
+            )
         return self
 
 

@@ -3,11 +3,11 @@
 ``checkpoints/<name>/`` holds::
 
     training.json            the settings that the run was started with
-    step-000123/             model.safetensors, optimizer.safetensors, position.json
+    step-000123/             model.safetensors, optimizer.safetensors, position.json; with a moving average
+                             average.safetensors, with fp16 scaler.safetensors
     latest.json              which step counts, and which ones stay; written last
     metrics.jsonl            one line a step
     tensorboard/             the same as event files
-    not-finite-000123.json   of a step whose loss is no number: its samples
     model/                   the finished model, as open_clip reads it
     merge.json               of a model that `merge` made: from which models, and how each mixture scored
 """
@@ -75,16 +75,11 @@ class Snapshot:
     @classmethod
     def take(
         cls,
-        model: torch.nn.Module,
-        optimizer: torch.optim.Optimizer,
+        files: Mapping[str, Mapping[str, torch.Tensor]],
         position: Position,
         metrics: Sequence[dict[str, Any]],
     ) -> Self:
-        """Copy the weights and the optimizer's state to host memory; for AdamW three times the size of the weights."""
-        files = {
-            "model.safetensors": model.state_dict(),
-            "optimizer.safetensors": optimizer_tensors(optimizer, model),
-        }
+        """Copy tensors to host memory; weights and AdamW's state are three times the size of the weights."""
         copies = {
             file: {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
             for file, tensors in files.items()
@@ -151,10 +146,11 @@ class Checkpoints:
             return {**self.store.read_json(self.path("training.json")), "step": step}
         return {**merged, "step": None}
 
-    def load(self, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Put the weights and the optimizer's state of a checkpoint in place."""
-        model.load_state_dict(self._tensors(_folder(step), "model.safetensors"))
-        restore_optimizer(optimizer, model, self._tensors(_folder(step), "optimizer.safetensors"))
+    def load(self, step: int) -> dict[str, dict[str, torch.Tensor]]:
+        """The tensors of a checkpoint by name, by the name of their file."""
+        folder = _folder(step)
+        names = [name for name in self.store.list(self.path(folder)) if name.endswith(".safetensors")]
+        return {name: self._tensors(folder, name) for name in names}
 
     def save(self, snapshot: Snapshot, rule: Rule) -> None:
         """Write a checkpoint, then say that it is the last one, then remove those that do not stay.
@@ -254,9 +250,10 @@ def restore_optimizer(
     parameters = dict(model.named_parameters())
     for path, tensor in tensors.items():
         name, key = path.rsplit("/", 1)
-        # AdamW keeps its step counts on the CPU.
-        device = "cpu" if key == "step" else parameters[name].device
-        optimizer.state[parameters[name]][key] = tensor.to(device)
+        parameter = parameters[name]
+        # As the parameter lies in memory, which one kernel for all of them takes for granted.
+        value = tensor.to(parameter.device) if key == "step" else torch.empty_like(parameter).copy_(tensor)
+        optimizer.state[parameter][key] = value
 
 
 def _lines(records: Sequence[dict[str, Any]]) -> str:

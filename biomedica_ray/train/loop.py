@@ -32,6 +32,7 @@ from biomedica_ray.train.stream import Stream
 from biomedica_ray.train.tars import find_tars, is_tars
 from biomedica_ray.train.texts import TextChoice
 from biomedica_ray.train.trackers import Trackers, check_trackers, open_trackers
+from biomedica_ray.train.variants import for_training
 from biomedica_ray.train.worker import Job, train_worker
 from biomedica_ray.units import Counts, Flow, fingerprint
 
@@ -41,7 +42,7 @@ VERSION = 2
 _IRRELEVANT = {
     *("store", "endpoint_url", "ray_address", "max_actors", "data", "selection", "name"),
     *("use_gpu", "cpus_per_worker", "accumulate", "grad_checkpointing", "checkpoint_steps", "max_failures"),
-    *("num_workers", "batch_size", "min_workers", "reader", "reader_cpus"),
+    *("num_workers", "batch_size", "min_workers", "reader", "reader_cpus", "compile", "channels_last"),
     *("keep_last", "keep_best", "log_steps", "eval_steps", "eval_samples", "wandb", "mlflow"),
 }
 """Settings that may differ when a run is taken up again: they change where and how fast it runs. Of workers and samples
@@ -60,7 +61,7 @@ def run(config: TrainConfig, run: Run) -> None:
     """
     data, shards = _find_shards(config, run)
     n_samples = sum(shard.samples for shard in shards)
-    spec = resolve_model(config.model, config.pretrained)
+    spec = for_training(resolve_model(config.model, config.pretrained), config)
     checkpoints = Checkpoints(run.store, config.name)
     begun = _begun(checkpoints)
     # The order's lanes are as many as there were workers when the run began.

@@ -113,12 +113,13 @@ def _read_config(path: Path, key: str) -> dict[str, Any]:
     return document
 
 
-def build(spec: ModelSpec, image_weights: str | None = None) -> tuple[Any, Any]:
+def build(spec: ModelSpec, image_weights: str | None = None, patch_dropout: float = 0) -> tuple[Any, Any]:
     """The model with its weights, on the CPU, and its tokenizer.
 
     Args:
         spec: What to build.
         image_weights: Weights for the image tower alone, when it is one of timm.
+        patch_dropout: Share of an image's patches that the tower passes over in training mode.
 
     Raises:
         ConfigError: open_clip cannot build it, or weights are missing or do not fit.
@@ -130,7 +131,10 @@ def build(spec: ModelSpec, image_weights: str | None = None) -> tuple[Any, Any]:
         open_clip.add_model_config(path)
         try:
             model = open_clip.create_model(
-                path.stem, force_preprocess_cfg=spec.preprocess_cfg, pretrained_text=not spec.pretrained
+                path.stem,
+                force_patch_dropout=patch_dropout,
+                force_preprocess_cfg=spec.preprocess_cfg,
+                pretrained_text=not spec.pretrained,
             )
             tokenizer = open_clip.get_tokenizer(path.stem)
         except (RuntimeError, TypeError, ValueError, KeyError, AssertionError, OSError) as error:
@@ -176,10 +180,13 @@ def _load_image_weights(model: Any, spec: ModelSpec, image_weights: str) -> None
         raise ConfigError(f"image_weights: {image_weights}: do not fit {name}: {one_line(error)}") from None
 
 
-def lock_image_tower(model: Any) -> None:
-    """Freeze the image tower but for its projection into the space that it shares with the text."""
-    for name, parameter in model.visual.named_parameters():
-        parameter.requires_grad = is_projection(name)
+def lock_towers(model: Any, *, image: bool = False, text: bool = False) -> None:
+    """Freeze the image tower but for its projection into the space that it shares with the text, or the text tower."""
+    if image:
+        for name, parameter in model.visual.named_parameters():
+            parameter.requires_grad = is_projection(name)
+    if text:
+        model.lock_text_tower()
 
 
 def is_projection(name: str) -> bool:
@@ -187,11 +194,13 @@ def is_projection(name: str) -> bool:
     return name == "proj" or name.startswith(("head.", "attnpool."))
 
 
-def train_mode(model: Any, *, lock_image: bool) -> None:
-    """Training mode; a locked image tower stays as at inference, so that batch norm keeps its statistics."""
+def train_mode(model: Any, *, lock_image: bool = False, lock_text: bool = False) -> None:
+    """Training mode; a locked tower stays as at inference, so that batch norm keeps its statistics."""
     model.train()
     if lock_image:
         model.visual.eval()
+    if lock_text and hasattr(model, "text"):
+        model.text.eval()
 
 
 def export(model: Any, tokenizer: Any, spec: ModelSpec, folder: Path) -> None:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
+from biomedica_ray.config import TrainConfig
+
 MAX_LOGIT_SCALE = math.log(100)
 """Upper limit of the logarithm of the logit scale (Radford et al. 2021, section 2.5)."""
+
+
+def adamw(model: torch.nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """The optimizer of the trainable parameters, which must be where they stay; one kernel for all of them (fused)."""
+    betas = (config.beta1, config.beta2)
+    groups = parameter_groups(model, config.weight_decay)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=True)
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -23,8 +32,15 @@ def _without_decay(name: str, parameter: torch.nn.Parameter) -> bool:
     return parameter.ndim < 2 or any(part in name for part in ("bn", "ln", "bias", "logit_scale"))
 
 
-def learning_rate(step: int, total: int, warmup: int, peak: float) -> float:
-    """Linear warm-up to ``peak`` over ``warmup`` steps, then half a cosine down to 0 at ``total``; steps from 0."""
+def learning_rate(
+    step: int, total: int, warmup: int, peak: float, schedule: Literal["cosine", "const"] = "cosine"
+) -> float:
+    """Linear warm-up to ``peak`` over ``warmup`` steps, then half a cosine down to 0 at ``total``, or no change.
+
+    Steps count from 0.
+    """
     if step < warmup:
         return peak * (step + 1) / warmup
+    if schedule == "const":
+        return peak
     return 0.5 * peak * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))

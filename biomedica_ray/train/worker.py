@@ -7,6 +7,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -31,22 +32,12 @@ from biomedica_ray.train.board import Board
 from biomedica_ray.train.checkpoints import Checkpoints, LanePosition, Position, Rule, Snapshot
 from biomedica_ray.train.divergence import DivergedError, message, rows_not_finite
 from biomedica_ray.train.held_out import retrieval
+from biomedica_ray.train.learner import Learner
 from biomedica_ray.train.leaving import Notices
-from biomedica_ray.train.model import (
-    ModelSpec,
-    build,
-    export,
-    image_size,
-    lock_image_tower,
-    normalise,
-    preprocessing,
-    train_mode,
-)
+from biomedica_ray.train.model import ModelSpec, build, export, image_size, preprocessing
 from biomedica_ray.train.model_card import model_card
-from biomedica_ray.train.optimizer import learning_rate, parameter_groups
 from biomedica_ray.train.order import batch_digest, rows_of_worker
 from biomedica_ray.train.reader import batches_of_actors
-from biomedica_ray.train.step import backward, contrastive_loss, update
 from biomedica_ray.train.stream import Batch, Preparation, Stream
 from biomedica_ray.train.texts import TextChoice
 from biomedica_ray.train.writer import Writer
@@ -85,14 +76,14 @@ def train_worker(arguments: dict[str, Any]) -> None:
     if built is None:
         return
     model, tokenizer = built
-    learner = _Learner(job, model, tokenizer, rank, workers)
+    worker = _Worker(job, model, tokenizer, rank, workers)
     try:
-        learner.learn()
+        worker.learn()
     except DivergedError as error:
         # No failure of a worker either: from the last checkpoint it would come to the same.
         if rank == 0:
             job.board.tell({"failure": StageFailedError(str(error))})
-        learner.writer.wait()
+        worker.writer.wait()
 
 
 def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
@@ -102,7 +93,7 @@ def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
     """
     built, failure = None, ""
     try:
-        built = build(job.spec, job.config.image_weights)
+        built = build(job.spec, job.config.image_weights, job.config.patch_dropout)
     except ConfigError as error:
         failure = str(error)
     failures = [text for text in _gather(failure) if text]
@@ -120,7 +111,7 @@ def _gather(value: Any) -> list[Any]:
     return values
 
 
-class _Learner:
+class _Worker:
     """The state of one worker."""
 
     def __init__(self, job: Job, model: Any, tokenizer: Any, rank: int, workers: int) -> None:
@@ -128,41 +119,24 @@ class _Learner:
         self.job, self.stream, self.tokenizer, self.rank, self.workers = job, stream, tokenizer, rank, workers
         self.checkpoints = Checkpoints(job.store, config.name)
         self.notices = Notices(job.board, rank)
-        model.output_dict = True
-        if config.lock_image:
-            lock_image_tower(model)
-        if config.grad_checkpointing:
-            model.set_grad_checkpointing()
-        self.device = ray.train.torch.get_device()
-        self.model = model.to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(model, config.weight_decay), lr=config.lr, betas=(config.beta1, config.beta2)
-        )
         self.total = stream.steps(config.epochs)
         self.position = self.checkpoints.latest() or Position(0, [LanePosition() for _ in range(stream.lanes)])
         rule = Rule(config.keep_last, config.keep_best)
         self.writer = Writer(partial(self.checkpoints.save, rule=rule), self.position.step)
+        self.learner = Learner(model, config, self.total, ray.train.torch.get_device(), rank=rank, workers=workers)
         if self.position.step:
-            self.checkpoints.load(self.position.step, model, self.optimizer)
+            self.learner.restore(self.checkpoints.load(self.position.step))
         self.metrics = self.checkpoints.metrics(self.position.step) if rank == 0 else []
         self.rows = rows_of_worker(rank, workers, stream.lanes, stream.piece)
         self.lanes = {part.lane: self.position.lanes[part.lane] for part in self.rows}
         # A part is no bigger than it is with the configured number of workers.
         self.accumulate = math.ceil(config.accumulate * config.num_workers / workers)
-        self.parallel = ray.train.torch.prepare_model(
-            model, parallel_strategy_kwargs={"broadcast_buffers": not config.lock_image}
-        )
-        self.loss = contrastive_loss("clip", rank, workers)
-        preprocess = preprocessing(model)
-        self.mean, self.std = (
-            torch.tensor(preprocess[key], device=self.device).view(3, 1, 1) for key in ("mean", "std")
-        )
         texts = TextChoice(config.texts, config.long_text)
-        self.how = Preparation(image_size(model), preprocess.get("interpolation", "bicubic"), tokenizer, texts)
+        interpolation = preprocessing(model).get("interpolation", "bicubic")
+        self.how = Preparation(image_size(model), interpolation, tokenizer, texts)
 
     def learn(self) -> None:
         """Every remaining step, unless a notice comes or a checkpoint cannot be written."""
-        train_mode(self.model, lock_image=self.job.config.lock_image)
         step = self.position.step
         failed = False
         waiting_since = time.monotonic()
@@ -192,31 +166,28 @@ class _Learner:
         return self.stream.batches(self.rows, self.lanes, self.how, max(1, int(config.cpus_per_worker)))
 
     def _step(self, step: int, batch: Batch, started: float, waited: float) -> Agreed:
-        config = self.job.config
-        images = normalise(batch.images.to(self.device), self.mean, self.std)
-        tokens = batch.tokens.to(self.device)
-        loss = backward(self.parallel, self.loss, images, tokens, self.accumulate, bf16=config.precision == "bf16")
+        images, tokens = self.learner.images(batch.images), batch.tokens.to(self.learner.device)
+        loss = self.learner.backward(step, images, tokens, self.accumulate)
         word = Word(
             leave=self.notices.heard(),
             failed=self.writer.failed,
             ask=self.notices.due(),
-            utilisation=gpu_utilisation(self.device),
+            utilisation=gpu_utilisation(self.learner.device),
         )
         agreed = agree(loss, word, self.rank, self.workers)
         if agreed.ask:
             self.notices.ask()
-        digest = torch.tensor(batch_digest(batch.keys, self.rank * len(batch.keys)), device=self.device)
+        digest = torch.tensor(batch_digest(batch.keys, self.rank * len(batch.keys)), device=self.learner.device)
         if dist.is_initialized():
             dist.all_reduce(digest)
         value = agreed.loss
         if not math.isfinite(value):
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
-                suspects = rows_not_finite(self.model, images, tokens, self.accumulate)
+            with self.learner.autocast():
+                suspects = rows_not_finite(self.learner.model, images, tokens, self.accumulate)
             self._diverged(f"the loss is {value}", step, batch, suspects)
-        lr = learning_rate(step, self.total, config.warmup_steps, config.lr)
-        norm = update(self.model, self.optimizer, lr, config.grad_clip)
-        if not math.isfinite(norm):
-            self._diverged(f"the norm of the gradient is {norm}", step, batch, [])
+        update = self.learner.update(step)
+        if not math.isfinite(update.grad_norm) and not update.skipped:
+            self._diverged(f"the norm of the gradient is {update.grad_norm}", step, batch, [])
         self._advance(batch)
         if self.rank == 0:
             seconds = time.monotonic() - started
@@ -225,13 +196,13 @@ class _Learner:
                 "step": step + 1,
                 "epoch": step * self.stream.piece // self.stream.length,
                 "loss": value,
-                "lr": lr,
+                "lr": update.lr,
                 "samples": samples,
                 "seconds": seconds,
                 "samples_per_s": samples / seconds,
                 "wait": waited / seconds,
-                "logit_scale": float(self.model.logit_scale.exp()),
-                "grad_norm": norm,
+                "logit_scale": float(self.learner.model.logit_scale.exp()),
+                "grad_norm": update.grad_norm,
                 "batch": f"{int(digest) % 2**64:016x}",
                 "workers": self.workers,
                 "gpu_utilisation": agreed.utilisation,
@@ -244,7 +215,7 @@ class _Learner:
         config, held_out = self.job.config, self.job.held_out
         if not held_out or not config.eval_steps or (step % config.eval_steps and step != self.total):
             return {}
-        model = Model(self.model, self.tokenizer, self.device)
+        model = Model(self.learner.result, self.tokenizer, self.learner.device)
         scores = retrieval(
             model,
             held_out,
@@ -254,7 +225,7 @@ class _Learner:
             batch_size=-(-config.batch_size // config.accumulate),
             threads=max(1, int(config.cpus_per_worker)),
         )
-        train_mode(self.model, lock_image=config.lock_image)
+        self.learner.train_mode()
         return scores
 
     def _diverged(self, what: str, step: int, batch: Batch, suspects: list[int]) -> NoReturn:
@@ -275,12 +246,13 @@ class _Learner:
 
     def _position(self, step: int) -> Position:
         lanes = {number: lane for lanes in _gather(self.lanes) for number, lane in lanes.items()}
-        return Position(step, [lanes[number] for number in sorted(lanes)])
+        # A copy, as it is written while the lanes go on.
+        return Position(step, [deepcopy(lanes[number]) for number in sorted(lanes)])
 
     def _checkpoint(self, position: Position) -> None:
         """Begin to write a checkpoint."""
         if self.rank == 0:
-            self.writer.write(lambda: Snapshot.take(self.model, self.optimizer, position, self.metrics))
+            self.writer.write(lambda: Snapshot.take(self.learner.files(), position, self.metrics))
 
     def _end(self, step: int, *, failed: bool) -> None:
         """Write the finished model, and the last checkpoint; tell the driver where that cannot be."""
@@ -290,7 +262,7 @@ class _Learner:
         try:
             if step == self.total and not failed:
                 with tempfile.TemporaryDirectory() as folder:
-                    export(self.model, self.tokenizer, self.job.spec, Path(folder))
+                    export(self.learner.result, self.tokenizer, self.job.spec, Path(folder))
                     card = model_card(self.job.config, self.job.spec, self.stream.shards, self.metrics)
                     (Path(folder) / "README.md").write_text(card)
                     self.checkpoints.put_folder(Path(folder), "model")

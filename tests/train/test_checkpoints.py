@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biomedica_ray.store import Store, StoreError
-from biomedica_ray.train.checkpoints import Checkpoints, Kept, LanePosition, Position, Rule, Snapshot
+from biomedica_ray.train.checkpoints import (
+    Checkpoints,
+    Kept,
+    LanePosition,
+    Position,
+    Rule,
+    Snapshot,
+    optimizer_tensors,
+    restore_optimizer,
+)
 from biomedica_ray.train.writer import Writer
 from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.s3 import client, s3_server
@@ -34,13 +43,17 @@ def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
 
 
+def files(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, torch.Tensor]]:
+    return {"model.safetensors": model.state_dict(), "optimizer.safetensors": optimizer_tensors(optimizer, model)}
+
+
 def position(number: int) -> Position:
     errors = [{"what": "a", "kind": "b", "message": "c", "epoch": "0"}]
     return Position(number, [LanePosition(1, 3, errors), LanePosition(0, 4)])
 
 
 def snapshot(number: int, metrics: list[dict[str, float]] | None = None) -> Snapshot:
-    return Snapshot.take(*trained(number), position(number), metrics or [])
+    return Snapshot.take(files(*trained(number)), position(number), metrics or [])
 
 
 def save(checkpoints: Checkpoints, number: int) -> None:
@@ -51,17 +64,17 @@ def weight(checkpoints: Checkpoints) -> torch.Tensor:
     """Of the model of the last checkpoint."""
     last = checkpoints.latest()
     assert last
-    model, optimizer = trained(0)
-    checkpoints.load(last.step, model, optimizer)
-    return model.state_dict()["weight"]
+    return checkpoints.load(last.step)["model.safetensors"]["weight"]
 
 
 def test_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     checkpoints = Checkpoints(Store(str(tmp_path)), "run")
     model, optimizer = trained(3)
-    checkpoints.save(Snapshot.take(model, optimizer, position(3), [{"step": 3}]), Rule())
+    checkpoints.save(Snapshot.take(files(model, optimizer), position(3), [{"step": 3}]), Rule())
     again, fresh = trained(0)
-    checkpoints.load(3, again, fresh)
+    loaded = checkpoints.load(3)
+    again.load_state_dict(loaded["model.safetensors"])
+    restore_optimizer(fresh, again, loaded["optimizer.safetensors"])
     for _ in range(2):
         step(model, optimizer)
         step(again, fresh)
@@ -129,7 +142,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
     writer = Writer(slowly, 0)
     model, optimizer = trained(1)
     before = model.state_dict()["weight"].clone()
-    writer.write(lambda: Snapshot.take(model, optimizer, position(1), []))
+    writer.write(lambda: Snapshot.take(files(model, optimizer), position(1), []))
     step(model, optimizer)
     assert checkpoints.latest() is None
     may_write.set()

@@ -12,22 +12,27 @@ import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
-from torch.nn.parallel import DistributedDataParallel
 
+from biomedica_ray.config import TrainConfig
+from biomedica_ray.train.learner import Learner
 from biomedica_ray.train.model import build, resolve_model
-from biomedica_ray.train.step import backward, contrastive_loss
+from biomedica_ray.train.step import backward
 from tests.train.conftest import TINY
 
 WORKERS, LOSSES, CHUNKS = (2, 3), ("clip", "siglip"), (1, 2)
 BATCH = 12
-CASES = list(product(WORKERS, LOSSES, CHUNKS))
+CASES = [*product(WORKERS, LOSSES, CHUNKS, [False]), *product([2], LOSSES, [2], [True])]
+"""Workers, loss, chunks, and whether the text tower is locked."""
 
 
 def make(path: str) -> Any:
     torch.manual_seed(1)
-    model, _ = build(resolve_model(path, None))
-    model.output_dict = True
-    return model
+    return build(resolve_model(path, None))[0]
+
+
+def learner(model: Any, kind: Any, locked: bool, **worker: int) -> Learner:
+    config = TrainConfig(store="nowhere", loss=kind, lock_text=locked)
+    return Learner(model, config, 10, torch.device("cpu"), **worker)
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,8 +40,9 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn((BATCH, 3, 32, 32), generator=generator), torch.randint(1, 400, (BATCH, 16), generator=generator)
 
 
-def learned(model: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
-    return {"loss": loss, **{name: parameter.grad for name, parameter in model.named_parameters()}}
+def learned(learner: Learner, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    gradients = {name: p.grad for name, p in learner.model.named_parameters() if p.grad is not None}
+    return {"loss": loss, **gradients}
 
 
 def _process(number: int, model: str, folder: str) -> None:
@@ -46,12 +52,12 @@ def _process(number: int, model: str, folder: str) -> None:
     for workers in WORKERS[number > 1 :]:
         dist.init_process_group("gloo", init_method=f"file://{folder}/group-{workers}", rank=number, world_size=workers)
         mine = slice(number * BATCH // workers, (number + 1) * BATCH // workers)
-        for _, kind, chunks in (case for case in CASES if case[0] == workers):
-            parallel = DistributedDataParallel(copy.deepcopy(start))
+        for _, kind, chunks, locked in (case for case in CASES if case[0] == workers):
+            worker = learner(copy.deepcopy(start), kind, locked, rank=number, workers=workers)
             images, tokens = batch()
-            loss = backward(parallel, contrastive_loss(kind, number, workers), images[mine], tokens[mine], chunks)
+            loss = backward(worker.parallel, worker.loss, images[mine], tokens[mine], chunks)
             dist.all_reduce(loss)
-            save_file(learned(parallel.module, loss / workers), f"{folder}/{workers}-{kind}-{chunks}-{number}")
+            save_file(learned(worker, loss / workers), f"{folder}/{workers}-{kind}-{chunks}-{locked}-{number}")
         dist.destroy_process_group()
 
 
@@ -66,14 +72,15 @@ def workers_learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("workers", "kind", "chunks"), CASES)
+@pytest.mark.parametrize(("workers", "kind", "chunks", "locked"), CASES)
 def test_workers_give_loss_and_gradients_of_one_with_the_whole_batch(
-    workers_learned: Path, workers: int, kind: Any, chunks: int
+    workers_learned: Path, workers: int, kind: Any, chunks: int, locked: bool
 ) -> None:
-    one = make(str(workers_learned / "model.json"))
-    expected = learned(one, backward(one, contrastive_loss(kind, 0, 1), *batch()))
+    one = learner(make(str(workers_learned / "model.json")), kind, locked)
+    expected = learned(one, backward(one.model, one.loss, *batch()))
+    assert len(expected) == 1 + len([p for p in one.model.parameters() if p.requires_grad])
     for number in range(workers):
-        found = load_file(workers_learned / f"{workers}-{kind}-{chunks}-{number}")
+        found = load_file(workers_learned / f"{workers}-{kind}-{chunks}-{locked}-{number}")
         assert found.keys() == expected.keys()
         for name, tensor in expected.items():
             # A softmax does not see the bias: its gradient is 0, but for rounding.

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from biomedica_ray.config import ConfigError
-from biomedica_ray.train.model import build, export, lock_image_tower, preprocessing, resolve_model, train_mode
+from biomedica_ray.train.model import build, export, lock_towers, preprocessing, resolve_model, train_mode
 from tests.train.conftest import TINY
 
 
@@ -87,7 +87,7 @@ def test_pickled_objects_are_not_loaded(tiny_model: str, tmp_path: Path) -> None
 
 def test_locked_tower_learns_its_projection_only_and_keeps_its_statistics() -> None:
     model, _ = build(resolve_model("clip-lite0", None))
-    lock_image_tower(model)
+    lock_towers(model, image=True)
     train_mode(model, lock_image=True)
     assert [name for name, p in model.visual.named_parameters() if p.requires_grad] == ["head.proj.weight"]
     assert all(p.requires_grad for p in model.transformer.parameters())

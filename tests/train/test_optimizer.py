@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from open_clip_train.scheduler import const_lr, cosine_lr
 
 from biomedica_ray.train.optimizer import learning_rate, parameter_groups
 
@@ -11,6 +14,14 @@ def test_warm_up_then_cosine_to_zero() -> None:
     assert rates[:3] == [0.5, 1.0, 1.0]
     assert rates[7] == pytest.approx(0.5)
     assert rates[12] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("schedule", "theirs"), [("cosine", cosine_lr), ("const", const_lr)])
+def test_schedules_are_those_of_open_clip_train(schedule: Any, theirs: Any) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1)])
+    expected = theirs(optimizer, 3e-4, 5, 30)
+    for step in range(30):
+        assert learning_rate(step, 30, 5, 3e-4, schedule) == pytest.approx(expected(step), rel=1e-12)
 
 
 def test_no_warm_up_starts_at_the_peak() -> None:

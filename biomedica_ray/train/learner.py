@@ -1,0 +1,141 @@
+"""A model as it learns: what one step does, and all that must be kept to go on after it."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from timm.utils.model_ema import ModelEmaV3
+from torch.nn.parallel import DistributedDataParallel
+
+from biomedica_ray.config import TrainConfig
+from biomedica_ray.train.checkpoints import optimizer_tensors, restore_optimizer
+from biomedica_ray.train.model import lock_towers, normalise, preprocessing, train_mode
+from biomedica_ray.train.optimizer import adamw, learning_rate
+from biomedica_ray.train.step import autocast, backward, contrastive_loss, update
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update came to.
+
+    Attributes:
+        lr: Learning rate.
+        grad_norm: Norm of the gradient before clipping.
+        skipped: Whether the gradient was too great for fp16 as it was scaled, and the weights stayed.
+    """
+
+    lr: float
+    grad_norm: float
+    skipped: bool
+
+
+class Learner:
+    """A model, its optimizer, and what else changes from step to step.
+
+    Args:
+        model: Of :func:`biomedica_ray.train.model.build`; moved to ``device``.
+        config: How to train it.
+        steps: How many steps training has in all.
+        device: Where to train.
+        rank: Number of this worker.
+        workers: How many there are; with more than one, the process group must be there.
+    """
+
+    def __init__(
+        self, model: Any, config: TrainConfig, steps: int, device: torch.device, *, rank: int = 0, workers: int = 1
+    ) -> None:
+        self._config, self._steps, self._rank, self.device = config, steps, rank, device
+        model.output_dict = True
+        lock_towers(model, image=config.lock_image, text=config.lock_text)
+        if config.grad_checkpointing:
+            model.set_grad_checkpointing()
+        self._format = torch.channels_last if config.channels_last else torch.contiguous_format
+        self.model = model.to(device, memory_format=self._format)
+        self.optimizer = adamw(model, config)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        self.average = ModelEmaV3(model, decay=config.ema) if config.ema else None
+        if config.compile:
+            # DistributedDataParallel's way of cutting graphs does not go with checkpointing, as open_clip_train found.
+            torch._dynamo.config.optimize_ddp = not config.grad_checkpointing
+            model.compile()
+        self.parallel = model
+        if workers > 1:
+            self.parallel = DistributedDataParallel(
+                model,
+                device_ids=[device] if device.type == "cuda" else None,
+                broadcast_buffers=not config.lock_image,
+            )
+        self.loss = contrastive_loss(config.loss, rank, workers)
+        own = preprocessing(model)
+        self._mean, self._std = (torch.tensor(own[key], device=device).view(3, 1, 1) for key in ("mean", "std"))
+        self.train_mode()
+
+    @property
+    def result(self) -> Any:
+        """The model as it would be exported now: the average where one is kept."""
+        return self.average.module if self.average else self.model
+
+    def train_mode(self) -> None:
+        """Back to training, after an evaluation."""
+        train_mode(self.model, lock_image=self._config.lock_image, lock_text=self._config.lock_text)
+
+    def autocast(self) -> torch.autocast:
+        """The context in which the model computes."""
+        return autocast(self.device, _DTYPES[self._config.precision])
+
+    def images(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What the model sees of uint8 pixels of shape (B, 3, height, width)."""
+        return normalise(pixels.to(self.device), self._mean, self._std).contiguous(memory_format=self._format)
+
+    def backward(self, step: int, images: torch.Tensor, tokens: torch.Tensor, chunks: int) -> torch.Tensor:
+        """Add the gradient of a batch, and return the loss of this worker's rows; that of the batch is their mean.
+
+        Args:
+            step: Steps that were done before.
+            images: As of :meth:`images`.
+            tokens: int64, shape (B, context length), on the device.
+            chunks: In how many parts the batch goes through the model.
+        """
+        # Of the step alone, so that nothing about it needs to be kept.
+        seed = random.Random(f"{self._config.seed}/{step}/{self._rank}").getrandbits(60)
+        dtype = _DTYPES[self._config.precision]
+        return backward(self.parallel, self.loss, images, tokens, chunks, dtype=dtype, scaler=self.scaler, seed=seed)
+
+    def update(self, step: int) -> Update:
+        """Change the weights by the gradient, and drop it."""
+        config = self._config
+        lr = learning_rate(step, self._steps, config.warmup_steps, config.lr, config.schedule)
+        norm = update(self.model, self.optimizer, lr, config.grad_clip, self.scaler)
+        if self.average:
+            self.average.update(self.model)
+        return Update(lr, norm, skipped=self.scaler.is_enabled() and not math.isfinite(norm))
+
+    def files(self) -> dict[str, dict[str, torch.Tensor]]:
+        """All that changes from step to step, as tensors by name, by the name of their file."""
+        files = {
+            "model.safetensors": self.model.state_dict(),
+            "optimizer.safetensors": optimizer_tensors(self.optimizer, self.model),
+        }
+        if self.average:
+            files["average.safetensors"] = self.average.module.state_dict()
+        if scaler := self.scaler.state_dict():
+            numbers = {name: torch.tensor(value, dtype=torch.float64) for name, value in scaler.items()}
+            files["scaler.safetensors"] = numbers
+        return files
+
+    def restore(self, files: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+        """Put the tensors of :meth:`files` back."""
+        self.model.load_state_dict(files["model.safetensors"])
+        restore_optimizer(self.optimizer, self.model, files["optimizer.safetensors"])
+        if self.average:
+            self.average.module.load_state_dict(files["average.safetensors"])
+        if before := self.scaler.state_dict():
+            numbers = files["scaler.safetensors"]
+            self.scaler.load_state_dict({name: type(value)(numbers[name].item()) for name, value in before.items()})
