@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from open_clip_train.data import DataInfo
 from safetensors.torch import save_file
 
 from biomedica_ray.config import TrainConfig
+from biomedica_ray.train.checkpoints import LanePosition
 from biomedica_ray.train.learner import Learner
 from biomedica_ray.train.model import build, normalise, preprocessing, resolve_model
+from biomedica_ray.train.order import rows_of_worker
 from biomedica_ray.train.shards import read_shards
 from biomedica_ray.train.stream import Batch, Preparation, Stream
 from biomedica_ray.train.variants import for_training
@@ -30,10 +33,10 @@ ALIKE = {"lr": 2e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-6, "seed": 3}
 def read_batches(root: Path, config: TrainConfig, tokenizer: Any) -> list[list[Batch]]:
     """The batches of each pass, by the program's own reader."""
     data = write_dataset(root, [map(sample, range(80)), map(sample, range(80, STEPS * BATCH))])
-    stream = Stream(data, read_shards(data, ["commercial"], "train"), 0, 1, config.seed, 20)
+    stream = Stream(data, read_shards(data, ["commercial"], "train"), 1, BATCH, config.seed, 20)
     how = Preparation((32, 32), "bicubic", tokenizer)
-    sizes = stream.sizes(BATCH)
-    return [list(stream.batches(epoch, sizes, 0, how, 1)) for epoch in range(EPOCHS)]
+    batches = stream.batches(rows_of_worker(0, 1, 1, BATCH), {0: LanePosition()}, how, 1)
+    return [list(islice(batches, STEPS)) for _ in range(EPOCHS)]
 
 
 def names_of_decaying(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> set[str]:

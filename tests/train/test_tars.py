@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from biomedica_ray.evaluate.pipeline import dataset_of, find_held_out
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train import loop
+from biomedica_ray.train.checkpoints import LanePosition
+from biomedica_ray.train.order import rows_of_worker
 from biomedica_ray.train.shards import RawSample, Shard, Unreadable, count_samples, read_samples
 from biomedica_ray.train.stream import Preparation, Stream
 from biomedica_ray.train.tars import Tars, expand, is_tars
@@ -118,11 +121,13 @@ def test_every_sample_of_shards_on_a_server_that_breaks_connections_is_seen_once
     files = {f"/{name}": data for name, data in tars(tmp_path, range(8), range(8, 20)).items()}
     with file_server(files, lambda _, times: ("cut", "503", None)[times % 3]) as server:
         shards = [Shard(f"{server.url}{path}", "", "train", n, "") for path, n in zip(files, (8, 12), strict=True)]
-        worker = Stream(Tars(server.url), shards, 0, 1, seed=0, buffer=4)
-        batches = list(worker.batches(0, worker.sizes(4), 0, HOW, threads=1))
+        stream = Stream(Tars(server.url), shards, lanes=1, batch_size=4, seed=0, buffer=4)
+        source = stream.batches(rows_of_worker(0, 1, 1, stream.piece), {0: LanePosition()}, HOW, threads=1)
+        batches = list(islice(source, stream.steps(1)))
+        source.close()
     counts = Counter(key for batch in batches for key in batch.keys)
     assert counts == Counter(f"PMC{number}-1_001" for number in range(20))
-    assert [error for batch in batches for error in batch.errors] == []
+    assert [batch.lanes[0].errors for batch in batches] == [[]] * 5
 
 
 def test_shards_in_s3(tmp_path: Path) -> None:
