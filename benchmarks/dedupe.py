@@ -7,8 +7,9 @@
 
 Each case is a process of its own. Hashes are random; to one in a hundred of them another is planted, at each distance
 from 0 to 8. In the skewed ones a tenth lie at up to 8 bits from 1,000 centres. The time is that of collapsing equal
-hashes and finding all pairs, piece by piece. Then all is done again and checked: all pairs are within the distance, all
-planted ones are there, and of 200 hashes (half of them planted) those found near are those of brute force.
+hashes, as dedupe does it, and of finding all pairs, piece by piece. Then all is done again and checked: all pairs are
+within the distance, all planted ones are there, and of 200 hashes (half of them planted) those found near are those of
+brute force.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ def pairs_case(millions: int, distance: int, shape: str) -> None:
     hashes, left, right = make(millions * 10**6, shape)
     before = peak_gb()
     start, processor = time.perf_counter(), time.process_time()
-    distinct = np.unique(hashes)
-    count = sum(len(pairs) for pairs in pair_blocks(distinct, distance))
+    distinct, _ = np.unique(hashes, return_inverse=True)
+    count = sum(len(pairs) for pairs in pair_blocks(distinct, distance, THREADS))
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
     memory = peak_gb()
     planted, recall, precision = check(distinct, left, right, distance)
@@ -91,7 +92,7 @@ def check(distinct: Hashes, left: Hashes, right: Hashes, distance: int) -> tuple
     in_planted[planted >> 32] = in_planted[planted & 0xFFFFFFFF] = True
     right_ones = total = 0
     found, of_sample = [], []
-    for pairs in pair_blocks(distinct, distance):
+    for pairs in pair_blocks(distinct, distance, THREADS):
         i, j = pairs.T
         right_ones += np.count_nonzero(np.bitwise_count(distinct[i] ^ distinct[j]) <= distance)
         total += len(pairs)
@@ -137,7 +138,7 @@ def peers_case(n: int = 10**6, distance: int = 5) -> None:
     asked = np.argsort(~np.isin(distinct, left), kind="stable")
 
     start = time.perf_counter()
-    pairs = pairs_within(distinct, distance)
+    pairs = pairs_within(distinct, distance, THREADS)
     ours = time.perf_counter() - start
 
     def flat() -> Any:
@@ -184,20 +185,31 @@ def peers_case(n: int = 10**6, distance: int = 5) -> None:
 
 
 def groups_case(n: int = 10**6, looks: int = 2000) -> None:
-    """Print what grouping a million candidates takes, in groups of four that look the same or do not."""
+    """Print what grouping a million candidates takes, in groups of four that look the same or do not, and in crowds."""
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (looks, 1024)).astype(np.uint8)
     hashes = flipped(np.repeat(rng.integers(0, 2**64, n // 4, dtype=np.uint64), 4), rng.integers(0, 5, n), rng)
     order = rng.permutation(n)
-    print("| candidates | groups of four | d | s | kept | peak GB |\n|---|---|---:|---:|---:|---:|")
+    print("| candidates | groups | d | CPU s | kept | peak GB |\n|---|---|---:|---:|---:|---:|")
     for alike, look in (("alike", np.arange(n) // 4 % looks), ("unlike", np.arange(n) % looks)):
         thumbnails = pictures[look[order]]
         for distance in (4, 5, 8):
-            start = time.perf_counter()
-            best = best_alike(hashes[order], distance, thumbnails, 0.95)
-            seconds = time.perf_counter() - start
-            kept = np.count_nonzero(best == np.arange(n))
-            print(f"| {n:,} | {alike} | {distance} | {seconds:.1f} | {kept:,} | {peak_gb():.2f} |", flush=True)
+            print_groups(f"of four, {alike}", hashes[order], distance, thumbnails)
+    noise = rng.integers(0, 256, (20_000, 1024)).astype(np.uint8)
+    smooth = np.kron(noise[:, :16].reshape(-1, 4, 4), np.ones((8, 8), np.uint8)).reshape(-1, 1024)
+    for crowd in (5_000, 10_000, 20_000):
+        around = flipped(np.repeat(rng.integers(0, 2**64, 1, dtype=np.uint64), crowd), rng.integers(0, 5, crowd), rng)
+        for kind, thumbnails in (("smooth", smooth), ("noise", noise)):
+            print_groups(f"one, all unlike, {kind}", around, 4, thumbnails[:crowd])
+
+
+def print_groups(groups: str, hashes: Hashes, distance: int, thumbnails: npt.NDArray[np.uint8]) -> None:
+    """Print a row of :func:`groups_case`."""
+    start = time.process_time()
+    best = best_alike(hashes, distance, thumbnails, 0.95)
+    seconds = time.process_time() - start
+    kept = np.count_nonzero(best == np.arange(len(hashes)))
+    print(f"| {len(hashes):,} | {groups} | {distance} | {seconds:.1f} | {kept:,} | {peak_gb():.2f} |", flush=True)
 
 
 def peak_gb() -> float:

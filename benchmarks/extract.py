@@ -3,9 +3,10 @@
 Packages are replicated, by links, until there is enough work. Each round measures, one after the other, the pool, the
 Ray pipeline over the same packages, and the Ray pipeline over a bucket whose every answer comes late. The pool extracts
 and writes nothing; the pipeline also writes its tables. Steady state: from the first commit that the slowest worker
-makes to the last commit that all workers are still busy at; start-up is what comes before the first unit starts.
+makes to the last commit that all workers are still busy at; start-up is what comes before the first unit starts. The
+bucket's server has the same cores, so the processor time that it takes for each article is told as well.
 
-    python benchmarks/extract.py --articles 5000 --rounds 3
+    python benchmarks/extract.py --articles 14000
     python benchmarks/extract.py memory --articles 20000
 """
 
@@ -21,8 +22,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+
+import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.fakes
 
@@ -46,11 +49,12 @@ WORKERS = 2
 
 @dataclass(frozen=True)
 class Speed:
-    """Articles a second in steady state, and seconds before it."""
+    """Articles a second in steady state, seconds before it and of it, and what the server took for each article."""
 
     articles_per_s: float
     start_up_s: float
     seconds: float
+    server_ms: float = 0
 
 
 def replicate(packages: Path, root: Path, n: int) -> list[str]:
@@ -127,32 +131,39 @@ def ray_speed(**source: object) -> Speed:
         return steady(ends, started)
 
 
+def bucket_speed(url: str, server: psutil.Process, n: int) -> Speed:
+    """The extract stage over the bucket, and the processor time of the bucket's server."""
+    before = sum(server.cpu_times()[:2])
+    found = ray_speed(source="pmc", source_endpoint_url=url)
+    return replace(found, server_ms=(sum(server.cpu_times()[:2]) - before) / n * 1000)
+
+
 def speed(packages: Path, n: int, rounds: int, latency_s: float) -> None:
     """Print the table of speeds."""
     found: dict[str, list[Speed]] = {}
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         replicate(packages, Path(folder), n)
-        with connect("local"), served_bucket(Path(folder), latency_s) as url:
+        with connect("local"), served_bucket(Path(folder), latency_s) as (url, pid):
             ways: dict[str, Callable[[], Speed]] = {
                 "multiprocessing pool, local": lambda: pool_speed(Path(folder)),
                 "Ray, local": lambda: ray_speed(source="packages", packages=folder),
-                f"Ray, bucket, {latency_s * 1000:.0f} ms": lambda: ray_speed(source="pmc", source_endpoint_url=url),
+                f"Ray, bucket, {latency_s * 1000:.0f} ms": lambda: bucket_speed(url, psutil.Process(pid), n),
             }
             for _ in range(rounds):
                 for name, measure in ways.items():
                     found.setdefault(name, []).append(measure())
-    print("| way | articles/s (each round) | median | start-up, s | steady for, s | ratio to the line above |")
-    print("|---|---|---|---|---|---|")
+    print("| way | articles/s (each round) | median | start-up, s | steady for, s ", end="")
+    print("| server, CPU ms an article | ratio to the line above |")
+    print("|---|---|---|---|---|---|---|")
     above: list[Speed] = []
     for name, speeds in found.items():
         each = ", ".join(f"{s.articles_per_s:.1f}" for s in speeds)
-        median, start, length = (
-            statistics.median(values)
-            for values in zip(*((s.articles_per_s, s.start_up_s, s.seconds) for s in speeds), strict=True)
+        median, start, length, server = (
+            statistics.median(values) for values in zip(*map(astuple, speeds), strict=True)
         )
         ratios = [b.articles_per_s / a.articles_per_s for a, b in zip(above, speeds, strict=True)] if above else []
         ratio = f"{statistics.median(ratios):.2f}" if ratios else ""
-        print(f"| {name} | {each} | {median:.1f} | {start:.1f} | {length:.0f} | {ratio} |")
+        print(f"| {name} | {each} | {median:.1f} | {start:.1f} | {length:.0f} | {server:.1f} | {ratio} |")
         above = speeds
 
 
@@ -193,8 +204,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=("speed", "memory"), default="speed")
     parser.add_argument("--packages", type=Path, default=PACKAGES, help="folder of packages; default: the sample")
-    parser.add_argument("--articles", type=int, default=5000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--articles", type=int, default=14_000)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--latency", type=float, default=0.05, help="seconds before each answer of the bucket")
     options = parser.parse_args()
     os.environ.update(CREDENTIALS)

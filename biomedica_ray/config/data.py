@@ -142,6 +142,7 @@ class DedupeConfig(StageConfig):
         ge=0,
         description="so many figures and more are compared by a shuffle across the cluster, with the same result",
     )
+    num_cpus: int = Field(1, ge=1, description="CPUs of the comparison, whose search has so many threads")
     memory_gb: float = Field(4, gt=0, description="memory that the comparison reserves")
 
     @field_validator("against", mode="before")

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biomedica_ray.dedupe.columns import Rows, duplicate_rows
+from biomedica_ray.dedupe.columns import Rows, distinct, duplicate_rows
 
 
 def boilerplate(figures: pa.Table, same: Rows, repeats: pa.Table, max_articles: int) -> pa.Table:
@@ -23,7 +23,7 @@ def boilerplate(figures: pa.Table, same: Rows, repeats: pa.Table, max_articles: 
     """
     families = figures["family"].to_numpy()
     n_families = families.max(initial=0) + 1
-    pictures = np.unique(same * n_families + families) // n_families
+    pictures = distinct(same * n_families + families) // n_families
     busy = np.flatnonzero(np.bincount(pictures, minlength=len(same)) > max_articles)
     kept = np.arange(len(same))
     ids = figures["figure_id"].combine_chunks()

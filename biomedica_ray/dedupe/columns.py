@@ -33,6 +33,17 @@ def first_equal(values: Rows) -> Rows:
     return first[values]
 
 
+def distinct(values: Rows) -> Rows:
+    """The distinct ones of values (n,), ascending.
+
+    ``np.unique`` of numpy 2.3 and later fills a hash table instead: 24 million random numbers take it 35 s, a sort 2 s.
+    """
+    ascending = np.sort(values)
+    is_first = np.ones(len(ascending), np.bool_)
+    np.not_equal(ascending[1:], ascending[:-1], out=is_first[1:])
+    return ascending[is_first]
+
+
 def connected(n: int, links: tuple[Rows, Rows]) -> Rows:
     """For each of ``n`` rows the first one that it is linked to, in any number of steps; itself if there is none.
 

@@ -1,4 +1,4 @@
-"""The comparison of everything with everything, over the slim columns of all units; an actor."""
+"""The comparison of everything with everything, over the slim columns of all units; one task."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from biomedica_ray.dedupe.against import PICTURES, Piece, read_hashes, read_thum
 from biomedica_ray.dedupe.articles import ArticleGroups, article_duplicates, in_order
 from biomedica_ray.dedupe.boilerplate import boilerplate
 from biomedica_ray.dedupe.captions import other_captions
-from biomedica_ray.dedupe.columns import Rows
-from biomedica_ray.dedupe.figures import FindPairs, figure_duplicates, find_candidates
+from biomedica_ray.dedupe.columns import Rows, distinct
+from biomedica_ray.dedupe.figures import figure_duplicates, find_candidates
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.occurrences import Occurrences, find_occurrences, occurrences
 from biomedica_ray.dedupe.shuffle import pair_blocks_by_shuffle
@@ -63,36 +63,54 @@ class Inputs:
     clusters: str
 
 
-class Comparison:
-    """Compares everything, and holds what it found until each unit has it; is an actor."""
+@dataclass(frozen=True)
+class Found:
+    """What the comparison found.
+
+    Attributes:
+        tables: Name -> rows of duplicates and captions, with their unit.
+        errors: Unit -> rows of errors, where there are any.
+        counts: Unit -> its counts.
+    """
+
+    tables: Mapping[str, pa.Table]
+    errors: Mapping[int, list[Row]]
+    counts: Mapping[int, Counts]
+
+    def of(self, unit: int) -> tuple[dict[str, pa.Table], list[Row], Counts]:
+        """The rows of duplicates and captions, the errors and the counts of one unit."""
+        tables = {
+            name: table.filter(pc.field("unit") == unit).drop_columns(["unit"]) for name, table in self.tables.items()
+        }
+        return tables, self.errors.get(unit, []), self.counts[unit]
+
+
+def compare(store: Store, inputs: Inputs, config: DedupeConfig) -> tuple[str, Found]:
+    """Find all duplicates; returns what was found, in a line and in full."""
+    return _Comparison(store, inputs, config).compare()
+
+
+class _Comparison:
+    """Compares everything, collecting errors and counts by the way."""
 
     def __init__(self, store: Store, inputs: Inputs, config: DedupeConfig) -> None:
         self._store, self._inputs, self._config = store, inputs, config
-        self._found = {"duplicates": pa.table({}), "captions": pa.table({})}
         self._errors: dict[int, list[Row]] = defaultdict(list)
         self._counts: dict[int, Counts] = {}
 
-    def found_in(self, unit: int) -> tuple[dict[str, pa.Table], list[Row], Counts]:
-        """The rows of duplicates and captions, the errors and the counts of one unit."""
-        tables = {
-            name: table.filter(pc.field("unit") == unit).drop_columns(["unit"]) for name, table in self._found.items()
-        }
-        return tables, self._errors[unit], self._counts[unit]
-
-    def compare(self) -> str:
-        """Find all duplicates; returns what was found, in a line."""
+    def compare(self) -> tuple[str, Found]:
         articles, figures = self._read()
         if self._config.hash != STORED_HASH:
             figures = self._rehashed(figures)
         groups = article_duplicates(articles)
         figures = _ranked(figures, articles, groups)
         is_many = figures.num_rows >= self._config.shuffle_from
-        find_pairs: FindPairs = pair_blocks_by_shuffle if is_many else pair_blocks
+        find_pairs = _by_shuffle if is_many else partial(pair_blocks, threads=self._config.num_cpus)
         candidates = find_candidates(figures, self._config.max_distance, find_pairs)
         figures = candidates.figures
         elsewhere = find_occurrences(figures, self._others(), self._config.max_distance, find_pairs)
 
-        looked_at = np.union1d(candidates.rows, elsewhere.rows)
+        looked_at = distinct(np.concatenate([candidates.rows, elsewhere.rows]))
         thumbnails = self._thumbnails(figures, looked_at)
         look = thumbnails[np.searchsorted(looked_at, candidates.rows)]
         repeats = figure_duplicates(candidates, look, self._config.min_correlation)
@@ -103,19 +121,20 @@ class Comparison:
         leaks = occurrences(elsewhere, look, self._other_thumbnails(elsewhere), self._config.min_correlation)
 
         plain = repeats.filter(pc.invert(pc.is_in(repeats["id"], useless["id"].combine_chunks())))
-        self._found["captions"] = _with_unit(self._captions(figures, plain), "figure_id", figures, "figure_id")
+        captions = _with_unit(self._captions(figures, plain), "figure_id", figures, "figure_id")
         of_figures = pa.concat_tables([repeats, useless, leaks]).sort_by([("id", "ascending"), ("kind", "ascending")])
-        self._found["duplicates"] = pa.concat_tables(
+        duplicates = pa.concat_tables(
             [
                 _with_unit(groups.duplicates, "id", articles, "article_id"),
                 _with_unit(of_figures, "id", figures, "figure_id"),
             ]
         )
-        return (
+        summary = (
             f"{int(groups.repeats.sum()):,} of {articles.num_rows:,} articles and {repeats.num_rows:,} of "
             f"{figures.num_rows:,} figures repeat others; {len(looked_at):,} were looked at twice; "
             f"{useless.num_rows:,} are boilerplate, {leaks.num_rows:,} occur in other sets"
         )
+        return summary, Found({"duplicates": duplicates, "captions": captions}, self._errors, self._counts)
 
     def _read(self) -> tuple[pa.Table, pa.Table]:
         """The slim columns of the articles, in order, and of the figures."""
@@ -189,7 +208,7 @@ class Comparison:
         usable = figures["has_caption"].to_numpy()[rows] & ~figures["retracted"].to_numpy()[rows]
         chosen = np.flatnonzero(usable & (licence[rows] <= licence[kept]))
         chosen = chosen[np.lexsort((rows[chosen], kept[chosen]))]
-        wanted = np.union1d(rows[chosen], kept[chosen])
+        wanted = distinct(np.concatenate([rows[chosen], kept[chosen]]))
         captions: dict[str, str | None] = {}
         _, calls = self._by_unit(figures, wanted)
         for _, found in _in_tasks(_unit_captions, calls):
@@ -248,6 +267,14 @@ def _grouped(keys: npt.NDArray[np.int32], order: Rows) -> dict[int, Rows]:
     rows = np.lexsort((order, keys))
     values, starts = np.unique(keys[rows], return_index=True)
     return dict(zip(values.tolist(), np.split(rows, starts[1:]), strict=True)) if len(rows) else {}
+
+
+def _by_shuffle(hashes: npt.NDArray[np.uint64], max_distance: int) -> Iterator[Rows]:
+    """The pairs by a shuffle that a task of no CPU leads: this one lends out its CPUs as it waits for that."""
+    task: Any = ray.remote(pair_blocks_by_shuffle)
+    options = {"num_cpus": 0, "num_returns": "streaming", "max_retries": RETRIES}
+    for block in task.options(**options).remote(hashes, max_distance):
+        yield ray.get(block)
 
 
 def _in_tasks(function: Callable[..., T], calls: Mapping[int, tuple[Any, ...]]) -> Iterator[tuple[int, T]]:

@@ -9,10 +9,12 @@ import numpy.typing as npt
 from numba import njit
 
 from biomedica_ray.dedupe.hamming import Hashes, Ints, choose_bands, in_any, popcount
-from biomedica_ray.dedupe.thumbnails import correlation
+from biomedica_ray.dedupe.thumbnails import bound, coarse, correlation
 
 _LIST_COST = 8
 """Walking a list costs this many times what reading a bucket in one go costs, so buckets should be as much smaller."""
+_ROUNDING = 1e-4
+"""More than what single precision takes from the bound on a correlation."""
 
 
 def best_alike(hashes: Hashes, max_distance: int, thumbnails: npt.NDArray[np.uint8], min_correlation: float) -> Ints:
@@ -46,7 +48,8 @@ def best_alike(hashes: Hashes, max_distance: int, thumbnails: npt.NDArray[np.uin
         np.full((len(bands), 1 << bands[0].bits), -1, np.int32),
         np.full((len(bands), len(hashes)), -1, np.int32),
     )
-    best: Ints = _best_alike(index, hashes, max_distance, thumbnails, min_correlation)
+    looks = _Looks(thumbnails, coarse(thumbnails), min_correlation)
+    best: Ints = _best_alike(index, hashes, max_distance, looks)
     return best
 
 
@@ -62,14 +65,24 @@ class _Index(NamedTuple):
     before: npt.NDArray[np.int32]
 
 
+class _Looks(NamedTuple):
+    """What the images look like, in full and coarsely, and how alike two must be."""
+
+    thumbnails: npt.NDArray[np.uint8]
+    coarse: npt.NDArray[np.float32]
+    min_correlation: float
+
+
 @njit(nogil=True, cache=True)
-def _best_alike(
-    index: _Index,
-    hashes: Hashes,
-    max_distance: int,
-    thumbnails: npt.NDArray[np.uint8],
-    min_correlation: float,
-) -> Ints:
+def _alike(looks: _Looks, a: int, b: int) -> bool:
+    """Whether two images look the same; that most do not is seen by a sixteenth of the numbers."""
+    if bound(looks.coarse[a], looks.coarse[b]) < looks.min_correlation - _ROUNDING:
+        return False
+    return correlation(looks.thumbnails[a], looks.thumbnails[b]) >= looks.min_correlation
+
+
+@njit(nogil=True, cache=True)
+def _best_alike(index: _Index, hashes: Hashes, max_distance: int, looks: _Looks) -> Ints:
     best = np.arange(len(hashes))
     low = np.uint64(index.last.shape[1] - 1)
     for image in range(len(hashes)):
@@ -83,7 +96,7 @@ def _best_alike(
                         kept < best[image]
                         and popcount(differing) <= max_distance
                         and not in_any(differing, index.masks[:band], index.radii[:band])
-                        and correlation(thumbnails[image], thumbnails[kept]) >= min_correlation
+                        and _alike(looks, image, kept)
                     ):
                         best[image] = kept
                     kept = index.before[band, kept]

@@ -9,7 +9,6 @@ with those whose number differs in up to ``radius`` bits. Buckets are visited in
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -64,17 +63,18 @@ def choose_bands(n: int, max_distance: int) -> list[Band]:
     return min(options, key=lambda bands: sum(_cost(n, band) for band in bands))
 
 
-def pairs_within(hashes: Hashes, max_distance: int) -> Ints:
+def pairs_within(hashes: Hashes, max_distance: int, threads: int = 1) -> Ints:
     """Every pair of hashes that differ in at most ``max_distance`` bits.
 
     Args:
         hashes: (n,) distinct hashes; equal ones must have been collapsed.
         max_distance: From 0 to 8; work grows steeply with it.
+        threads: How many work at a time.
 
     Returns:
         (k, 2) indices ``i < j`` into ``hashes``, sorted, each pair once.
     """
-    pairs = np.concatenate([np.empty((0, 2), np.int64), *pair_blocks(hashes, max_distance)])
+    pairs = np.concatenate([np.empty((0, 2), np.int64), *pair_blocks(hashes, max_distance, threads)])
     # One number a pair sorts several times faster than rows of two.
     keys = (pairs[:, 0] << 32) | pairs[:, 1]
     keys.sort()
@@ -82,7 +82,7 @@ def pairs_within(hashes: Hashes, max_distance: int) -> Ints:
     return pairs
 
 
-def pair_blocks(hashes: Hashes, max_distance: int, threads: int | None = None) -> Iterator[Ints]:
+def pair_blocks(hashes: Hashes, max_distance: int, threads: int = 1) -> Iterator[Ints]:
     """The pairs of :func:`pairs_within` piece by piece: in memory are those of a few pieces, however many there are.
 
     A piece is at least one bucket, so 100,000 distinct hashes around one centre would still be too much.
@@ -90,7 +90,7 @@ def pair_blocks(hashes: Hashes, max_distance: int, threads: int | None = None) -
     Args:
         hashes: (n,) distinct hashes, n below 2^31.
         max_distance: From 0 to 8.
-        threads: How many work at a time; None: one a CPU. The blocks are the same with any number.
+        threads: How many work at a time. The blocks are the same with any number.
 
     Yields:
         (k, 2) indices ``i < j`` into ``hashes``; each pair is in one block only.
@@ -98,11 +98,10 @@ def pair_blocks(hashes: Hashes, max_distance: int, threads: int | None = None) -
     yield from joined(hashes, max_distance, choose_bands(len(hashes), max_distance), threads)
 
 
-def joined(hashes: Hashes, max_distance: int, bands: list[Band], threads: int | None = None) -> Iterator[Ints]:
+def joined(hashes: Hashes, max_distance: int, bands: list[Band], threads: int = 1) -> Iterator[Ints]:
     """:func:`pair_blocks` by given bands."""
     masks = np.array([band.mask for band in bands], np.uint64)
     radii = np.array([band.radius for band in bands], np.int64)
-    threads = threads or os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         for number, band in enumerate(bands):
             starts, order = _sort(hashes, band.shift, band.bits)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biomedica_ray.dedupe.columns import Rows, duplicate_rows
+from biomedica_ray.dedupe.columns import Rows, distinct, duplicate_rows
 from biomedica_ray.dedupe.figures import FindPairs
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.thumbnails import correlation
@@ -57,8 +57,10 @@ def find_occurrences(
     exact = np.where(bytes_ >= 0, bytes_, pixels)
     rest = np.flatnonzero(exact < 0) if others.num_rows else np.empty(0, np.int64)
     ours, theirs = figures["phash"].to_numpy(), others["phash"].to_numpy()
-    hashes = np.union1d(ours[rest], theirs)
-    is_ours, is_theirs = np.isin(hashes, ours[rest]), np.isin(hashes, theirs)
+    hashes, hash_ids = np.unique(np.concatenate([ours[rest], theirs]), return_inverse=True)
+    our_ids, their_ids = np.split(hash_ids, [len(rest)])
+    is_ours, is_theirs, is_near = np.zeros((3, len(hashes)), np.bool_)
+    is_ours[our_ids] = is_theirs[their_ids] = True
     same = np.flatnonzero(is_ours & is_theirs)
     across = [np.stack([same, same], axis=1)]
     for pairs in find_pairs(hashes, max_distance):
@@ -68,11 +70,13 @@ def find_occurrences(
     starts = np.searchsorted(theirs[by_hash], hashes, "left")
     stops = np.searchsorted(theirs[by_hash], hashes, "right")
     pictures: dict[int, list[Rows]] = defaultdict(list)
-    for i, j in np.concatenate(across).tolist():
+    together = np.concatenate(across)
+    is_near[together[:, 0]] = True
+    for i, j in together.tolist():
         pictures[int(hashes[i])].append(by_hash[starts[j] : stops[j]])
     near = {value: np.sort(np.concatenate(each)) for value, each in pictures.items()}
-    rows = rest[np.isin(ours[rest], np.array(list(near), np.uint64))]
-    return Occurrences(figures, others, exact, rows, near, np.unique(np.concatenate([rest[:0], *near.values()])))
+    other_rows = distinct(np.concatenate([rest[:0], *near.values()]))
+    return Occurrences(figures, others, exact, rest[is_near[our_ids]], near, other_rows)
 
 
 def occurrences(

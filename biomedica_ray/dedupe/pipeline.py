@@ -1,4 +1,4 @@
-"""Deduplication: one actor compares the slim columns of all units; then each unit gets its duplicates."""
+"""Deduplication: one task compares the slim columns of all units; then each unit gets its duplicates."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import ray
 
 from biomedica_ray import schema
 from biomedica_ray.annotate.vectors import model_slug
-from biomedica_ray.cluster import run_units
+from biomedica_ray.cluster import RETRIES, run_units
 from biomedica_ray.config import ConfigError, DedupeConfig
 from biomedica_ray.dedupe.against import find_pieces
-from biomedica_ray.dedupe.comparison import WORKER_GB, Comparison, Inputs
+from biomedica_ray.dedupe.comparison import WORKER_GB, Found, Inputs, compare
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store, StoreError
 from biomedica_ray.units import Counts, fingerprint
@@ -62,17 +62,17 @@ def run(config: DedupeConfig, run: Run) -> None:
     ]
     mark = fingerprint(VERSION, config.model_dump(include=_RULES), contents)
     committed = run.store.commits("dedupe")
-    comparison: Any = None  # stays so when every unit is done and no worker will ask it
+    found: Any = None  # stays so when every unit is done and no worker will ask for it
     if any(unit not in committed or committed[unit].fingerprint != mark for unit in extracted):
-        # It waits while the units are written: that takes memory, but no CPU.
-        actor = ray.remote(Comparison).options(num_cpus=0, memory=int(config.memory_gb * 2**30))
-        comparison = actor.remote(run.store, inputs, config)
-        log.info("dedupe: %s", ray.get(comparison.compare.remote()))
+        task: Any = ray.remote(compare)
+        options = {"num_cpus": config.num_cpus, "memory": int(config.memory_gb * 2**30), "max_retries": RETRIES}
+        summary, found = task.options(num_returns=2, **options).remote(run.store, inputs, config)
+        log.info("dedupe: %s", ray.get(summary))
     run_units(
         run,
         "dedupe",
         dict.fromkeys(extracted, mark),
-        partial(DedupeWorker, run.store, run.run_id, comparison),
+        partial(DedupeWorker, run.store, run.run_id, found),
         memory_gb=WORKER_GB,
         max_actors=config.max_actors,
     )
@@ -97,13 +97,12 @@ def _embeddings(store: Store, model: str, units: Iterable[int]) -> tuple[dict[in
 class DedupeWorker:
     """Writes what the comparison found in a unit; lives on an actor."""
 
-    def __init__(self, store: Store, run_id: str, comparison: Any) -> None:
-        self._store, self._run_id, self._comparison = store, run_id, comparison
+    def __init__(self, store: Store, run_id: str, found: ray.ObjectRef[Found]) -> None:
+        self._store, self._run_id, self._found = store, run_id, ray.get(found)
 
     def __call__(self, unit: int, mark: str) -> Counts:
         """Commit the duplicates, captions and errors of one unit; returns its counts of articles and figures."""
-        counts: Counts
-        tables, errors, counts = ray.get(self._comparison.found_in.remote(unit))
+        tables, errors, counts = self._found.of(unit)
         with self._store.write_unit("dedupe", unit, mark, self._run_id) as writer:
             for name, table in tables.items():
                 writer.table(name, schema.TABLES[name]).write(table)

@@ -16,6 +16,8 @@ from numba import njit
 from PIL import Image
 
 SIDE = 32
+BOX = 4
+BOXES = SIDE // BOX
 
 
 def thumbnail(image: Image.Image) -> npt.NDArray[np.uint8]:
@@ -48,3 +50,43 @@ def correlation(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
         return 0.0
     together = n * np.int64(sum_ab) - np.int64(sum_a) * np.int64(sum_b)
     return float(together / np.sqrt(np.float64(spread_a) * np.float64(spread_b)))
+
+
+@njit(nogil=True, cache=True)
+def coarse(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Vectors (n, 65) whose dot product is at least the correlation of two thumbnails, up to rounding (1e-5).
+
+    Correlation is the dot product of thumbnails less their mean, at unit length. The first 64 numbers are what is left
+    of one in boxes of 4x4 pixels, the last the length of the rest: by Cauchy and Schwarz the rests of two add no more
+    to their dot product than the product of their lengths. Of a blank thumbnail it is all zeros.
+
+    Args:
+        thumbnails: (n, 1024) grey values.
+    """
+    result = np.zeros((len(thumbnails), BOXES * BOXES + 1), np.float32)
+    for i in range(len(thumbnails)):
+        mean = thumbnails[i].mean()
+        sums = np.zeros(BOXES * BOXES)
+        square = 0.0
+        for pixel in range(SIDE * SIDE):
+            value = thumbnails[i, pixel] - mean
+            sums[pixel // SIDE // BOX * BOXES + pixel % SIDE // BOX] += value
+            square += value * value
+        if square == 0:
+            continue
+        rest = square
+        for box in range(BOXES * BOXES):
+            part = sums[box] / BOX  # along the vector of length 1 that is even over the box and 0 elsewhere
+            rest -= part * part
+            result[i, box] = part / np.sqrt(square)
+        result[i, -1] = np.sqrt(max(rest, 0.0) / square)
+    return result
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def bound(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
+    """What the correlation of two thumbnails is at most, up to rounding: the dot product of their :func:`coarse`."""
+    result = np.float32(0)
+    for i in range(len(a)):
+        result += a[i] * b[i]
+    return float(result)

@@ -27,15 +27,15 @@ _SNAPSHOT = f"inventory-reports/{BUCKET}/metadata/2026-11-22T01-00Z/"
 
 
 @contextlib.contextmanager
-def served_bucket(packages: Path, latency_s: float) -> Iterator[str]:
-    """Serve folders of packages (no archives) in a process of its own; yields the endpoint URL."""
+def served_bucket(packages: Path, latency_s: float) -> Iterator[tuple[str, int]]:
+    """Serve folders of packages (no archives) in a process of its own; yields the endpoint URL and the process's id."""
     port = free_port()
     arguments = ["--packages", str(packages), "--port", str(port), "--latency", str(latency_s)]
     server = subprocess.Popen([sys.executable, "-m", "tests.fakes.served_bucket", *arguments], stdout=subprocess.PIPE)
     try:
         assert server.stdout is not None
         server.stdout.readline()  # it says when it is ready
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", server.pid
     finally:
         server.terminate()
         server.wait(10)
@@ -99,7 +99,7 @@ async def serve(content: dict[str, Path | bytes], port: int, latency_s: float) -
                 head = await reader.readuntil(b"\r\n\r\n")
                 await asyncio.sleep(latency_s)
                 status, body = answer(head.split(b" ", 2)[1].decode())
-                writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+                writer.writelines([f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode(), body])
                 await writer.drain()
         writer.close()
 
