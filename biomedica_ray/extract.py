@@ -30,7 +30,7 @@ from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same input would give other rows, so that stores are extracted anew."""
 
 VERSION_DIGITS, RULES_DIGITS = 8, 16

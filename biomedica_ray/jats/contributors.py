@@ -9,6 +9,7 @@ from biomedica_ray.jats.article import Author
 from biomedica_ray.jats.text import readable
 from biomedica_ray.jats.tree import Element, all_text, href
 
+_LINE_BREAK = re.compile(r"\s*\n\s*")
 _PARTS = ("institution", "institution-wrap", "addr-line", "city", "state", "country", "postal-code", "named-content")
 
 
@@ -17,10 +18,11 @@ def read_authors(meta: Element) -> list[Author]:
 
     Where nobody points at an affiliation, those of the author's own group count, else all of the article.
     """
-    affiliations = {id_: text for node in meta.iter("aff") if (id_ := node.get("id")) and (text := _affiliation(node))}
+    texts = {node: text for node in meta.iter("aff") if (text := _affiliation(node))}
+    affiliations = {id_: text for node, text in texts.items() if (id_ := node.get("id"))}
     authors: list[Author] = []
     for group in meta.iterfind("contrib-group"):
-        shared = [text for node in _shared(group, meta) if (text := _affiliation(node))]
+        shared = [texts[node] for node in _shared(group, meta) if node in texts]
         for contrib in group.iterchildren("contrib"):
             if (contrib.get("contrib-type") or "author") not in ("author", "collab", "group"):
                 continue
@@ -29,7 +31,7 @@ def read_authors(meta: Element) -> list[Author]:
                 continue
             rids = [rid for xref in contrib.iter("xref") for rid in (xref.get("rid") or "").split()]
             own = [affiliations[rid] for rid in rids if rid in affiliations]
-            own += [text for node in contrib.iter("aff") if (text := _affiliation(node))]
+            own += [texts[node] for node in contrib.iter("aff") if node in texts]
             authors.append(Author(name, _orcid(contrib), list(dict.fromkeys(own or shared))))
     return authors
 
@@ -71,4 +73,4 @@ def _affiliation(node: Element) -> str | None:
     else:
         text = ", ".join(text for part in node.iterchildren("*") if part.tag not in skip and (text := readable(part)))
         text = text or readable(node, skip)
-    return re.sub(r"\s*\n\s*", ", ", text).strip(" ,;") or None if text else None
+    return _LINE_BREAK.sub(", ", text).strip(" ,;") or None if text else None

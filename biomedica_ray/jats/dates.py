@@ -12,6 +12,7 @@ from biomedica_ray.jats.tree import Element
 # Dates of hosting and manuscript handling that stand among the pub-dates without saying when it was published.
 _NOT_PUBLICATION = re.compile(r"nihms|hwp-|archival|received|accepted|retract|correct", re.IGNORECASE)
 _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name}
+_YEAR = re.compile(r"[12]\d{3}")
 _ISO = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
 
 
@@ -50,14 +51,13 @@ def first_day(iso: str) -> dt.date:
 
 
 def _iso(element: Element) -> str | None:
-    year = (element.findtext("year") or "").strip()
-    month = (element.findtext("month") or "").strip()
-    day = (element.findtext("day") or "").strip()
+    parts = {part.tag: (part.text or "").strip() for part in reversed(element)}
+    year, month, day = (parts.get(tag, "") for tag in ("year", "month", "day"))
     if not year:
         match = _ISO.match(element.get("iso-8601-date") or "")
         if match is None:
             return None
-        year, month, day = (part or "" for part in match.groups())
+        year, month, day = (number or "" for number in match.groups())
     return iso_date(year, month, day)
 
 
@@ -69,7 +69,7 @@ def iso_date(year: str, month: str, day: str) -> str | None:
         month: A number, or an English name of which the first three letters count; may be empty.
         day: A number; may be empty.
     """
-    if not re.fullmatch(r"[12]\d{3}", year):
+    if not _YEAR.fullmatch(year):
         return None
     number = int(month) if month.isdecimal() else _MONTHS.get(month[:3].lower(), 0)
     if not 1 <= number <= 12:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from string import ascii_lowercase, ascii_uppercase
 
 from biomedica_ray.jats.markers import Hint
-from biomedica_ray.jats.text import Span, readable, readable_with_spans
+from biomedica_ray.jats.text import Span, mark, readable
 from biomedica_ray.jats.tree import Element, href, lang, preferred
 
 _CARRIERS = frozenset({"fig", "table-wrap", "chem-struct-wrap", "supplementary-material", "fig-group"})
@@ -171,8 +171,8 @@ def _read_words(element: Element, language: str | None) -> tuple[str | None, str
         paragraphs = [text for node in element.iterchildren("p") if (text := readable(node))]
         title = readable(next(element.iterchildren("title"), None))
         return label, title, "\n".join(paragraphs) or None, []
-    text, spans = readable_with_spans(caption, _HINTS)
-    return label, readable(next(caption.iterchildren("title"), None)), text or None, _hints(spans)
+    marked = mark(caption, _HINTS)
+    return label, readable(next(caption.iterchildren("title"), None)), marked.text, _hints(marked.spans)
 
 
 def _hints(spans: list[Span]) -> list[Hint]:

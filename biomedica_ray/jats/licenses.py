@@ -15,18 +15,19 @@ NONCOMMERCIAL = ("CC BY-NC", "CC BY-NC-SA", "CC BY-NC-ND")
 # (https://pmc.ncbi.nlm.nih.gov/tools/openftlist/): oa_comm, oa_noncomm, oa_other.
 CODES = (*COMMERCIAL, *NONCOMMERCIAL, OTHER)
 
-_URL = re.compile(r"creativecommons\.org/(?:licen[sc]es?/(?P<terms>by[a-z-]*)|publicdomain/(?P<public>zero))", re.I)
-_NAMED = re.compile(r"creative\s+commons|\bcc[\s-]?(?:by|0)\b|\battribution\b.{0,40}\bnon-?\s?commercial", re.I | re.S)
-_ATTRIBUTION = re.compile(r"attribution|\bcc[\s-]*by\b|\bby\b[\s-]*(?:nc|nd|sa)\b|\bCC[\s-]*NC\b", re.I)
-_ZERO = re.compile(r"\bcc[\s-]?0\b|\bcc[\s-]zero\b|public domain dedication", re.I)
-_NC = re.compile(r"non[\s\u2010-\u2014-]*commercial|\bNC\b", re.I)
-_ND = re.compile(r"no[n]?[\s\u2010-\u2014-]*deriv|\bND\b", re.I)
-_SA = re.compile(r"share[\s\u2010-\u2014-]*a?like|\bSA\b", re.I)
+# All of these read lower case, in which the engine finds its way several times faster than without regard to case.
+_URL = re.compile(r"creativecommons\.org/(?:licen[sc]es?/(?P<terms>by[a-z-]*)|publicdomain/(?P<public>zero))")
+_NAMED = re.compile(r"creative\s+commons|\bcc[\s-]?(?:by|0)\b|\battribution\b.{0,40}\bnon-?\s?commercial", re.S)
+_ATTRIBUTION = re.compile(r"attribution|\bcc[\s-]*by\b|\bby\b[\s-]*(?:nc|nd|sa)\b|\bcc[\s-]*nc\b")
+_ZERO = re.compile(r"\bcc[\s-]?0\b|\bcc[\s-]zero\b|public domain dedication")
+_NC = re.compile(r"non[\s\u2010-\u2014-]*commercial|\bnc\b")
+_ND = re.compile(r"no[n]?[\s\u2010-\u2014-]*deriv|\bnd\b")
+_SA = re.compile(r"share[\s\u2010-\u2014-]*a?like|\bsa\b")
 # A licence that allows both uses names the word without forbidding anything.
 _BOTH_USES = re.compile(
-    r"(?<!non-)(?<!non )(?<!non)commercial\s*(?:and|or|/|as well as)\s*non[\s-]*commercial"
-    r"|non[\s-]*commercial\s*(?:and|or|/|as well as)\s*commercial",
-    re.I,
+    r"commercial(?<!non-commercial)(?<!non commercial)(?<!noncommercial)"
+    r"\s*(?:and|or|/|as well as)\s*non[\s-]*commercial"
+    r"|non[\s-]*commercial\s*(?:and|or|/|as well as)\s*commercial"
 )
 
 
@@ -57,13 +58,13 @@ def stricter(a: str, b: str) -> str:
 
 def code_of_url(url: str) -> str:
     """Code of a Creative Commons licence by its URL, of any version and port; ``other`` for every other URL."""
-    match = _URL.search(url)
+    match = _URL.search(url.lower())
     if match is None:
         return OTHER
     if match["public"]:
         return "CC0"
-    terms = match["terms"].lower().strip("-").split("-")
-    return _code(nc="nc" in terms, nd="nd" in terms or "nd" in match["terms"].lower(), sa="sa" in terms)
+    terms = match["terms"].strip("-").split("-")
+    return _code(nc="nc" in terms, nd="nd" in match["terms"], sa="sa" in terms)
 
 
 def code_of_text(text: str) -> str:
@@ -71,8 +72,9 @@ def code_of_text(text: str) -> str:
 
     A CC0 waiver beside another licence covers the data only, so the other one counts.
     """
-    codes = {code_of_url(match.group()) for match in _URL.finditer(text)}
-    words = _BOTH_USES.sub(" ", _URL.sub(" ", text))
+    lower = text.lower()
+    codes = {code_of_url(match.group()) for match in _URL.finditer(lower)}
+    words = _BOTH_USES.sub(" ", _URL.sub(" ", lower))
     if _NAMED.search(words):
         if _ATTRIBUTION.search(words):
             codes.add(_code(nc=bool(_NC.search(words)), nd=bool(_ND.search(words)), sa=bool(_SA.search(words))))

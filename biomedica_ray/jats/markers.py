@@ -15,6 +15,7 @@ _JOINT = rf"\s*(?:,\s*(?:and|&)|,|;|/|&|\+|and\b|to\b|through\b|e\b|y\b|[{_DASH}
 _INDEX = r"(?:\d{1,2}(?:\s?[,-]\s?\d{1,2})*)?['\u2019\u2032-\u2034]{0,3}"
 _UPPER = rf"[A-Z]{_INDEX}(?![A-Za-z\d])"
 _LOWER = rf"[a-z]{_INDEX}(?![A-Za-z\d])"
+_TOKEN = re.compile(rf"\b(?:to|through|and)\b|[A-Za-z]{_INDEX}|[{_DASH}]")
 _LETTERS = rf"(?:{_UPPER}(?:{_JOINT}{_UPPER})*|{_LOWER}(?:{_JOINT}{_LOWER})*)"
 _PANEL_WORDS = ("Panel ", "panel ", "Panels ", "panels ")
 _PANEL = r"(?:[Pp]anels?\.?\s+|[Ff]igs?\.?\s*)"
@@ -36,7 +37,10 @@ _WORDED = re.compile(
 _TRAILING_LETTER = re.compile(rf",\s({_LETTERS})(?=[;.](?:\s|\Z))")
 _EMPHASISED = re.compile(rf"{_PANEL}?[(\[]?\s*({_LETTERS})\s*[)\]]?[.,:;|]?")
 _ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
-_ROMANS = re.compile(r"(?<!\w)\(((?:i{1,3}|iv|vi{0,3}|ix|xi{0,2})|(?:I{1,3}|IV|VI{0,3}|IX|XI{0,2}))\):?")
+_ROMANS = re.compile(
+    r"(?<!\w)\((?P<label>(?P<numeral>(?:i{1,3}|iv|vi{0,3}|ix|xi{0,2})(?=\))|(?:I{1,3}|IV|VI{0,3}|IX|XI{0,2}))"
+    r"(?P<letter>[a-h]?))\):?"
+)
 _NUMBERS = re.compile(r"(?<!\w)\((\d{1,2})\):?(?=\s)")
 _SIDE = r"(?:[Uu]pper|[Ll]ower|[Tt]op|[Bb]ottom|[Mm]iddle|[Ll]eft|[Rr]ight|[Cc]ent(?:er|re|ral))"
 _PLACE = rf"{_SIDE}(?:(?:\s+|-|/){_SIDE})?"
@@ -49,7 +53,7 @@ _POSITION = re.compile(
 )
 # A letter that can begin a marker, or a word of place: captions without either have no panels.
 _ANY = re.compile(
-    r"(?<![A-Za-z])(?:[Aa1Ii](?=[\d'\u2019\u2032-\u2034]*\s?[)\].,:;|\-\u2010-\u2015\u2212~/&=]|\s)|[b-hB-H]\))"
+    r"(?<![A-Za-z])(?:[Aa1Ii](?=[\d'\u2019\u2032-\u2034]*\s?[)\].,:;|\-\u2010-\u2015\u2212~/&=]|\s)|[b-hB-H]\)|Ia\))"
     r"|\b(?:[Uu]pp|[Tt]op|[Ll]eft)"
 )
 # Letters side by side, "(a) (c)", "b, c", "(A) and (B)", mark what follows together.
@@ -129,7 +133,7 @@ def expand_letters(text: str) -> tuple[str, ...]:
         return (text,)
     letters: list[str] = []
     is_range = False
-    for token in re.findall(rf"\b(?:to|through|and)\b|[A-Za-z]{_INDEX}|[{_DASH}]", text):
+    for token in _TOKEN.findall(text):
         if token in ("and", "to", "through") or not token[0].isalpha():
             is_range = token != "and"
             continue
@@ -159,12 +163,18 @@ def letters(caption: str, hints: Sequence[Hint]) -> list[list[Marker]]:
 
 
 def romans(caption: str, _: Sequence[Hint]) -> list[list[Marker]]:
-    """Roman numerals in brackets."""
+    """Roman numerals in brackets, alone or with letters: ``(I) ... (II)``, ``(Ia) ... (Ib) ... (II)``."""
     if "(i" not in caption and "(I" not in caption:
         return []
+    matches = list(_ROMANS.finditer(caption))
+    if "(Ia)" not in caption:
+        matches = [m for m in matches if not m["letter"]]
+    # How many letters a numeral has is known from the caption alone, so that the series is what occurs in it.
+    places = [(_ROMAN.index(m["numeral"].lower()), m["letter"] or "") for m in matches]
+    series = sorted(set(places)) if any(letter for _, letter in places) else [(n, "") for n in range(len(_ROMAN))]
     found = [
-        Marker((m[1],), (_ROMAN.index(m[1].lower()) + 1,), m.start(), m.end(), _lean(caption, m.start(), m.end()))
-        for m in _ROMANS.finditer(caption)
+        Marker((m["label"],), (series.index(place) + 1,), m.start(), m.end(), _lean(caption, m.start(), m.end()))
+        for m, place in zip(matches, places, strict=True)
     ]
     return [found]
 

@@ -69,6 +69,10 @@ _STEMS = {
 }
 
 
+Word = tuple[re.Match[str], str]
+"""A word for an item and the kind of item."""
+
+
 class Citation(NamedTuple):
     """One numbered item that a text names.
 
@@ -93,15 +97,13 @@ class Citation(NamedTuple):
     is_elsewhere: bool
 
 
-def find_citations(text: str, kinds: Iterable[str] = tuple(_WORDS), notes: Sequence[Span] = ()) -> list[Citation]:
+def find_citations(text: str) -> list[Citation]:
     """The figures, schemes and tables that a text names by number: ``Figs. 1A-C and 3``, ``Scheme 2``, ``Fig. S1``.
 
     Args:
         text: A paragraph.
-        kinds: The kinds that are sought.
-        notes: Where references to the literature lie in it.
     """
-    return [citation for word, kind in _words(text, kinds) for citation in _items(text, word, kind, notes)]
+    return _named(text, _words(text, _WORDS), ())
 
 
 def find_mentions(
@@ -124,9 +126,10 @@ def find_mentions(
         return mentions
     index = _Index(images, labels)
     for paragraph in paragraphs:
-        if index.by_id.keys().isdisjoint(paragraph.targets) and not find_citations(paragraph.text, index.kinds):
+        words = _words(paragraph.text, index.kinds)
+        if not words and not index.is_linked(paragraph.marked.elements):
             continue
-        for number, panels in _referred(paragraph, index).items():
+        for number, panels in _referred(paragraph, words, index).items():
             if not _is_own(paragraph, images[number]):
                 mentions[number].append(Mention(list(paragraph.path), paragraph.text, list(dict.fromkeys(panels))))
     return mentions
@@ -149,6 +152,10 @@ class _Index:
                 self.by_number.setdefault((image.scope, citation.kind, citation.number), []).append(position)
 
         self.kinds = frozenset(kinds)
+
+    def is_linked(self, xrefs: Iterable[Element]) -> bool:
+        """Whether one of these cross-references points at an image."""
+        return any(rid in self.by_id for xref in xrefs for rid in (xref.get("rid") or "").split())
 
     def linked(self, xref: Element, scope: Element) -> list[int]:
         """Images that a cross-reference points at; where copies of a figure share an id, those of its own part."""
@@ -179,12 +186,12 @@ def _speaks_of_its_article(scope: Element) -> bool:
     return scope.tag != "article" and _ABOUT_THE_ARTICLE.search(kind) is not None
 
 
-def _referred(paragraph: Paragraph, index: _Index) -> dict[int, list[str]]:
+def _referred(paragraph: Paragraph, words: Sequence[Word], index: _Index) -> dict[int, list[str]]:
     """Positions of the images that a paragraph refers to, with the panels it names."""
-    text, scope, xrefs = paragraph.text, paragraph.scope, paragraph.xrefs
+    text, scope, xrefs = paragraph.text, paragraph.scope, paragraph.marked.spans
     links = [index.linked(span.element, scope) for span in xrefs]
     notes = [span for span, linked in zip(xrefs, links, strict=True) if not linked]
-    citations = find_citations(text, index.kinds, notes)
+    citations = _named(text, words, notes)
     referred: dict[int, list[str]] = {}
     if not citations and len(notes) == len(xrefs):
         return referred
@@ -240,7 +247,11 @@ def _is_own(paragraph: Paragraph, image: Image) -> bool:
     return nearest is not None and any(nearest is own for own in (image.carrier, image.wording, image.group))
 
 
-def _words(text: str, kinds: Iterable[str]) -> list[tuple[re.Match[str], str]]:
+def _named(text: str, words: Sequence[Word], notes: Sequence[Span]) -> list[Citation]:
+    return [citation for word, kind in words for citation in _items(text, word, kind, notes)]
+
+
+def _words(text: str, kinds: Iterable[str]) -> list[Word]:
     """Where a text has a word for an item with a number behind it, and the kind of item, in the order of the text."""
     found = []
     for kind in kinds:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from biomedica_ray.jats import identifiers
 from biomedica_ray.jats.article import Reference
-from biomedica_ray.jats.text import STRUCTURAL, normalise, plain, readable
+from biomedica_ray.jats.text import normalise, readable
 from biomedica_ray.jats.tree import Element, all_text, href
 
 _CITATIONS = ("mixed-citation", "element-citation", "citation", "nlm-citation")
 _TITLES = ("article-title", "chapter-title", "data-title", "source")
-_VISITED = ("ref", "note", *_CITATIONS, *_TITLES, "year", "pub-id", "ext-link", "uri", *STRUCTURAL)
+_VISITED = ("ref", "note", *_CITATIONS, *_TITLES, "year", "pub-id", "object-id", "ext-link", "uri")
 
 
 def read_references(ref_lists: list[Element]) -> list[Reference]:
@@ -20,52 +20,32 @@ def read_references(ref_lists: list[Element]) -> list[Reference]:
     return [reference for ref_list in ref_lists for reference in _references(ref_list)]
 
 
-@dataclass(slots=True)
-class _Citation:
-    """A citation in a ``ref``: its fields at any depth, and whether its text needs more than its characters."""
+class _Citation(NamedTuple):
+    """A citation in a ``ref``, and its fields at any depth."""
 
     ref: Element
     element: Element
-    is_structural: bool = False
-    ids: dict[str, str] = field(default_factory=dict)
-    links: list[str] = field(default_factory=list)
-    titles: dict[str, Element] = field(default_factory=dict)
-    year: Element | None = None
+    fields: list[Element]
 
 
 def _references(ref_list: Element) -> Iterator[Reference]:
     cited: list[_Citation] = []
     ref = ref_list
-    current: _Citation | None = None
+    fields: list[Element] = []
     # One pass of libxml2 over the list: what follows a citation, up to the next one or the end of its ref, is in it.
     for node in ref_list.iter(*_VISITED):
         tag = node.tag
         if tag == "ref":
             yield from map(_reference, _works(cited))
-            ref, cited, current = node, [], None
+            ref, cited, fields = node, [], []
         elif tag in _CITATIONS:
-            current = _Citation(ref, node)
-            cited.append(current)
+            fields = []
+            cited.append(_Citation(ref, node, fields))
         elif tag == "note":
-            current = None
-        elif current is not None:
-            _note(current, node, str(tag))
+            fields = []
+        else:
+            fields.append(node)
     yield from map(_reference, _works(cited))
-
-
-def _note(citation: _Citation, node: Element, tag: str) -> None:
-    """Take down a field of a citation."""
-    if tag in _TITLES:
-        citation.titles.setdefault(tag, node)
-    elif tag == "year":
-        citation.year = node if citation.year is None else citation.year
-    elif tag in ("pub-id", "object-id"):
-        citation.ids[node.get("pub-id-type") or ""] = all_text(node) if len(node) else node.text or ""
-        citation.is_structural = citation.is_structural or tag == "object-id"
-    elif tag in ("ext-link", "uri"):
-        citation.links.append(href(node) or "")
-    else:
-        citation.is_structural = True
 
 
 def _works(cited: list[_Citation]) -> list[_Citation]:
@@ -91,17 +71,30 @@ def _works(cited: list[_Citation]) -> list[_Citation]:
 
 
 def _reference(citation: _Citation) -> Reference:
-    ids = citation.ids
-    title = next((citation.titles[tag] for tag in _TITLES if tag in citation.titles), None)
+    ids: dict[str, str] = {}
+    links: list[str] = []
+    titles: dict[str, Element] = {}
+    year: Element | None = None
+    for node in citation.fields:
+        tag = str(node.tag)
+        if tag in _TITLES:
+            titles.setdefault(tag, node)
+        elif tag == "year":
+            year = node if year is None else year
+        elif tag in ("pub-id", "object-id"):
+            ids[node.get("pub-id-type") or ""] = all_text(node) if len(node) else node.text or ""
+        else:
+            links.append(href(node) or "")
+    title = next((titles[tag] for tag in _TITLES if tag in titles), None)
     doi = identifiers.doi(ids.get("doi"))
     return Reference(
         citation.ref.get("id"),
         identifiers.pmid(ids.get("pmid")),
         identifiers.pmcid(ids.get("pmc") or ids.get("pmcid")),
-        doi or next((doi for link in citation.links if (doi := _linked_doi(link))), None),
+        doi or next((doi for link in links if (doi := _linked_doi(link))), None),
         readable(title),
-        readable(citation.year),
-        _raw(citation),
+        readable(year),
+        _raw(citation.element),
     )
 
 
@@ -109,12 +102,11 @@ def _linked_doi(link: str) -> str | None:
     return identifiers.doi(link) if "doi" in link or link.startswith("10.") else None
 
 
-def _raw(citation: _Citation) -> str:
+def _raw(element: Element) -> str:
     """The printed line, or the fields of a tagged citation set side by side."""
-    element = citation.element
     text, nodes = element.text, list(element)
     if (text and not text.isspace()) or any((tail := node.tail) and not tail.isspace() for node in nodes):
-        return (readable(element) if citation.is_structural else plain(element)) or ""
+        return readable(element) or ""
     fields = [_people(node) if node.tag in ("person-group", "name") else _leaf(node) for node in nodes]
     return normalise(" ".join([field for field in fields if field])) or ""
 
@@ -125,8 +117,7 @@ def _people(node: Element) -> str | None:
 
 
 def _person(person: Element) -> str:
-    parts = [readable(node) if len(node) else node.text for node in person.iterchildren("*")]
-    return " ".join([part for part in parts if part]).strip() or readable(person) or ""
+    return " ".join([part for node in person if (part := _leaf(node))]).strip() or readable(person) or ""
 
 
 def _leaf(node: Element) -> str | None:

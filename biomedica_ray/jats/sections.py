@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from biomedica_ray.jats.article import Section
-from biomedica_ray.jats.text import FLOATS, STRUCTURAL, Span, plain, readable, readable_with_spans
+from biomedica_ray.jats.text import FLOATS, MarkedText, mark, readable
 from biomedica_ray.jats.tree import Element, child
 
 _UNITS = frozenset({"p", "disp-formula", "disp-quote", "verse-group", "preformat", "code", "def-item", "speech"})
@@ -37,8 +36,7 @@ class Paragraph:
 
     Attributes:
         text: Its text, without the floats in it.
-        element: The element that it is.
-        targets: Ids that cross-references in it point at.
+        marked: Its text with the cross-references in it marked.
         path: Titles of the sections around it, outermost first.
         home: The element whose own paragraph it is: a section, an appendix, a body.
         floats: The floats (fig, fig-group, table-wrap ...) around it, whose caption or content it is.
@@ -47,18 +45,12 @@ class Paragraph:
     """
 
     text: str
-    element: Element
-    targets: list[str]
+    marked: MarkedText
     path: tuple[str, ...]
     home: Element
     floats: tuple[Element, ...]
     scope: Element
     is_running: bool
-
-    @property
-    def xrefs(self) -> list[Span]:
-        """Its cross-references and where they lie in the text."""
-        return readable_with_spans(self.element, ("xref",))[1] if self.targets else []
 
 
 @dataclass(slots=True)
@@ -103,7 +95,7 @@ def read_sections(paragraphs: list[Paragraph]) -> list[Section]:
 
 
 def _walk(element: Element, place: _Place, article: Element, found: FullText) -> None:
-    for node in element.iterchildren("*"):
+    for node in element:
         tag = node.tag
         if tag in _UNITS:
             _add_paragraph(node, place, article, found)
@@ -115,24 +107,14 @@ def _walk(element: Element, place: _Place, article: Element, found: FullText) ->
 
 
 def _add_paragraph(node: Element, place: _Place, article: Element, found: FullText) -> None:
-    """Add a paragraph, by libxml2's own text where nothing in it has a structure, and those of the floats in it."""
-    targets: list[str] = []
-    if len(node) == 0:
-        text = readable(node)
-    else:
-        inner = list(node.iter())
-        tags = [part.tag for part in inner]
-        if "xref" in tags:
-            targets = [rid for part in inner if part.tag == "xref" for rid in (part.get("rid") or "").split()]
-        text = plain(node) if STRUCTURAL.isdisjoint(tags[1:]) else readable(node)
-    if text:
+    """Add a paragraph and those of the floats in it, which are paragraphs of their own."""
+    marked = mark(node, ("xref",))
+    if text := marked.text:
         found.paragraphs.append(
-            Paragraph(text, node, targets, place.path, place.home, place.floats, place.scope, place.is_running)
+            Paragraph(text, marked, place.path, place.home, place.floats, place.scope, place.is_running)
         )
-    if len(node) and not FLOATS.isdisjoint(tags):
-        # Floats inside a paragraph have paragraphs of their own.
-        for float_ in _outermost_floats(node):
-            _walk(float_, _entered(float_, place), article, found)
+    for float_ in marked.floats:
+        _walk(float_, _entered(float_, place), article, found)
 
 
 def _entered(node: Element, place: _Place) -> _Place:
@@ -149,14 +131,6 @@ def _entered(node: Element, place: _Place) -> _Place:
     if tag in ("body", "back"):
         return replace(place, home=node)
     return replace(place, is_running=is_running) if is_running != place.is_running else place
-
-
-def _outermost_floats(node: Element) -> Iterator[Element]:
-    for inner in node.iterchildren("*"):
-        if inner.tag in FLOATS:
-            yield inner
-        elif len(inner):
-            yield from _outermost_floats(inner)
 
 
 def _titled(path: tuple[str, ...], node: Element) -> tuple[str, ...]:

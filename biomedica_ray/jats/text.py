@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from html.entities import html5
 
 from lxml import etree
@@ -35,20 +36,22 @@ _SPACED = frozenset({"label", "break", "disp-formula", "disp-formula-group", "td
 
 _SUPERSCRIPTS = str.maketrans("0123456789+-−–=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁻⁼⁽⁾ⁿ")
 _SUBSCRIPTS = str.maketrans("0123456789+-−–=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₋₌₍₎")
+# Letters and digits of which Unicode has no such form.
+_NO_SUPERSCRIPT = re.compile(r"[^\W_0-9n]")
+_NO_SUBSCRIPT = re.compile(r"[^\W_0-9]")
 _ORDINAL = re.compile(r"st|nd|rd|th")
+_SPACE = re.compile(r"\s")
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
-_normalized = etree.XPath("normalize-space()", smart_strings=False)
-
-STRUCTURAL: frozenset[object] = frozenset(
-    {*_NO_TEXT, *_BLOCKS, *_SPACED, "sub", "sup", "math", "tex-math", "alternatives", etree.Entity}
+# Tags of which the text is not simply what stands in them.
+_ATTENDED: frozenset[object] = frozenset(
+    {*_NO_TEXT, *_BLOCKS, *_SPACED, "sub", "sup", "math", "tex-math", "alternatives"}
+    | {etree.Entity, etree.Comment, etree.ProcessingInstruction}
 )
-"""Tags that make the readable text of the element around them more than its text as it stands."""
-
-_ATTENDED = STRUCTURAL | {etree.Comment, etree.ProcessingInstruction}
 
 # XML cannot carry these control characters, so they mark places in a text while it is put together.
 _OPEN, _CLOSE, _BREAK = "\x01", "\x02", "\x03"
 _MARK = re.compile(f"([{_OPEN}{_CLOSE}{_BREAK}])")
+_ASIDE = f"{_OPEN}{_CLOSE}{_BREAK} \n\t"
 
 
 @dataclass(slots=True)
@@ -76,20 +79,37 @@ def readable(element: Element | None, skip: Collection[str] = ()) -> str | None:
     return normalise("".join(out))
 
 
-def plain(element: Element) -> str | None:
-    """What :func:`readable` gives for an element without any of :data:`STRUCTURAL` in it, by libxml2 alone."""
-    text = str(_normalized(element))
-    return (text if text.isascii() else _one_line(text)) or None
+@dataclass(slots=True)
+class MarkedText:
+    """What one walk over an element finds: its text, and where some of the elements in it lie.
+
+    Attributes:
+        raw: The text before it is normalised, with control characters around the marked elements.
+        elements: The marked elements in document order.
+        floats: The outermost floats in it, which are no part of its text.
+    """
+
+    raw: str
+    elements: list[Element]
+    floats: list[Element]
+
+    @property
+    def text(self) -> str | None:
+        """What :func:`readable` gives."""
+        return normalise(self.raw.replace(_OPEN, "").replace(_CLOSE, "") if self.elements else self.raw)
+
+    @property
+    def spans(self) -> list[Span]:
+        """Where the marked elements lie in the text."""
+        return _place(self.raw, self.elements) if self.elements else []
 
 
-def readable_with_spans(
-    element: Element, marked: Collection[str], skip: Collection[str] = ()
-) -> tuple[str, list[Span]]:
-    """The readable text of an element, and where the elements with a marked tag lie in it, in document order."""
+def mark(element: Element, tags: Collection[str]) -> MarkedText:
+    """The readable text of an element with the elements of the given tags marked in it."""
     out: list[str] = []
-    collector = _Collector(skip, marked)
+    collector = _Collector((), tags)
     collector.content(element, out)
-    return _place("".join(out), collector.found)
+    return MarkedText("".join(out), collector.found, collector.floats)
 
 
 def normalise(raw: str) -> str | None:
@@ -111,6 +131,11 @@ def _one_line(raw: str) -> str:
     return unicodedata.normalize("NFC", raw).strip()
 
 
+@lru_cache(maxsize=64)
+def _attended(tags: tuple[str, ...]) -> frozenset[object]:
+    return _ATTENDED.union(tags)
+
+
 class _Collector:
     """Gathers the raw text of an element, with control characters where blocks and marked elements begin and end."""
 
@@ -118,16 +143,18 @@ class _Collector:
         self.skip = skip
         self.marked = marked
         self.found: list[Element] = []
-        self._attended = _ATTENDED.union(skip, marked) if skip or marked else _ATTENDED
+        self.floats: list[Element] = []
+        self._attended = _attended((*skip, *marked)) if skip or marked else _ATTENDED
 
     def content(self, element: Element, out: list[str]) -> None:
         """Append what is inside an element."""
+        attended = self._attended
         text = element.text
         if text:
             out.append(text)
         for node in element:
             tag = node.tag
-            if tag in self._attended:
+            if tag in attended:
                 self._attend(node, tag, out)
             elif len(node):
                 self.content(node, out)
@@ -140,20 +167,23 @@ class _Collector:
                 out.append(tail)
 
     def _attend(self, node: Element, tag: object, out: list[str]) -> None:
-        if tag is etree.Entity:
+        if tag in self.marked:
+            self.found.append(node)
+            out.append(_OPEN)
+            self.element(node, out)
+            out.append(_CLOSE)
+        elif tag is etree.Entity:
             out.append(html5.get((node.text or "").strip("&"), node.text or ""))
-        elif tag in FLOATS and tag != "inline-graphic":
-            out.append(" ")
+        elif tag in FLOATS:
+            self.floats.append(node)
+            if tag != "inline-graphic":
+                out.append(" ")
         elif isinstance(tag, str) and tag not in _NO_TEXT and tag not in self.skip:
             self.element(node, out)
 
     def element(self, node: Element, out: list[str]) -> None:
         """Append an element, set off as its tag demands."""
         tag = node.tag
-        is_marked = tag in self.marked
-        if is_marked:
-            self.found.append(node)
-            out.append(_OPEN)
         if tag in ("sub", "sup"):
             inner: list[str] = []
             self.content(node, inner)
@@ -171,8 +201,6 @@ class _Collector:
             out.append(edge)
             self.content(node, out)
             out.append(edge)
-        if is_marked:
-            out.append(_CLOSE)
 
 
 def _textual_alternative(alternatives: Element) -> Element | None:
@@ -194,22 +222,22 @@ def _precedes_script(node: Element) -> bool:
 
 
 def _script(raw: str, superscript: bool, before: list[str]) -> str:
-    bare = raw.strip(f"{_OPEN}{_CLOSE}{_BREAK} \n\t")
-    letters = [c for c in bare if c.isalnum()]
+    bare = raw.strip(_ASIDE)
     if not bare:
         return raw
-    table = _SUPERSCRIPTS if superscript else _SUBSCRIPTS
-    if all(ord(c) in table for c in letters):
-        return raw.translate(table)
-    if superscript and _ORDINAL.fullmatch(bare) and before and before[-1][-1:].isdigit():
+    if not (_NO_SUPERSCRIPT if superscript else _NO_SUBSCRIPT).search(bare):
+        return raw.translate(_SUPERSCRIPTS if superscript else _SUBSCRIPTS)
+    if superscript and _ORDINAL.fullmatch(bare) and "".join(before).rstrip(f"{_OPEN}{_CLOSE}")[-1:].isdigit():
         return raw
     sign = "^" if superscript else "_"
-    return f"{sign}({raw.strip()})" if re.search(r"\s", bare) else f"{sign}{raw.strip()}"
+    # White space goes from between the sign, the marks and the text.
+    opening, closing = ("".join(aside.split()) for aside in raw.split(bare, 1))
+    inner = f"{opening}{bare.strip()}{closing}"
+    return f"{sign}({inner})" if _SPACE.search(bare) else f"{sign}{inner}"
 
 
-def _place(raw: str, elements: list[Element]) -> tuple[str, list[Span]]:
-    """Normalise as :func:`normalise` does, and turn the open and close marks into offsets."""
-    out: list[str] = []
+def _place(raw: str, elements: list[Element]) -> list[Span]:
+    """Where the open and close marks are once the text around them is normalised."""
     length = 0
     separator = ""
     opened: list[list[int]] = []
@@ -220,9 +248,9 @@ def _place(raw: str, elements: list[Element]) -> tuple[str, list[Span]]:
             opened.append([count, -1])
             count += 1
         elif piece == _CLOSE:
-            index, start = opened.pop()
-            if start >= 0:
-                spans[index] = Span(start, length, elements[index])
+            index, begin = opened.pop()
+            if begin >= 0:
+                spans[index] = Span(begin, length, elements[index])
         elif piece == _BREAK:
             separator = "\n"
         elif piece:
@@ -231,12 +259,10 @@ def _place(raw: str, elements: list[Element]) -> tuple[str, list[Span]]:
                 separator = separator or " "
             if not words:
                 continue
-            if separator and out:
-                words = separator + words
-            for mark in opened:
-                if mark[1] < 0:
-                    mark[1] = length + len(separator if out else "")
-            out.append(words)
-            length += len(words)
+            start = length + len(separator) if length else 0
+            for mark_ in opened:
+                if mark_[1] < 0:
+                    mark_[1] = start
+            length = start + len(words)
             separator = " " if piece[-1].isspace() else ""
-    return "".join(out), [spans[index] for index in sorted(spans)]
+    return [spans[index] for index in sorted(spans)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lxml import etree
 
@@ -80,6 +81,7 @@ def _namespaced(root: Element, xml: bytes, has_undeclared_prefixes: bool) -> Ite
     return root.iter(*(f"{{{uri.decode('utf-8', 'replace')}}}*" for uri in uris)) if uris else ()
 
 
+@lru_cache(maxsize=1024)
 def _local(name: str) -> str:
     """A name without its namespace, or without its prefix where the document forgot to declare that."""
     return name.rpartition("}")[2].rpartition(":")[2]

@@ -52,6 +52,8 @@ def mentioned(paragraph: str, n: int = 5) -> dict[int, list[str]]:
         ("as in Figures 1 and 2 of Smith and Doe", {}),
         ("Figure 2B in ref. 12; Fig. 1 in [4]; Figure 3 in (5)", {}),
         ("Smith et al.'s Figure 2; see Doe’s Fig. 1; their Figure 3", {}),
+        ("as shown by Lin et al. (Figure 3F), and Doe et al (see Fig. 1)", {}),
+        ("Unlike Lin et al., we see both (Figure 3F)", {3: ["F"]}),
         ("(ref. 12, Fig. 2), [3, Fig. 1], (Smith, 2010, Fig. 3)", {}),
         ("(Smith, 2010; Fig. 3). As Smith (2010) says, Figure 2 shows", {2: [], 3: []}),
         ("in Figure 2 of the supplementary material, Fig. 3 of Additional file 1, Fig. 1 in S1 Text", {}),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from biomedica_ray.jats.formula import tex_text
-from biomedica_ray.jats.text import plain, readable, readable_with_spans
+from biomedica_ray.jats.text import mark, readable
 
 
 def read(xml: str) -> str | None:
@@ -73,11 +73,28 @@ def test_tex_reads_in_a_line(tex: str, text: str) -> None:
 
 
 def test_spans_lie_where_the_marked_elements_are() -> None:
-    text, spans = readable_with_spans(
-        etree.fromstring("<p>As <xref> Fig. <b>1</b> </xref> and <xref/> (<xref>2</xref>)</p>"), ("xref",)
+    marked = mark(
+        etree.fromstring("<p>As <xref> Fig. <b>1</b> </xref> and <xref/> (<xref>2</xref>)<fig/></p>"), ("xref",)
     )
+    text = marked.text
     assert text == "As Fig. 1 and (2)"
-    assert [text[span.start : span.end] for span in spans] == ["Fig. 1", "2"]
+    assert [text[span.start : span.end] for span in marked.spans] == ["Fig. 1", "2"]
+    assert ([len(xref) for xref in marked.elements], [float_.tag for float_ in marked.floats]) == ([1, 0, 0], ["fig"])
+
+
+@pytest.mark.parametrize(
+    ("xml", "text", "spans"),
+    [
+        ("a<sup><xref>[2]</xref></sup>", "a[²]", ["[²]"]),
+        ("a<sup> <xref> x y </xref></sup>", "a^(x y)", ["x y"]),
+        ("<xref>5</xref><sup>th</sup>", "5th", ["5"]),
+        ("a<sub><xref>max</xref></sub>", "a_max", ["max"]),
+    ],
+)
+def test_marks_leave_scripts_as_they_are(xml: str, text: str, spans: list[str]) -> None:
+    marked = mark(etree.fromstring(f"<p>{xml}</p>"), ("xref",))
+    assert marked.text == text == read(xml)
+    assert [marked.text[span.start : span.end] for span in marked.spans] == spans
 
 
 _INLINE = ["italic", "bold", "xref", "p", "list-item", "title", "named-content", "ext-link", "break", "label"]
@@ -107,17 +124,6 @@ def test_no_character_of_the_text_is_lost_or_added(pieces: list[object]) -> None
     assert "".join(text.split()) == "".join("".join(map(str, root.itertext())).split())
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["italic", "bold", "xref"]), st.text("ab\u00a0é\u0301 \n\u00ad", max_size=5)))
-)
-def test_the_text_of_what_has_no_structure_is_the_same_by_libxml2_alone(pieces: list[tuple[str, str]]) -> None:
-    root = etree.Element("p")
-    for tag, content in pieces:
-        etree.SubElement(root, tag).text = content
-        root[-1].tail = content[::-1]
-    assert plain(root) == readable(root)
-
-
 _PIECES = st.lists(
     st.tuples(
         st.sampled_from(["", "p", "italic", "sub", "xref", "title", "fig"]),
@@ -135,6 +141,6 @@ def test_text_is_normalised_and_the_same_with_spans(pieces: list[tuple[str, str]
     text = readable(root) or ""
     assert text == "\n".join(" ".join(line.split()) for line in text.split("\n") if line.split())
     assert text == unicodedata.normalize("NFC", text)
-    marked, spans = readable_with_spans(root, ("xref", "italic"))
-    assert marked == text
-    assert all(text[span.start : span.end].strip() == text[span.start : span.end] != "" for span in spans)
+    marked = mark(root, ("xref", "italic"))
+    assert (marked.text or "") == text
+    assert all(text[span.start : span.end].strip() == text[span.start : span.end] != "" for span in marked.spans)
