@@ -345,7 +345,9 @@ PANELS = pa.schema(
     [
         _field("figure_id", pa.string(), "the figure"),
         _field("panel_type", pa.string(), "single or multiple, by the gutters of the image itself"),
-        _field("caption_panels", pa.int32(), "panels of the caption"),
+        _field("n_panels", pa.int32(), "how many are in panel_boxes"),
+        _field("least_confidence", pa.float32(), "the least confidence of one of them; 1 for a single one"),
+        _field("caption_panels", pa.int32(), "panels that the caption names; (A, B) are two"),
         _field(
             "panel_boxes",
             pa.list_(
@@ -357,7 +359,7 @@ PANELS = pa.schema(
                     ]
                 )
             ),
-            "panels in reading order, upright pixels; labels as in the caption where both have as many, else null; "
+            "panels in reading order, upright pixels; labels as in the caption where it names as many, else null; "
             "confidence 0 to 1, by the width of the gutters",
         ),
     ]

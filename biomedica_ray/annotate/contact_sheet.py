@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from biomedica_ray.annotate.labels import Taxonomy
+from biomedica_ray.annotate.proposed import Proposal
 from biomedica_ray.report.environment import page_environment
 
 _KEYS = (
@@ -17,6 +18,7 @@ _KEYS = (
     (("/",), "find a concept whose name begins with a digit"),
     (("Enter",), "next cluster that is not done"),
     (("←", "→"), "previous, next cluster"),
+    (("+",), "take the concept that is proposed"),
     (("=",), "the same answer as last"),
     (("Backspace",), "take the last concept away"),
     (("?",), "this help"),
@@ -58,6 +60,7 @@ class ShownCluster:
         exemplars: figure_ids that name it, also after reclustering: the nearest of those shown.
         members: The figures shown, in order.
         earlier: What was said of it in the rounds before, in words; empty in the first one.
+        proposals: What a model proposes, best first; no answer until an annotator takes it.
     """
 
     cluster: int
@@ -65,17 +68,19 @@ class ShownCluster:
     exemplars: Sequence[str]
     members: Sequence[ShownMember]
     earlier: str = ""
+    proposals: Sequence[Proposal] = ()
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Some clusters of one clustering, and the words to label them with."""
+    """Some clusters of one clustering, the words to label them with, and the model that made proposals, if any."""
 
     sheet: str
     round: int
     clustering: str
     taxonomy: Taxonomy
     clusters: Sequence[ShownCluster] = field(default_factory=list)
+    proposer: str = ""
 
 
 def html(sheet: Sheet) -> str:

@@ -10,7 +10,7 @@ import json
 import logging
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -45,7 +45,7 @@ from biomedica_ray.units import Counts, Flow
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same input would give other rows."""
 
 DECODE_GB = 1.0
@@ -163,16 +163,28 @@ def panel_row(figure_id: str, rgb: Pixels, labels: list[str]) -> Row:
     Args:
         figure_id: The figure.
         rgb: Its pixels (height, width, 3).
-        labels: The labels of its caption's panels.
+        labels: The labels of its caption's parts, each of one panel or of several: A, or C, D.
     """
-    boxes = split_figure(rgb, len(labels))
-    names = labels if len(labels) == len(boxes) else [None] * len(boxes)
+    named = panel_names(labels)
+    boxes = split_figure(rgb, len(named))
+    names = named if len(named) == len(boxes) else [None] * len(boxes)
     return {
         "figure_id": figure_id,
         "panel_type": "multiple" if len(boxes) > 1 else "single",
-        "caption_panels": len(labels),
+        "n_panels": len(boxes),
+        "least_confidence": min(box.confidence for box in boxes),
+        "caption_panels": len(named),
         "panel_boxes": [{"label": name, **box._asdict()} for name, box in zip(names, boxes, strict=True)],
     }
+
+
+def panel_names(labels: Iterable[str]) -> list[str]:
+    """The panels that a caption's parts name, each once: in the order of letters and digits, words as they come.
+
+    A caption may speak of panels together (A, C) before it comes to the one between them; panels stand in order.
+    """
+    names = list(dict.fromkeys(name for label in labels for name in label.split(", ")))
+    return sorted(names) if all(len(name) == 1 for name in names) else names
 
 
 class EmbedActor:

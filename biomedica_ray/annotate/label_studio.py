@@ -60,8 +60,31 @@ def _choices(taxonomy: Taxonomy) -> Iterator[str]:
 
 
 def tasks(sheet: Sheet) -> list[dict[str, Any]]:
-    """One task for each cluster of the sheet, its pictures included."""
-    return [{"data": _data(sheet, cluster)} for cluster in sheet.clusters]
+    """One task for each cluster of the sheet, its pictures and what is proposed for it included."""
+    return [
+        {"data": _data(sheet, cluster), "predictions": _predictions(sheet.proposer, cluster)}
+        for cluster in sheet.clusters
+    ]
+
+
+def _predictions(proposer: str, cluster: ShownCluster) -> list[dict[str, Any]]:
+    """What is proposed first; Label Studio shows it, and it is no annotation until somebody submits it.
+
+    Format: https://labelstud.io/guide/predictions
+    """
+    return [
+        {
+            "model_version": proposer,
+            "score": proposal.score,
+            "result": [
+                {
+                    **{"from_name": "concepts", "to_name": "sheet", "type": "taxonomy"},
+                    "value": {"taxonomy": [[proposal.concept]]},
+                }
+            ],
+        }
+        for proposal in cluster.proposals[:1]
+    ]
 
 
 def _data(sheet: Sheet, cluster: ShownCluster) -> dict[str, Any]:

@@ -39,6 +39,15 @@ class Verdict:
     votes: int = 0
 
     @property
+    def of(self) -> tuple[str, int]:
+        """The cluster, with its clustering."""
+        return self.clustering, self.cluster
+
+    def differs_from(self, concept: str) -> bool:
+        """Whether global concepts are decided, and this is none of them."""
+        return bool(self.said.primary) and concept not in self.said.primary
+
+    @property
     def state(self) -> State:
         """Disputed if a field is, else open if one is, else decided."""
         states = set(self.states.values())

@@ -1,10 +1,4 @@
-"""What a CLIP model proposes for each cluster: ``clusters/<model>.proposals.json``, for annotators to start from.
-
-    {"clustering": "<fingerprint>", "model": "open_clip/...", "weights": "...", "images": 8,
-     "concepts": "<fingerprint>", "clusters": {"0": [{"concept": "Microscopy", "score": 0.71}, ...], ...}}
-
-A cluster has its three best concepts, scores from 0 to 1; one of whose figures none decodes has none.
-"""
+"""Asking a CLIP model what it proposes for each cluster, for annotators to start from."""
 
 from __future__ import annotations
 
@@ -19,7 +13,7 @@ import torch
 
 from biomedica_ray.annotate.embed import embed_all
 from biomedica_ray.annotate.encoders import Encoder, EncoderInfo, Pixels, image_tower, open_clip_model
-from biomedica_ray.annotate.vectors import model_slug
+from biomedica_ray.annotate.proposed import proposals_path
 from biomedica_ray.annotate.weights import local_weights
 from biomedica_ray.annotate.zero_shot import Prompts, propose
 from biomedica_ray.config import AnnotateConfig
@@ -60,7 +54,7 @@ def write_proposals(config: AnnotateConfig, store: Store, clustering: str, names
     Returns:
         How many clusters have proposals.
     """
-    path = f"clusters/{model_slug(config.model)}.proposals.json"
+    path = proposals_path(config.model)
     asked = {
         "clustering": clustering,
         **{"model": config.proposals, "weights": config.proposals_weights, "images": config.proposals_images},

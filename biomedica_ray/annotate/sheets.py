@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from biomedica_ray.annotate import label_studio
 from biomedica_ray.annotate.contact_sheet import Sheet, ShownCluster, ShownMember, earlier_votes, html
 from biomedica_ray.annotate.labels import VOTES, Taxonomy, load_taxonomy
 from biomedica_ray.annotate.members import choose_members
+from biomedica_ray.annotate.proposed import Proposals, read_proposals
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError, SheetsConfig
 from biomedica_ray.report.collect import each_unit
@@ -29,7 +30,7 @@ from biomedica_ray.units import Counts, Flow, fingerprint, unit_of
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same clusters would give other sheets."""
 
 _CAPTION = 300
@@ -60,10 +61,11 @@ def run(config: SheetsConfig, run: Run) -> None:
         asked = [cluster for cluster in asked if cluster in earlier]
     step = config.clusters_per_sheet
     groups = [asked[start : start + step] for start in range(0, len(asked), step)]
-    plan = Plan(config, taxonomy, clustering, file, groups, earlier, _is_sample(run.store))
+    proposals = read_proposals(run.store, clustering, taxonomy.concepts)
+    plan = Plan(config, taxonomy, clustering, file, groups, earlier, proposals, _is_sample(run.store))
     settings = (VERSION, file, config.picture_side, taxonomy.model_dump())
     units = {
-        number: fingerprint(*settings, group, [earlier.get(cluster) for cluster in group])
+        number: fingerprint(*settings, group, [earlier.get(cluster) for cluster in group], *_proposed(proposals, group))
         for number, group in enumerate(groups)
     }
     worker = partial(SheetWorker, run.store, run.run_id, plan)
@@ -93,6 +95,7 @@ class Plan:
         members: The members table, relative to the store's root.
         groups: The clusters of each sheet.
         earlier: What was said before of each cluster, in words.
+        proposals: What a model proposes for each.
         invented: Whether the articles are those of the embedded sample, which PubMed Central does not have.
     """
 
@@ -102,6 +105,7 @@ class Plan:
     members: str
     groups: Sequence[Sequence[int]]
     earlier: Mapping[int, str]
+    proposals: Proposals
     invented: bool
 
     @property
@@ -149,6 +153,11 @@ def _disputed(store: Store, clustering: str) -> dict[int, str]:
     return {each["cluster"]: earlier_votes(each["tallies"]) for each in disputed}
 
 
+def _proposed(proposals: Proposals, clusters: Iterable[int]) -> tuple[str, list[list[dict[str, Any]]]]:
+    """Who proposes what for some clusters, as plain data."""
+    return proposals.model, [[asdict(each) for each in proposals.clusters.get(cluster, ())] for cluster in clusters]
+
+
 def _is_sample(store: Store) -> bool:
     extracts = [run["config"]["source"] for run in read_runs(store) if run["stage"] == "extract"]
     return extracts[-1:] == ["sample"]
@@ -169,8 +178,8 @@ class SheetWorker:
         ).to_pylist()
         shown = self._shown(members)
         name = f"sheet-{unit + 1:03d}"
-        clusters = [_cluster(cluster, members, shown, plan.earlier.get(cluster, "")) for cluster in group]
-        sheet = Sheet(name, plan.config.round, plan.clustering, plan.taxonomy, clusters)
+        clusters = [_cluster(plan, cluster, members, shown) for cluster in group]
+        sheet = Sheet(name, plan.config.round, plan.clustering, plan.taxonomy, clusters, plan.proposals.model)
         errors = [_error(member) for member in shown.values() if member.problem]
         counts = {
             "clusters": Flow(len(group), len(clusters)),
@@ -221,12 +230,17 @@ class SheetWorker:
 
 
 def _cluster(
-    cluster: int, members: Iterable[Mapping[str, Any]], shown: Mapping[str, ShownMember], earlier: str
+    plan: Plan, cluster: int, members: Iterable[Mapping[str, Any]], shown: Mapping[str, ShownMember]
 ) -> ShownCluster:
     its = [member for member in members if member["cluster_id"] == cluster]
     exemplars = [member["figure_id"] for member in its if member["place"] == "nearest"]
     return ShownCluster(
-        cluster, its[0]["cluster_size"], exemplars, [shown[member["figure_id"]] for member in its], earlier
+        cluster,
+        its[0]["cluster_size"],
+        exemplars,
+        [shown[member["figure_id"]] for member in its],
+        plan.earlier.get(cluster, ""),
+        plan.proposals.clusters.get(cluster, ()),
     )
 
 

@@ -16,12 +16,16 @@ from biomedica_ray.annotate.agreement import Agreement, agreement, concept_agree
 from biomedica_ray.annotate.answers import Answer, Fault, one_each, parse_answers
 from biomedica_ray.annotate.labels import VOTES, Entry, LabelsFile, Taxonomy, load_taxonomy
 from biomedica_ray.annotate.majority import FIELDS, Verdict, field_votes, verdicts
+from biomedica_ray.annotate.proposed import read_proposals
 from biomedica_ray.config import ConfigError, VotesConfig
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, open_filesystem
 from biomedica_ray.units import Flow, fingerprint
 
 log = logging.getLogger(__name__)
+
+_NAMED = 20
+"""Clusters that the log names; ``votes.json`` has all."""
 
 
 def run(config: VotesConfig, run: Run) -> None:
@@ -48,6 +52,8 @@ def run(config: VotesConfig, run: Run) -> None:
     _count(run, len(files), answers, faults)
 
     found_verdicts = verdicts(answers, config.min_votes, config.min_agreement)
+    proposed = proposed_concepts(run.store, found_verdicts, taxonomy)
+    differing = [each.of for each in found_verdicts if each.of in proposed and each.differs_from(proposed[each.of])]
     agreements = agreement_on(answers, taxonomy)
     _write_labels(config, labels_file(found_verdicts, taxonomy), answers)
     run.store.write_json(
@@ -56,7 +62,10 @@ def run(config: VotesConfig, run: Run) -> None:
             "taxonomy": taxonomy.version,
             "min_votes": config.min_votes,
             "min_agreement": config.min_agreement,
-            "clusters": [_verdict(each) for each in found_verdicts],
+            "clusters": [
+                {**_verdict(each), "proposed": proposed.get(each.of), "against_proposal": each.of in differing}
+                for each in found_verdicts
+            ],
             "agreement": [asdict(each) for each in agreements],
             "answers": [answer.model_dump(mode="json") for answer in answers],
         },
@@ -66,10 +75,14 @@ def run(config: VotesConfig, run: Run) -> None:
         "annotators": len({answer.annotator for answer in answers}),
         "clusters": len(found_verdicts),
         **{state: states[state] for state in ("decided", "disputed", "open")},
+        "against_proposal": len(differing),
         "alpha": {each.field: each.alpha for each in agreements if each.concept is None},
         "labels": config.output,
     }
     log.info("votes: %d clusters: %s", len(found_verdicts), ", ".join(f"{n} {state}" for state, n in states.items()))
+    if differing:
+        numbers = ", ".join(str(cluster) for _, cluster in differing[:_NAMED])
+        log.info("votes: %d clusters show other than was proposed: %s", len(differing), numbers)
     if states["disputed"]:
         following = max(answer.round for answer in answers) + 1
         log.info("votes: ask again: biomedica sheets --store %s --round %d", config.store, following)
@@ -83,6 +96,17 @@ def labels_file(found: Iterable[Verdict], taxonomy: Taxonomy) -> LabelsFile:
         if verdict.said.primary
     ]
     return LabelsFile(taxonomy=taxonomy.version, clustering=None, clusters=entries)
+
+
+def proposed_concepts(store: Store, found: Iterable[Verdict], taxonomy: Taxonomy) -> dict[tuple[str, int], str]:
+    """The concept that was proposed first for each cluster, of those that have one."""
+    best: dict[tuple[str, int], str] = {}
+    for clustering in sorted({verdict.clustering for verdict in found}):
+        proposals = read_proposals(store, clustering, taxonomy.concepts)
+        for cluster in proposals.clusters:
+            if concept := proposals.best(cluster):
+                best[clustering, cluster] = concept
+    return best
 
 
 def agreement_on(answers: Iterable[Answer], taxonomy: Taxonomy) -> list[Agreement]:

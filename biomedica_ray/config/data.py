@@ -165,7 +165,7 @@ class SelectConfig(StageConfig):
     name: str = Field(pattern=NAME, description="the selection is <store>/selections/<name>")
     where: str | None = Field(
         None,
-        description="condition on columns of figures, articles, labels and duplicates, as in "
+        description="condition on columns of figures, articles, labels, panels and duplicates, as in "
         "primary_label contains 'Microscopy' and width >= 300; none: every figure",
     )
     balance: str | None = Field(

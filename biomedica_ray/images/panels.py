@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -121,7 +122,22 @@ def split_figure(rgb: npt.NDArray[np.uint8], panels: int | None = None) -> list[
             if len(fewer) == panels:
                 found = fewer
                 break
-    return [_box(region, step, width, height) for region in found]
+    return reading_order([_box(region, step, width, height) for region in found])
+
+
+def reading_order(boxes: list[Box]) -> list[Box]:
+    """Boxes row by row where lines across all of them part rows, else column by column, and so on within each.
+
+    A grid may be lettered either way; rows are the commoner one.
+    """
+    for start, end in (("top", "bottom"), ("left", "right")):
+        ordered = sorted(boxes, key=attrgetter(start))
+        reached = 0
+        for n, box in enumerate(ordered):
+            if n and getattr(box, start) >= reached:
+                return [*reading_order(ordered[:n]), *reading_order(ordered[n:])]
+            reached = max(reached, getattr(box, end))
+    return boxes
 
 
 def _ink(rgb: npt.NDArray[np.uint8]) -> Ink:

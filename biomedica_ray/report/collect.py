@@ -95,12 +95,16 @@ class Distribution:
 def stage_flows(runs: Iterable[dict[str, Any]]) -> list[StageFlow]:
     """Each stage but the report itself, in the order of the pipeline.
 
+    Where all figures have been serialized, that is told, and not what selections of them have been.
+
     Args:
         runs: Records of all runs, oldest first.
     """
     by_stage: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         by_stage[run["stage"]].append(run)
+    of_all = [run for run in by_stage["serialize"] if not run["config"].get("selection")]
+    by_stage["serialize"] = of_all or by_stage["serialize"]
     return [_stage_flow(stage, by_stage[stage]) for stage in STAGES if stage != "report"]
 
 
@@ -144,11 +148,14 @@ def draw(items: Iterable[T], most: int) -> list[T]:
 
 
 def reasons(store: Store) -> list[Reason]:
-    """Everything in the errors tables, by stage and kind."""
+    """Everything in the errors tables, by stage and kind; of serialize as in :func:`stage_flows`."""
     counts: Counter[tuple[str, str, str]] = Counter()
     examples: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
     order: dict[str, int] = {}
-    for stage in committed_stages(store):
+    stages = committed_stages(store)
+    if "serialize" in stages:
+        stages = [stage for stage in stages if not stage.startswith("serialize/selections/")]
+    for stage in stages:
         lossy = (c for c in store.commits(stage).values() if "errors" in c.files and _has_errors(c))
         for some_counts, some_examples in each_unit(lossy, lambda commit: _read_errors(store, commit)):
             counts.update(some_counts)

@@ -40,12 +40,16 @@ class Votes:
         annotators: How many.
         answers: Answers they gave.
         states: State (decided, disputed, open) -> clusters.
+        proposed: Clusters that have a proposal and decided concepts.
+        against_proposal: Of those, the ones whose concepts do not have the proposed one among them.
         agreement: Agreement on each question, as :class:`~biomedica_ray.annotate.agreement.Agreement` has it.
     """
 
     annotators: int
     answers: int
     states: Mapping[str, int]
+    proposed: int
+    against_proposal: int
     agreement: tuple[dict[str, Any], ...]
 
 
@@ -95,5 +99,7 @@ def read_votes(store: Store) -> Votes | None:
         len({answer["annotator"] for answer in document["answers"]}),
         len(document["answers"]),
         Counter(each["state"] for each in document["clusters"]),
+        sum(bool(each["proposed"] and each["said"]["primary"]) for each in document["clusters"]),
+        sum(each["against_proposal"] for each in document["clusters"]),
         tuple(document["agreement"]),
     )

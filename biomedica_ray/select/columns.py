@@ -15,11 +15,15 @@ TABLES = {
     "figures": schema.FIGURES,
     "articles": schema.ARTICLES,
     "labels": schema.LABELS,
+    "panels": schema.PANELS,
     "duplicates": schema.DUPLICATES,
 }
 """Tables whose rows are joined to a figure's, and their schemas."""
 
-KEYS = {"figures": "figure_id", "articles": "article_id", "labels": "figure_id", "duplicates": "id"}
+KEYS = {
+    **{"figures": "figure_id", "articles": "article_id", "labels": "figure_id", "panels": "figure_id"},
+    "duplicates": "id",
+}
 """The column by which each is found."""
 
 _NOT_SLIM = {"image"}

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biomedica_ray import schema
+from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import SelectConfig
-from biomedica_ray.runs import Run
+from biomedica_ray.runs import Run, read_runs
 from biomedica_ray.select import balance
 from biomedica_ray.select.columns import KEYS, TABLES, Column, find_column, is_texts, join
 from biomedica_ray.select.where import Condition, parse
@@ -25,9 +26,9 @@ VERSION = 1
 """Raise it when the same query would find other figures."""
 
 _STAGES = {"figures": "extract", "articles": "extract", "labels": "label", "duplicates": "dedupe"}
-"""The stage that makes each table."""
-_COMMANDS = {"label": "annotate"}
-"""The command that runs a stage of another name."""
+"""The stage that makes each table, but for panels, of which each model's embedding has its own."""
+_COMMANDS = {"labels": "annotate", "panels": "annotate"}
+"""The command that makes a table, where it is not its stage."""
 _PARALLEL_READS = 16
 
 
@@ -45,19 +46,19 @@ def run(config: SelectConfig, run: Run) -> None:
     """
     store, stage = run.store, stage_of(config.name)
     query = Query(config)
+    stages = stages_of(store, query)
     contents = {}
-    for table in ["figures", *query.others]:
-        made_by = _STAGES[table]
+    for table, made_by in stages.items():
         contents[made_by] = {unit: commit.content for unit, commit in store.commits(made_by).items()}
         if not contents[made_by]:
-            raise StoreError(f"{store.root}: no {table} yet; run `biomedica {_COMMANDS.get(made_by, made_by)}` first")
+            raise StoreError(f"{store.root}: no {table} yet; run `biomedica {_COMMANDS.get(table, made_by)}` first")
     keys = config.model_dump(include={"name", "where", "balance", "seed"})
     marks = {
         unit: fingerprint(VERSION, keys, {name: of.get(unit) for name, of in contents.items()})
         for unit in contents["extract"]
     }
     options: dict[str, Any] = {"memory_gb": config.memory_gb, "max_actors": config.max_actors}
-    run_units(run, f"{stage}/matching", marks, partial(MatchWorker, store, run.run_id, config), **options)
+    run_units(run, f"{stage}/matching", marks, partial(MatchWorker, store, run.run_id, config, stages), **options)
 
     count = partial(count_groups, store, f"{stage}/matching", config.cap)
     matching, highest = on_a_worker(count, memory_gb=config.memory_gb)
@@ -98,11 +99,24 @@ class Query:
         return sorted(keys | {column.name for column in self.columns if column.table == table})
 
 
+def stages_of(store: Store, query: Query) -> dict[str, str]:
+    """Table -> the stage that made it, of the tables that a query needs.
+
+    Panels are those of the last run of annotate that looked for them; they do not depend on its model.
+    """
+    stages = dict(_STAGES)
+    if "panels" in query.others:
+        runs = (run for run in read_runs(store) if run["stage"] == "annotate" and run["status"] == "done")
+        models = [run["config"]["model"] for run in runs if run["config"]["panels"]]
+        stages["panels"] = f"embed/{model_slug(models[-1])}" if models else "embed"
+    return {table: stages[table] for table in ["figures", *query.others]}
+
+
 class MatchWorker:
     """Finds the figures of a unit that meet the query; lives on an actor."""
 
-    def __init__(self, store: Store, run_id: str, config: SelectConfig) -> None:
-        self._store, self._run_id, self._config = store, run_id, config
+    def __init__(self, store: Store, run_id: str, config: SelectConfig, stages: Mapping[str, str]) -> None:
+        self._store, self._run_id, self._config, self._stages = store, run_id, config, stages
         self._query = Query(config)
 
     def __call__(self, unit: int, mark: str) -> Counts:
@@ -129,7 +143,7 @@ class MatchWorker:
         """The columns that are needed; no rows where the stage has not done the unit."""
         columns = self._query.names(table)
         try:
-            return self._store.read(self._store.commit(_STAGES[table], unit), table, columns)
+            return self._store.read(self._store.commit(self._stages[table], unit), table, columns)
         except FileNotFoundError:
             return TABLES[table].empty_table().select(columns)
 

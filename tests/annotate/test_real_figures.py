@@ -53,13 +53,12 @@ def embedded(corpus: Path) -> Embedded:
 
 
 def test_the_nearest_neighbour_of_a_thumbnail_is_its_figure(corpus: Path) -> None:
-    """At the thumbnails' own resolution, of about 100 pixels.
+    """Among all images, other thumbnails too, with ``image_size: 64``, where 28 of 33 thumbnails are not enlarged.
 
-    Of 33, 29 find their own figure among all images, 26 at 128 pixels and 13 at 224: thumbnails lie nearest to
-    thumbnails there.
-    The others are plates of the same beetles, and tables.
+    32 find their own figure; the other one is a plot of a few dots. At the model's own 224 pixels all are enlarged, and
+    their blur is what they have in common: benchmarks/README.md has the table.
     """
-    images = embed(corpus, image_size=96)
+    images = embed(corpus, image_size=64)
     assert len(images.files) == N_IMAGES
     similarity = images.vectors @ images.vectors.T
     np.fill_diagonal(similarity, -1)
@@ -67,7 +66,7 @@ def test_the_nearest_neighbour_of_a_thumbnail_is_its_figure(corpus: Path) -> Non
     nearest = dict(zip(images.files, (images.files[row.argmax()] for row in similarity), strict=True))
     found = [nearest[thumbnail] == figure for thumbnail, figure in own.items() if figure in nearest]
     assert len(found) == 33
-    assert np.mean(found) >= 0.85
+    assert np.mean(found) >= 0.95
 
 
 def test_labels_name_images_and_concepts_that_there_are(embedded: Embedded) -> None:

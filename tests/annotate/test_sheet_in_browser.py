@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from biomedica_ray.annotate.answers import parse_answers
 from biomedica_ray.annotate.contact_sheet import Sheet, ShownCluster, ShownMember, html
 from biomedica_ray.annotate.labels import load_taxonomy
+from biomedica_ray.annotate.proposed import Proposal
 from tests.synthetic import encoded, picture
 
 HOSTILE = '</script><script>document.title = "broken in"</script><img src=x onerror="document.title = 1">'
@@ -25,7 +26,7 @@ TAXONOMY = load_taxonomy(None)
 PATIENCE_S = 30
 
 
-def sheet(name: str = "sheet-001") -> Sheet:
+def sheet(name: str = "sheet-001", proposals: Sequence[Proposal] = ()) -> Sheet:
     image = base64.b64encode(encoded(picture(1), "JPEG")).decode()
     clusters = [
         ShownCluster(
@@ -36,10 +37,11 @@ def sheet(name: str = "sheet-001") -> Sheet:
                 ShownMember(f"PMC{cluster}.1_001", "nearest", HOSTILE, "", f"data:image/jpeg;base64,{image}", 64, 48),
                 ShownMember(f"PMC{cluster}.1_002", "farthest", "A caption", problem="not-an-image"),
             ],
+            proposals=proposals,
         )
         for cluster in range(4)
     ]
-    return Sheet(name, 1, "f", TAXONOMY, clusters)
+    return Sheet(name, 1, "f", TAXONOMY, clusters, "open_clip/x" if proposals else "")
 
 
 @pytest.fixture
@@ -122,6 +124,32 @@ def test_clusters_are_labelled_by_keyboard_and_the_answers_come_back(
     assert (second.primary, second.secondary) == (["Plots and Charts", "Maps"], ["3D plot"])
     assert (third.panel_type, third.primary, third.secondary) == ("multiple", second.primary, second.secondary)
     assert first.answered < second.answered < third.answered
+
+
+def test_what_is_proposed_is_no_answer_until_it_is_taken(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    page = tmp_path / "sheet-001.html"
+    page.write_text(html(sheet(proposals=[Proposal("Maps", 0.714), Proposal("Tables", 0.2)])))
+    browser.get(page.as_uri())
+    assert text(browser, "proposed") == "open_clip/x proposes Maps (71 %), Tables (20 %). Key + takes the first."
+    chip = browser.find_element(By.CSS_SELECTOR, "#chosen button")
+    assert (chip.text, chip.get_attribute("class")) == ("Maps", "proposed")
+    press(browser, "1", Keys.ENTER)
+    assert text(browser, "hint") == "Choose a concept: type its name, or + for the proposed one."
+    assert text(browser, "done") == "0 of 4 done"
+    press(browser, "+")
+    assert browser.find_element(By.CSS_SELECTOR, "#chosen button").get_attribute("class") == ""
+    press(browser, "+")
+    assert text(browser, "hint") == "A concept has been chosen."
+    press(browser, Keys.ENTER, "2", "table", Keys.ENTER)  # another one than was proposed
+    assert [chip.text for chip in browser.find_elements(By.CSS_SELECTOR, "#chosen button")] == ["Tables"]
+    press(browser, Keys.ENTER, "1", Keys.ARROW_RIGHT)  # the panels only
+    browser.find_element(By.CSS_SELECTOR, "#chosen .proposed").click()
+    browser.find_element(By.ID, "clear").click()  # the proposal is back
+    assert browser.find_elements(By.CSS_SELECTOR, "#chosen .proposed")
+
+    answers, faults = parse_answers(download(browser, tmp_path, "Ada").read_bytes(), "answers", TAXONOMY)
+    assert faults == []
+    assert [(each.cluster, each.primary) for each in answers] == [(0, ["Maps"]), (1, ["Tables"]), (2, [])]
 
 
 def test_answers_go_on_in_another_browser(browser: webdriver.Chrome, page: Path, tmp_path: Path) -> None:

@@ -47,6 +47,18 @@ def test_a_grid_of_panels_is_found_in_reading_order(rows: int, columns: int, gut
     )
 
 
+def test_panels_stand_in_rows_before_columns() -> None:
+    figure = paper(800, 500)
+    for left, top, right, bottom in ((0, 0, 300, 200), (500, 0, 800, 200), (0, 220, 300, 480), (500, 220, 800, 480)):
+        draw(figure, left, top, right, bottom)  # the gutter between columns is the wider one
+    assert [box[:2] for box in split_figure(figure)] == [(0, 0), (500, 0), (0, 220), (500, 220)]
+    figure[205:480, 500:800] = 255
+    draw(figure, 500, 210, 800, 480)  # the second one begins higher, and is the second all the same
+    assert [box[:2] for box in split_figure(figure)] == [(0, 0), (500, 0), (0, 220), (500, 210)]
+    draw(figure, 500, 0, 800, 480)  # one tall panel beside two
+    assert [box[:2] for box in split_figure(figure)] == [(0, 0), (0, 220), (500, 0)]
+
+
 def test_titles_and_labels_belong_to_the_panel_beside_them() -> None:
     figure = paper(700, 300)
     draw(figure, 50, 60, 300, 260)

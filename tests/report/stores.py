@@ -152,7 +152,11 @@ CLUSTERING = {
 
 _QUESTION = {"field": "primary", "clusters": 2, "votes": 6, "kappa_clusters": 2}
 VOTES = {
-    "clusters": [{"state": "decided"}, {"state": "decided"}, {"state": "disputed"}],
+    "clusters": [
+        {"state": "decided", "said": {"primary": ["Maps"]}, "proposed": "Tables", "against_proposal": True},
+        {"state": "decided", "said": {"primary": ["Maps"]}, "proposed": "Maps", "against_proposal": False},
+        {"state": "disputed", "said": {"primary": []}, "proposed": "Maps", "against_proposal": False},
+    ],
     "answers": [{"annotator": name} for name in "AAABBBC"],
     "agreement": [
         {**_QUESTION, "concept": None, "observed": 0.625, "alpha": 0.4375, "kappa": 0.375},

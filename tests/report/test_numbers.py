@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,10 +10,12 @@ from hypothesis import strategies as st
 
 from biomedica_ray.report import formats
 from biomedica_ray.report.charts import HEIGHT, MAX_POINTS, TOP, line_chart, nice_ticks
-from biomedica_ray.report.collect import draw, stage_flows
+from biomedica_ray.report.collect import draw, reasons, stage_flows
 from biomedica_ray.report.pictures import SMALL, picture
+from biomedica_ray.store import Store
 from biomedica_ray.units import Flow
-from tests.synthetic import encoded
+from tests.report.stores import by_unit, commit_tables, error
+from tests.synthetic import N_UNITS, encoded
 from tests.synthetic import picture as image
 
 
@@ -110,3 +113,20 @@ def test_a_failed_run_is_told_and_its_numbers_are_not() -> None:
     flow = stage_flows([record("dedupe", 60, 0, 5.0), record("dedupe", 1, 0, 5.0, "failed")])[2]
     assert flow.flows == {"figures": Flow(60, 60, 0)}
     assert flow.failure == "ValueError: no"
+
+
+def test_the_dataset_of_all_figures_goes_before_selections_of_them(tmp_path: Path) -> None:
+    whole = {**record("serialize", 60, 0, 5.0), "config": {"selection": None}}
+    part = {**record("serialize", 20, 0, 5.0), "config": {"selection": "maps"}}
+    of_serialize = [stage.stage for stage in stage_flows([])].index("serialize")
+    for runs, rows in (([whole, part], 60), ([part], 20)):
+        assert stage_flows(runs)[of_serialize].flows == {"figures": Flow(rows, rows, 0)}
+
+    store = Store(str(tmp_path))
+    store.open_or_create(N_UNITS)
+    left_out = {"stage": "serialize", "kind": "no-caption", "message": "no caption"}
+    errors = {"errors": by_unit([{**error(f"PMC{n}.1_001", "", ""), **left_out} for n in range(5)], "what")}
+    commit_tables(store, "serialize/selections/maps", errors)
+    assert [(reason.kind, reason.count) for reason in reasons(store)] == [("no-caption", 5)]
+    commit_tables(store, "serialize", errors)
+    assert [(reason.kind, reason.count) for reason in reasons(store)] == [("no-caption", 5)]

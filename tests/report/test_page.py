@@ -126,7 +126,8 @@ def test_clusters_are_measured_and_others_tried(page: lxml.html.HtmlElement) -> 
 
 def test_votes(page: lxml.html.HtmlElement) -> None:
     assert text(page.xpath("//h2[@id='votes']/following::p[1]")[0]) == (
-        "3 annotators, 7 answers. Clusters: 2 decided, 1 disputed."
+        "3 annotators, 7 answers. Clusters: 2 decided, 1 disputed. "
+        "Of 2 decided clusters with a proposal, 1 show other than was proposed."
     )
     assert table_after(page, "votes") == [
         ["primary", "the whole field", "2", "6", "62.5 %", "0.438", "0.375"],

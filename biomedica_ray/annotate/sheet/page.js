@@ -81,6 +81,13 @@
     const name = secondary.at(-1) || primary.at(-1);
     if (name) toggle(CONCEPTS.find((each) => (secondary.length ? each.local === name : each.name === name)));
   };
+  const proposed = () => (answer().primary.length ? undefined : cluster().proposals[0]?.concept);
+  const takeProposed = () => {
+    const concept = proposed();
+    if (concept === undefined) return hint(cluster().proposals.length ? "A concept has been chosen." : "Nothing is proposed.");
+    hint("");
+    toggle({ global: concept, local: null });
+  };
   const sameAsLast = () => {
     if (last === null || !answers[last]) return hint("Nothing has been answered yet.");
     const { panel_type, panel_subtype, primary, secondary } = answers[last];
@@ -93,6 +100,7 @@
     at("hint").textContent = text;
   };
   const count = (n) => n.toLocaleString("en");
+  const percent = ({ concept, score }) => `${concept} (${Math.round(100 * score)} %)`;
   const showMembers = () => {
     at("members").replaceChildren();
     for (const [place, title] of Object.entries(PLACES)) {
@@ -179,6 +187,11 @@
         return make("li", {}, button);
       }),
     );
+    if (proposed() !== undefined) {
+      const button = make("button", { type: "button", textContent: proposed(), title: "proposed; take it (key: +)", className: "proposed" });
+      button.onclick = takeProposed;
+      at("chosen").append(make("li", {}, button));
+    }
     if (at("note").value !== note) at("note").value = note;
     const scroll = at("concepts").scrollTop;
     showConcepts();
@@ -207,6 +220,8 @@
     at("size").textContent = `${count(cluster().size)} figure${cluster().size === 1 ? "" : "s"}`;
     at("earlier").hidden = !cluster().earlier;
     at("earlier").textContent = cluster().earlier;
+    at("proposed").hidden = !cluster().proposals.length;
+    at("proposed").textContent = `${sheet.proposer} proposes ${cluster().proposals.map(percent).join(", ")}. Key + takes the first.`;
     document.activeElement?.blur();
     showMembers();
     showForm();
@@ -214,7 +229,9 @@
   };
   const next = () => {
     if (!isBlank(answer()) && !isDone(answer())) {
-      return hint(answer().panel_type === null ? "Choose the panels: keys 1 to 9." : "Choose a concept: type its name.");
+      if (answer().panel_type === null) return hint("Choose the panels: keys 1 to 9.");
+      const or = proposed() === undefined ? "" : ", or + for the proposed one";
+      return hint(`Choose a concept: type its name${or}.`);
     }
     const order = sheet.clusters.map((_, step) => (current + 1 + step) % sheet.clusters.length);
     const open = order.find((index) => !isDone(answerOf(sheet.clusters[index].cluster)));
@@ -300,6 +317,7 @@
     else if (key === "ArrowRight") showCluster(current + 1);
     else if (key === "Enter") next();
     else if (key === "=") sameAsLast();
+    else if (key === "+") takeProposed();
     else if (key === "Backspace") removeLast();
     else if (key === "?") at("keys").showModal();
     else if (key === "/") at("search").focus();
