@@ -201,7 +201,7 @@ class _Worker:
                 "seconds": seconds,
                 "samples_per_s": samples / seconds,
                 "wait": waited / seconds,
-                "logit_scale": float(self.learner.model.logit_scale.exp()),
+                "logit_scale": float(self.learner.model.logit_scale.detach().exp()),
                 "grad_norm": update.grad_norm,
                 "batch": f"{int(digest) % 2**64:016x}",
                 "workers": self.workers,

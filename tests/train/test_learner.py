@@ -55,7 +55,8 @@ def learn(learner: Learner, steps: range, chunks: int = 1) -> list[float]:
     for step in steps:
         pixels, tokens = batch(step)
         losses.append(float(learner.backward(step, learner.images(pixels), tokens, chunks)))
-        assert not learner.update(step).skipped
+        update = learner.update(step)
+        assert learner.scaler.is_enabled() or not update.skipped
     return losses
 
 
@@ -65,6 +66,7 @@ def learn(learner: Learner, steps: range, chunks: int = 1) -> list[float]:
         ({}, 1),
         ({"ema": 0.5, "patch_dropout": 0.5}, 2),
         ({"loss": "siglip", "channels_last": True, "lock_text": True, "schedule": "const"}, 1),
+        ({"precision": "fp16", "use_gpu": True, "ema": 0.9}, 2),
         ({"precision": "bf16", "lock_image": True, "grad_checkpointing": True, "patch_dropout": 0.5}, 3),
     ],
 )
