@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -102,11 +101,12 @@ def test_train_resume_and_evaluate(tmp_path: Path, tiny_model: str, ray_cluster:
 def worker_killed_after(path: Path) -> Iterator[list[int]]:
     """Kills one of the workers that train meanwhile as soon as ``path`` is there; the list has its process id then."""
     killed: list[int] = []
+    ended = threading.Event()
 
     def kill() -> None:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not path.exists():
-            time.sleep(0.02)
+        while not path.exists():
+            if ended.wait(0.02):
+                return
         workers = [
             process
             for process in psutil.Process().children(recursive=True)
@@ -118,8 +118,11 @@ def worker_killed_after(path: Path) -> Iterator[list[int]]:
 
     killer = threading.Thread(target=kill)
     killer.start()
-    yield killed
-    killer.join()
+    try:
+        yield killed
+    finally:
+        ended.set()
+        killer.join()
 
 
 def expected_batches(store: Path, lanes: int, batch_size: int, buffer: int, steps: int) -> list[str]:
