@@ -20,7 +20,7 @@ from biomedica_ray.train.checkpoints import LanePosition
 from biomedica_ray.train.order import rows_of_worker
 from biomedica_ray.train.shards import RawSample, Shard, Unreadable, count_samples, read_samples
 from biomedica_ray.train.stream import Preparation, Stream
-from biomedica_ray.train.tars import Tars, expand, is_tars
+from biomedica_ray.train.tars import Tars, expand, find_tars, is_tars
 from tests.fakes.file_server import file_server
 from tests.fakes.s3 import client, s3_server
 from tests.train.shards import jpeg, sample, write_dataset
@@ -167,6 +167,24 @@ def train(store: Path, model: str, data: Any, **changes: Any) -> Run:
     with Run("train", config) as run:
         loop.run(config, run)
     return run
+
+
+def test_sizes_beside_the_shards_are_taken_as_they_are(tmp_path: Path) -> None:
+    files = {"/a/0.tar": b"x" * 10, "/a/1.tar": b"y" * 20, "/a/sizes.json": b'{"0.tar": 3, "1.tar": 4, "2.tar": 5}'}
+    run = Run("train", TrainConfig(store=str(tmp_path)))
+    with file_server(files) as server:
+        source, shards = find_tars([f"{server.url}/a/{{0..1}}.tar"], run, None)
+        assert sorted(server.asked, key=str) == [
+            *(("/a/0.tar", "bytes=0-0"), ("/a/1.tar", "bytes=0-0")),
+            ("/a/sizes.json", None),
+        ]
+    assert [(shard.path, shard.samples) for shard in shards] == [
+        (f"{server.url}/a/0.tar", 3),
+        (f"{server.url}/a/1.tar", 4),
+    ]
+    assert shards[0].content.startswith("3 10 ")
+    assert source.root == f"{server.url}/a/0.tar ... {server.url}/a/1.tar"
+    assert run.counts == {}
 
 
 def test_mistakes_in_naming_data(tmp_path: Path, tiny_model: str) -> None:
