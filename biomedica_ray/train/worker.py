@@ -159,7 +159,7 @@ class _Learner:
                 agreed = self._step(step, batch, waiting_since, waited)
                 step += 1
                 failed = agreed.failed
-                if agreed.failed:
+                if failed:
                     break
                 scores = {} if agreed.leave else self._scores(step)
                 if self.stream.rank == 0:
@@ -262,23 +262,34 @@ class _Learner:
 
     def _checkpoint(self, step: int) -> None:
         """Begin to write a checkpoint."""
+        position = self._place(step)
+        if self.stream.rank == 0:
+            self._write(position)
+
+    def _place(self, step: int) -> Position:
+        """Where all workers stand after a step; every one of them must ask."""
         epoch, within = divmod(step, len(self.sizes))
         slots = self.here.slots if within else 0
-        position = Position(step, epoch, _gather(WorkerPosition(slots, self.here.errors)))
-        if self.stream.rank == 0:
-            self.writer.write(lambda: Snapshot.take(self.model, self.optimizer, position, self.metrics))
+        return Position(step, epoch, _gather(WorkerPosition(slots, self.here.errors)))
+
+    def _write(self, position: Position) -> None:
+        self.writer.write(lambda: Snapshot.take(self.model, self.optimizer, position, self.metrics))
 
     def _end(self, step: int, *, failed: bool) -> None:
         """Write the finished model, and the last checkpoint; tell the driver where that cannot be."""
+        # before anything that may fail on the first worker alone, and leave the others waiting
+        position = None if failed else self._place(step)
+        if self.stream.rank:
+            return
         try:
-            if step == self.total and self.stream.rank == 0 and not failed:
+            if position and step == self.total:
                 with tempfile.TemporaryDirectory() as folder:
                     export(self.model, self.tokenizer, self.job.spec, Path(folder))
                     card = model_card(self.job.config, self.job.spec, self.job.shards, self.metrics)
                     (Path(folder) / "README.md").write_text(card)
                     self.checkpoints.put_folder(Path(folder), "model")
-            if not failed:
-                self._checkpoint(step)
+            if position:
+                self._write(position)
             self.writer.wait()
         except (StoreError, OSError, SafetensorError) as error:
             before = self.writer.written
