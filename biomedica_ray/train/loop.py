@@ -76,7 +76,7 @@ def run(config: TrainConfig, run: Run) -> None:
         job = Job(config, spec, run.store, data, shards, held_out, board)
         before = checkpoints.metrics(_done(checkpoints))
         trackers = open_trackers(config, checkpoints, settings, before)
-        run.results["repeated_steps"] = _fit(run, job, checkpoints, steps * config.epochs, trackers)
+        _fit(run, job, checkpoints, steps * config.epochs, trackers)
         run.add(_commit(run, stage, print_, checkpoints, n_samples * config.epochs))
     run.results.update(_results(checkpoints))
 
@@ -116,8 +116,8 @@ def _same_settings(checkpoints: Checkpoints, settings: dict[str, Any]) -> None:
         )
 
 
-def _fit(run: Run, job: Job, checkpoints: Checkpoints, steps: int, trackers: Trackers) -> int:
-    """Train the remaining steps; returns how many were done twice, because workers were lost after them."""
+def _fit(run: Run, job: Job, checkpoints: Checkpoints, steps: int, trackers: Trackers) -> None:
+    """Train the remaining steps."""
     done = _done(checkpoints)
     if done:
         log.info("train: going on after step %d of %d", done, steps)
@@ -136,7 +136,8 @@ def _fit(run: Run, job: Job, checkpoints: Checkpoints, steps: int, trackers: Tra
                 raise reader.failure
             done = _done(checkpoints)
             if done >= steps:
-                return reader.repeated
+                log.info("train: %d steps were done again, as workers were lost after them", reader.repeated)
+                return
             if stopped.is_set():
                 raise StageFailedError(f"stopped after step {done} of {steps}; the same command goes on from there")
             log.warning("train: workers were told to leave; going on after step %d of %d", done, steps)
