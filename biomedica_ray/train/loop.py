@@ -78,10 +78,11 @@ def run(config: TrainConfig, run: Run) -> None:
     batch_size = config.num_workers * config.batch_size // lanes
     metadata = TextChoice(config.texts, config.long_text).needs_metadata
     stream = Stream(data, shards, lanes, batch_size, config.seed, config.shuffle_buffer, metadata)
-    if stream.step_samples % config.num_workers:
-        raise ConfigError(
-            f"num_workers: {config.num_workers}: expected a divisor of the {stream.step_samples} samples of a step"
-        )
+    for workers in range(config.min_workers or config.num_workers, config.num_workers + 1):
+        if stream.step_samples % workers:
+            raise ConfigError(
+                f"num_workers: {workers}: expected a divisor of the {stream.step_samples} samples of a step"
+            )
     shuffle = measure([shard.samples for shard in shards], lanes, stream.piece, seed=config.seed, buffer=stream.buffer)
     log.info(
         "train: mean distance of samples from their place in the input %.3f of all samples (a perfect shuffle: %.3f); "
@@ -98,7 +99,7 @@ def run(config: TrainConfig, run: Run) -> None:
         job = Job(config, spec, run.store, stream, held_out, Board())
         before = checkpoints.metrics(_done(checkpoints))
         trackers = open_trackers(config, checkpoints, settings, before)
-        run.results["repeated_steps"] = _fit(run, job, checkpoints, stream.steps(config.epochs), trackers)
+        _fit(run, job, checkpoints, stream.steps(config.epochs), trackers)
         run.add(_commit(run, stage, print_, checkpoints, n_samples * config.epochs))
     run.results.update(_results(checkpoints), shuffle=asdict(shuffle))
 
@@ -160,8 +161,8 @@ def _same_settings(checkpoints: Checkpoints, begun: dict[str, Any] | None, setti
         )
 
 
-def _fit(run: Run, job: Job, checkpoints: Checkpoints, steps: int, trackers: Trackers) -> int:
-    """Train the remaining steps; returns how many were done twice, because workers were lost after them."""
+def _fit(run: Run, job: Job, checkpoints: Checkpoints, steps: int, trackers: Trackers) -> None:
+    """Train the remaining steps."""
     done = _done(checkpoints)
     if done:
         log.info("train: going on after step %d of %d", done, steps)
@@ -183,7 +184,8 @@ def _fit(run: Run, job: Job, checkpoints: Checkpoints, steps: int, trackers: Tra
                 raise reader.failure
             done = _done(checkpoints)
             if done >= steps:
-                return reader.repeated
+                log.info("train: %d steps were done again, as workers were lost after them", reader.repeated)
+                return
             if stopped.is_set():
                 raise StageFailedError(f"stopped after step {done} of {steps}; the same command goes on from there")
             log.warning("train: workers were told to leave; going on after step %d of %d", done, steps)
@@ -274,7 +276,7 @@ class _Reader:
 def _details(record: dict[str, Any]) -> str:
     parts = [
         f"waited {record['wait']:.1%}",
-        f"gradient {record['grad_norm']:.3g}",
+        f"gradient {record['grad_norm']:.3g}" if record["grad_norm"] is not None else "gradient too great for fp16",
         f"scale {record['logit_scale']:.1f}",
     ]
     if used := [value for value in record["gpu_utilisation"] if value is not None]:

@@ -146,7 +146,7 @@ class _Worker:
                 agreed = self._step(step, batch, waiting_since, waited)
                 step += 1
                 failed = agreed.failed
-                if agreed.failed:
+                if failed:
                     break
                 scores = {} if agreed.leave else self._scores(step)
                 if self.rank == 0:
@@ -202,7 +202,7 @@ class _Worker:
                 "samples_per_s": samples / seconds,
                 "wait": waited / seconds,
                 "logit_scale": float(self.learner.model.logit_scale.detach().exp()),
-                "grad_norm": update.grad_norm,
+                "grad_norm": None if update.skipped else update.grad_norm,
                 "batch": f"{int(digest) % 2**64:016x}",
                 "workers": self.workers,
                 "gpu_utilisation": agreed.utilisation,

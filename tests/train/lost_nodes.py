@@ -60,7 +60,7 @@ class _LoseNodes(logging.Handler):
 
 def main(store: str, model: str) -> None:
     """Prints what the log said, as JSON."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     nodes = _LoseNodes(cluster)
     ray.init(address=cluster.address, log_to_driver=False)
     settings = {"batch_size": 5, "epochs": 10**4, "checkpoint_steps": 50, "log_steps": 1, "max_failures": 1}
