@@ -2,8 +2,8 @@
 
     python benchmarks/parse.py [FOLDER]     FOLDER: XML files at any depth; without it the embedded sample's
 
-Prints a Markdown table of median times. pubmed_parser's three functions are those that give the article, its captions
-and its paragraphs; it reads paths only, so that its time includes a read of a file that is in the page cache.
+Prints a Markdown table of median processor times. pubmed_parser's three functions are those that give the article, its
+captions and its paragraphs; it reads paths only, so that its time includes a read of a file that is in the page cache.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def is_readable(parse: Callable[[File], None], file: File) -> bool:
 
 
 def seconds(parse: Callable[[File], None], files: Sequence[File], readable: set[str]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     for file in files:
         if file[0] in readable:
             parse(file)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def table(title: str, files: Sequence[File], readable: dict[str, set[str]], repeats: int) -> str:
