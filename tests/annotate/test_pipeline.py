@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import lxml.html
 import numpy as np
+import open_clip
 import psutil
 import pytest
 import safetensors.torch
@@ -17,9 +20,13 @@ import timm
 import torch
 import yaml
 
+from biomedica_ray import cli
 from biomedica_ray.annotate.encoders import load_encoder
+from biomedica_ray.annotate.labels import load_taxonomy
 from biomedica_ray.annotate.pipeline import run as annotate
+from biomedica_ray.annotate.zero_shot import load_prompts, propose
 from biomedica_ray.config import AnnotateConfig, ConfigError
+from biomedica_ray.evaluate.zero_shot import class_vectors
 from biomedica_ray.images import decode
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
@@ -82,6 +89,33 @@ def table(store: Store, stage: str, name: str) -> list[Row]:
     return sorted(rows, key=lambda row: next(iter(row.values())))
 
 
+def own_actors() -> Iterator[psutil.Process]:
+    """The embedding actors of the cluster that this process has started."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "EmbedActor" in " ".join(process.cmdline()):
+                yield process
+
+
+@contextmanager
+def embedding_actors() -> Iterator[set[int]]:
+    """Yields a set that then has the process ids of the embedding actors that there were."""
+    seen: set[int] = set()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.05):
+            seen.update(process.pid for process in own_actors())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watcher.join()
+
+
 @contextmanager
 def one_actor_killed() -> Iterator[list[int]]:
     """Kills the first embedding actor that it sees; yields a list that then has its process id."""
@@ -90,11 +124,10 @@ def one_actor_killed() -> Iterator[list[int]]:
 
     def watch() -> None:
         while not over.wait(0.05):
-            for process in psutil.process_iter(["cmdline"]):
-                if not killed and "EmbedActor" in " ".join(process.info["cmdline"] or []):
-                    process.kill()
-                    killed.append(process.pid)
-                    return
+            for process in own_actors():
+                process.kill()
+                killed.append(process.pid)
+                return
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -130,6 +163,8 @@ def test_every_figure_is_embedded_clustered_and_counted(ray_cluster: None, store
     assert panels[0] == {
         "figure_id": "PMC0.1_001",
         "panel_type": "single",
+        "n_panels": 1,
+        "least_confidence": 1.0,
         "caption_panels": 0,
         "panel_boxes": [{"label": None, "left": 0, "top": 0, "right": 64, "bottom": 48, "confidence": 1.0}],
     }
@@ -147,6 +182,78 @@ def test_every_figure_is_embedded_clustered_and_counted(ray_cluster: None, store
     second = run(store, weights)
     assert second.counts == first.counts
     assert {stage: store.commits(stage) for stage in before} == before
+
+
+def test_the_size_of_batches_and_the_number_of_actors_do_not_matter(
+    ray_cluster: None, store: Store, weights: str, tmp_path: Path
+) -> None:
+    other = Store(str(shutil.copytree(store.root, tmp_path / "other")))
+    run(store, weights, batch_size=5)
+    with embedding_actors() as seen:
+        run(other, weights, batch_size=1, num_cpus=0.5)
+    assert len(seen) == 2
+    one, two = (
+        {row["figure_id"]: np.array(row["vector"], np.float32) for row in table(each, STAGE, "embeddings")}
+        for each in (store, other)
+    )
+    assert len(one) == 2 * N_ARTICLES - 1
+    assert one.keys() == two.keys()
+
+    model = timm.create_model(MODEL.removeprefix("timm/"), checkpoint_path=weights).eval()
+    model.reset_classifier(0)
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
+    for row in figures():
+        if row["figure_id"] in one:
+            with torch.inference_mode():
+                (expected,) = model(transform(decode(row["image"]))[None]).numpy()
+            expected /= np.linalg.norm(expected)
+            assert one[row["figure_id"]] @ expected > 0.9999
+            assert two[row["figure_id"]] @ expected > 0.9999
+
+
+def test_a_clip_model_proposes_concepts_and_the_sheets_have_them(
+    ray_cluster: None, store: Store, weights: str, tmp_path: Path
+) -> None:
+    """From the command line to the pages that annotators get, with a model of a folder."""
+    folder = tiny_clip(tmp_path / "clip")
+    assert run(store, weights, proposals="open_clip/any-name", proposals_weights=str(folder)).results["proposals"] == 3
+    document = store.read_json("clusters/timm-test_vit.proposals.json")
+
+    model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
+    model.eval()
+    tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
+    prompts, images = load_prompts(None, load_taxonomy(None)), {row["figure_id"]: row["image"] for row in figures()}
+    labels = table(store, "label", "labels")
+    with torch.inference_mode():
+        texts = class_vectors(
+            [model.encode_text(tokenize(prompts.sentences(name))).numpy() for name in prompts.concepts]
+        )
+        for cluster in range(3):
+            rows = sorted((row["distance"], row["figure_id"]) for row in labels if row["cluster_id"] == cluster)[:8]
+            pixels = torch.stack([preprocess(decode(images[figure_id])) for _, figure_id in rows])
+            vectors, scale = model.encode_image(pixels).numpy(), float(model.logit_scale.exp())
+            (best,) = propose(vectors, np.zeros(len(rows), int), texts, list(prompts.concepts), scale=scale).values()
+            found = [each["score"] for each in document["clusters"][str(cluster)]]
+            assert found == pytest.approx([each["score"] for each in best], abs=2e-3)
+
+    assert cli.main(["sheets", "--store", store.root]) == 0
+    (page,) = Path(store.root).glob("sheets/round-1/*.html")
+    sheet = json.loads(lxml.html.parse(str(page)).xpath("//script[@id='data']/text()")[0])
+    assert sheet["proposer"] == "open_clip/any-name"
+    assert {str(each["cluster"]): each["proposals"] for each in sheet["clusters"]} == document["clusters"]
+
+
+def tiny_clip(folder: Path) -> Path:
+    """A CLIP model of open_clip with random weights, as it is published."""
+    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    vision = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16}
+    settings = {"model_cfg": {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}, "preprocess_cfg": {}}
+    torch.manual_seed(0)
+    model = open_clip.CLIP(16, open_clip.CLIPVisionCfg(**vision), open_clip.CLIPTextCfg(**text))
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(json.dumps(settings))
+    safetensors.torch.save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
 
 
 def test_only_what_changed_is_embedded_again(ray_cluster: None, store: Store, weights: str) -> None:

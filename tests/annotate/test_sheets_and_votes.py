@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lxml.html
 import pytest
+import ray
 
 from biomedica_ray import cli, schema
 from biomedica_ray.annotate.labels import load_labels, load_taxonomy
@@ -40,22 +47,28 @@ def store(tmp_path: Path) -> Store:
     next(row for row in rows if row["figure_id"] == BROKEN)["image"] = b"not an image"
     write_extracted(store, [article(f"PMC{number}") for number in range(N_ARTICLES)], rows)
     write_labels(store, [row["figure_id"] for row in rows])
+    for clustering, concepts in (("f", ("Maps", "Tables")), ("of another model", ("Tables", "Tables"))):
+        maps, tables = ([{"concept": each, "score": 0.75}, {"concept": "none such", "score": 0.2}] for each in concepts)
+        document = {"clustering": clustering, "model": "open_clip/x", "clusters": {"0": maps, "2": tables}}
+        store.write_json(f"clusters/{clustering}.proposals.json", document)
     return store
 
 
-def write_labels(store: Store, figure_ids: list[str], clusterings: Mapping[int, str] | None = None) -> None:
+def write_labels(
+    store: Store, figure_ids: list[str], clusterings: Mapping[int, str] | None = None, clusters: int = 3
+) -> None:
     """Commit labels as annotate would, with the clustering of each unit."""
     for unit in range(N_UNITS):
         rows: list[Row] = [
             {
-                **{"figure_id": figure_id, "cluster_id": index % 3, "distance": float(index), "confidence": 0.5},
+                **{"figure_id": figure_id, "cluster_id": index % clusters, "distance": float(index), "confidence": 0.5},
                 **{"uncertain": False, "primary_label": [], "secondary_label": [], "how": "none"},
             }
             for index, figure_id in enumerate(figure_ids)
             if unit_of(figure_id.partition(".")[0], N_UNITS) == unit
         ]
         clustering = (clusterings or {}).get(unit, "f")
-        with store.write_unit("label", unit, f"aa{clustering}") as writer:
+        with store.write_unit("label", unit, f"aa{clustering}{clusters}") as writer:
             writer.table("labels", schema.LABELS.with_metadata({"clustering": clustering})).write(rows)
             writer.commit({"labels": Flow(len(rows), len(rows))})
 
@@ -99,6 +112,8 @@ def test_from_sheets_to_labels_in_two_rounds(ray_cluster: None, store: Store, tm
     members = [(each["id"], each["place"]) for each in cluster["members"]]
     assert members[:2] == [("PMC0.1_001", "nearest"), ("PMC1.1_002", "nearest")]
     assert members[4:] == [("PMC7.1_002", "farthest"), ("PMC6.1_001", "farthest")]
+    proposals = [each["proposals"] for page in (first, second) for each in page["clusters"]]
+    assert proposals == [[{"concept": "Maps", "score": 0.75}], [], [{"concept": "Tables", "score": 0.75}]]
     assert cluster["members"][0]["caption"] == "Figure 1 Caption 1 of PMC0.1."
     assert cluster["members"][0]["src"].startswith("data:image/jpeg;base64,")
     before = store.commits("sheets/html/round-1")
@@ -154,6 +169,8 @@ def test_tasks_for_label_studio_come_back_as_votes(ray_cluster: None, store: Sto
         {"from_name": "panels", "type": "choices", "value": {"choices": ["single / single panel"]}},
         {"from_name": "concepts", "type": "taxonomy", "value": {"taxonomy": [["Maps", "map"]]}},
     ]
+    proposed = [[each["result"][0]["value"] for each in task["predictions"]] for task in tasks]
+    assert proposed == [[{"taxonomy": [["Maps"]]}], [], [{"taxonomy": [["Tables"]]}]]
     made = {"result": result, "created_at": "2026-01-02T03:04:05Z"}
     for task in tasks:
         task["annotations"] = [{**made, "completed_by": who} for who in (1, 2)]
@@ -161,6 +178,35 @@ def test_tasks_for_label_studio_come_back_as_votes(ray_cluster: None, store: Sto
     export.write_text(json.dumps(tasks))
     assert cli.main(["votes", "--store", store.root, "--answers", str(export), "--output", str(labels)]) == 0
     assert [each.secondary for each in load_labels(labels, load_taxonomy(None)).clusters] == [["map"]] * 3
+    assert last_run(store)["results"]["against_proposal"] == 1
+    flags = [(each["proposed"], each["against_proposal"]) for each in store.read_json("votes.json")["clusters"]]
+    assert flags == [("Maps", False), (None, False), ("Tables", True)]
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_run_is_taken_up_again(ray_cluster: None, store: Store, tmp_path: Path) -> None:
+    """The driver is killed when a sheet is committed; the rerun writes the others, and all are as without that."""
+    write_labels(store, [f"PMC{number}.1_00{n}" for number in range(N_ARTICLES) for n in (1, 2)], clusters=16)
+    whole = Store(str(shutil.copytree(store.root, tmp_path / "whole")))
+    options, stage = ["--clusters_per_sheet", "1", "--max_actors", "1"], "sheets/html/round-1"
+    environment = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    command = [sys.executable, "-m", "biomedica_ray.cli", "sheets", "--store", store.root, *options]
+    driver = subprocess.Popen(command, env=environment, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not store.list(f"commits/{stage}") and time.monotonic() < deadline and driver.poll() is None:
+        time.sleep(0.01)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    time.sleep(2)  # the cluster notices that the driver is gone, and ends its workers
+    done = {unit: commit.run_id for unit, commit in store.commits(stage).items()}
+    assert done
+    for each in (store, whole):
+        assert cli.main(["sheets", "--store", each.root, *options]) == 0
+        assert last_run(each)["counts"]["clusters"] == {"rows_in": 16, "rows_out": 16, "errors": 0, "skipped": 0}
+    assert {unit: store.commit(stage, unit).run_id for unit in done} == done
+    pages = [{path.name: path.read_bytes() for path in Path(each.root).glob("sheets/*/*")} for each in (store, whole)]
+    assert len(pages[0]) == 16
+    assert pages[0] == pages[1]
 
 
 def test_what_cannot_be_done_is_one_line(
