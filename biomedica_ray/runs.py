@@ -96,7 +96,7 @@ class Run:
             "stage": self.stage,
             "status": status,
             "failure": failure,
-            "started": self._started.isoformat(timespec="seconds"),
+            "started": self._started.isoformat(timespec="microseconds"),
             "seconds": round(time.monotonic() - self._clock, 2),
             "counts": counts_to_json(self.counts),
             "before": counts_to_json(self.before),
@@ -121,7 +121,8 @@ def read_runs(store: Store) -> list[dict[str, Any]]:
 
     selector = pafs.FileSelector(store.path("runs"), allow_not_found=True)
     names = (i.base_name for i in store.filesystem.get_file_info(selector) if i.type == pafs.FileType.Directory)
-    return [store.read_json(f"runs/{name}/run.json") for name in sorted(names)]
+    records = [store.read_json(f"runs/{name}/run.json") for name in names]
+    return sorted(records, key=lambda record: str(record["started"]))
 
 
 def set_up_logging(run_id: str) -> None:

@@ -1,4 +1,4 @@
-"""The train stage: checks what is asked for, runs Ray Train, and records what came of it."""
+"""The train stage: runs Ray Train on a plan, and records what came of it."""
 
 from __future__ import annotations
 
@@ -14,39 +14,17 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from biomedica_ray.cluster import StageFailedError, cluster_resource
-from biomedica_ray.config import ConfigError, TrainConfig
-from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
+from biomedica_ray.config import TrainConfig
 from biomedica_ray.progress import Progress
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS
-from biomedica_ray.serialize.dataset import Place
-from biomedica_ray.serialize.plan import LICENSE_GROUPS
-from biomedica_ray.store import Store
 from biomedica_ray.train.board import Board, Follower
 from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.leaving import ListeningTorchConfig, aside, stop_signals
-from biomedica_ray.train.model import ModelSpec, resolve_model
-from biomedica_ray.train.shards import Shard, Source, read_shards
-from biomedica_ray.train.shuffle import PERFECT, measure
-from biomedica_ray.train.stream import Stream
-from biomedica_ray.train.tars import find_tars, is_tars
-from biomedica_ray.train.texts import TextChoice
-from biomedica_ray.train.trackers import Trackers, check_trackers, open_trackers
-from biomedica_ray.train.variants import for_training
+from biomedica_ray.train.plan import make_plan
+from biomedica_ray.train.trackers import Trackers, open_trackers
 from biomedica_ray.train.worker import Job, train_worker
 from biomedica_ray.units import Counts, Flow, fingerprint
-
-VERSION = 2
-"""Changes when the same settings would train another model."""
-
-_IRRELEVANT = {
-    *("store", "endpoint_url", "ray_address", "max_actors", "data", "selection", "name"),
-    *("use_gpu", "cpus_per_worker", "accumulate", "grad_checkpointing", "checkpoint_steps", "max_failures"),
-    *("num_workers", "batch_size", "min_workers", "reader", "reader_cpus", "compile", "channels_last"),
-    *("keep_last", "keep_best", "log_steps", "eval_steps", "eval_samples", "wandb", "mlflow"),
-}
-"""Settings that may differ when a run is taken up again: they change where and how fast it runs. Of workers and samples
-a worker, the product may not."""
 
 log = logging.getLogger(__name__)
 
@@ -59,106 +37,20 @@ def run(config: TrainConfig, run: Run) -> None:
         StoreError: There is no dataset, or a checkpoint cannot be written.
         StageFailedError: Training failed more often than ``max_failures``, was stopped, or the loss is not finite.
     """
-    data, shards = _find_shards(config, run)
-    n_samples = sum(shard.samples for shard in shards)
-    spec = for_training(resolve_model(config.model, config.pretrained), config)
     checkpoints = Checkpoints(run.store, config.name)
-    begun = _begun(checkpoints)
-    # The order's lanes are as many as there were workers when the run began.
-    lanes = (begun or {}).get("lanes", config.num_workers)
-    if n_samples < lanes:
-        groups = ", ".join(config.license_groups)
-        raise ConfigError(
-            f"data: {data.root}: {n_samples} training samples of {groups}; expected at least one for each worker"
-        )
-    check_trackers(config)
-    held_out = _held_out(config, data)
-    settings = _settings(config, spec, shards, lanes)
-    _same_settings(checkpoints, begun, settings)
-    batch_size = config.num_workers * config.batch_size // lanes
-    metadata = TextChoice(config.texts, config.long_text).needs_metadata
-    stream = Stream(data, shards, lanes, batch_size, config.seed, config.shuffle_buffer, metadata)
-    for workers in range(config.min_workers or config.num_workers, config.num_workers + 1):
-        if stream.step_samples % workers:
-            raise ConfigError(
-                f"num_workers: {workers}: expected a divisor of the {stream.step_samples} samples of a step"
-            )
-    shuffle = measure([shard.samples for shard in shards], lanes, stream.piece, seed=config.seed, buffer=stream.buffer)
-    log.info(
-        "train: mean distance of samples from their place in the input %.3f of all samples (a perfect shuffle: %.3f); "
-        "a lane gives samples of %.1f shards a step (a perfect shuffle: %.1f)",
-        *(shuffle.distance, PERFECT, shuffle.shards, shuffle.perfect_shards),
-    )
-
-    stage, print_ = f"train/{config.name}", fingerprint(settings)
+    plan = make_plan(config, run, checkpoints)
+    stage, print_ = f"train/{config.name}", fingerprint(plan.settings)
     done = run.store.commits(stage).get(0)
     if done and done.fingerprint == print_:
         log.info("train: %s is trained", config.name)
         run.add(done.counts, before=True)
     else:
-        job = Job(config, spec, run.store, stream, held_out, Board())
+        job = Job(config, plan.spec, run.store, plan.stream, plan.held_out, Board())
         before = checkpoints.metrics(_done(checkpoints))
-        trackers = open_trackers(config, checkpoints, settings, before)
-        _fit(run, job, checkpoints, stream.steps(config.epochs), trackers)
-        run.add(_commit(run, stage, print_, checkpoints, n_samples * config.epochs))
-    run.results.update(_results(checkpoints), shuffle=asdict(shuffle))
-
-
-def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
-    """The settings that the run was started with; None of a new run."""
-    try:
-        settings: dict[str, Any] = checkpoints.store.read_json(checkpoints.path("training.json"))
-    except FileNotFoundError:
-        return None
-    return settings
-
-
-def _find_shards(config: TrainConfig, run: Run) -> tuple[Source, tuple[Shard, ...]]:
-    root = config.data or run.store.uri(Place(config.selection).folder("dataset"))
-    if isinstance(root, str) and not is_tars(root):
-        data = Store(root, config.endpoint_url)
-        return data, read_shards(data, config.license_groups, "train")
-    if set(config.license_groups) < set(LICENSE_GROUPS):
-        raise ConfigError(
-            "license_groups: shards without a dataset.json tell no licence; leave it out, or name a dataset"
-        )
-    return find_tars([root] if isinstance(root, str) else root, run, config.endpoint_url)
-
-
-def _held_out(config: TrainConfig, data: Source) -> HeldOut | None:
-    """The held-out samples that are wanted while training; raises StoreError where there are fewer than 2."""
-    if config.eval_steps is None:
-        return None
-    if not isinstance(data, Store):
-        raise ConfigError("eval_steps: shards without a dataset.json hold none out; leave it out, or name a dataset")
-    found = find_held_out(data, config.eval_samples)
-    if config.keep_best and len(found.numbers) <= int(config.keep_best.rpartition("@")[2]):
-        raise ConfigError(f"keep_best: {len(found.numbers)} held-out samples; expected more for {config.keep_best}")
-    return found
-
-
-def _settings(config: TrainConfig, spec: ModelSpec, shards: tuple[Shard, ...], lanes: int) -> dict[str, Any]:
-    return {
-        **config.model_dump(mode="json", exclude=_IRRELEVANT),
-        "model": spec.to_json(),
-        "data": fingerprint(sorted((shard.path, shard.content) for shard in shards)),
-        "num_workers x batch_size": config.num_workers * config.batch_size,
-        "lanes": lanes,
-        "version": VERSION,
-    }
-
-
-def _same_settings(checkpoints: Checkpoints, begun: dict[str, Any] | None, settings: dict[str, Any]) -> None:
-    """Compare with the settings that the run was started with; a new run gets its own written down."""
-    if begun is None:
-        checkpoints.store.write_json(checkpoints.path("training.json"), settings)
-        return
-    changed = sorted(key for key in settings.keys() | begun.keys() if settings.get(key) != begun.get(key))
-    if changed:
-        raise ConfigError(
-            f"name: {checkpoints.store.uri(checkpoints.path())} was begun with another {', '.join(changed)}; "
-            "choose another name, or set it back"
-        )
+        trackers = open_trackers(config, checkpoints, plan.settings, before)
+        _fit(run, job, checkpoints, plan.stream.steps(config.epochs), trackers)
+        run.add(_commit(run, stage, print_, checkpoints, plan.stream.n_samples * config.epochs))
+    run.results.update(_results(checkpoints), shuffle=asdict(plan.shuffle))
 
 
 def _fit(run: Run, job: Job, checkpoints: Checkpoints, steps: int, trackers: Trackers) -> None:

@@ -86,6 +86,11 @@ class Stream:
     metadata: bool = False
 
     @property
+    def n_samples(self) -> int:
+        """Samples of all shards."""
+        return sum(shard.samples for shard in self.shards)
+
+    @property
     def length(self) -> int:
         """Slots of a lane in a pass."""
         return self._share(0).length
@@ -105,7 +110,7 @@ class Stream:
         return -(-epochs * self.length // self.piece)
 
     def _share(self, lane: int) -> Share:
-        return share(sum(shard.samples for shard in self.shards), lane, self.lanes)
+        return share(self.n_samples, lane, self.lanes)
 
     def samples(self, lane: int, epoch: int, skip: int) -> Iterator[tuple[LanePosition, RawSample | Unreadable, bool]]:
         """The samples of a lane, in order, after the first ``skip`` of a pass, and of all further passes.
