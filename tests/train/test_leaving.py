@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -159,17 +158,3 @@ def test_a_cluster_without_room_for_all_workers_trains_with_fewer(
     assert (tmp_path / "checkpoints/tiny/model/README.md").read_text().count(f"| {scores[-1]:.4g} |")
     best = records[scores.index(max(scores))]["step"]
     assert (tmp_path / f"checkpoints/tiny/step-{best:06d}/model.safetensors").is_file()
-
-
-@pytest.mark.cluster
-def test_training_outlives_a_drained_node_and_a_lost_one(tmp_path: Path, tiny_model: str) -> None:
-    write_dataset(tmp_path / "dataset", [map(sample, range(30)), map(sample, range(30, 60))])
-    command = [sys.executable, "-m", "tests.train.lost_nodes", str(tmp_path), tiny_model]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=570, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    (left,) = [line for line in found["told"] if "told to leave" in line]
-    assert int(re.findall(r"after step (\d+)", left)[0]) >= found["drained"] > 0
-    assert any(line.endswith("going on from the last checkpoint") for line in found["told"])
-    assert found["stopped"] > found["killed"] > found["drained"]
-    (last,) = re.findall(r"^stopped after step (\d+) of 60000; ", found["told"][-1])
-    assert steps(tmp_path) == list(range(1, int(last) + 1))
