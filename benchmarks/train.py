@@ -6,7 +6,7 @@ one after the other, on all cores:
 - memory: the same step on batches that were made before: what the model alone takes
 - decoding: making those batches, on one thread and nothing else
 - ours: the stage, one worker
-- open_clip_train: `python -m open_clip_train.main` on the same shards, one worker of its DataLoader
+- open_clip_train: its own main program on the same shards, one worker of its DataLoader
 
 and then, each worker on one core, the stage with one and with two workers. The first steps are left out everywhere.
 
@@ -48,6 +48,14 @@ from biomedica_ray.train.stream import Batch, Preparation, Stream
 WARM = 2
 """Steps at the beginning that are not counted."""
 
+_OPEN_CLIP_TRAIN = """
+import functools, sys
+from open_clip_train import data, main
+# webdataset marks the end of a shard since 0.2.90, which open_clip_train takes for a file
+data.tar_file_expander = functools.partial(data.tar_file_expander, eof_value=None)
+main.main(sys.argv[1:])
+"""
+
 _LOGGED = re.compile(r"Batch \(t\): [\d.]+, ([\d.e+]+)/s,")
 
 
@@ -80,7 +88,7 @@ def open_clip_train(folder: str, settings: dict[str, Any], steps: int) -> float:
         --model {settings["model"]} --batch-size {settings["batch_size"]} --epochs 1 --warmup {settings["warmup_steps"]}
         --lr {settings["lr"]} --beta1 0.9 --beta2 0.95 --wd 0.2 --grad-clip-norm 1.0 --local-loss --gather-with-grad
         --log-every-n-steps 1 --save-frequency 0 --logs {folder}/open_clip --name {time.time_ns()}"""
-    command = [sys.executable, "-m", "open_clip_train.main", "--train-data", shards, *options.split()]
+    command = [sys.executable, "-c", _OPEN_CLIP_TRAIN, "--train-data", shards, *options.split()]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
