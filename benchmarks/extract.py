@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.fakes
 
 from biomedica_ray.cluster import connect
 from biomedica_ray.config import ExtractConfig
-from biomedica_ray.extract import ExtractWorker, extract_article
+from biomedica_ray.extract import UNITS_AT_A_TIME, ExtractWorker, extract_article
 from biomedica_ray.extract import run as run_extract
 from biomedica_ray.listing import make_source, write_listing
 from biomedica_ray.runs import Run
@@ -178,13 +179,13 @@ def memory(packages: Path, n: int) -> None:
         worker = ExtractWorker(source, Filters(), store, "benchmark", 16)
         print("| articles | RSS, MiB |\n|---|---|")
         done, told = 0, 0
-        while done < n:
-            for unit in listing.units:
-                counts = worker(unit, f"{done:08x}")
-                done += counts["articles"].rows_in
-            if done >= told:
-                print(f"| {done:,} | {rss_mib():.0f} |", flush=True)
-                told += max(len(names), n // 10)
+        with ThreadPoolExecutor(UNITS_AT_A_TIME) as pool:
+            while done < n:
+                marks = [f"{done:08x}"] * len(listing.units)
+                done += sum(counts["articles"].rows_in for counts in pool.map(worker, listing.units, marks))
+                if done >= told:
+                    print(f"| {done:,} | {rss_mib():.0f} |", flush=True)
+                    told += max(len(names), n // 10)
 
 
 @contextlib.contextmanager

@@ -12,15 +12,20 @@ U = TypeVar("U")
 
 
 def in_order(
-    function: Callable[[T], U], items: Sequence[T], ahead: int, size: Callable[[U], int], most: int
+    pool: ThreadPoolExecutor,
+    function: Callable[[T], U],
+    items: Sequence[T],
+    ahead: int,
+    size: Callable[[U], int],
+    most: int,
 ) -> Iterator[U]:
-    """``map(function, items)`` with ``ahead`` calls running in threads.
+    """``map(function, items)`` with ``ahead`` calls in a pool of threads, which others may use as well.
 
     No further call starts while ``2 * ahead`` results are to come, or finished ones that wait for their turn have more
     than ``most`` bytes by ``size``; so at most ``most`` and the results of ``ahead`` calls are held.
     """
-    with ThreadPoolExecutor(ahead) as pool:
-        running: deque[Future[U]] = deque()
+    running: deque[Future[U]] = deque()
+    try:
         for item in items:
             while True:
                 busy = [each for each in running if not each.done()]
@@ -33,3 +38,6 @@ def in_order(
             running.append(pool.submit(function, item))
         while running:
             yield running.popleft().result()
+    finally:
+        for each in running:
+            each.cancel()

@@ -115,6 +115,7 @@ def run_units(
     num_cpus: float = 1,
     memory_gb: float,
     max_actors: int | None = None,
+    at_a_time: int = 1,
 ) -> None:
     """Do what is missing of ``units``, and drop what the stage once made of units that are no more.
 
@@ -130,6 +131,7 @@ def run_units(
         num_cpus: CPUs of an actor.
         memory_gb: Memory that an actor reserves.
         max_actors: Most actors at a time; None lets the pool grow with the cluster.
+        at_a_time: Units that an actor does at a time, in threads.
 
     Raises:
         UnitsFailedError: Units failed, after all others have been done.
@@ -138,13 +140,13 @@ def run_units(
     if not todo:
         return
     ready = int(max(1, min(cluster_resource("CPU") // num_cpus, len(todo), max_actors or len(todo))))
-    actors = Actors(
-        _UnitActor,
-        (make_worker,),
-        ray.data.ActorPoolStrategy(min_size=ready, max_size=max(ready, max_actors or len(todo))),
-        num_cpus=num_cpus,
-        memory_gb=memory_gb,
+    pool = ray.data.ActorPoolStrategy(
+        min_size=ready,
+        max_size=max(ready, max_actors or len(todo)),
+        max_concurrent_calls_per_actor=at_a_time,
+        enable_true_multi_threading=at_a_time > 1,
     )
+    actors = Actors(_UnitActor, (make_worker,), pool, num_cpus=num_cpus, memory_gb=memory_gb)
     collect_units(run, stage, todo, lambda these: unit_rows(units, these), actors)
 
 

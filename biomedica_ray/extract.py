@@ -7,6 +7,7 @@ import posixpath
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import partial
@@ -36,8 +37,11 @@ VERSION = 3
 VERSION_DIGITS, RULES_DIGITS = 8, 16
 """The first digits of a unit's fingerprint: the same where the version is, and where the filters are as well."""
 
-WAITING_BYTES = 2**28
-"""Images that one worker holds in memory for articles which wait until those before them are written."""
+WAITING_BYTES = 2**27
+"""Images that one unit holds in memory for articles which wait until those before them are written."""
+
+UNITS_AT_A_TIME = 2
+"""While the last articles of a unit come, and the first of the next, there is another to use the processor."""
 
 Row = dict[str, Any]
 
@@ -65,6 +69,7 @@ def run(config: ExtractConfig, run: Run) -> None:
         partial(ExtractWorker, source, filters, run.store, run.run_id, config.fetches),
         memory_gb=config.memory_gb,
         max_actors=min(config.max_actors or len(listing.units), config.max_fetches // config.fetches),
+        at_a_time=UNITS_AT_A_TIME,
     )
     if not run.counts:
         return
@@ -101,7 +106,7 @@ def count_reasons(store: Store) -> dict[str, dict[str, int]]:
 
 
 class ExtractWorker:
-    """Extracts units; lives on an actor.
+    """Extracts units, several at a time in threads; lives on an actor.
 
     Args:
         source: Where the articles are.
@@ -114,6 +119,7 @@ class ExtractWorker:
     def __init__(self, source: Source, filters: Filters, store: Store, run_id: str, fetches: int) -> None:
         self._extract = partial(extract_article, source, filters, threading.Lock())
         self._store, self._run_id, self._fetches, self._filters = store, run_id, fetches, filters
+        self._pool = ThreadPoolExecutor(fetches)
 
     def __call__(self, unit: int, mark: str) -> Counts:
         """Extract one unit and commit it, row group by row group; returns its counts of articles and figures.
@@ -130,7 +136,7 @@ class ExtractWorker:
         articles, figures, complete = Flow(), Flow(), True
         with self._store.write_unit("extract", unit, mark, self._run_id) as writer:
             tables = {name: _open_table(writer, name, f"{unit:06d}-{mark}{again}") for name in TABLES}
-            extracted = in_order(self._extract, todo, self._fetches, Extracted.image_bytes, WAITING_BYTES)
+            extracted = in_order(self._pool, self._extract, todo, self._fetches, Extracted.image_bytes, WAITING_BYTES)
             for one in listed:
                 rows: Mapping[str, Any]
                 if one.article_id in earlier.kept:

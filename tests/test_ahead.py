@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -24,10 +25,11 @@ def test_what_waits_for_its_turn_is_bounded_in_number_and_in_bytes(most: int) ->
         return bytes([item]) * 10
 
     items = list(range(60))
-    for expected, found in enumerate(in_order(work, items, ahead, len, most)):
-        assert found == bytes([expected]) * 10
-        with lock:
-            taken += 1
+    with ThreadPoolExecutor(ahead) as pool:
+        for expected, found in enumerate(in_order(pool, work, items, ahead, len, most)):
+            assert found == bytes([expected]) * 10
+            with lock:
+                taken += 1
     assert taken == 60
     # One more than are held, as what is yielded is counted when the test has taken it.
     assert 1 < peak <= (2 * ahead + 1 if most > 100 else ahead + 2 + 1)

@@ -147,8 +147,6 @@ class _Reader:
     def __call__(self, item: dict[str, Any]) -> None:
         if "failure" in item:
             self.failure = item["failure"]
-        elif "diverged" in item:
-            self.diverged = item["diverged"]
         elif "failed" in item:
             log.warning("train: %s; going on from the last checkpoint", item["failed"])
         elif "unreadable" in item:
