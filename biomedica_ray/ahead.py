@@ -15,6 +15,7 @@ def in_order(
     pool: ThreadPoolExecutor,
     function: Callable[[T], U],
     items: Sequence[T],
+    *,
     ahead: int,
     size: Callable[[U], int],
     most: int,

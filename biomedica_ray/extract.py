@@ -136,7 +136,9 @@ class ExtractWorker:
         articles, figures, complete = Flow(), Flow(), True
         with self._store.write_unit("extract", unit, mark, self._run_id) as writer:
             tables = {name: _open_table(writer, name, f"{unit:06d}-{mark}{again}") for name in TABLES}
-            extracted = in_order(self._pool, self._extract, todo, self._fetches, Extracted.image_bytes, WAITING_BYTES)
+            extracted = in_order(
+                self._pool, self._extract, todo, ahead=self._fetches, size=Extracted.image_bytes, most=WAITING_BYTES
+            )
             for one in listed:
                 rows: Mapping[str, Any]
                 if one.article_id in earlier.kept:

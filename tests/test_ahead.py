@@ -26,7 +26,7 @@ def test_what_waits_for_its_turn_is_bounded_in_number_and_in_bytes(most: int) ->
 
     items = list(range(60))
     with ThreadPoolExecutor(ahead) as pool:
-        for expected, found in enumerate(in_order(pool, work, items, ahead, len, most)):
+        for expected, found in enumerate(in_order(pool, work, items, ahead=ahead, size=len, most=most)):
             assert found == bytes([expected]) * 10
             with lock:
                 taken += 1
