@@ -75,7 +75,7 @@ def pairs_case(millions: int, distance: int, shape: str) -> None:
     planted, recall, precision = check(distinct, left, right, distance)
     bands = ", ".join(f"{band.bits}/{band.radius}" for band in choose_bands(len(distinct), distance))
     print(
-        f"| {millions} M | {distance} | {shape} | {bands} | {seconds:.1f} | {processor:.1f} | {before:.2f} "
+        f"| {millions} M | {distance} | {shape} | {bands} | {seconds:.2f} | {processor:.2f} | {before:.2f} "
         f"| {memory:.2f} | {count:,} | {planted:.4f} | {recall:.4f} | {precision:.4f} |",
         flush=True,
     )

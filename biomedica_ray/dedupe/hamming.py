@@ -31,6 +31,8 @@ _SORT_COST, _VISIT_COST, _ROW_COST = 45, 7, 10
 in comparisons of two hashes (0.6 ns): least squares of 18 times between 0.3 and 10 s, all met within 20 %."""
 _PIECE = 1 << 14
 """Hashes whose buckets are joined in one go; only the pairs of a few such pieces are in memory at once."""
+_ROOM = 16 * _PIECE
+"""Pairs that a piece has room for at first; where there are more, it is joined once more."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +128,12 @@ class _Buckets(NamedTuple):
 
 def _piece(buckets: _Buckets, max_distance: int, edges: tuple[int, int]) -> Ints:
     """The pairs of the buckets from one edge to the other with those within the radius that come after them."""
-    room = 1024
+    room = _ROOM
     while True:
         pairs = np.empty((room, 2), np.int64)
         found = _join(buckets, max_distance, *edges, pairs)
         if found <= room:
-            return pairs[:found]
+            return pairs[:found].copy()
         room = found
 
 
