@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from typing import Any, Self
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+log = logging.getLogger(__name__)
 
 POLL_S = 1.0
 
@@ -37,7 +40,9 @@ class Board:
     def __init__(self) -> None:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         actor: Any = ray.remote(_Board)
-        self._actor: Any = actor.options(num_cpus=0, scheduling_strategy=here).remote()
+        # Started anew elsewhere if its node is lost: a word to stop would be lost, but training goes on.
+        again = {"max_restarts": -1, "max_task_retries": -1}
+        self._actor: Any = actor.options(num_cpus=0, scheduling_strategy=here, **again).remote()
 
     def post(self, item: dict[str, Any]) -> None:
         """Send a message."""
@@ -81,6 +86,9 @@ class Follower:
         while True:
             last = self._stopped.wait(POLL_S)
             for item in self._board.take():
-                self._read(item)
+                try:
+                    self._read(item)
+                except Exception:
+                    log.exception("train: what a worker posted could not be told")
             if last:
                 return

@@ -1,4 +1,4 @@
-"""A run on a cluster of three machines, one of which is lost: ``python -m tests.train.lost_nodes STORE MODEL HOW``.
+"""A run on a cluster that loses two machines, one after notice: ``python -m tests.train.lost_nodes STORE MODEL``.
 
 A process of its own, as a process can be the driver of one cluster only.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
 import re
 import sys
+import threading
 import time
 
 import ray
@@ -20,45 +22,60 @@ from biomedica_ray.config import TrainConfig
 from biomedica_ray.runs import Run
 from biomedica_ray.train import loop
 
-STEPS = 300
+STEP = r"train: step (\d+) of"
+LEFT = r"train: workers were told to leave; going on after step (\d+) of"
 
 
-class _LoseANode(logging.Handler):
-    """Loses the machine of a worker when training has begun, and keeps what the log says."""
+class _Log(logging.Handler):
+    """What the stage logs, line by line."""
 
-    def __init__(self, cluster: Cluster, how: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.cluster, self.how = cluster, how
-        self.node = cluster.add_node(num_cpus=1)
         self.lines: list[str] = []
-        self.lost_after = 0
+        self._new: queue.Queue[str] = queue.Queue()
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
-        step = re.match(r"train: step (\d+) of", self.lines[-1])
-        if step and not self.lost_after:
-            self.lost_after = int(step[1])
-            self.cluster.add_node(num_cpus=1)
-            if self.how == "killed":
-                self.cluster.remove_node(self.node, allow_graceful=False)
-            else:
-                reason = autoscaler_pb2.DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
-                deadline_ms = int((time.time() + 300) * 1000)
-                GcsClient(address=self.cluster.address).drain_node(self.node.node_id, reason, "test", deadline_ms)
+        self._new.put(self.lines[-1])
+
+    def number(self, pattern: str) -> int:
+        """The number in the next line that the pattern matches."""
+        while True:
+            if found := re.match(pattern, self._new.get(timeout=240)):
+                return int(found[1])
 
 
-def main(store: str, model: str, how: str) -> None:
-    """Prints after which step the node was lost and what the log said, as JSON."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    log = _LoseANode(cluster, how)
-    ray.init(address=cluster.address, log_to_driver=False)
-    settings = {"batch_size": 5, "epochs": STEPS // 6, "checkpoint_steps": 10, "log_steps": 1, "max_failures": 1}
+def train(store: str, model: str) -> None:
+    settings = {"batch_size": 5, "epochs": 100, "checkpoint_steps": 10, "log_steps": 1, "max_failures": 1}
     config = TrainConfig(store=store, name="tiny", model=model, pretrained=None, num_workers=2, **settings)
-    loop.log.addHandler(log)
     with Run("train", config) as run:
         loop.run(config, run)
-    told = [line for line in log.lines if not line.startswith("train: step")]
-    print(json.dumps({"lost_after": log.lost_after, "told": told}))
+
+
+def main(store: str, model: str) -> None:
+    """Prints after which steps the nodes were lost, and what the log said, as JSON."""
+    log = _Log()
+    loop.log.addHandler(log)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    drained, killed = (cluster.add_node(num_cpus=1) for _ in range(2))
+    ray.init(address=cluster.address, log_to_driver=False)
+    # Aside, as nodes can be added by the main thread only.
+    training = threading.Thread(target=train, args=(store, model))
+    training.start()
+
+    drained_after = log.number(STEP)
+    cluster.add_node(num_cpus=1)
+    reason = autoscaler_pb2.DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
+    deadline_ms = int((time.time() + 300) * 1000)
+    GcsClient(address=cluster.address).drain_node(drained.node_id, reason, "test", deadline_ms)
+    left_after = log.number(LEFT)
+
+    killed_after = log.number(STEP)
+    cluster.add_node(num_cpus=1)
+    cluster.remove_node(killed, allow_graceful=False)
+    training.join()
+    told = [line for line in log.lines if not re.match(STEP, line)]
+    print(json.dumps({"after": [drained_after, left_after, killed_after], "told": told}))
     ray.shutdown()
     cluster.shutdown()
 
