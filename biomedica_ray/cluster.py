@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 RETRIES = 3
 """How often a unit is tried again after its worker died; a unit that kills workers must not do so forever."""
 
+HEAD = {"node:__internal_head__": 0.001}
+"""Ray's own resource that only the head node has, the one node that no job can do without."""
+
 T = TypeVar("T")
 Row = dict[str, Any]
 

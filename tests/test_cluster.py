@@ -23,6 +23,7 @@ class Worker:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._running = 0
 
     def __call__(self, unit: int, fingerprint: str) -> Counts:
         root = Path(self._store.root)
@@ -35,15 +36,18 @@ class Worker:
             with (root / f"die-{unit}").open("a") as file:
                 file.write("x")
             os.kill(os.getpid(), signal.SIGKILL)
+        self._running += 1
         time.sleep(0.2)
+        (root / f"{self._running}-at-a-time").touch()
+        self._running -= 1
         with self._store.write_unit("stage", unit, fingerprint) as writer:
             writer.table("rows", SCHEMA).write([{"unit": unit}])
             return writer.commit({"rows": Flow(1, 1, 0)}).counts
 
 
-def start(root: Path, units: dict[int, str]) -> Run:
+def start(root: Path, units: dict[int, str], at_a_time: int = 1) -> Run:
     with Run("dedupe", DedupeConfig(store=str(root))) as run:
-        run_units(run, "stage", units, partial(Worker, run.store), memory_gb=0.1)
+        run_units(run, "stage", units, partial(Worker, run.store), memory_gb=0.1, at_a_time=at_a_time)
     return run
 
 
@@ -60,6 +64,15 @@ def test_units_are_done_once_by_all_workers_and_only_what_changed_again(ray_clus
     assert sorted(after) == [0, 1]
     assert after[0] == first[0]
     assert after[1].fingerprint == "bb"
+
+
+@pytest.mark.cluster
+def test_a_worker_does_as_many_units_at_a_time_as_it_may(ray_cluster: None, tmp_path: Path) -> None:
+    run = start(tmp_path, dict.fromkeys(range(40), "aa"), at_a_time=2)
+    assert run.counts == {"rows": Flow(40, 40, 0)}
+    assert len({commit.worker for commit in run.store.commits("stage").values()}) == 2
+    assert (tmp_path / "2-at-a-time").exists()
+    assert not (tmp_path / "3-at-a-time").exists()
 
 
 @pytest.mark.cluster

@@ -150,14 +150,6 @@ def test_all_workers_together_keep_within_max_fetches_and_get_through_a_storm(
 
 
 @pytest.mark.cluster
-def test_all_workers_take_part(clean: Store, ray_cluster: None) -> None:
-    units = clean.commits("extract")
-    assert len(units) > 8
-    workers = {commit.worker for commit in units.values()}
-    assert len(workers) == 2
-
-
-@pytest.mark.cluster
 @pytest.mark.timeout(300)
 def test_a_killed_run_is_taken_up_again(clean: Store, endpoint: str, tmp_path: Path) -> None:
     """The driver is killed when some units are committed; the rerun does the rest and the rows are the same."""

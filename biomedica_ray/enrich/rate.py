@@ -8,14 +8,13 @@ from typing import Any
 
 import ray
 
+from biomedica_ray.cluster import HEAD
+
 NAME, NAMESPACE = "eutils-rate-limiter", "biomedica_ray"
 """The actor's name and namespace; a namespace of its own, as Ray gives each job another one."""
 
 SLACK_S = 0.1
 """How much longer a call may take than another one from the limiter's leave to the server's clock, and do no harm."""
-
-_HEAD = {"node:__internal_head__": 0.001}
-"""Ray's own resource that only the head node has."""
 
 
 class RateLimiter:
@@ -61,7 +60,7 @@ class ClusterLimiter:
         self._per_second = per_second
         options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "get_if_exists": True, "lifetime": "detached"}
         restarts = {"max_restarts": -1, "max_task_retries": -1}
-        self._actor: Any = ray.remote(RateLimiter).options(**options, **restarts, num_cpus=0, resources=_HEAD).remote()
+        self._actor: Any = ray.remote(RateLimiter).options(**options, **restarts, num_cpus=0, resources=HEAD).remote()
 
     def acquire(self) -> None:
         """Return when a call may be made."""

@@ -8,7 +8,8 @@ import threading
 from typing import Any, Self
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from biomedica_ray.cluster import HEAD
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +39,9 @@ class Board:
     """Small messages from workers to the driver, in order, and the driver's word that they are to stop."""
 
     def __init__(self) -> None:
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        actor: Any = ray.remote(_Board)
-        # Started anew elsewhere if its node is lost: a word to stop would be lost, but training goes on.
-        again = {"max_restarts": -1, "max_task_retries": -1}
-        self._actor: Any = actor.options(num_cpus=0, scheduling_strategy=here, **again).remote()
+        # Where it cannot be lost without the job; should it die alone, training goes on without what it held.
+        options: dict[str, Any] = {"num_cpus": 0, "resources": HEAD, "max_restarts": -1, "max_task_retries": -1}
+        self._actor: Any = ray.remote(_Board).options(**options).remote()
 
     def post(self, item: dict[str, Any]) -> None:
         """Send a message."""
