@@ -28,11 +28,12 @@ from biomedica_ray.train.board import Board, Follower
 from biomedica_ray.train.checkpoints import Checkpoints
 from biomedica_ray.train.merge import Weights, average, interpolate
 from biomedica_ray.train.model import WEIGHTS_NAME, ModelSpec, build, export
+from biomedica_ray.train.model_card import merged_card
 from biomedica_ray.units import fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same models would give another one."""
 
 
@@ -135,6 +136,8 @@ def _sweep(job: _Job) -> dict[str, Any]:
         "sweep": sweep,
         "fingerprint": job.mark,
     }
+    card = merged_card(config.name, job.spec, document)
+    job.result.store.write_bytes(job.result.path("model", "README.md"), card.encode())
     job.result.store.write_json(job.result.path("merge.json"), document)
     return document
 

@@ -21,11 +21,11 @@ _RECIPE = (
 )
 """Settings that say how the model came about; those of where and how fast it was trained do not."""
 
-_TEXT = """\
+_PAGE = """\
 {header}
 # {name}
 
-A CLIP model for biomedical figures and their captions, trained with biomedica_ray after
+A CLIP model for biomedical figures and their captions, {made} with biomedica_ray after
 [BIOMEDICA](https://arxiv.org/abs/2501.07171) (Lozano et al., CVPR 2025).
 
 ## Use
@@ -40,6 +40,18 @@ with torch.inference_mode():
 
 `model.encode_image(preprocess(image)[None], normalize=True)` gives the vector of a PIL image.
 
+{about}
+
+## Limits
+
+- It has learned from captions as they were published, with their errors and conventions; most are English.
+- Pictures of patients, methods and populations are as unevenly represented as in the literature.
+- It is for research. It has not been tested for, and must not be used in, diagnosis or treatment.
+- The figures are under their articles' licences, which every sample of the data carries; who publishes this model
+  chooses its licence.
+"""
+
+_TRAINING = """\
 ## Training
 
 {origin}
@@ -55,16 +67,14 @@ Data: figures and captions of PubMed Central's Open Access Subset, from `{data}`
 {results}
 
 Retrieval is measured on held-out figures of the same source: whether a figure's own caption is among the k most similar
-of those samples, and the other way round. It depends on how many they are, and says nothing of other data.
+of those samples, and the other way round. It depends on how many they are, and says nothing of other data."""
 
-## Limits
+_MERGING = """\
+## Merging
 
-- It has learned from captions as they were published, with their errors and conventions; most are English.
-- Pictures of patients, methods and populations are as unevenly represented as in the literature.
-- It is for research. It has not been tested for, and must not be used in, diagnosis or treatment.
-- The figures are under their articles' licences, which every sample of the data carries; who publishes this model
-  chooses its licence.
-"""
+{origin}
+
+{sweep}"""
 
 
 def model_card(
@@ -78,16 +88,6 @@ def model_card(
         shards: What it was trained on.
         metrics: One record a step; the last one has the results.
     """
-    base = _hub_id(spec)
-    header = ModelCardData(
-        license="other",
-        license_name="licences-of-the-articles",
-        library_name="open_clip",
-        pipeline_tag="zero-shot-image-classification",
-        tags=["clip", "biomedical", "pubmed-central", "biomedica"],
-        base_model=base,
-        datasets=_datasets(config.data),
-    )
     last = metrics[-1]
     samples = Counter[str]()
     for shard in shards:
@@ -99,17 +99,53 @@ def model_card(
         **{key: settings[key] for key in _RECIPE if settings[key] not in {None, False}},
     }
     results = {key: value for key, value in last.items() if key == "loss" or key.startswith("retrieval.")}
-    start = f"the weights `{spec.pretrained}`" if spec.pretrained else "random weights"
-    link = f" ([{base}](https://huggingface.co/{base}))" if base else ""
-    return _TEXT.format(
-        header=f"---\n{header.to_yaml()}\n---",
-        name=config.name,
-        origin=f"`{spec.name}`, begun with {start}{link}.",
+    about = _TRAINING.format(
+        origin=f"`{spec.name}`, begun with {_weights(spec)}.",
         data=_data(config),
         groups=_table("licence group", "samples", {**dict(sorted(samples.items())), "all": samples.total()}),
         recipe=_table("setting", "value", recipe),
         results=_table("metric", "value", {key: f"{value:.4g}" for key, value in results.items()}),
     )
+    return _page(config.name, "trained", spec, _datasets(config.data), about)
+
+
+def merged_card(name: str, spec: ModelSpec, merged: Mapping[str, Any]) -> str:
+    """The card of a merged model: what it was made of, and how well each mixture did.
+
+    Args:
+        name: The merged model's.
+        spec: The architecture, and the weights that the trained models were mixed with.
+        merged: ``merge.json``: names of the trained models (``of``), which were averaged, their share (``alpha``), and
+            the ``score`` by a ``metric`` of each share that was tried (``sweep``); None where it was not scored.
+    """
+    trained, alpha = ", ".join(f"`{one}`" for one in merged["of"]), merged["alpha"]
+    origin = f"`{spec.name}`: {f'the mean of {trained}' if len(merged['of']) > 1 else trained}"
+    if alpha < 1:
+        origin += f", {alpha:.0%} of it, and {1 - alpha:.0%} of {_weights(spec)} (WiSE-FT, arXiv:2109.01903)"
+    scores = {f"{one['alpha']:g}": f"{score:.4g}" for one in merged["sweep"] if (score := one["score"]) is not None}
+    table = _table("share of the trained", f"{merged['metric']} on held-out figures", scores) if scores else ""
+    return _page(name, "merged", spec, None, _MERGING.format(origin=f"{origin}.", sweep=table).rstrip())
+
+
+def _page(name: str, made: str, spec: ModelSpec, datasets: list[str] | None, about: str) -> str:
+    header = ModelCardData(
+        license="other",
+        license_name="licences-of-the-articles",
+        library_name="open_clip",
+        pipeline_tag="zero-shot-image-classification",
+        tags=["clip", "biomedical", "pubmed-central", "biomedica"],
+        base_model=_hub_id(spec),
+        datasets=datasets,
+    )
+    return _PAGE.format(header=f"---\n{header.to_yaml()}\n---", name=name, made=made, about=about)
+
+
+def _weights(spec: ModelSpec) -> str:
+    """The weights that training began with."""
+    if not spec.pretrained:
+        return "random weights"
+    base = _hub_id(spec)
+    return f"the weights `{spec.pretrained}`" + (f" ([{base}](https://huggingface.co/{base}))" if base else "")
 
 
 def _hub_id(spec: ModelSpec) -> str | None:

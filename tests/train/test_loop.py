@@ -225,6 +225,8 @@ def test_runs_are_averaged_and_interpolated_with_the_model_they_began_with(
     for name, tensor in weights(tmp_path, "mixed").items():
         expected = (1 - alpha) * start[name] + alpha * (one[name] + two[name]) / 2
         torch.testing.assert_close(tensor, expected, atol=1e-6, rtol=1e-5)
+    card = (tmp_path / "checkpoints/mixed/model/README.md").read_text()
+    assert all(f"| {share:g} | {value:.4g} |" in card for share, value in sweep.items())
     scored = score(tmp_path, name="mixed").results["tasks"]["retrieval"]["text_to_image"]["recall@3"]
     assert scored["value"] == pytest.approx(sweep[alpha])
     assert (

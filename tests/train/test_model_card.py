@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 
 from biomedica_ray.config import TrainConfig
 from biomedica_ray.train.model import ModelSpec, build, export, resolve_model
-from biomedica_ray.train.model_card import model_card
+from biomedica_ray.train.model_card import merged_card, model_card
 from biomedica_ray.train.shards import Shard
 
 SHARDS = [
@@ -63,3 +63,16 @@ def test_the_tables_have_the_samples_the_recipe_and_the_results(tiny_model: str)
         assert f"\n{row}\n" in text
     assert "begun with random weights." in text
     assert ModelCard(text).data.base_model is None
+
+
+def test_the_card_of_a_merged_model_says_of_what_and_how_well_each_mixture_did() -> None:
+    spec = resolve_model("ViT-L-14", "commonpool_xl_clip_s13b_b90k")
+    sweep = [{"alpha": alpha, "score": score} for alpha, score in ((0.5, 0.25), (0.75, 0.5), (1, 0.125))]
+    soup = {"of": ["one", "two"], "alpha": 0.75, "metric": "retrieval.recall", "sweep": sweep}
+    text = merged_card("soup", spec, soup)
+    assert "`ViT-L-14`: the mean of `one`, `two`, 75% of it, and 25% of the weights `commonpool_xl_clip" in text
+    for row in ("| 0.5 | 0.25 |", "| 0.75 | 0.5 |", "| 1 | 0.125 |"):
+        assert f"\n{row}\n" in text
+    assert ModelCard(text).data.base_model == "laion/CLIP-ViT-L-14-CommonPool.XL.clip-s13B-b90K"
+    alone = merged_card("copy", spec, {**soup, "of": ["one"], "alpha": 1, "sweep": [{"alpha": 1, "score": None}]})
+    assert "## Merging\n\n`ViT-L-14`: `one`.\n\n## Limits\n" in alone
