@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from biomedica_ray import cli
 from biomedica_ray.config import STAGES
@@ -88,15 +89,18 @@ NOT_ONE_TO_ONE = {
 def real_stores(
     corpus: Path, ray_cluster: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Store, Store]]:
-    """The real articles through the whole pipeline, once from packages and once from a bucket over HTTP."""
+    """The real articles from packages through the whole pipeline, and from a bucket over HTTP up to the dataset."""
     packages, bucket = (Store(str(tmp_path_factory.mktemp(name))) for name in ("packages", "bucket"))
-    common = ["pipeline", "--config", DEMO, "--train.epochs", "2", "--store"]
     source = ["--extract.source", "packages", "--extract.packages", str(corpus / "packages")]
-    assert cli.main([*common, packages.root, *source]) == 0
+    assert cli.main(["pipeline", "--config", DEMO, "--train.epochs", "2", "--store", packages.root, *source]) == 0
+    demo = yaml.safe_load(Path(DEMO).read_text())
     with s3_server() as url:
         lay_out(client(url), str(corpus / "packages"))
-        source = ["--extract.source", "pmc", "--extract.source_endpoint_url", url]
-        assert cli.main([*common, bucket.root, *source]) == 0
+        demo["extract"] |= {"source": "pmc", "source_endpoint_url": url}
+        for stage in ("extract", "dedupe", "annotate", "serialize"):
+            config = tmp_path_factory.mktemp(stage) / "config.yaml"
+            config.write_text(yaml.safe_dump({"store": bucket.root, **demo.get(stage, {})}))
+            assert cli.main([stage, "--config", str(config)]) == 0
     yield packages, bucket
 
 
