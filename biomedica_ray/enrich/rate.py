@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from biomedica_ray.cluster import HEAD
+from biomedica_ray.cluster import ON_HEAD
 
 NAME, NAMESPACE = "eutils-rate-limiter", "biomedica_ray"
 """The actor's name and namespace; a namespace of its own, as Ray gives each job another one."""
@@ -59,8 +59,7 @@ class ClusterLimiter:
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
         options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "get_if_exists": True, "lifetime": "detached"}
-        restarts = {"max_restarts": -1, "max_task_retries": -1}
-        self._actor: Any = ray.remote(RateLimiter).options(**options, **restarts, num_cpus=0, resources=HEAD).remote()
+        self._actor: Any = ray.remote(RateLimiter).options(**options, **ON_HEAD).remote()
 
     def acquire(self) -> None:
         """Return when a call may be made."""

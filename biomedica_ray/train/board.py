@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import ray
 
-from biomedica_ray.cluster import HEAD
+from biomedica_ray.cluster import ON_HEAD
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +39,8 @@ class Board:
     """Small messages from workers to the driver, in order, and the driver's word that they are to stop."""
 
     def __init__(self) -> None:
-        # Where it cannot be lost without the job; should it die alone, training goes on without what it held.
-        options: dict[str, Any] = {"num_cpus": 0, "resources": HEAD, "max_restarts": -1, "max_task_retries": -1}
-        self._actor: Any = ray.remote(_Board).options(**options).remote()
+        # Should it die and be started again, training goes on without what it held.
+        self._actor: Any = ray.remote(_Board).options(**ON_HEAD).remote()
 
     def post(self, item: dict[str, Any]) -> None:
         """Send a message."""
@@ -88,6 +87,6 @@ class Follower:
                 try:
                     self._read(item)
                 except Exception:
-                    log.exception("train: what a worker posted could not be told")
+                    log.exception("what a worker posted could not be told")
             if last:
                 return
