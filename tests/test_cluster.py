@@ -19,7 +19,7 @@ SCHEMA = pa.schema([("unit", pa.int32())])
 
 
 class Worker:
-    """Writes one row a unit; fails or dies where a file in the store's folder says so."""
+    """Writes one row a unit; fails, dies or waits for a second worker where a file in the store's folder says so."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -37,6 +37,10 @@ class Worker:
                 file.write("x")
             os.kill(os.getpid(), signal.SIGKILL)
         self._running += 1
+        (root / f"worker-{os.getpid()}").touch()
+        deadline = time.monotonic() + 60
+        while (root / "wait-for-two").exists() and len([*root.glob("worker-*")]) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
         time.sleep(0.2)
         (root / f"{self._running}-at-a-time").touch()
         self._running -= 1
@@ -54,6 +58,7 @@ def start(root: Path, units: dict[int, str], at_a_time: int = 1) -> Run:
 @pytest.mark.cluster
 def test_units_are_done_once_by_all_workers_and_only_what_changed_again(ray_cluster: None, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
+    (tmp_path / "wait-for-two").touch()
     assert start(tmp_path, dict.fromkeys(range(12), "aa")).counts == {"rows": Flow(12, 12, 0)}
     first = store.commits("stage")
     assert len({commit.worker for commit in first.values()}) == 2
@@ -68,6 +73,7 @@ def test_units_are_done_once_by_all_workers_and_only_what_changed_again(ray_clus
 
 @pytest.mark.cluster
 def test_a_worker_does_as_many_units_at_a_time_as_it_may(ray_cluster: None, tmp_path: Path) -> None:
+    (tmp_path / "wait-for-two").touch()
     run = start(tmp_path, dict.fromkeys(range(40), "aa"), at_a_time=2)
     assert run.counts == {"rows": Flow(40, 40, 0)}
     assert len({commit.worker for commit in run.store.commits("stage").values()}) == 2
