@@ -141,6 +141,7 @@ class _Reader:
     def __init__(self, progress: Progress, trackers: Trackers, step: int, steps: int, log_steps: int) -> None:
         self._progress, self._trackers = progress, trackers
         self._step, self._steps, self._log_steps = step, steps, log_steps
+        self._workers: int | None = None
         self.failure: Exception | None = None
         self.repeated = 0
 
@@ -154,6 +155,9 @@ class _Reader:
             self._progress.update(0, errors=1)
         elif item["step"] > self._step:
             self._step = item["step"]
+            if self._workers not in (None, item["workers"]):
+                log.info("train: number of workers: %d, was %d", item["workers"], self._workers)
+            self._workers = item["workers"]
             note = f"loss {item['loss']:.3f}, lr {item['lr']:.1e}, {item['samples_per_s']:,.1f} samples/s"
             self._progress.update(rows=item["samples"], note=note)
             self._trackers.log(item)

@@ -166,16 +166,19 @@ def test_a_cluster_without_room_for_all_workers_trains_with_fewer(
 
 
 @pytest.mark.cluster
-def test_training_outlives_a_drained_node_and_a_lost_one(tmp_path: Path, tiny_model: str) -> None:
+def test_training_outlives_a_drained_node_and_a_lost_one_and_grows_with_the_cluster(
+    tmp_path: Path, tiny_model: str
+) -> None:
     write_dataset(tmp_path / "dataset", [map(sample, range(30)), map(sample, range(30, 60))])
-    command = [sys.executable, "-m", "tests.train.lost_nodes", str(tmp_path), tiny_model]
+    command = [sys.executable, "-m", "tests.train.changing_cluster", str(tmp_path), tiny_model]
     done = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     drained_after, left_after, killed_after = found["after"]
     assert drained_after <= left_after < killed_after
+    assert found["workers"] == [1, 2]
     failed = [line for line in found["told"] if line.endswith("; going on from the last checkpoint")]
-    assert 1 <= len(failed) <= 2, found["told"]
+    assert len(failed) == 1, found["told"]
     (repeated,) = [int(n[1]) for line in found["told"] if (n := re.match(r"train: (\d+) steps were done again", line))]
-    assert repeated < 20
+    assert repeated < 40
     assert steps(tmp_path) == list(range(1, 601))

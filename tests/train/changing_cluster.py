@@ -1,4 +1,4 @@
-"""A run on a cluster that loses two machines, one after notice: ``python -m tests.train.lost_nodes STORE MODEL``.
+"""A run on a cluster that loses machines and gets others: ``python -m tests.train.changing_cluster STORE MODEL``.
 
 A process of its own, as a process can be the driver of one cluster only.
 """
@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 import time
+from functools import partial
 
 import ray
 from ray._raylet import GcsClient
@@ -24,6 +25,8 @@ from biomedica_ray.train import loop
 
 STEP = r"train: step (\d+) of"
 LEFT = r"train: workers were told to leave; going on after step (\d+) of"
+FAILED = r"train: worker (\d+) failed: "
+WORKERS = r"train: number of workers: (\d+), was"
 
 
 class _Log(logging.Handler):
@@ -46,14 +49,17 @@ class _Log(logging.Handler):
 
 
 def train(store: str, model: str) -> None:
-    settings = {"batch_size": 5, "epochs": 100, "checkpoint_steps": 10, "log_steps": 1, "max_failures": 1}
-    config = TrainConfig(store=store, name="tiny", model=model, pretrained=None, num_workers=2, **settings)
+    # So that the test need not wait a minute until Ray looks for room.
+    loop.ray.train.ScalingConfig = partial(ray.train.ScalingConfig, elastic_resize_monitor_interval_s=5.0)
+    workers = {"num_workers": 2, "min_workers": 1, "batch_size": 5, "max_failures": 1}
+    settings = {"epochs": 100, "checkpoint_steps": 10, "log_steps": 1}
+    config = TrainConfig(store=store, name="tiny", model=model, pretrained=None, **workers, **settings)
     with Run("train", config) as run:
         loop.run(config, run)
 
 
 def main(store: str, model: str) -> None:
-    """Prints after which steps the nodes were lost, and what the log said, as JSON."""
+    """Prints after which steps machines went, the numbers of workers since, and what the log said, as JSON."""
     log = _Log()
     loop.log.addHandler(log)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -64,18 +70,23 @@ def main(store: str, model: str) -> None:
     training.start()
 
     drained_after = log.number(STEP)
-    cluster.add_node(num_cpus=1)
     reason = autoscaler_pb2.DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
     deadline_ms = int((time.time() + 300) * 1000)
     GcsClient(address=cluster.address).drain_node(drained.node_id, reason, "test", deadline_ms)
     left_after = log.number(LEFT)
+    workers = [log.number(WORKERS)]
 
     killed_after = log.number(STEP)
     cluster.add_node(num_cpus=1)
     cluster.remove_node(killed, allow_graceful=False)
+    log.number(FAILED)
+    log.number(STEP)
+
+    cluster.add_node(num_cpus=1)
+    workers.append(log.number(WORKERS))
     training.join()
     told = [line for line in log.lines if not re.match(STEP, line)]
-    print(json.dumps({"after": [drained_after, left_after, killed_after], "told": told}))
+    print(json.dumps({"after": [drained_after, left_after, killed_after], "workers": workers, "told": told}))
     ray.shutdown()
     cluster.shutdown()
 
