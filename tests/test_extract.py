@@ -208,5 +208,6 @@ def pa_starts(table: Any, prefix: str) -> Any:
     return pc.starts_with(table["pmcid"], prefix)
 
 
+@pytest.mark.cluster
 def test_a_source_that_is_not_there_is_a_config_error(ray_cluster: None, tmp_path: Path) -> None:
     assert extract(tmp_path / "store", "--source", "packages", "--packages", str(tmp_path / "none")) == 2
