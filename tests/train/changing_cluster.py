@@ -77,9 +77,10 @@ def main(store: str, model: str) -> None:
     workers = [log.number(WORKERS)]
 
     killed_after = log.number(STEP)
-    cluster.add_node(num_cpus=1)
     cluster.remove_node(killed, allow_graceful=False)
     log.number(FAILED)
+    # Only now, so that the run cannot have grown before.
+    cluster.add_node(num_cpus=1)
     log.number(STEP)
 
     cluster.add_node(num_cpus=1)
