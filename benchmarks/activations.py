@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from biomedica_ray.train.model import build, image_size, resolve_model
+from biomedica_ray.models.clip import build, image_size, resolve_model
 from biomedica_ray.train.step import contrastive_loss
 
 

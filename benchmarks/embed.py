@@ -27,11 +27,11 @@ import torch
 
 from biomedica_ray import schema
 from biomedica_ray.annotate import embed
-from biomedica_ray.annotate.encoders import load_encoder
+from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.cluster import cluster_resource, connect
-from biomedica_ray.config import AnnotateConfig
 from biomedica_ray.images import ImageError, decode, read_image
+from biomedica_ray.models.encoders import load_encoder
 from biomedica_ray.runs import Run
 from biomedica_ray.sample import PACKAGES
 from biomedica_ray.store import Commit, Store

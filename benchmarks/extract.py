@@ -31,15 +31,15 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.fakes
 
 from biomedica_ray.cluster import connect
-from biomedica_ray.config import ExtractConfig
-from biomedica_ray.extract import UNITS_AT_A_TIME, ExtractWorker, extract_article
-from biomedica_ray.extract import run as run_extract
-from biomedica_ray.listing import make_source, write_listing
+from biomedica_ray.extract.config import ExtractConfig
+from biomedica_ray.extract.listing import make_source, write_listing
+from biomedica_ray.extract.pipeline import UNITS_AT_A_TIME, ExtractWorker, extract_article
+from biomedica_ray.extract.pipeline import run as run_extract
 from biomedica_ray.runs import Run
 from biomedica_ray.sample import PACKAGES
 from biomedica_ray.sources.base import Listed
+from biomedica_ray.sources.filters import Filters, Selection
 from biomedica_ray.sources.packages import PackagesSource
-from biomedica_ray.sources.selection import Filters, Selection
 from biomedica_ray.store import Store
 from biomedica_ray.units import ARTICLES_PER_UNIT
 from tests.fakes.s3 import CREDENTIALS

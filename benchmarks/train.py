@@ -31,19 +31,20 @@ from typing import Any
 
 import torch
 
-from biomedica_ray import extract
 from biomedica_ray.cluster import connect
-from biomedica_ray.config import ExtractConfig, SerializeConfig, TrainConfig
+from biomedica_ray.extract import pipeline as extract
+from biomedica_ray.extract.config import ExtractConfig
+from biomedica_ray.models.clip import build, image_size, preprocessing, resolve_model
+from biomedica_ray.reading.order import LanePosition, rows_of_worker
+from biomedica_ray.reading.shards import read_shards
+from biomedica_ray.reading.stream import Batch, Preparation, Stream
 from biomedica_ray.runs import Run
 from biomedica_ray.serialize import pipeline as serialize
+from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.store import Store
 from biomedica_ray.train import loop
-from biomedica_ray.train.checkpoints import LanePosition
+from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.learner import Learner
-from biomedica_ray.train.model import build, image_size, preprocessing, resolve_model
-from biomedica_ray.train.order import rows_of_worker
-from biomedica_ray.train.shards import read_shards
-from biomedica_ray.train.stream import Batch, Preparation, Stream
 
 WARM = 2
 """Steps at the beginning that are not counted."""

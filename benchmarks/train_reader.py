@@ -34,20 +34,19 @@ import ray.data
 import torch
 from ray.data import ExecutionResources
 
+from biomedica_ray.ahead import prefetch
 from biomedica_ray.cluster import connect
 from biomedica_ray.images import ImageError, decode, read_image
+from biomedica_ray.models.clip import build, resolve_model
+from biomedica_ray.reading.actors import batches_of_actors
+from biomedica_ray.reading.augment import training_pixels
+from biomedica_ray.reading.order import LanePosition, Rows
+from biomedica_ray.reading.shards import read_shards
+from biomedica_ray.reading.stream import Preparation, Stream
 from biomedica_ray.sample import PACKAGES
 from biomedica_ray.serialize.jpeg import as_jpeg
 from biomedica_ray.store import Store
-from biomedica_ray.train.ahead import prefetch
-from biomedica_ray.train.augment import training_pixels
-from biomedica_ray.train.checkpoints import LanePosition
-from biomedica_ray.train.model import build, resolve_model
-from biomedica_ray.train.order import Rows
-from biomedica_ray.train.reader import batches_of_actors
-from biomedica_ray.train.shards import read_shards
 from biomedica_ray.train.step import backward, contrastive_loss
-from biomedica_ray.train.stream import Preparation, Stream
 
 SMALL = {
     "embed_dim": 128,

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import sys
 from collections.abc import Sequence
 
-from biomedica_ray.config import CONFIGS, ConfigError, PipelineConfig, StageConfig, load
-
-_MODULES = {
-    "extract": "biomedica_ray.extract",
-    "enrich": "biomedica_ray.enrich.pipeline",
-    "dedupe": "biomedica_ray.dedupe.pipeline",
-    "annotate": "biomedica_ray.annotate.pipeline",
-    "sheets": "biomedica_ray.annotate.sheets",
-    "votes": "biomedica_ray.annotate.votes",
-    "select": "biomedica_ray.select.pipeline",
-    "serialize": "biomedica_ray.serialize.pipeline",
-    "train": "biomedica_ray.train.loop",
-    "evaluate": "biomedica_ray.evaluate.pipeline",
-    "merge": "biomedica_ray.merge",
-    "report": "biomedica_ray.report.pipeline",
-}
-"""Where each stage's ``run(config, run)`` is; imported when it runs, so that no stage needs another one's libraries."""
+from biomedica_ray.config import ConfigError, StageConfig
+from biomedica_ray.report.config import ReportConfig
+from biomedica_ray.stages import CONFIGS, PipelineConfig, load, work_of
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +37,7 @@ def run_stage(stage: str, config: StageConfig) -> int:
 
     try:
         with connect(config.ray_address), Run(stage, config) as run:
-            importlib.import_module(_MODULES[stage]).run(config, run)
+            work_of(stage)(config, run)
     except ConfigError as error:
         print(f"biomedica {stage}: {cause(error)}", file=sys.stderr)
         return 2
@@ -71,7 +56,9 @@ def _run_pipeline(config: PipelineConfig) -> int:
             print(f"[{number}/{len(config.stages)}] {stage}", file=sys.stderr, flush=True)
             if code := run_stage(stage, config.stage(stage)):
                 return code
-    print_summary(config)
+    report = config.stage("report")
+    assert isinstance(report, ReportConfig)
+    print_summary(report)
     return 0
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from biomedica_ray.ahead import in_order
+from biomedica_ray.ahead import in_order, prefetch
 
 
 @pytest.mark.parametrize("most", [10**9, 25])
@@ -33,3 +33,15 @@ def test_what_waits_for_its_turn_is_bounded_in_number_and_in_bytes(most: int) ->
     assert taken == 60
     # One more than are held, as what is yielded is counted when the test has taken it.
     assert 1 < peak <= (2 * ahead + 1 if most > 100 else ahead + 2 + 1)
+
+
+def test_prefetch_keeps_order_and_raises_what_the_source_raises() -> None:
+    def source(n: int) -> object:
+        yield from range(n)
+        raise ValueError("source broke")
+
+    found = []
+    with pytest.raises(ValueError, match="source broke"):
+        for item in prefetch(source(5)):
+            found.append(item)
+    assert found == [0, 1, 2, 3, 4]

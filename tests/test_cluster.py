@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from biomedica_ray.cluster import RETRIES, UnitsFailedError, run_units
-from biomedica_ray.config import DedupeConfig
+from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.runs import LostRowsError, Run, read_runs
 from biomedica_ray.store import Store
 from biomedica_ray.units import Counts, Flow

@@ -7,17 +7,12 @@ from pathlib import Path
 import pytest
 
 from biomedica_ray import cli
-from biomedica_ray.annotate.labels import load_taxonomy
-from biomedica_ray.config import (
-    CONFIGS,
-    ConfigError,
-    DedupeConfig,
-    ExtractConfig,
-    PipelineConfig,
-    SelectConfig,
-    load,
-    parser,
-)
+from biomedica_ray.config import ConfigError
+from biomedica_ray.dedupe.config import DedupeConfig
+from biomedica_ray.extract.config import ExtractConfig
+from biomedica_ray.labelling.labels import load_taxonomy
+from biomedica_ray.select.config import SelectConfig
+from biomedica_ray.stages import CONFIGS, PipelineConfig, load, parser
 
 
 def test_the_command_line_goes_before_the_file(tmp_path: Path) -> None:

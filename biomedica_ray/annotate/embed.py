@@ -22,9 +22,8 @@ import ray.data
 import torch
 
 from biomedica_ray import schema
-from biomedica_ray.annotate.encoders import Encoder, EncoderInfo, Pixels, Preprocessing, is_out_of_memory, load_encoder
+from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.vectors import model_slug
-from biomedica_ray.annotate.weights import local_weights
 from biomedica_ray.cluster import (
     RETRIES,
     Actors,
@@ -36,9 +35,10 @@ from biomedica_ray.cluster import (
     unit_row,
     unit_rows,
 )
-from biomedica_ray.config import AnnotateConfig
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.images.panels import split_figure
+from biomedica_ray.models.encoders import Encoder, EncoderInfo, Pixels, Preprocessing, is_out_of_memory, load_encoder
+from biomedica_ray.models.weights import local_weights
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store
 from biomedica_ray.units import Counts, Flow

@@ -9,11 +9,12 @@ from typing import Any
 import ray
 
 from biomedica_ray.annotate import quality
-from biomedica_ray.annotate.clustering import Trial, fit_clusters, try_clusters
-from biomedica_ray.annotate.encoders import EncoderInfo
+from biomedica_ray.annotate.cluster_tasks import Trial, fit_clusters, try_clusters
+from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.vectors import count_vectors, model_slug
 from biomedica_ray.cluster import RETRIES
-from biomedica_ray.config import AnnotateConfig, ConfigError
+from biomedica_ray.config import ConfigError
+from biomedica_ray.models.encoders import EncoderInfo
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import fingerprint
 

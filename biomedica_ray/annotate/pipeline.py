@@ -8,15 +8,18 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from biomedica_ray.annotate import embed, fitting, labels, quality
-from biomedica_ray.annotate.clustering import LabelWorker, assign_figures
-from biomedica_ray.annotate.labels import ClusterLabel, LabelsFile
-from biomedica_ray.annotate.proposals import encode_prompts, write_proposals
+from biomedica_ray.annotate import embed, fitting, quality
+from biomedica_ray.annotate.cluster_tasks import assign_figures
+from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.truth import load_truth
 from biomedica_ray.annotate.vectors import model_slug
-from biomedica_ray.annotate.zero_shot import load_prompts
 from biomedica_ray.cluster import on_a_worker, run_units
-from biomedica_ray.config import AnnotateConfig, ConfigError
+from biomedica_ray.config import ConfigError
+from biomedica_ray.labelling import labels
+from biomedica_ray.labelling.concept_scores import load_prompts
+from biomedica_ray.labelling.label_figures import LabelWorker
+from biomedica_ray.labelling.labels import ClusterLabel, LabelsFile
+from biomedica_ray.labelling.proposals import encode_prompts, write_proposals
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import fingerprint

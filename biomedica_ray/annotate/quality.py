@@ -12,7 +12,7 @@ from sklearn import config_context
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from biomedica_ray.annotate.cluster import ClusterModel
+from biomedica_ray.annotate.kmeans import ClusterModel
 
 _DISTANCES_MB = 256
 """Memory for the distances between points that are held at a time."""

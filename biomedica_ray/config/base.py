@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class ConfigError(Exception):
@@ -27,3 +29,28 @@ class StageConfig(BaseModel):
 
 NAME = r"^[\w-][\w.-]*$"
 """Names that become a part of a path."""
+
+
+def validate(model: type[StageConfig], values: dict[str, Any], prefix: str = "") -> StageConfig:
+    """A config from plain values.
+
+    Raises:
+        ConfigError: A key is unknown or missing, or a value is not what is expected; one line, naming the first one.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = prefix + ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"{key}: unknown key; expected one of {', '.join(model.model_fields)}") from None
+        if first["type"] == "missing":
+            description = model.model_fields[str(first["loc"][0])].description
+            raise ConfigError(f"{key}: missing; expected {description}") from None
+        if not first["loc"]:
+            raise ConfigError(prefix + first["msg"].removeprefix("Value error, ")) from None
+        raise ConfigError(f"{key}: {first['msg']}, got {first['input']!r}") from None
+
+
+STAGES = ("extract", "enrich", "dedupe", "annotate", "select", "serialize", "train", "evaluate", "report")
+"""Those of a pipeline, in its order; people work between sheets and votes, which are run by themselves."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -11,44 +11,43 @@ from typing import Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
-from biomedica_ray.config.base import ConfigError, StageConfig
-from biomedica_ray.config.pipeline import CONFIGS, STAGES, PipelineConfig, validate
+from biomedica_ray.config.base import ConfigError, StageConfig, validate
 
 
-def load(stage: str, argv: Sequence[str]) -> StageConfig:
+def load(
+    stage: str, model: type[StageConfig], argv: Sequence[str], sections: Mapping[str, type[StageConfig]]
+) -> StageConfig:
     """The config of ``stage`` from ``--config FILE`` and ``--key value``; the command line goes before the file.
 
-    For the pipeline, ``--extract.limit 50`` sets a key of a section.
+    Args:
+        stage: Name of the stage.
+        model: Its config's class.
+        argv: The command line.
+        sections: Of a pipeline, the class of each section, whose keys are set as in ``--extract.limit 50``.
 
     Raises:
         ConfigError: As in :func:`validate`, or the file cannot be read.
         SystemExit: After ``--help``.
     """
-    options, rest = parser(stage).parse_known_args(argv)
+    options, rest = parser(stage, model, sections).parse_known_args(argv)
     values = _read(options.config) if options.config else {}
     for key, text in _pairs(rest):
-        model, target = CONFIGS[stage], values
-        *sections, name = key.split(".")
-        for section in sections:
-            if stage != "pipeline" or section not in STAGES:
-                raise ConfigError(
-                    f"{key}: unknown section {section}; expected one of {', '.join(STAGES)}, in a pipeline"
-                )
-            target[section] = target.get(section) or {}
-            model, target = CONFIGS[section], target[section]
-        target[name] = _value(model, name, text)
-    config = validate(CONFIGS[stage], values)
-    if isinstance(config, PipelineConfig):
-        for section in config.stages:
-            config.stage(section)
-    return config
+        section, dot, name = key.rpartition(".")
+        if not dot:
+            values[name] = _value(model, name, text)
+        elif section in sections:
+            values[section] = values.get(section) or {}
+            values[section][name] = _value(sections[section], name, text)
+        else:
+            known = f"one of {', '.join(sections)}" if sections else "a key without a section, as this is no pipeline"
+            raise ConfigError(f"{key}: unknown section {section}; expected {known}")
+    return validate(model, values)
 
 
-def parser(stage: str) -> argparse.ArgumentParser:
+def parser(stage: str, model: type[StageConfig], sections: Mapping[str, type[StageConfig]]) -> argparse.ArgumentParser:
     """The parser of a stage's command line; its help lists every field with type, default and meaning."""
-    model = CONFIGS[stage]
     rows = [f"  --{name} {_type_name(field)}\n      {_describe(field)}" for name, field in model.model_fields.items()]
-    if stage == "pipeline":
+    if sections:
         rows.append(
             "  --STAGE.KEY VALUE\n      a key of one stage, as in --extract.limit 50; see `biomedica STAGE --help`"
         )

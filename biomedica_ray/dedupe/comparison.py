@@ -17,12 +17,12 @@ import ray
 
 from biomedica_ray import schema
 from biomedica_ray.cluster import RETRIES
-from biomedica_ray.config import DedupeConfig
 from biomedica_ray.dedupe.against import PICTURES, Piece, read_hashes, read_thumbnails
 from biomedica_ray.dedupe.articles import ArticleGroups, article_duplicates, in_order
 from biomedica_ray.dedupe.boilerplate import boilerplate
 from biomedica_ray.dedupe.captions import other_captions
 from biomedica_ray.dedupe.columns import Rows, distinct
+from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.dedupe.figures import figure_duplicates, find_candidates
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.occurrences import Occurrences, find_occurrences, occurrences

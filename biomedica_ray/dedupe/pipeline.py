@@ -12,9 +12,10 @@ import ray
 from biomedica_ray import schema
 from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.cluster import RETRIES, run_units
-from biomedica_ray.config import ConfigError, DedupeConfig
+from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.against import find_pieces
 from biomedica_ray.dedupe.comparison import WORKER_GB, Found, Inputs, compare
+from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store, StoreError
 from biomedica_ray.units import Counts, fingerprint

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
-from biomedica_ray.annotate.clustering import load_clusters
+from biomedica_ray.annotate.cluster_tasks import load_clusters
 from biomedica_ray.annotate.vectors import read_vectors
 from biomedica_ray.dedupe.columns import Rows, duplicate_rows
 from biomedica_ray.dedupe.shuffle import on_tables, tables

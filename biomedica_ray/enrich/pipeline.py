@@ -15,8 +15,9 @@ from pydantic import SecretStr
 
 from biomedica_ray import schema
 from biomedica_ray.cluster import on_a_worker, run_units
-from biomedica_ray.config import ConfigError, EnrichConfig
+from biomedica_ray.config import ConfigError
 from biomedica_ray.enrich.client import IDS_PER_CALL, Eutils, EutilsError
+from biomedica_ray.enrich.config import EnrichConfig
 from biomedica_ray.enrich.rate import ClusterLimiter
 from biomedica_ray.enrich.record import PubmedRecord
 from biomedica_ray.runs import Run

@@ -16,12 +16,12 @@ import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
+from biomedica_ray.ahead import ordered_map
 from biomedica_ray.evaluate.zero_shot import Vectors
 from biomedica_ray.images import ImageError, decode
+from biomedica_ray.models.trained import TrainedModel
+from biomedica_ray.reading.shards import RawSample, Shard, Unreadable, read_samples
 from biomedica_ray.store import Store
-from biomedica_ray.train.ahead import ordered_map
-from biomedica_ray.train.checkpoints import Checkpoints
-from biomedica_ray.train.shards import RawSample, Shard, Unreadable, read_samples
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Model:
         return cls(model, open_clip.get_tokenizer(f"local-dir:{folder}"), device)
 
     @classmethod
-    def of_run(cls, checkpoints: Checkpoints, device: str) -> Self:
+    def of_run(cls, checkpoints: TrainedModel, device: str) -> Self:
         """The finished model of a run; raises FileNotFoundError where there is none."""
         with tempfile.TemporaryDirectory() as folder:
             checkpoints.get_folder("model", Path(folder))

@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 
+from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import on_a_worker
-from biomedica_ray.config import EvaluateConfig
+from biomedica_ray.evaluate.config import EvaluateConfig
 from biomedica_ray.evaluate.encode import Encoded, Model, choose, chosen_samples, encode
 from biomedica_ray.evaluate.tasks import TASKS, NotApplicableError, Settings
+from biomedica_ray.models.trained import TrainedModel
+from biomedica_ray.reading.place import Place
+from biomedica_ray.reading.shards import Shard, read_shards
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS
-from biomedica_ray.serialize.dataset import Place
 from biomedica_ray.store import Store, StoreError
-from biomedica_ray.train.board import Board, Follower
-from biomedica_ray.train.checkpoints import Checkpoints
-from biomedica_ray.train.shards import Shard, read_shards
 from biomedica_ray.units import Flow, fingerprint
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def run(config: EvaluateConfig, run: Run) -> None:
     Raises:
         StoreError: There is no trained model, or fewer than 2 held-out samples can be read.
     """
-    checkpoints = Checkpoints(run.store, config.name)
+    checkpoints = TrainedModel(run.store, config.name)
     origin = checkpoints.origin()
     held_out = find_held_out(dataset_of(config, run.store), config.samples)
     mark = fingerprint(VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origin, held_out.content)
@@ -75,7 +75,7 @@ def run(config: EvaluateConfig, run: Run) -> None:
     _tell(run, checkpoints)
 
 
-def _tell(run: Run, checkpoints: Checkpoints) -> None:
+def _tell(run: Run, checkpoints: TrainedModel) -> None:
     path = checkpoints.path("evaluation.json")
     run.results.update(evaluation=run.store.uri(path), tasks=run.store.read_json(path)["tasks"])
 
@@ -119,7 +119,7 @@ def find_held_out(data: Store, most: int) -> HeldOut:
 @dataclass(frozen=True)
 class _Job:
     config: EvaluateConfig
-    checkpoints: Checkpoints
+    checkpoints: TrainedModel
     held_out: HeldOut
     board: Board
 

@@ -10,8 +10,10 @@ from typing import Any
 import jinja2
 
 from biomedica_ray.cluster import on_a_worker
-from biomedica_ray.config import ConfigError, ReportConfig
+from biomedica_ray.config import ConfigError
+from biomedica_ray.pages import page_environment
 from biomedica_ray.report import charts, formats
+from biomedica_ray.report.annotation import read_clustering, read_votes
 from biomedica_ray.report.collect import (
     COUNTED_UNITS,
     count_clusters,
@@ -23,9 +25,8 @@ from biomedica_ray.report.collect import (
     reasons,
     stage_flows,
 )
-from biomedica_ray.report.environment import page_environment
+from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.report.gallery import cluster_sheets, duplicate_groups, figure_cards
-from biomedica_ray.report.labelling import read_clustering, read_votes
 from biomedica_ray.report.learning import read_evaluation, read_training
 from biomedica_ray.report.summary import PAGE, facts
 from biomedica_ray.runs import Run, read_runs

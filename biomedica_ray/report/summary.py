@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from biomedica_ray.config import STAGES, PipelineConfig, ReportConfig
+from biomedica_ray.config import STAGES
 from biomedica_ray.report.collect import StageFlow, count_clusters, count_duplicates, stage_flows
+from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.report.formats import count, duration, number, share, size, things
 from biomedica_ray.report.learning import read_evaluation, read_training
 from biomedica_ray.runs import read_runs
@@ -44,11 +45,9 @@ class Fact:
     note: str = ""
 
 
-def print_summary(config: PipelineConfig) -> None:
-    """Print the summary of a pipeline's store, with the time of each stage and the place of the report."""
-    report = config.stage("report")
-    assert isinstance(report, ReportConfig)
-    store = Store(config.store, config.endpoint_url)
+def print_summary(report: ReportConfig) -> None:
+    """Print the summary of a store, with the time of each stage and the place of the report."""
+    store = Store(report.store, report.endpoint_url)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in summary_rows(store, report.name):
         table.add_row(name, value)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from biomedica_ray.sample.licences import licence_markup
-from biomedica_ray.sample.plan import Entry, Plate
+from biomedica_ray.sample.outline import Entry, Plate
 from biomedica_ray.sample.prose import ABSTRACT, DISCUSSION, HEADINGS, INTRODUCTION, MENTIONS, METHODS, fill, paragraphs
 from biomedica_ray.sample.publishers import PUBLISHERS, Publisher
 from biomedica_ray.sample.studies import STUDIES, Study

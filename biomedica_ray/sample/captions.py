@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from biomedica_ray.sample.concepts import CONCEPTS
-from biomedica_ray.sample.plan import Plate
+from biomedica_ray.sample.outline import Plate
 from biomedica_ray.sample.studies import Study
 
 SPANISH = {

@@ -16,9 +16,9 @@ from PIL import Image
 from biomedica_ray.sample.articles import Printed, article_xml
 from biomedica_ray.sample.captions import caption
 from biomedica_ray.sample.concepts import CONCEPTS
+from biomedica_ray.sample.outline import ENTRIES, Entry, Plate
 from biomedica_ray.sample.packing import encode, pack, thumbnail
 from biomedica_ray.sample.photographs import montage
-from biomedica_ray.sample.plan import ENTRIES, Entry, Plate
 from biomedica_ray.sample.publishers import PUBLISHERS
 from biomedica_ray.sample.studies import STUDIES
 

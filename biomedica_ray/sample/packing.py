@@ -21,7 +21,7 @@ def encode(picture: Image.Image, name: str, oddity: str = "") -> bytes:
     Args:
         picture: The picture.
         name: File name.
-        oddity: A code of :class:`biomedica_ray.sample.plan.Plate`.
+        oddity: A code of :class:`biomedica_ray.sample.outline.Plate`.
     """
     if oddity == "html":
         return ERROR_PAGE

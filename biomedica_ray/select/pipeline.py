@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from biomedica_ray import schema
 from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.cluster import on_a_worker, run_units
-from biomedica_ray.config import SelectConfig
 from biomedica_ray.runs import Run, read_runs
 from biomedica_ray.select import balance
 from biomedica_ray.select.columns import KEYS, TABLES, Column, find_column, is_texts, join
+from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.select.where import Condition, parse
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Counts, Flow, fingerprint

@@ -4,42 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.fs as pafs
 import yaml
 
+from biomedica_ray.reading.place import Place
 from biomedica_ray.store import Store
 
 _FORMS = ("webdataset", "parquet")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a dataset lies, and under which stages it is committed: that of all figures, or that of a selection."""
-
-    selection: str | None
-
-    @property
-    def stage(self) -> str:
-        """The stage that chooses figures unit by unit."""
-        return f"serialize/selections/{self.selection}" if self.selection else "serialize"
-
-    @property
-    def shards_stage(self) -> str:
-        """The stage that writes shards."""
-        return f"{self.stage}/shards"
-
-    def folder(self, name: str) -> str:
-        """A folder below the root: the dataset itself, or a table that belongs to it."""
-        return f"selections/{self.selection}/{name}" if self.selection else name
-
-    @property
-    def document(self) -> str:
-        """The JSON document that names all shards."""
-        return f"{self.folder('dataset')}/dataset.json"
-
 
 _LICENSES = {
     "commercial": "CC0, CC BY, CC BY-SA, CC BY-ND",

@@ -14,14 +14,17 @@ import pyarrow.compute as pc
 
 from biomedica_ray import schema
 from biomedica_ray.cluster import on_a_worker, run_units
-from biomedica_ray.config import ConfigError, SerializeConfig
+from biomedica_ray.config import ConfigError
 from biomedica_ray.images import ImageError
+from biomedica_ray.reading.place import Place
 from biomedica_ray.runs import Run
 from biomedica_ray.select.pipeline import selected_ids, stage_of
-from biomedica_ray.serialize import samples, selection
-from biomedica_ray.serialize.dataset import Place, publish, withdraw
+from biomedica_ray.serialize import left_out as selection
+from biomedica_ray.serialize import samples
+from biomedica_ray.serialize.config import SerializeConfig
+from biomedica_ray.serialize.dataset import publish, withdraw
 from biomedica_ray.serialize.jpeg import as_jpeg
-from biomedica_ray.serialize.plan import Piece, Shard, cut
+from biomedica_ray.serialize.shard_plan import Piece, Shard, cut
 from biomedica_ray.serialize.shards import ShardWriter
 from biomedica_ray.store import Commit, Store, StoreError
 from biomedica_ray.units import Counts, Flow, fingerprint

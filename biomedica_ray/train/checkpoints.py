@@ -15,34 +15,17 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 import pyarrow.fs as pafs
 import safetensors.torch
 import torch
 
-from biomedica_ray.backoff import wait_after
-from biomedica_ray.store import Store, StoreError
-
-ATTEMPTS = 4
-"""How often a file is sent to object storage before the run gives up; its client repeats single requests besides."""
-
-
-@dataclass
-class LanePosition:
-    """Where a lane of the order stands: slots of the current pass that it has given, and what it could not read.
-
-    An error is the text of ``what``, ``kind`` and ``message``, and the pass (``epoch``).
-    """
-
-    epoch: int = 0
-    slots: int = 0
-    errors: list[dict[str, str]] = field(default_factory=list)
+from biomedica_ray.models.trained import TrainedModel
+from biomedica_ray.reading.order import LanePosition
 
 
 @dataclass
@@ -112,15 +95,8 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Checkpoints:
+class Checkpoints(TrainedModel):
     """The checkpoints of one training run."""
-
-    store: Store
-    name: str
-
-    def path(self, *parts: str) -> str:
-        """A path of this run, relative to the store's root."""
-        return "/".join(["checkpoints", self.name, *parts])
 
     def latest(self) -> Position | None:
         """Where the last checkpoint stands; None before the first one."""
@@ -129,22 +105,6 @@ class Checkpoints:
         except FileNotFoundError:
             return None
         return Position.from_json(self.store.read_json(self.path(_folder(step), "position.json")))
-
-    def origin(self) -> dict[str, Any]:
-        """How the finished model came about: the settings of its training, or of its merging, and ``step``.
-
-        Raises:
-            StoreError: There is no finished model.
-        """
-        if not self.store.list(self.path("model")):
-            raise StoreError(f"{self.store.uri(self.path('model'))}: no model; run `biomedica train` to its end first")
-        try:
-            merged: dict[str, Any] = self.store.read_json(self.path("merge.json"))
-        except FileNotFoundError:
-            position = self.latest()
-            step = position.step if position else None
-            return {**self.store.read_json(self.path("training.json")), "step": step}
-        return {**merged, "step": None}
 
     def load(self, step: int) -> dict[str, dict[str, torch.Tensor]]:
         """The tensors of a checkpoint by name, by the name of their file."""
@@ -160,16 +120,16 @@ class Checkpoints:
         """
         step = snapshot.position.step
         for name, tensors in snapshot.files.items():
-            self._write(f"{_folder(step)}/{name}", partial(safetensors.torch.save_file, tensors))
-        self._write_json(f"{_folder(step)}/position.json", asdict(snapshot.position))
-        self._write("metrics.jsonl", lambda file: file.write_text(_lines(snapshot.metrics)))
+            self.write(f"{_folder(step)}/{name}", partial(safetensors.torch.save_file, tensors))
+        self.write_json(f"{_folder(step)}/position.json", asdict(snapshot.position))
+        self.write("metrics.jsonl", lambda file: file.write_text(_lines(snapshot.metrics)))
         score = snapshot.metrics[-1].get(rule.best) if rule.best and snapshot.metrics else None
         staying = rule.staying([*self.kept(), Kept(step, score)])
         latest = {"step": step, "folder": _folder(step), "kept": [asdict(kept) for kept in staying]}
-        self._write_json("latest.json", latest)
+        self.write_json("latest.json", latest)
         for old in self._steps() - {kept.step for kept in staying}:
             folder = self.path(_folder(old))
-            self._persist(folder, partial(self.store.filesystem.delete_dir, self.store.path(folder)))
+            self.persist(folder, partial(self.store.filesystem.delete_dir, self.store.path(folder)))
 
     def kept(self) -> list[Kept]:
         """The checkpoints that are there, ascending by step."""
@@ -186,43 +146,6 @@ class Checkpoints:
         except FileNotFoundError:
             return []
         return [record for record in map(json.loads, lines) if record["step"] <= up_to]
-
-    def put_folder(self, local: Path, name: str) -> None:
-        """Copy the files of a local folder to the folder ``name`` of this run; raises StoreError where that fails."""
-        for file in sorted(local.iterdir()):
-            self._write(f"{name}/{file.name}", partial(shutil.copyfile, file))
-
-    def get_folder(self, name: str, local: Path) -> None:
-        """The inverse of :meth:`put_folder`; raises FileNotFoundError where there is no such folder."""
-        names = self.store.list(self.path(name))
-        if not names:
-            raise FileNotFoundError(self.store.uri(self.path(name)))
-        for file in names:
-            with self.store.filesystem.open_input_stream(self.store.path(self.path(name, file))) as stream:
-                (local / file).write_bytes(stream.read())
-
-    def _write_json(self, path: str, document: Any) -> None:
-        self._write(path, lambda file: file.write_text(json.dumps(document, indent=1)))
-
-    def _write(self, path: str, write: Callable[[Path], object]) -> None:
-        """Let ``write`` fill a local file, which becomes the file ``path`` of this run."""
-
-        def put() -> None:
-            with self.store.atomic_file(self.path(path)) as file:
-                write(file)
-
-        self._persist(self.path(path), put)
-
-    def _persist(self, path: str, action: Callable[[], object]) -> None:
-        """Do something to the store, several times where a server may come back; a full disk does not."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                action()
-                return
-            except (OSError, safetensors.SafetensorError) as error:
-                if self.store.is_local or attempt == ATTEMPTS:
-                    raise StoreError(f"{self.store.uri(path)}: {' '.join(str(error).split())}") from error
-                wait_after(attempt)
 
     def _tensors(self, folder: str, name: str) -> dict[str, torch.Tensor]:
         with self.store.filesystem.open_input_stream(self.store.path(self.path(folder, name))) as stream:

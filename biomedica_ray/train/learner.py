@@ -12,9 +12,9 @@ import torch
 from timm.utils.model_ema import ModelEmaV3
 from torch.nn.parallel import DistributedDataParallel
 
-from biomedica_ray.config import TrainConfig
+from biomedica_ray.models.clip import lock_towers, normalise, preprocessing, train_mode
 from biomedica_ray.train.checkpoints import optimizer_tensors, restore_optimizer
-from biomedica_ray.train.model import lock_towers, normalise, preprocessing, train_mode
+from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.optimizer import adamw, learning_rate
 from biomedica_ray.train.step import autocast, backward, contrastive_loss, update
 
@@ -40,7 +40,7 @@ class Learner:
     """A model, its optimizer, and what else changes from step to step.
 
     Args:
-        model: Of :func:`biomedica_ray.train.model.build`; moved to ``device``.
+        model: Of :func:`biomedica_ray.models.clip.build`; moved to ``device``.
         config: How to train it.
         steps: How many steps training has in all.
         device: Where to train.

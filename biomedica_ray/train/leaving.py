@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import ray.train
 from ray.train.torch import TorchConfig
 
-from biomedica_ray.train.board import Board
+from biomedica_ray.board import Board
 
 T = TypeVar("T")
 

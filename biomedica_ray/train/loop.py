@@ -13,15 +13,15 @@ from typing import Any
 import ray.train
 from ray.train.torch import TorchTrainer
 
+from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import StageFailedError, cluster_resource
-from biomedica_ray.config import TrainConfig
 from biomedica_ray.progress import Progress
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS
-from biomedica_ray.train.board import Board, Follower
 from biomedica_ray.train.checkpoints import Checkpoints, Position
+from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.leaving import ListeningTorchConfig, aside, stop_signals
-from biomedica_ray.train.plan import make_plan
+from biomedica_ray.train.run_plan import make_plan
 from biomedica_ray.train.trackers import Trackers, open_trackers
 from biomedica_ray.train.worker import Job, train_worker
 from biomedica_ray.units import Counts, Flow, fingerprint

@@ -9,10 +9,10 @@ from typing import Any
 import open_clip
 from huggingface_hub import ModelCardData
 
-from biomedica_ray.config import TrainConfig
-from biomedica_ray.serialize.dataset import Place
-from biomedica_ray.train.model import ModelSpec
-from biomedica_ray.train.shards import Shard
+from biomedica_ray.models.clip import ModelSpec
+from biomedica_ray.reading.place import Place
+from biomedica_ray.reading.shards import Shard
+from biomedica_ray.train.config import TrainConfig
 
 _HUB = "hf://datasets/"
 _RECIPE = (

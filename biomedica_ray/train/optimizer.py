@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from biomedica_ray.config import TrainConfig
+from biomedica_ray.train.config import TrainConfig
 
 MAX_LOGIT_SCALE = math.log(100)
 """Upper limit of the logarithm of the logit scale (Radford et al. 2021, section 2.5)."""

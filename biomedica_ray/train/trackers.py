@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from biomedica_ray.annotate.encoders import one_line
-from biomedica_ray.config import ConfigError, TrainConfig
+from biomedica_ray.config import ConfigError
+from biomedica_ray.models.encoders import one_line
 from biomedica_ray.train.checkpoints import Checkpoints
+from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.units import fingerprint
 
 COPY_EVERY_S = 30.0

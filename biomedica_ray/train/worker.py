@@ -20,26 +20,27 @@ import torch
 import torch.distributed as dist
 from safetensors import SafetensorError
 
-from biomedica_ray.annotate.encoders import one_line
+from biomedica_ray.ahead import prefetch
+from biomedica_ray.board import Board
 from biomedica_ray.cluster import StageFailedError
-from biomedica_ray.config import ConfigError, TrainConfig
+from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.encode import Model
 from biomedica_ray.evaluate.pipeline import HeldOut
+from biomedica_ray.models.clip import ModelSpec, build, export, image_size, preprocessing
+from biomedica_ray.models.encoders import one_line
+from biomedica_ray.reading.actors import batches_of_actors
+from biomedica_ray.reading.order import LanePosition, batch_digest, rows_of_worker
+from biomedica_ray.reading.stream import Batch, Preparation, Stream
+from biomedica_ray.reading.texts import TextChoice
 from biomedica_ray.store import Store, StoreError
-from biomedica_ray.train.agreement import Agreed, Word, agree, gpu_utilisation
-from biomedica_ray.train.ahead import prefetch
-from biomedica_ray.train.board import Board
-from biomedica_ray.train.checkpoints import Checkpoints, LanePosition, Position, Rule, Snapshot
+from biomedica_ray.train.checkpoints import Checkpoints, Position, Rule, Snapshot
+from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train.consensus import Agreed, Word, agree, gpu_utilisation
 from biomedica_ray.train.divergence import DivergedError, message, rows_not_finite
 from biomedica_ray.train.held_out import retrieval
 from biomedica_ray.train.learner import Learner
 from biomedica_ray.train.leaving import Notices
-from biomedica_ray.train.model import ModelSpec, build, export, image_size, preprocessing
 from biomedica_ray.train.model_card import model_card
-from biomedica_ray.train.order import batch_digest, rows_of_worker
-from biomedica_ray.train.reader import batches_of_actors
-from biomedica_ray.train.stream import Batch, Preparation, Stream
-from biomedica_ray.train.texts import TextChoice
 from biomedica_ray.train.writer import Writer
 
 TOLD_ERRORS = 20

@@ -21,13 +21,14 @@ import torch
 import yaml
 
 from biomedica_ray import cli
-from biomedica_ray.annotate.encoders import load_encoder
-from biomedica_ray.annotate.labels import load_taxonomy
+from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.pipeline import run as annotate
-from biomedica_ray.annotate.zero_shot import load_prompts, propose
-from biomedica_ray.config import AnnotateConfig, ConfigError
+from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.zero_shot import class_vectors
 from biomedica_ray.images import decode
+from biomedica_ray.labelling.concept_scores import load_prompts, propose
+from biomedica_ray.labelling.labels import load_taxonomy
+from biomedica_ray.models.encoders import load_encoder
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, unit_of

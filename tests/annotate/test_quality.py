@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biomedica_ray.annotate import quality
-from biomedica_ray.annotate.cluster import fit
+from biomedica_ray.annotate.kmeans import fit
 from biomedica_ray.annotate.truth import load_truth
 from biomedica_ray.config import ConfigError
-from tests.annotate.test_cluster import blobs
+from tests.annotate.test_kmeans import blobs
 
 
 def test_inertia_is_the_squared_distance_to_the_centres() -> None:

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pytest
 from sklearn.metrics import normalized_mutual_info_score
 
-from biomedica_ray.annotate import cluster
+from biomedica_ray.annotate import kmeans as cluster
 from biomedica_ray.annotate.embed import embed_all
-from biomedica_ray.annotate.encoders import load_encoder
-from biomedica_ray.annotate.labels import load_taxonomy
 from biomedica_ray.images import ImageError, decode
+from biomedica_ray.labelling.labels import load_taxonomy
+from biomedica_ray.models.encoders import load_encoder
 
 LABELS = Path(__file__).with_name("figures.tsv")
 N_IMAGES = 372

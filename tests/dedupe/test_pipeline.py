@@ -13,8 +13,9 @@ import pytest
 import ray
 
 from biomedica_ray import schema
-from biomedica_ray.annotate.cluster import ClusterModel
-from biomedica_ray.config import ConfigError, DedupeConfig
+from biomedica_ray.annotate.kmeans import ClusterModel
+from biomedica_ray.config import ConfigError
+from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.dedupe.pipeline import run as dedupe
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import ray
 
-from biomedica_ray.config import EnrichConfig
+from biomedica_ray.enrich.config import EnrichConfig
 from biomedica_ray.enrich.pipeline import run as enrich
 from biomedica_ray.enrich.rate import NAME, NAMESPACE
 from biomedica_ray.runs import Run

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import ray
 
-from biomedica_ray.config import ConfigError, EnrichConfig, PipelineConfig, load
+from biomedica_ray.config import ConfigError
+from biomedica_ray.enrich.config import EnrichConfig
 from biomedica_ray.enrich.pipeline import run as enrich
 from biomedica_ray.enrich.rate import ClusterLimiter
 from biomedica_ray.runs import Run
+from biomedica_ray.stages import PipelineConfig, load
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow
 from tests.fakes.eutils import KEY, EutilsServer, eutils_server

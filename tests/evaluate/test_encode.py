@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from biomedica_ray.evaluate.encode import choose, chosen_samples, primary_labels
 from biomedica_ray.evaluate.tasks import TASKS, prompts
-from biomedica_ray.train.shards import RawSample, Unreadable, read_shards
-from tests.train.shards import sample, write_dataset
+from biomedica_ray.reading.shards import RawSample, Unreadable, read_shards
+from tests.reading.shards import sample, write_dataset
 
 
 @given(st.integers(1, 200), st.integers(1, 200))

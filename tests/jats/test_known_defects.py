@@ -1,7 +1,7 @@
 """Defects of the published extraction code, each shown to be absent here.
 
 Those of fetching and storing have their tests where fetching and storing are tested: an article that is there already,
-retries, resuming and the safety of archives in tests/test_extract.py and tests/sources, one write a unit in
+retries, resuming and the safety of archives in tests/extract/test_extract.py and tests/sources, one write a unit in
 tests/test_store.py.
 """
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from biomedica_ray import schema
-from biomedica_ray.config import CONFIGS
 from biomedica_ray.runs import Run
+from biomedica_ray.stages import CONFIGS
 from biomedica_ray.store import Store
 from biomedica_ray.units import Counts, Flow, unit_of
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from biomedica_ray.cli import main
-from biomedica_ray.config import PipelineConfig
+from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.report.summary import print_summary, summary_rows
 from biomedica_ray.runs import read_runs
 from biomedica_ray.store import Store
@@ -53,7 +53,7 @@ def test_no_store(ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_summary_in_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = whole_store(tmp_path)
-    print_summary(PipelineConfig(store=store.root))
+    print_summary(ReportConfig(store=store.root))
     printed = " ".join(capsys.readouterr().out.split())
     assert "duplicates 3 figures (and 1 article)" in printed
     assert "training loss 4 → 0.5 (8 steps)" in printed

@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 
 from biomedica_ray import cli, schema
-from biomedica_ray.config import AnnotateConfig, ConfigError, SelectConfig, SerializeConfig
+from biomedica_ray.annotate.config import AnnotateConfig
+from biomedica_ray.config import ConfigError
+from biomedica_ray.reading.shards import read_shards
 from biomedica_ray.runs import Run
+from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.select.pipeline import MatchWorker, Query, TakeWorker, count_groups, selected_ids, stages_of
 from biomedica_ray.select.pipeline import run as select
+from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.pipeline import run as serialize
 from biomedica_ray.store import Store, StoreError
-from biomedica_ray.train.shards import read_shards
 from biomedica_ray.units import Flow, unit_of
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from biomedica_ray.serialize.dataset import Place, publish, withdraw
+from biomedica_ray.reading.place import Place
+from biomedica_ray.serialize.dataset import publish, withdraw
 from biomedica_ray.store import Store
 
 ALL = Place(None)

@@ -10,8 +10,8 @@ import pytest
 import webdataset
 
 from biomedica_ray import schema
-from biomedica_ray.config import SerializeConfig
 from biomedica_ray.runs import Run
+from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.pipeline import run as serialize
 from biomedica_ray.store import Store
 from biomedica_ray.units import Flow, unit_of

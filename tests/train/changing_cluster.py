@@ -19,9 +19,9 @@ from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from ray.core.generated import autoscaler_pb2
 
-from biomedica_ray.config import TrainConfig
 from biomedica_ray.runs import Run
 from biomedica_ray.train import loop
+from biomedica_ray.train.config import TrainConfig
 
 STEP = r"train: step (\d+) of"
 LEFT = r"train: workers were told to leave; going on after step (\d+) of"

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from biomedica_ray.models.clip import build, resolve_model
 from biomedica_ray.train.divergence import message, rows_not_finite
-from biomedica_ray.train.model import build, resolve_model
 
 
 @pytest.mark.parametrize("parts", [1, 3])

@@ -13,9 +13,9 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 
-from biomedica_ray.config import TrainConfig
+from biomedica_ray.models.clip import build, resolve_model
+from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.learner import Learner
-from biomedica_ray.train.model import build, resolve_model
 from biomedica_ray.train.step import backward
 from tests.train.conftest import TINY
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from biomedica_ray.config import ConfigError, TrainConfig, validate
+from biomedica_ray.config import ConfigError, validate
 from biomedica_ray.evaluate.encode import Model, chosen_samples, encode
 from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
 from biomedica_ray.evaluate.retrieval import recall
+from biomedica_ray.models.clip import build, resolve_model
+from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.held_out import retrieval
-from biomedica_ray.train.model import build, resolve_model
-from tests.train.shards import sample, write_dataset
+from tests.reading.shards import sample, write_dataset
 
 
 def model_of(config: str) -> Model:

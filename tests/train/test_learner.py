@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load, save
 from torch.amp import GradScaler
 
-from biomedica_ray.config import ConfigError, TrainConfig
+from biomedica_ray.config import ConfigError
+from biomedica_ray.models.clip import build, export, resolve_model
+from biomedica_ray.models.variants import for_training
+from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.learner import Learner
-from biomedica_ray.train.model import build, export, resolve_model
 from biomedica_ray.train.step import backward
-from biomedica_ray.train.variants import for_training
 from tests.train.conftest import TINY
 
 STEPS = 6
@@ -33,7 +34,10 @@ def make(path: str, **settings: Any) -> Learner:
 def _built(path: str, loss: Any, patch_dropout: float) -> Any:
     torch.manual_seed(0)
     config = TrainConfig(store="nowhere", loss=loss, patch_dropout=patch_dropout)
-    return build(for_training(resolve_model(path, None), config), patch_dropout=patch_dropout)[0]
+    return build(
+        for_training(resolve_model(path, None), loss=config.loss, patch_dropout=config.patch_dropout),
+        patch_dropout=patch_dropout,
+    )[0]
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +190,7 @@ def test_siglip_starts_as_in_open_clip_and_is_exported_with_its_bias(small_model
     assert float(learner.model.logit_bias.detach()) == -10
     losses = learn(learner, range(STEPS))
     assert losses[-1] < losses[0]
-    spec = for_training(resolve_model(small_model, None), TrainConfig(store="nowhere", loss="siglip"))
+    spec = for_training(resolve_model(small_model, None), loss="siglip", patch_dropout=0)
     export(learner.result, None, spec, tmp_path)
     again, _ = build(resolve_model(str(tmp_path), str(tmp_path)))
     assert torch.equal(again.logit_bias, learner.model.logit_bias)
@@ -197,7 +201,9 @@ def test_siglip_goes_on_from_a_clip_with_its_scale_and_a_bias_of_nothing(small_m
     clip, _ = build(spec)
     export(clip, None, spec, tmp_path)
     config = TrainConfig(store="nowhere", loss="siglip")
-    model, _ = build(for_training(resolve_model(small_model, str(tmp_path)), config))
+    model, _ = build(
+        for_training(resolve_model(small_model, str(tmp_path)), loss=config.loss, patch_dropout=config.patch_dropout)
+    )
     assert torch.equal(model.logit_scale, clip.logit_scale)
     assert float(model.logit_bias.detach()) == 0
 
@@ -206,10 +212,10 @@ def test_patches_of_a_tower_that_has_none() -> None:
     config = TrainConfig(store="nowhere", patch_dropout=0.5)
     for name in ("clip-lite0", "RN50"):
         with pytest.raises(ConfigError, match=f"^patch_dropout: the image tower of {name} drops no patches"):
-            for_training(resolve_model(name, None), config)
+            for_training(resolve_model(name, None), loss=config.loss, patch_dropout=config.patch_dropout)
     for name in ("ViT-B-32", "ViT-B-16-SigLIP"):
         spec = resolve_model(name, None)
-        assert for_training(spec, config) == spec
+        assert for_training(spec, loss=config.loss, patch_dropout=config.patch_dropout) == spec
 
 
 def test_settings_that_do_not_go_together() -> None:

@@ -20,12 +20,12 @@ import pytest
 import ray
 
 from biomedica_ray.cluster import StageFailedError
-from biomedica_ray.config import TrainConfig
 from biomedica_ray.runs import Run
 from biomedica_ray.store import StoreError
 from biomedica_ray.train import loop
+from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.leaving import stop_signals
-from tests.train.shards import sample, write_dataset
+from tests.reading.shards import sample, write_dataset
 
 
 def test_the_first_signal_is_a_notice_and_the_next_one_is_not() -> None:

@@ -18,18 +18,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from biomedica_ray import merge as merge_stage
 from biomedica_ray.cluster import StageFailedError
-from biomedica_ray.config import ConfigError, EvaluateConfig, MergeConfig, TrainConfig
+from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate import pipeline as evaluate
+from biomedica_ray.evaluate.config import EvaluateConfig
+from biomedica_ray.merge import pipeline as merge_stage
+from biomedica_ray.merge.config import MergeConfig
+from biomedica_ray.reading.order import LanePosition, batch_digest, rows_of_worker
+from biomedica_ray.reading.shards import read_shards
+from biomedica_ray.reading.stream import Preparation, Stream
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train import loop
-from biomedica_ray.train.checkpoints import LanePosition
-from biomedica_ray.train.order import batch_digest, rows_of_worker
-from biomedica_ray.train.shards import read_shards
-from biomedica_ray.train.stream import Preparation, Stream
-from tests.train.shards import sample, write_dataset
+from biomedica_ray.train.config import TrainConfig
+from tests.reading.shards import sample, write_dataset
 
 pytestmark = pytest.mark.cluster
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from biomedica_ray.config import TrainConfig
-from biomedica_ray.train.model import ModelSpec, build, export, resolve_model
+from biomedica_ray.models.clip import ModelSpec, build, export, resolve_model
+from biomedica_ray.reading.shards import Shard
+from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.model_card import merged_card, model_card
-from biomedica_ray.train.shards import Shard
 
 SHARDS = [
     Shard("a.tar", "commercial", "train", 30, "0"),

@@ -15,16 +15,15 @@ from open_clip_train import main as open_clip_train
 from open_clip_train.data import DataInfo
 from safetensors.torch import save_file
 
-from biomedica_ray.config import TrainConfig
-from biomedica_ray.train.checkpoints import LanePosition
+from biomedica_ray.models.clip import build, normalise, preprocessing, resolve_model
+from biomedica_ray.models.variants import for_training
+from biomedica_ray.reading.order import LanePosition, rows_of_worker
+from biomedica_ray.reading.shards import read_shards
+from biomedica_ray.reading.stream import Batch, Preparation, Stream
+from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.learner import Learner
-from biomedica_ray.train.model import build, normalise, preprocessing, resolve_model
-from biomedica_ray.train.order import rows_of_worker
-from biomedica_ray.train.shards import read_shards
-from biomedica_ray.train.stream import Batch, Preparation, Stream
-from biomedica_ray.train.variants import for_training
+from tests.reading.shards import sample, write_dataset
 from tests.train.conftest import TINY
-from tests.train.shards import sample, write_dataset
 
 EPOCHS, STEPS, BATCH = 2, 25, 8
 ALIKE = {"lr": 2e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-6, "seed": 3}
@@ -75,7 +74,9 @@ def test_losses_of_open_clip_train(kind: Any, tmp_path: Path, monkeypatch: pytes
         **ALIKE,
     )
     torch.manual_seed(config.seed)
-    model, tokenizer = build(for_training(resolve_model(config.model, None), config))
+    model, tokenizer = build(
+        for_training(resolve_model(config.model, None), loss=config.loss, patch_dropout=config.patch_dropout)
+    )
     save_file(model.state_dict(), tmp_path / "start.safetensors")
     batches = read_batches(tmp_path / "dataset", config, tokenizer)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from biomedica_ray.config import TrainConfig, load
-from biomedica_ray.train.model import resolve_model
+from biomedica_ray.models.clip import resolve_model
+from biomedica_ray.stages import load
+from biomedica_ray.train.config import TrainConfig
 
 JOBS = Path(__file__).parents[2] / "jobs"
 BATCHES = {

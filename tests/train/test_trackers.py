@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from biomedica_ray.config import ConfigError, TrainConfig
+from biomedica_ray.config import ConfigError
 from biomedica_ray.store import Store
 from biomedica_ray.train.checkpoints import Checkpoints
+from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.trackers import TensorBoard, Trackers, check_trackers, open_trackers, scalars
 from tests.fakes.s3 import client, s3_server
 

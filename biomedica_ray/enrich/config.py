@@ -1,0 +1,32 @@
+"""The config of the enrich stage."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from biomedica_ray.config import StageConfig
+
+
+class EnrichConfig(StageConfig):
+    """Fetch PubMed's record of each article: MeSH headings, publication types, dates. Optional; needs NCBI's servers.
+
+    An API key is read from the environment variable NCBI_API_KEY.
+    """
+
+    email: str = Field(
+        pattern=r"^[^@\s]+@[^@\s]+$",
+        description="your address, which NCBI wants with each call, to write to before it blocks",
+    )
+    eutils_url: str = Field(
+        "https://eutils.ncbi.nlm.nih.gov/entrez/eutils", pattern="^https?://", description="where the E-utilities are"
+    )
+    rate: float | None = Field(
+        None,
+        gt=0,
+        description="calls a second of all jobs of the cluster together; none: NCBI's limits, 3, or 10 with an API key",
+    )
+    edition: str | None = Field(
+        None,
+        description="any text, such as 2027; another one than last time fetches every record again, as NLM goes on "
+        "indexing articles after they are published and revises all MeSH headings each year",
+    )

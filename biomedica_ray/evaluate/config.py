@@ -1,0 +1,38 @@
+"""The config of the evaluate stage."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from biomedica_ray.config import NAME, StageConfig
+
+ONE_DATASET = "selection: expected without data, which names a dataset too"
+
+
+class EvaluateConfig(StageConfig):
+    """Zero-shot classification and retrieval on held-out figures."""
+
+    data: str | None = Field(None, description="dataset that serialize wrote; none: <store>/dataset")
+    selection: str | None = Field(
+        None,
+        pattern=NAME,
+        description="the dataset of this selection, which serialize wrote, in place of <store>/dataset",
+    )
+    name: str = Field("clip", pattern=r"^[\w.-]+$", description="evaluates the model of <store>/checkpoints/<name>")
+    batch_size: int = Field(64, ge=1, description="images a forward pass")
+    samples: int = Field(
+        10_000, ge=2, description="most held-out samples to evaluate; of more, so many are taken at equal distances"
+    )
+    recall_at: list[int] = Field([1, 5, 10, 100], min_length=1, description="cutoffs k of retrieval recall@k")
+    use_gpu: bool = Field(False, description="evaluate on a GPU")
+    num_cpus: float = Field(1, gt=0, description="CPUs for decoding and, without a GPU, for the model")
+    bootstrap: int = Field(1000, ge=0, description="bootstrap resamples for the confidence intervals")
+    seed: int = Field(0, description="seed of the bootstrap")
+
+    @model_validator(mode="after")
+    def _one_dataset(self) -> Self:
+        if self.data and self.selection:
+            raise ValueError(ONE_DATASET)
+        return self

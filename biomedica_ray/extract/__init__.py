@@ -1,0 +1,1 @@
+"""From a source to catalog, articles, figures and errors."""

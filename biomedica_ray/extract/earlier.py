@@ -1,0 +1,117 @@
+"""What an earlier run extracted of a unit, so that articles which have not changed are copied, not fetched again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biomedica_ray import schema
+from biomedica_ray.sources.base import Listed
+from biomedica_ray.sources.filters import Filters
+from biomedica_ray.store import Commit, Store
+from biomedica_ray.units import Flow
+
+TABLES = ("catalog", "articles", "figures", "errors")
+_COMPARED = ("source_uri", "etag", "license_code", "is_retracted", "is_open_access")
+"""Columns of the listing, null where it does not say, that change when the article is to be extracted again."""
+_BATCH_ROWS = 16
+"""Figures that are held in memory at a time."""
+
+
+class Earlier:
+    """The rows of the articles of a unit that can be kept, each read once and in order.
+
+    Args:
+        store: The store.
+        commit: The unit's commit of extract, made by the version that runs now; None where there is none.
+        listed: The unit's article versions as they are listed now, in order.
+        filters: What is left out now, where that differs from then; None where it is the same.
+    """
+
+    def __init__(
+        self, store: Store, commit: Commit | None, listed: Sequence[Listed], filters: Filters | None = None
+    ) -> None:
+        self.kept: frozenset[str] = frozenset()
+        self._readers: dict[str, _Reader] = {}
+        if commit is not None:
+            self.kept = frozenset(_unchanged(store, commit, listed) - _judged_anew(store, commit, filters))
+            for name in TABLES:
+                self._readers[name] = _Reader(store.batches(commit, name, batch_size=_BATCH_ROWS), self.kept)
+
+    def take(self, article_id: str) -> dict[str, pa.Table]:
+        """The rows of a kept article by table; articles have to be asked for in order."""
+        return {
+            name: pa.Table.from_batches(reader.take(article_id), schema.TABLES[name])
+            for name, reader in self._readers.items()
+        }
+
+
+def flows(tables: dict[str, pa.Table]) -> tuple[Flow, Flow]:
+    """What became of an article and of its figures, from its rows."""
+    lost = tables["errors"]["entity"].to_pylist()
+    skipped = tables["catalog"].num_rows - tables["catalog"]["skipped"].null_count
+    figures, errors = tables["figures"].num_rows, lost.count("figure")
+    return Flow(1, tables["articles"].num_rows, lost.count("article"), skipped), Flow(figures + errors, figures, errors)
+
+
+def reasons(store: Store, commit: Commit, filters: Filters) -> dict[str, tuple[str | None, str | None]]:
+    """Article version -> why it was left out when it was extracted, and why ``filters`` would leave it out, if so."""
+    facts = ["article_id", "license_code", "is_retracted"]
+    read = {row["article_id"]: row for row in store.read(commit, "articles", facts).to_pylist()}
+    found = {}
+    for row in store.read(commit, "catalog", [*facts, "is_open_access", "skipped"]).to_pylist():
+        now = filters.reason(row["license_code"], row["is_retracted"], row["is_open_access"])
+        if now is None and (article := read.get(row["article_id"])):
+            now = filters.reason(article["license_code"], article["is_retracted"])
+        found[row["article_id"]] = row["skipped"], now
+    return found
+
+
+def _judged_anew(store: Store, commit: Commit, filters: Filters | None) -> set[str]:
+    """The article versions that other filters than before treat otherwise."""
+    if filters is None:
+        return set()
+    return {article_id for article_id, (then, now) in reasons(store, commit, filters).items() if then != now}
+
+
+def _unchanged(store: Store, commit: Commit, listed: Iterable[Listed]) -> set[str]:
+    """The article versions whose listing is the same and that had no error which may be gone now."""
+    rows = store.read(commit, "catalog", ["article_id", *_COMPARED]).to_pylist()
+    before = {row["article_id"]: row for row in rows}
+    errors = store.read(commit, "errors", ["article_id", "retryable"])
+    again = set(errors.filter(pc.fill_null(errors["retryable"], False))["article_id"].to_pylist())
+    return {
+        now.article_id
+        for now in listed
+        if (then := before.get(now.article_id)) is not None
+        and now.article_id not in again
+        and all(getattr(now, column) in {None, then[column]} for column in _COMPARED)
+    }
+
+
+class _Reader:
+    """The rows of one table, article by article, a batch in memory at a time."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch], kept: frozenset[str]) -> None:
+        self._pieces = ((id_, piece) for batch in batches for id_, piece in _by_article(batch) if id_ in kept)
+        self._next = next(self._pieces, None)
+
+    def take(self, article_id: str) -> list[pa.RecordBatch]:
+        """The rows of an article; none where it has no rows here."""
+        found = []
+        while self._next is not None and self._next[0] == article_id:
+            found.append(self._next[1])
+            self._next = next(self._pieces, None)
+        return found
+
+
+def _by_article(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Consecutive rows of the same article, which are one piece, or two where a batch ends between them."""
+    start = 0
+    for article_id, rows in groupby(batch["article_id"].to_pylist()):
+        n = len(list(rows))
+        yield article_id, batch.slice(start, n)
+        start += n

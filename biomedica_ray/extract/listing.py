@@ -1,0 +1,145 @@
+"""The listing: what a source has and a run takes of it, cut into units."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+
+from biomedica_ray import schema
+from biomedica_ray.config import ConfigError
+from biomedica_ray.extract.config import ExtractConfig
+from biomedica_ray.extract.guard import newly_skipped, refuse_to_drop
+from biomedica_ray.sample import PACKAGES
+from biomedica_ray.sources.base import Source, SourceError
+from biomedica_ray.sources.filters import Filters, Selection, read_pmcids, select, split_by_unit, unknown_ids
+from biomedica_ray.sources.packages import PackagesSource
+from biomedica_ray.sources.pmc_cloud import PmcSource
+from biomedica_ray.store import Commit, Store, StoreError, open_filesystem
+from biomedica_ray.units import fingerprint, unit_count
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What is to be extracted.
+
+    Attributes:
+        units: Unit -> fingerprint of its listing and of how it is extracted.
+        listed: Article versions that the source has.
+        left_out: Reason -> how many of them the run does not take.
+        unknown: Ids that were asked for and that the source does not have.
+    """
+
+    units: dict[int, str]
+    listed: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+
+def make_source(config: ExtractConfig) -> Source:
+    """The source that the config names."""
+    if config.source == "pmc":
+        return PmcSource(config.bucket, config.source_endpoint_url, config.source_anonymous, config.fetches)
+    root = str(PACKAGES) if config.source == "sample" else str(config.packages)
+    return PackagesSource(root, config.source_endpoint_url, config.source_anonymous)
+
+
+def make_filters(config: ExtractConfig) -> Filters:
+    """What the config leaves out by what is known of an article."""
+    licenses = None if config.licenses is None else tuple(sorted(config.licenses))
+    return Filters(config.open_access_only, config.keep_retracted, licenses)
+
+
+def make_selection(config: ExtractConfig) -> Selection:
+    """What the config takes of the listing.
+
+    Raises:
+        ConfigError: The file of pmcids cannot be read, or names none.
+    """
+    pmcids = None if config.pmcids is None else _read_pmcids(config.pmcids, config.endpoint_url)
+    return Selection(config.versions, pmcids, config.since, config.limit)
+
+
+def write_listing(config: ExtractConfig, selection: Selection, rules: str, store: Store, run_id: str) -> Listing:
+    """List the source and write what is taken of it, a file a unit, where it has changed.
+
+    Args:
+        config: Names the source, what is left out, the units of a new store, and whether it may drop what it holds.
+        selection: What is taken; read from the config where its file is.
+        rules: What stands in front of each fingerprint: how articles are extracted.
+        store: The store.
+        run_id: The run.
+
+    Raises:
+        ConfigError: The source cannot be listed, or the store would lose what it holds.
+    """
+    try:
+        listing = make_source(config).list()
+    except SourceError as error:
+        raise ConfigError(f"source: {error}") from error
+    commits = store.commits("listing")
+    held = _held(store, commits)
+    if commits and not config.allow_drop:
+        changed = any(not commit.fingerprint.startswith(rules) for commit in commits.values())
+        skipped = newly_skipped(store, store.commits("extract").values(), make_filters(config)) if changed else {}
+        refuse_to_drop(held, listing, selection, skipped)
+    taken, left_out = select(listing, selection, held["pmcid"])
+    n_articles = pc.count_distinct(taken["pmcid"]).as_py()
+    units = split_by_unit(taken, store.open_or_create(config.units or unit_count(n_articles)))
+    for unit in commits.keys() - units.keys():
+        store.drop(commits[unit])
+    marks = {}
+    for unit, rows in units.items():
+        marks[unit] = mark = rules + fingerprint(rows.drop_columns(["last_modified"]).to_pylist())
+        if unit in commits and commits[unit].fingerprint == mark:
+            continue
+        with store.write_unit("listing", unit, mark, run_id) as writer:
+            writer.table("listing", schema.LISTING).write(rows)
+            writer.commit({})
+    unknown = [] if selection.pmcids is None else unknown_ids(listing, selection.pmcids)
+    return Listing(marks, listing.num_rows, left_out, unknown)
+
+
+def _held(store: Store, commits: Mapping[int, Commit]) -> pa.Table:
+    """article_id and pmcid of every row of the store's listing."""
+    columns = ["article_id", "pmcid"]
+    if not commits:
+        return schema.LISTING.empty_table().select(columns)
+    paths = [store.path(commit.files["listing"]) for commit in commits.values()]
+    return pads.dataset(paths, filesystem=store.filesystem, format="parquet").to_table(columns=columns)
+
+
+def retry_listing(store: Store, rules: str) -> Listing:
+    """The units that have been extracted, so that just those are done again in which something may now succeed.
+
+    Raises:
+        ConfigError: They were extracted in another way than ``rules`` says.
+        StoreError: Nothing has been extracted yet.
+    """
+    listed, extracted = store.commits("listing"), store.commits("extract")
+    if not extracted:
+        raise StoreError(f"{store.root}: nothing extracted yet, so there is nothing to retry")
+    units = {
+        unit: commit.fingerprint if commit.complete else listed[unit].fingerprint for unit, commit in extracted.items()
+    }
+    if any(not mark.startswith(rules) for mark in units.values()):
+        raise ConfigError("retry_errors: expected the filters and the version with which the store was extracted")
+    return Listing(units)
+
+
+def _read_pmcids(uri: str, endpoint_url: str | None) -> frozenset[str]:
+    try:
+        filesystem, path = open_filesystem(uri, endpoint_url)
+        with filesystem.open_input_stream(path) as stream:
+            ids = read_pmcids(stream.read().decode())
+    except (OSError, StoreError, UnicodeDecodeError) as error:
+        raise ConfigError(f"pmcids: expected a text file of PMC ids; {uri}: {error}") from None
+    if not ids:
+        raise ConfigError(f"pmcids: expected a text file of PMC ids; {uri} names none")
+    return ids

@@ -1,0 +1,1 @@
+"""What annotators say of clusters, and how it reaches figures."""

@@ -1,0 +1,106 @@
+"""The label sheet as a page: pictures of clusters and a form, in one HTML file that needs no network and no server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from biomedica_ray.labelling.labels import Taxonomy
+from biomedica_ray.labelling.proposals_file import Proposal
+from biomedica_ray.pages import page_environment
+
+_KEYS = (
+    (("1", "…", "9"), "choose the panels"),
+    (("letters",), "find a concept; Enter takes it, ↑ ↓ choose another, Esc gives up"),
+    (("/",), "find a concept whose name begins with a digit"),
+    (("Enter",), "next cluster that is not done"),
+    (("←", "→"), "previous, next cluster"),
+    (("+",), "take the concept that is proposed"),
+    (("=",), "the same answer as last"),
+    (("Backspace",), "take the last concept away"),
+    (("?",), "this help"),
+)
+
+
+@dataclass(frozen=True)
+class ShownMember:
+    """A figure on a sheet.
+
+    Attributes:
+        id: Its figure_id.
+        place: nearest, random or farthest.
+        caption: Label and caption, shortened.
+        url: The article at PubMed Central; empty for articles from elsewhere.
+        src: The picture as a data URI; empty where it could not be shown.
+        width: Its pixels.
+        height: Its pixels.
+        problem: Why there is no picture.
+    """
+
+    id: str
+    place: str
+    caption: str = ""
+    url: str = ""
+    src: str = ""
+    width: int = 0
+    height: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ShownCluster:
+    """A cluster on a sheet.
+
+    Attributes:
+        cluster: Its id.
+        size: Figures in it.
+        exemplars: figure_ids that name it, also after reclustering: the nearest of those shown.
+        members: The figures shown, in order.
+        earlier: What was said of it in the rounds before, in words; empty in the first one.
+        proposals: What a model proposes, best first; no answer until an annotator takes it.
+    """
+
+    cluster: int
+    size: int
+    exemplars: Sequence[str]
+    members: Sequence[ShownMember]
+    earlier: str = ""
+    proposals: Sequence[Proposal] = ()
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Some clusters of one clustering, the words to label them with, and the model that made proposals, if any."""
+
+    sheet: str
+    round: int
+    clustering: str
+    taxonomy: Taxonomy
+    clusters: Sequence[ShownCluster] = field(default_factory=list)
+    proposer: str = ""
+
+
+def html(sheet: Sheet) -> str:
+    """The page; its script is named by its hash, and nothing else in it may run or be fetched."""
+    environment = page_environment("biomedica_ray.labelling", "sheet")
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the taxonomy's order is the form's
+    script = (Path(__file__).parent / "sheet" / "page.js").read_text()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("page.html.j2").render(
+        sheet={**asdict(sheet), "taxonomy": sheet.taxonomy.model_dump()},
+        script=script,
+        script_hash=f"sha256-{digest}",
+        key_help=_KEYS,
+    )
+
+
+def earlier_votes(tallies: Mapping[str, Mapping[str, int]]) -> str:
+    """Votes of the rounds before, a line for each field: ``primary: 2 × Maps, 1 × Tables``."""
+    return "\n".join(
+        f"{name}: " + ", ".join(f"{count} × {value or 'none'}" for value, count in tally.items())
+        for name, tally in tallies.items()
+        if tally
+    )

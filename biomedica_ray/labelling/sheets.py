@@ -1,0 +1,257 @@
+"""The sheets stage: pages on which annotators see figures of each cluster and say what they show."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from biomedica_ray import schema
+from biomedica_ray.cluster import on_a_worker, run_units
+from biomedica_ray.config import ConfigError
+from biomedica_ray.labelling import label_studio
+from biomedica_ray.labelling.config import SheetsConfig
+from biomedica_ray.labelling.html_sheet import Sheet, ShownCluster, ShownMember, earlier_votes, html
+from biomedica_ray.labelling.labels import VOTES, Taxonomy, load_taxonomy
+from biomedica_ray.labelling.members import choose_members
+from biomedica_ray.labelling.proposals_file import Proposals, read_proposals
+from biomedica_ray.report.collect import each_unit
+from biomedica_ray.report.formats import shorten
+from biomedica_ray.report.pictures import ABSENT, article_url, picture, pmcid_of, read_figures
+from biomedica_ray.runs import Run, read_runs
+from biomedica_ray.store import Commit, Store, StoreError
+from biomedica_ray.units import Counts, Flow, fingerprint, unit_of
+
+log = logging.getLogger(__name__)
+
+VERSION = 2
+"""Raise it when the same clusters would give other sheets."""
+
+_CAPTION = 300
+"""Characters shown of a caption."""
+
+
+def run(config: SheetsConfig, run: Run) -> None:
+    """Write the sheets of all clusters, or in later rounds of those that the votes dispute.
+
+    Commits them as stage ``sheets/<form>/round-<round>``, a sheet a unit; the files are in ``sheets/round-<round>/``.
+
+    Raises:
+        ConfigError: The taxonomy is of no use, or there are no votes on these clusters to ask again about.
+        StoreError: There are no clusters yet, or some units have those of an earlier clustering.
+        UnitsFailedError: Sheets failed; all others are done.
+    """
+    taxonomy = load_taxonomy(config.taxonomy)
+    labelled = run.store.commits("label")
+    if not labelled:
+        raise StoreError(f"{run.store.root}: no clusters yet; run `biomedica annotate` first")
+    contents = {unit: commit.content for unit, commit in labelled.items()}
+    file = f"sheets/members-{fingerprint(VERSION, contents, config.members, config.seed)}.parquet"
+    work = partial(_write_members, run.store, list(labelled.values()), file, config.members, config.seed)
+    clustering, asked = on_a_worker(work, memory_gb=config.memory_gb)
+    earlier: Mapping[int, str] = {}
+    if config.round > 1:
+        earlier = _disputed(run.store, clustering)
+        asked = [cluster for cluster in asked if cluster in earlier]
+    step = config.clusters_per_sheet
+    groups = [asked[start : start + step] for start in range(0, len(asked), step)]
+    proposals = read_proposals(run.store, clustering, taxonomy.concepts)
+    plan = Plan(config, taxonomy, clustering, file, groups, earlier, proposals, _is_sample(run.store))
+    settings = (VERSION, file, config.picture_side, taxonomy.model_dump())
+    units = {
+        number: fingerprint(*settings, group, [earlier.get(cluster) for cluster in group], *_proposed(proposals, group))
+        for number, group in enumerate(groups)
+    }
+    worker = partial(SheetWorker, run.store, run.run_id, plan)
+    run_units(run, plan.stage, units, worker, memory_gb=config.memory_gb, max_actors=config.max_actors)
+    if config.form == "label-studio":
+        run.store.write_bytes(f"{plan.folder}/label_studio.xml", label_studio.config(taxonomy).encode())
+    for name in run.store.list("sheets"):
+        if f"sheets/{name}" != file:
+            run.store.delete(f"sheets/{name}")
+    run.results |= {
+        "clustering": clustering,
+        "clusters": len(asked),
+        "sheets": len(groups),
+        "folder": run.store.uri(plan.folder),
+    }
+    log.info("sheets: %d clusters on %d sheets in %s", len(asked), len(groups), run.store.uri(plan.folder))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the workers need to know.
+
+    Attributes:
+        config: The settings.
+        taxonomy: The words to label with.
+        clustering: Fingerprint of the clustering.
+        members: The members table, relative to the store's root.
+        groups: The clusters of each sheet.
+        earlier: What was said before of each cluster, in words.
+        proposals: What a model proposes for each.
+        invented: Whether the articles are those of the embedded sample, which PubMed Central does not have.
+    """
+
+    config: SheetsConfig
+    taxonomy: Taxonomy
+    clustering: str
+    members: str
+    groups: Sequence[Sequence[int]]
+    earlier: Mapping[int, str]
+    proposals: Proposals
+    invented: bool
+
+    @property
+    def folder(self) -> str:
+        """Where the sheets go, relative to the store's root."""
+        return f"sheets/round-{self.config.round}"
+
+    @property
+    def stage(self) -> str:
+        """Under which name they are committed."""
+        return f"sheets/{self.config.form}/round-{self.config.round}"
+
+
+def _write_members(store: Store, labelled: list[Commit], file: str, each: int, seed: int) -> tuple[str, list[int]]:
+    """Choose the figures that are shown and write them, unless that has been done; the clustering and its clusters."""
+    try:
+        table = pq.read_table(store.path(file), columns=["cluster_id"], filesystem=store.filesystem)
+    except FileNotFoundError:
+        clusterings: set[bytes] = set()
+
+        def read(commit: Commit) -> pa.Table:
+            table = store.read(commit, "labels", ["figure_id", "cluster_id", "distance"])
+            clusterings.add(table.schema.metadata[b"clustering"])
+            return table
+
+        table = choose_members(each_unit(labelled, read), each, seed)
+        if len(clusterings) > 1:
+            message = "some units have the clusters of an earlier clustering; run `biomedica annotate` again"
+            raise StoreError(f"{store.root}: {message}") from None
+        table = table.replace_schema_metadata({"clustering": next(iter(clusterings))})
+        with store.atomic_file(file) as path:
+            pq.write_table(table, path, compression="zstd")
+    return table.schema.metadata[b"clustering"].decode(), sorted(table["cluster_id"].unique().to_pylist())
+
+
+def _disputed(store: Store, clustering: str) -> dict[int, str]:
+    """What was said of the clusters that are to be asked about again, in words."""
+    try:
+        votes = store.read_json(VOTES)
+    except FileNotFoundError:
+        raise ConfigError("round: there are no votes yet; run `biomedica votes` first") from None
+    disputed = [each for each in votes["clusters"] if each["state"] == "disputed"]
+    if others := sorted({each["clustering"] for each in disputed} - {clustering}):
+        raise ConfigError(f"round: the votes are on clustering {others[0]}, this one is {clustering}")
+    return {each["cluster"]: earlier_votes(each["tallies"]) for each in disputed}
+
+
+def _proposed(proposals: Proposals, clusters: Iterable[int]) -> tuple[str, list[list[dict[str, Any]]]]:
+    """Who proposes what for some clusters, as plain data."""
+    return proposals.model, [[asdict(each) for each in proposals.clusters.get(cluster, ())] for cluster in clusters]
+
+
+def _is_sample(store: Store) -> bool:
+    extracts = [run["config"]["source"] for run in read_runs(store) if run["stage"] == "extract"]
+    return extracts[-1:] == ["sample"]
+
+
+class SheetWorker:
+    """Makes sheets; lives on an actor."""
+
+    def __init__(self, store: Store, run_id: str, plan: Plan) -> None:
+        self._store, self._run_id, self._plan = store, run_id, plan
+
+    def __call__(self, unit: int, mark: str) -> Counts:
+        """Commit one sheet; returns its counts."""
+        plan, group = self._plan, self._plan.groups[unit]
+        wanted = pc.field("cluster_id").isin(list(group))
+        members = pq.read_table(
+            self._store.path(plan.members), filters=wanted, filesystem=self._store.filesystem
+        ).to_pylist()
+        shown = self._shown(members)
+        name = f"sheet-{unit + 1:03d}"
+        clusters = [_cluster(plan, cluster, members, shown) for cluster in group]
+        sheet = Sheet(name, plan.config.round, plan.clustering, plan.taxonomy, clusters, plan.proposals.model)
+        errors = [_error(member) for member in shown.values() if member.problem]
+        counts = {
+            "clusters": Flow(len(group), len(clusters)),
+            "pictures": Flow(len(members), len(members) - len(errors), len(errors)),
+        }
+        with self._store.write_unit(plan.stage, unit, mark, self._run_id) as writer:
+            writer.table("errors", schema.ERRORS, directory=f"errors/{plan.stage}").write(errors)
+            if plan.config.form == "html":
+                writer.file("sheet", f"{plan.folder}/{name}.html").write_text(html(sheet), encoding="utf-8")
+            else:
+                tasks = json.dumps(label_studio.tasks(sheet), ensure_ascii=False)
+                writer.file("sheet", f"{plan.folder}/{name}.json").write_text(tasks, encoding="utf-8")
+            writer.commit(counts)
+        return counts
+
+    def _shown(self, members: Iterable[Mapping[str, Any]]) -> dict[str, ShownMember]:
+        """The members as they are shown, by figure_id."""
+        places = {member["figure_id"]: member["place"] for member in members}
+
+        def show(row: dict[str, Any]) -> ShownMember:
+            image = picture(row["image"], self._plan.config.picture_side)
+            text = " ".join(part for part in (row["label"], row["caption"]) if part)
+            url = "" if self._plan.invented else article_url(row["figure_id"])
+            return ShownMember(
+                row["figure_id"],
+                places[row["figure_id"]],
+                shorten(text, _CAPTION),
+                url,
+                *(image.uri, image.width, image.height, image.problem),
+            )
+
+        found = read_figures(self._store, self._extracted(places), places, ["label", "caption", "image"], show)
+        return {
+            figure_id: found.get(figure_id) or ShownMember(figure_id, place, problem=ABSENT.problem)
+            for figure_id, place in places.items()
+        }
+
+    def _extracted(self, figure_ids: Iterable[str]) -> dict[int, Commit]:
+        """The commits of the units that the figures are in."""
+        n_units = self._store.n_units()
+        commits = {}
+        for unit in {unit_of(pmcid_of(figure_id), n_units) for figure_id in figure_ids}:
+            try:
+                commits[unit] = self._store.commit("extract", unit)
+            except FileNotFoundError:
+                continue  # dropped since, and its figures with it
+        return commits
+
+
+def _cluster(
+    plan: Plan, cluster: int, members: Iterable[Mapping[str, Any]], shown: Mapping[str, ShownMember]
+) -> ShownCluster:
+    its = [member for member in members if member["cluster_id"] == cluster]
+    exemplars = [member["figure_id"] for member in its if member["place"] == "nearest"]
+    return ShownCluster(
+        cluster,
+        its[0]["cluster_size"],
+        exemplars,
+        [shown[member["figure_id"]] for member in its],
+        plan.earlier.get(cluster, ""),
+        plan.proposals.clusters.get(cluster, ()),
+    )
+
+
+def _error(member: ShownMember) -> dict[str, Any]:
+    return {
+        "what": member.id,
+        "stage": "sheets",
+        "entity": "picture",
+        "kind": "missing-figure" if member.problem == ABSENT.problem else member.problem,
+        "message": f"shown without a picture: {member.problem}",
+        "attempts": 1,
+        "article_id": member.id.rpartition("_")[0],
+    }

@@ -1,0 +1,183 @@
+"""The votes stage: what annotators answered becomes the labels file, and what they dispute goes back to them."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow.fs as pafs
+import yaml
+
+from biomedica_ray import schema
+from biomedica_ray.config import ConfigError
+from biomedica_ray.labelling.agreement import Agreement, agreement, concept_agreements
+from biomedica_ray.labelling.answers import Answer, Fault, one_each, parse_answers
+from biomedica_ray.labelling.config import VotesConfig
+from biomedica_ray.labelling.labels import VOTES, Entry, LabelsFile, Taxonomy, load_taxonomy
+from biomedica_ray.labelling.majority import FIELDS, Verdict, field_votes, verdicts
+from biomedica_ray.labelling.proposals_file import read_proposals
+from biomedica_ray.runs import Run
+from biomedica_ray.store import Store, open_filesystem
+from biomedica_ray.units import Flow, fingerprint
+
+log = logging.getLogger(__name__)
+
+_NAMED = 20
+"""Clusters that the log names; ``votes.json`` has all."""
+
+
+def run(config: VotesConfig, run: Run) -> None:
+    """Write the labels file, and all that the votes say to the store's ``votes.json``.
+
+    Answers that are of no use are rows of the errors table, and the others are counted without them.
+
+    Raises:
+        ConfigError: The taxonomy is of no use, or there are no answers that are.
+        StoreError: There is no store.
+    """
+    taxonomy = load_taxonomy(config.taxonomy)
+    run.store.n_units()
+    answers: list[Answer] = []
+    faults: list[Fault] = []
+    files = _read_files(config.answers, config.endpoint_url)
+    for name, data in files.items():
+        found, bad = parse_answers(data, name, taxonomy)
+        answers += found
+        faults += bad
+    if not answers:
+        reason = f"; {faults[0].what}: {faults[0].message}" if faults else ""
+        raise ConfigError(f"answers: {config.answers}: no answers in {len(files)} files{reason}")
+    _count(run, len(files), answers, faults)
+
+    found_verdicts = verdicts(answers, config.min_votes, config.min_agreement)
+    proposed = proposed_concepts(run.store, found_verdicts, taxonomy)
+    differing = [each.of for each in found_verdicts if each.of in proposed and each.differs_from(proposed[each.of])]
+    agreements = agreement_on(answers, taxonomy)
+    _write_labels(config, labels_file(found_verdicts, taxonomy), answers)
+    run.store.write_json(
+        VOTES,
+        {
+            "taxonomy": taxonomy.version,
+            "min_votes": config.min_votes,
+            "min_agreement": config.min_agreement,
+            "clusters": [
+                {**_verdict(each), "proposed": proposed.get(each.of), "against_proposal": each.of in differing}
+                for each in found_verdicts
+            ],
+            "agreement": [asdict(each) for each in agreements],
+            "answers": [answer.model_dump(mode="json") for answer in answers],
+        },
+    )
+    states = Counter(each.state for each in found_verdicts)
+    run.results |= {
+        "annotators": len({answer.annotator for answer in answers}),
+        "clusters": len(found_verdicts),
+        **{state: states[state] for state in ("decided", "disputed", "open")},
+        "against_proposal": len(differing),
+        "alpha": {each.field: each.alpha for each in agreements if each.concept is None},
+        "labels": config.output,
+    }
+    log.info("votes: %d clusters: %s", len(found_verdicts), ", ".join(f"{n} {state}" for state, n in states.items()))
+    if differing:
+        numbers = ", ".join(str(cluster) for _, cluster in differing[:_NAMED])
+        log.info("votes: %d clusters show other than was proposed: %s", len(differing), numbers)
+    if states["disputed"]:
+        following = max(answer.round for answer in answers) + 1
+        log.info("votes: ask again: biomedica sheets --store %s --round %d", config.store, following)
+
+
+def labels_file(found: Iterable[Verdict], taxonomy: Taxonomy) -> LabelsFile:
+    """The labels of every cluster whose global concepts are decided; of other fields, what is decided."""
+    entries = [
+        Entry(**verdict.said.model_dump(), exemplars=list(verdict.exemplars))
+        for verdict in found
+        if verdict.said.primary
+    ]
+    return LabelsFile(taxonomy=taxonomy.version, clustering=None, clusters=entries)
+
+
+def proposed_concepts(store: Store, found: Iterable[Verdict], taxonomy: Taxonomy) -> dict[tuple[str, int], str]:
+    """The concept that was proposed first for each cluster, of those that have one."""
+    best: dict[tuple[str, int], str] = {}
+    for clustering in sorted({verdict.clustering for verdict in found}):
+        proposals = read_proposals(store, clustering, taxonomy.concepts)
+        for cluster in proposals.clusters:
+            if concept := proposals.best(cluster):
+                best[clustering, cluster] = concept
+    return best
+
+
+def agreement_on(answers: Iterable[Answer], taxonomy: Taxonomy) -> list[Agreement]:
+    """Agreement on each field and each concept that was ever chosen.
+
+    Counts each annotator's first answer on a cluster: later ones have seen what the others said.
+    """
+    by_cluster: dict[tuple[str, int], list[dict[str, frozenset[str]]]] = defaultdict(list)
+    for answer in one_each(answers, last=False):
+        by_cluster[answer.of].append(field_votes(answer))
+    concepts = {
+        "primary": list(taxonomy.concepts),
+        "secondary": [each for some in taxonomy.concepts.values() for each in some],
+    }
+    found: list[Agreement] = []
+    for name in FIELDS:
+        votes = [[vote[name] for vote in group if name in vote] for group in by_cluster.values()]
+        found.append(agreement(name, None, [["; ".join(sorted(values)) for values in group] for group in votes]))
+        found += concept_agreements(name, concepts.get(name, ()), votes)
+    return found
+
+
+def _read_files(uri: str, endpoint_url: str | None) -> dict[str, bytes]:
+    """Name -> content of the file, or of all JSON files in the folder."""
+    filesystem, path = open_filesystem(uri, endpoint_url)
+    info = filesystem.get_file_info(path)
+    if info.type == pafs.FileType.NotFound:
+        raise ConfigError(f"answers: {uri}: no such file or folder")
+    if info.type == pafs.FileType.Directory:
+        infos = filesystem.get_file_info(pafs.FileSelector(path, recursive=True))
+        paths = sorted(each.path for each in infos if each.is_file and each.extension == "json")
+    else:
+        paths = [path]
+    contents = {}
+    for each in paths:
+        with filesystem.open_input_stream(each) as stream:
+            contents[each.removeprefix(path).lstrip("/") or info.base_name] = stream.read()
+    return contents
+
+
+def _count(run: Run, n_files: int, answers: Sequence[Answer], faults: Sequence[Fault]) -> None:
+    """Commit the errors, and the counts: answers that a later one replaces are skipped."""
+    counted = sum(1 for _ in one_each(answers, last=True))
+    bad = Counter(fault.entity for fault in faults)
+    counts = {
+        "files": Flow(n_files, n_files - bad["file"], bad["file"]),
+        "answers": Flow(len(answers) + bad["answer"], counted, bad["answer"], len(answers) - counted),
+    }
+    errors = [
+        {"what": fault.what, "stage": "votes", "entity": fault.entity, "kind": fault.kind, "message": fault.message}
+        | {"attempts": 1}
+        for fault in faults
+    ]
+    with run.store.write_unit("votes", 0, fingerprint(run.run_id), run.run_id) as writer:
+        writer.table("errors", schema.ERRORS, directory="errors/votes").write(errors)
+        writer.commit(counts)
+    run.add(counts)
+
+
+def _write_labels(config: VotesConfig, labels: LabelsFile, answers: Sequence[Answer]) -> None:
+    annotators = len({answer.annotator for answer in answers})
+    head = (
+        f"# What {annotators} annotators said of clusters, by majority (biomedica votes). Clusters are named by\n"
+        "# figures that the annotators saw, so that the labels outlive reclustering.\n"
+    )
+    document = labels.model_dump(exclude_defaults=True)
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    folder, slash, file = config.output.rpartition("/")
+    Store(folder or slash or ".", config.endpoint_url).write_bytes(file, (head + text).encode())
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {**asdict(verdict), "said": verdict.said.model_dump(), "state": verdict.state}

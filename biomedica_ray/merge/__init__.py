@@ -1,0 +1,1 @@
+"""Weights of several models mixed into one."""

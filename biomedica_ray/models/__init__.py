@@ -1,0 +1,1 @@
+"""CLIP models and image encoders by name, with weights from anywhere."""

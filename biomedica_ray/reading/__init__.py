@@ -1,0 +1,1 @@
+"""From shards to samples to batches, in an order that can be resumed anywhere."""

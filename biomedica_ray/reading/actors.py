@@ -1,0 +1,67 @@
+"""Batches that Ray actors prepare ahead of a worker, on whichever nodes have the CPUs that they ask for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import ray
+
+from biomedica_ray.ahead import PREFETCH
+from biomedica_ray.cluster import RETRIES
+from biomedica_ray.reading.order import LanePosition, Rows
+from biomedica_ray.reading.stream import Batch, Piece, Preparation, Stream, batch_of
+
+
+class _Reader:
+    """Prepares the pieces of one lane, one after the other."""
+
+    def __init__(self, stream: Stream, rows: Rows, start: LanePosition, how: Preparation, threads: int) -> None:
+        self._pieces = stream.pieces(rows, start, how, ThreadPoolExecutor(threads), 4 * threads)
+
+    def next(self) -> Piece:
+        return next(self._pieces)
+
+
+def batches_of_actors(
+    stream: Stream, rows: Sequence[Rows], lanes: Mapping[int, LanePosition], how: Preparation, cpus: float
+) -> Iterator[Batch]:
+    """The batches of ``stream.batches``, prepared by an actor for each lane.
+
+    Args:
+        stream: The samples of the run.
+        rows: The worker's rows of each batch.
+        lanes: Where the lanes of those rows stand.
+        how: How samples are prepared.
+        cpus: CPUs of an actor, and how many threads it has, at least one.
+
+    Raises:
+        ray.exceptions.RayActorError: An actor was lost again and again.
+    """
+    sources = [_pieces(stream, part, lanes[part.lane], how, cpus) for part in rows]
+    while True:
+        yield batch_of(rows, [next(source) for source in sources])
+
+
+def _pieces(stream: Stream, rows: Rows, start: LanePosition, how: Preparation, cpus: float) -> Iterator[Piece]:
+    """The pieces of a lane; an actor that is lost with its node is replaced, and goes on where the lost one was."""
+    losses = 0
+    # Beside the workers, whose placement group has no room for it; Ray prefers nodes without GPUs for it.
+    actor: Any = ray.remote(_Reader).options(num_cpus=cpus, scheduling_strategy="DEFAULT")
+    while True:
+        reader = actor.remote(stream, rows, start, how, max(1, int(cpus)))
+        ahead = deque(reader.next.remote() for _ in range(PREFETCH))
+        try:
+            while True:
+                piece = ray.get(ahead.popleft())
+                ahead.append(reader.next.remote())
+                start, losses = piece.after, 0
+                yield piece
+        except ray.exceptions.RayActorError:
+            losses += 1
+            if losses > RETRIES:
+                raise
+        finally:
+            ray.kill(reader)

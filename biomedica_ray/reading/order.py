@@ -1,0 +1,139 @@
+"""In which order samples are seen: pure functions of the seed, so that a position in the data is a few integers.
+
+The shards of a pass (epoch) stand in shuffled order and their samples, end to end, are numbered slots. The order is
+made of lanes, whose number stays the same as long as a run lives. Each has a contiguous range of the slots, reads it as
+a stream, and sees it through a shuffle buffer. A step takes a piece of equal size from each lane; its batch is
+the pieces one after the other, and the workers share the rows of that batch, however many workers there are. No data
+are needed to say which slot comes when, and so none are read to find the place where a run stopped.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Samples ``start`` to ``stop`` (exclusive) of the shard number ``shard``."""
+
+    shard: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """A lane's range of a pass: ``length`` slots from ``start``, of which the first ``own`` are no other lane's.
+
+    All lanes have equally many, because each step takes as many from each. Where the samples do not divide evenly, a
+    range reaches one slot into the next lane's, so that at most ``lanes - 1`` samples of a pass are seen twice and none
+    is left out.
+    """
+
+    start: int
+    length: int
+    own: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows ``start`` to ``stop`` (exclusive) of the piece of the lane number ``lane``."""
+
+    lane: int
+    start: int
+    stop: int
+
+
+@dataclass
+class LanePosition:
+    """Where a lane of the order stands: slots of the current pass that it has given, and what it could not read.
+
+    An error is the text of ``what``, ``kind`` and ``message``, and the pass (``epoch``).
+    """
+
+    epoch: int = 0
+    slots: int = 0
+    errors: list[dict[str, str]] = field(default_factory=list)
+
+
+def share(n_samples: int, lane: int, lanes: int) -> Share:
+    """The range of a lane; raises ValueError when there are fewer samples than lanes."""
+    if n_samples < lanes:
+        raise ValueError(f"{n_samples} samples for {lanes} lanes")
+    start, end = lane * n_samples // lanes, (lane + 1) * n_samples // lanes
+    return Share(start, -(-n_samples // lanes), end - start)
+
+
+def rows_of_worker(rank: int, workers: int, lanes: int, piece: int) -> list[Rows]:
+    """What a worker takes of each batch: its ``lanes * piece / workers`` rows, by lane.
+
+    Args:
+        rank: Number of the worker.
+        workers: How many there are.
+        lanes: Lanes of the order.
+        piece: Rows that each lane gives to a batch.
+
+    Raises:
+        ValueError: The rows of a batch cannot be shared evenly.
+    """
+    own, rest = divmod(lanes * piece, workers)
+    if rest:
+        raise ValueError(f"{lanes * piece} samples a step cannot be shared by {workers} workers")
+    start, stop = rank * own, (rank + 1) * own
+    return [
+        Rows(lane, max(start - lane * piece, 0), min(stop - lane * piece, piece))
+        for lane in range(start // piece, -(-stop // piece))
+    ]
+
+
+def segments(sizes: Sequence[int], part: Share, *, seed: int, epoch: int) -> list[Segment]:
+    """What a lane reads in a pass, in order.
+
+    Args:
+        sizes: Samples of each shard.
+        part: The lane's range of the shuffled, concatenated shards; it wraps around at their end.
+        seed: Seed of the run.
+        epoch: Number of the pass.
+    """
+    order = list(range(len(sizes)))
+    random.Random(f"{seed}/{epoch}").shuffle(order)
+    result = []
+    skip, left = part.start, part.length
+    while left:
+        for shard in order:
+            take = min(sizes[shard] - skip, left)
+            if take > 0:
+                result.append(Segment(shard, skip, skip + take))
+                left -= take
+            skip = max(0, skip - sizes[shard])
+    return result
+
+
+def buffered_order(n_slots: int, buffer: int, seed: str) -> Iterator[int]:
+    """The numbers below ``n_slots`` in the order in which a shuffle buffer of ``buffer`` places gives them out.
+
+    At each moment only the numbers in the buffer are known, so a number comes at most ``buffer - 1`` places early and,
+    with high probability, a few times ``buffer`` places late.
+    """
+    generator = random.Random(seed)
+    held = list(range(min(buffer, n_slots)))
+    for coming in range(len(held), n_slots):
+        place = generator.randrange(len(held))
+        yield held[place]
+        held[place] = coming
+    generator.shuffle(held)
+    yield from held
+
+
+def batch_digest(keys: Sequence[str], first_row: int) -> int:
+    """A digest of which sample stands in which row of a batch, as a number below 2**63 and no less than -2**63.
+
+    Those of the parts of a batch add up, modulo 2**64, to that of the whole: workers need not tell each other the keys.
+    """
+    total = 0
+    for row, key in enumerate(keys, first_row):
+        total += int.from_bytes(blake2b(f"{row} {key}".encode(), digest_size=8).digest())
+    return (total + 2**63) % 2**64 - 2**63

@@ -1,0 +1,248 @@
+"""Batches of a pass: shards read as a stream, decoded on threads, in an order that can be taken up anywhere."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from itertools import count
+
+import numpy as np
+import torch
+
+from biomedica_ray.ahead import ordered_map
+from biomedica_ray.images import ImageError, decode
+from biomedica_ray.reading.augment import training_pixels
+from biomedica_ray.reading.order import LanePosition, Rows, Segment, Share, buffered_order, segments, share
+from biomedica_ray.reading.shards import RawSample, Shard, Source, Unreadable, read_samples
+from biomedica_ray.reading.texts import TextChoice, Tokenize
+from biomedica_ray.store import StoreError
+
+
+@dataclass
+class Piece:
+    """What a worker takes of one lane in one step.
+
+    Attributes:
+        images: uint8, shape (B, 3, height, width).
+        tokens: int64, shape (B, context length).
+        keys: The samples' keys.
+        after: Where the lane stands after the whole piece; its errors are only those met on the way. One of a sample
+            that is another lane's too is told by that one.
+    """
+
+    images: np.ndarray
+    tokens: np.ndarray
+    keys: list[str]
+    after: LanePosition
+
+
+@dataclass
+class Batch:
+    """What one worker trains on in one step: tensors as in :class:`Piece`, and where its lanes stand afterwards."""
+
+    images: torch.Tensor
+    tokens: torch.Tensor
+    keys: list[str]
+    lanes: dict[int, LanePosition]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a sample becomes tensors."""
+
+    size: tuple[int, int]
+    interpolation: str
+    tokenize: Tokenize
+    texts: TextChoice = field(default_factory=TextChoice)
+
+    def tokens(self, samples: Sequence[_Prepared]) -> torch.Tensor:
+        """The tokens of a batch; not for several threads, as fast tokenizers of Hugging Face are not."""
+        return self.tokenize([self.texts.cut(each.text, each.seed, self.tokenize) for each in samples])
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The samples of a run in their order, pass after pass without end.
+
+    Attributes:
+        data: Root of the dataset.
+        shards: What a pass reads.
+        lanes: Lanes of the order.
+        batch_size: Samples that a lane gives in a step.
+        seed: Seed of the run.
+        buffer: Samples in the shuffle buffer of a lane.
+        metadata: Whether the samples' JSON is read too.
+    """
+
+    data: Source
+    shards: Sequence[Shard]
+    lanes: int
+    batch_size: int
+    seed: int
+    buffer: int
+    metadata: bool = False
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of all shards."""
+        return sum(shard.samples for shard in self.shards)
+
+    @property
+    def length(self) -> int:
+        """Slots of a lane in a pass."""
+        return self._share(0).length
+
+    @property
+    def piece(self) -> int:
+        """Samples of a lane in a step: the same in each, so the last ones of a pass go with the first of the next."""
+        return min(self.batch_size, self.length)
+
+    @property
+    def step_samples(self) -> int:
+        """Samples of all lanes in a step."""
+        return self.lanes * self.piece
+
+    def steps(self, epochs: int) -> int:
+        """Steps until every sample has been seen in each of ``epochs`` passes."""
+        return -(-epochs * self.length // self.piece)
+
+    def _share(self, lane: int) -> Share:
+        return share(self.n_samples, lane, self.lanes)
+
+    def samples(self, lane: int, epoch: int, skip: int) -> Iterator[tuple[LanePosition, RawSample | Unreadable, bool]]:
+        """The samples of a lane, in order, after the first ``skip`` of a pass, and of all further passes.
+
+        Yields:
+            Position after the sample, the sample, and whether it is no other lane's.
+        """
+        part = self._share(lane)
+        sizes = [shard.samples for shard in self.shards]
+        for number in count(epoch):
+            plan = segments(sizes, part, seed=self.seed, epoch=number)
+            slots = skip if number == epoch else 0
+            order = buffered_order(part.length, self.buffer, f"{self.seed}/{number}/{lane}")
+            for slot, sample in self._in_order(plan, order, part.length, slots):
+                slots += 1
+                yield LanePosition(number, slots), sample, slot < part.own
+
+    def _in_order(
+        self, plan: list[Segment], order: Iterator[int], length: int, skip: int
+    ) -> Iterator[tuple[int, RawSample | Unreadable]]:
+        done = np.zeros(length, dtype=bool)
+        for _ in range(skip):
+            done[next(order)] = True
+        first = int(np.argmin(done))
+        source = self._from(plan, first)
+        held: dict[int, RawSample | Unreadable] = {}
+        read = first
+        for slot in order:
+            while read <= slot:
+                sample = next(source)
+                if not done[read]:
+                    held[read] = sample
+                read += 1
+            yield slot, held.pop(slot)
+
+    def _from(self, plan: list[Segment], first: int) -> Iterator[RawSample | Unreadable]:
+        for segment in plan:
+            skipped = min(first, segment.stop - segment.start)
+            first -= skipped
+            if segment.start + skipped < segment.stop:
+                shard = self.shards[segment.shard]
+                yield from read_samples(self.data, shard, segment.start + skipped, segment.stop, metadata=self.metadata)
+
+    def pieces(
+        self, rows: Rows, start: LanePosition, how: Preparation, pool: ThreadPoolExecutor, ahead: int
+    ) -> Iterator[Piece]:
+        """A lane's pieces from ``start`` on, and of each the rows that are asked for.
+
+        Samples that cannot be read are passed over: the next one takes their place.
+
+        Args:
+            rows: Of which lane, and which rows.
+            start: Where the lane stands.
+            how: How samples are prepared.
+            pool: Prepares samples.
+            ahead: How many samples it works on at a time.
+
+        Raises:
+            StoreError: Not one sample of this lane can be read.
+        """
+
+        def prepare(
+            item: tuple[LanePosition, RawSample | Unreadable, bool],
+        ) -> tuple[LanePosition, _Prepared | Unreadable, bool]:
+            after, sample, own = item
+            return after, _prepare(sample, how, f"{self.seed}/{after.epoch}"), own
+
+        stream = ordered_map(pool, prepare, self.samples(rows.lane, start.epoch, start.slots), ahead)
+        lost = 0
+        while True:
+            taken: list[_Prepared] = []
+            errors: list[dict[str, str]] = []
+            number = 0
+            while number < self.piece:
+                after, result, own = next(stream)
+                if isinstance(result, _Prepared):
+                    lost = 0
+                    if rows.start <= number < rows.stop:
+                        taken.append(result)
+                    number += 1
+                    continue
+                lost += 1
+                if own:
+                    errors.append({**asdict(result), "epoch": str(after.epoch)})
+                if lost == self.length:
+                    raise StoreError(f"{self.data.root}: none of {lost} samples can be read")
+            tokens = how.tokens(taken).numpy()
+            images = np.stack([sample.pixels for sample in taken])
+            after.errors = errors
+            yield Piece(images, tokens, [sample.key for sample in taken], after)
+
+    def batches(
+        self, rows: Sequence[Rows], lanes: Mapping[int, LanePosition], how: Preparation, threads: int
+    ) -> Iterator[Batch]:
+        """A worker's batches from where its lanes stand on, without end; raises as :meth:`pieces`.
+
+        Args:
+            rows: The worker's rows of each batch.
+            lanes: Where the lanes of those rows stand.
+            how: How samples are prepared.
+            threads: In how many threads.
+        """
+        with ThreadPoolExecutor(threads) as pool:
+            sources = [self.pieces(part, lanes[part.lane], how, pool, 4 * threads) for part in rows]
+            while True:
+                yield batch_of(rows, [next(source) for source in sources])
+
+
+def batch_of(rows: Sequence[Rows], pieces: Sequence[Piece]) -> Batch:
+    """A worker's batch of the pieces of its rows."""
+    return Batch(
+        torch.from_numpy(np.concatenate([piece.images for piece in pieces])),
+        torch.from_numpy(np.concatenate([piece.tokens for piece in pieces])),
+        [key for piece in pieces for key in piece.keys],
+        {part.lane: piece.after for part, piece in zip(rows, pieces, strict=True)},
+    )
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    key: str
+    text: str
+    seed: str
+    pixels: np.ndarray = field(repr=False)
+
+
+def _prepare(sample: RawSample | Unreadable, how: Preparation, seed: str) -> _Prepared | Unreadable:
+    if isinstance(sample, Unreadable):
+        return sample
+    try:
+        image = decode(sample.image)
+    except ImageError as error:
+        return Unreadable(sample.key, error.kind, str(error))
+    own = f"{seed}/{sample.key}"
+    pixels = training_pixels(image, how.size, how.interpolation, random.Random(own))
+    return _Prepared(sample.key, how.texts.draw(sample, seed), own, pixels)

@@ -1,0 +1,160 @@
+"""Shards that no ``dataset.json`` names: lists and patterns of tar files, on disks, in S3, on the web or on the Hub."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import pyarrow.fs as pafs
+from webdataset.shardlists import expand_urls
+
+from biomedica_ray.cluster import run_units
+from biomedica_ray.config import ConfigError
+from biomedica_ray.reading.shards import Shard, count_samples
+from biomedica_ray.reading.web import WebFile
+from biomedica_ray.runs import Run
+from biomedica_ray.store import Store, open_filesystem
+from biomedica_ray.units import Counts, Flow, fingerprint
+
+_WEB = ("http://", "https://", "hf://")
+_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+_PARALLEL_REQUESTS = 16
+_MEMORY_GB = 0.5
+"""What a worker reserves that counts samples; it holds one read of the storage at a time."""
+_VERSION = 1
+"""Raise it when samples would be counted otherwise."""
+
+
+def is_tars(data: str) -> bool:
+    """Whether ``data`` names shards themselves rather than the root of a dataset."""
+    return data.endswith(_SUFFIXES) or "::" in data
+
+
+@dataclass(frozen=True)
+class Tars:
+    """The source of shards that are named by local paths and s3, http, https and hf URLs."""
+
+    root: str
+    endpoint_url: str | None = None
+
+    def open(self, path: str, buffer_size: int | None = None) -> IO[bytes]:
+        """As :class:`~biomedica_ray.reading.shards.Source`; raises FileNotFoundError where there is no such file."""
+        if path.startswith(_WEB):
+            return io.BufferedReader(WebFile(path), buffer_size or io.DEFAULT_BUFFER_SIZE)
+        filesystem, location = open_filesystem(path, self.endpoint_url)
+        if isinstance(filesystem, pafs.LocalFileSystem):
+            return Path(location).open("rb")
+        stream: IO[bytes] = filesystem.open_input_stream(location, buffer_size=buffer_size)
+        return stream
+
+    def content(self, path: str) -> str:
+        """What changes with the file: its size, and its ETag or date; raises FileNotFoundError, PermissionError."""
+        if path.startswith(_WEB):
+            with WebFile(path) as file:
+                file.describe()
+                return f"{file.size} {file.version}"
+        filesystem, location = open_filesystem(path, self.endpoint_url)
+        info = filesystem.get_file_info(location)
+        if not info.is_file:
+            raise FileNotFoundError(f"{path}: no such file")
+        return f"{info.size} {info.mtime_ns}"
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Samples by file name, as ``sizes.json`` beside the shards says (img2dataset's, open_clip's); empty without.
+
+        Raises:
+            ConfigError: It says something else.
+        """
+        path = f"{folder}/sizes.json"
+        try:
+            with self.open(path) as stream:
+                document = json.loads(stream.read())
+            return {name: int(samples) for name, samples in document.items()}
+        except (FileNotFoundError, PermissionError):
+            return {}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ConfigError(f"data: {path}: expected file names and their samples: {error}") from None
+
+
+def find_tars(patterns: Sequence[str], run: Run, endpoint_url: str | None) -> tuple[Tars, tuple[Shard, ...]]:
+    """The shards that patterns mean, in the order of their URLs.
+
+    Their samples are counted once, on the cluster: by ``sizes.json`` beside them, or else by reading them; the store
+    keeps what was counted for as long as the files are the same.
+
+    Args:
+        patterns: Paths or URLs, with braces as in ``{000000..000009}``; one text may hold several, between ``::``.
+        run: The run that wants them.
+        endpoint_url: For S3, another server than AWS.
+
+    Raises:
+        ConfigError: One of them does not exist or cannot be read, or is named twice.
+        UnitsFailedError: One of them is no shard.
+    """
+    paths = expand(patterns)
+    source = Tars(paths[0] if len(paths) == 1 else f"{paths[0]} ... {paths[-1]}", endpoint_url)
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+        try:
+            contents = dict(zip(paths, pool.map(source.content, paths), strict=True))
+        except (FileNotFoundError, PermissionError) as error:
+            raise ConfigError(f"data: {error}") from None
+        folders = sorted({path.rpartition("/")[0] for path in paths})
+        sizes = dict(zip(folders, pool.map(source.sizes, folders), strict=True))
+    known = {path: sizes[folder].get(name) for path in paths for folder, _, name in [path.rpartition("/")]}
+    counted = _count(source, {path: contents[path] for path in paths if known[path] is None}, run)
+    samples = counted | {path: size for path, size in known.items() if size is not None}
+    return source, tuple(Shard(path, "", "train", samples[path], f"{samples[path]} {contents[path]}") for path in paths)
+
+
+def expand(patterns: Sequence[str]) -> list[str]:
+    """The paths and URLs that patterns mean, sorted; raises ConfigError for one that is no tar or comes twice."""
+    try:
+        paths = sorted(_absolute(path) for pattern in patterns for path in expand_urls(pattern))
+    except ValueError as error:  # a brace too many
+        raise ConfigError(f"data: {', '.join(patterns)}: {error}") from None
+    for path, times in Counter(paths).items():
+        if not path.endswith(_SUFFIXES):
+            raise ConfigError(f"data: {path}: expected the path or URL of a {' or '.join(_SUFFIXES)}")
+        if times > 1:
+            raise ConfigError(f"data: {path}: named {times} times, expected once")
+    return paths
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).expanduser().absolute())
+
+
+def _count(source: Tars, contents: dict[str, str], run: Run) -> dict[str, int]:
+    """Samples of the given shards, counted on the cluster where that has not been done before."""
+    if not contents:
+        return {}
+    paths = list(contents)
+    stage = f"count/{fingerprint(paths)}"
+    marks = {number: fingerprint(_VERSION, path, contents[path]) for number, path in enumerate(paths)}
+    run_units(
+        run, stage, marks, partial(CountWorker, run.store, run.run_id, stage, source, paths), memory_gb=_MEMORY_GB
+    )
+    return {paths[number]: commit.counts["counted"].rows_out for number, commit in run.store.commits(stage).items()}
+
+
+class CountWorker:
+    """Counts the samples of shards; lives on an actor."""
+
+    def __init__(self, store: Store, run_id: str, stage: str, source: Tars, paths: Sequence[str]) -> None:
+        self._store, self._run_id, self._stage = store, run_id, stage
+        self._source, self._paths = source, paths
+
+    def __call__(self, number: int, mark: str) -> Counts:
+        """Count the samples of one shard and commit the number."""
+        samples = count_samples(self._source, self._paths[number])
+        counts = {"counted": Flow(samples, samples)}
+        with self._store.write_unit(self._stage, number, mark, self._run_id) as writer:
+            writer.commit(counts)
+        return counts

@@ -1,0 +1,39 @@
+"""The config of the select stage."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from biomedica_ray.config import NAME, StageConfig
+
+
+class SelectConfig(StageConfig):
+    """Choose figures by a query, and at most so many of each kind; optional, for serialize --selection."""
+
+    name: str = Field(pattern=NAME, description="the selection is <store>/selections/<name>")
+    where: str | None = Field(
+        None,
+        description="condition on columns of figures, articles, labels, panels and duplicates, as in "
+        "primary_label contains 'Microscopy' and width >= 300; none: every figure",
+    )
+    balance: str | None = Field(
+        None, description="column whose every value gets at most cap figures, as in primary_label; none: cap is of all"
+    )
+    cap: int | None = Field(None, ge=1, description="most figures of each value of balance; none: all")
+    seed: int = Field(0, description="seed of which figures are taken where there are more")
+    memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")
+
+    @model_validator(mode="after")
+    def _is_a_query(self) -> Self:
+        from biomedica_ray.select import columns, where  # noqa: PLC0415 - only this stage needs the parser
+
+        if self.balance and not self.cap:
+            raise ValueError(f"cap: missing; expected how many figures of each {self.balance}")
+        for key, check, text in (("where", where.parse, self.where), ("balance", columns.find_column, self.balance)):
+            try:
+                check(text) if text else None
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from None
+        return self

@@ -1,0 +1,37 @@
+"""The config of the serialize stage."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from biomedica_ray.config import NAME, StageConfig
+
+
+class SerializeConfig(StageConfig):
+    """Write figures as WebDataset shards and Parquet, split by licence group."""
+
+    selection: str | None = Field(
+        None,
+        pattern=NAME,
+        description="only the figures of this selection, to <store>/selections/<selection>/dataset; none: all figures, "
+        "to <store>/dataset",
+    )
+    samples_per_shard: int = Field(10_000, ge=1, description="samples in each shard but the last (BIOMEDICA: 10,000)")
+    license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
+        ["commercial", "noncommercial", "other"], description="which licence groups to write"
+    )
+    min_side: int = Field(21, ge=1, description="least width and height in pixels (BIOMEDICA: more than 20)")
+    keep_duplicates: bool = Field(False, description="write figures and articles that repeat others")
+    keep_boilerplate: bool = Field(False, description="write pictures that many unrelated articles have")
+    keep_against: bool = Field(False, description="write figures that occur in the sets that dedupe looked in")
+    keep_retracted: bool = Field(False, description="write figures of retracted articles")
+    keep_third_party: bool = Field(False, description="write figures reproduced from elsewhere in the commercial group")
+    jpeg_quality: int = Field(
+        95, ge=1, le=100, description="quality for images that are not plain, upright RGB JPEG yet"
+    )
+    test_fraction: float = Field(
+        0.1, ge=0, lt=1, description="share of articles held out for evaluation, by stable hash"
+    )
+    memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")

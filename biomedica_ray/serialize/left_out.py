@@ -1,0 +1,86 @@
+"""Which figures are written, why the others are not, and who is in the training and who in the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from biomedica_ray.schema import ARTICLE_REPEATS, FIGURE_REPEATS
+from biomedica_ray.serialize.config import SerializeConfig
+from biomedica_ray.units import stable_hash
+
+SPLITS = ("train", "test")
+ARTICLE_COLUMNS = ["article_id", "license_group", "is_retracted"]
+FIGURE_COLUMNS = ["figure_id", "article_id", "caption", "third_party", "permissions", "width", "height"]
+
+Row = Mapping[str, Any]
+Duplicates = Mapping[str, Sequence[Row]]
+"""Rows of the duplicates table, by id."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Why a figure is not written.
+
+    Attributes:
+        kind: duplicate-article, retracted, license-group, third-party, no-caption, too-small, boilerplate, against or
+            duplicate.
+        message: The reason in words.
+    """
+
+    kind: str
+    message: str
+
+
+def reason_left_out(figure: Row, article: Row, duplicates: Duplicates, config: SerializeConfig) -> LeftOut | None:
+    """The first reason not to write a figure, or None.
+
+    Args:
+        figure: Columns :data:`FIGURE_COLUMNS` of the figure.
+        article: Columns :data:`ARTICLE_COLUMNS` of its article.
+        duplicates: Of the article and the figure at least.
+        config: What to keep.
+    """
+    return next(_reasons(figure, article, duplicates, config), None)
+
+
+def _reasons(figure: Row, article: Row, duplicates: Duplicates, config: SerializeConfig) -> Iterator[LeftOut]:
+    of_article = {row["kind"]: row for row in duplicates.get(article["article_id"], ())}
+    of_figure = {row["kind"]: row for row in duplicates.get(figure["figure_id"], ())}
+    if not config.keep_duplicates and (repeat := _first(of_article, ARTICLE_REPEATS)):
+        yield LeftOut("duplicate-article", f"its article repeats {repeat['of']} ({repeat['kind']})")
+    if not config.keep_retracted and article["is_retracted"]:
+        yield LeftOut("retracted", "its article has been retracted")
+    if not config.keep_retracted and (told := of_article.get("retracted")):
+        yield LeftOut("retracted", f"its article has been retracted, as {told['of']} says")
+    group = article["license_group"]
+    if group not in config.license_groups:
+        yield LeftOut("license-group", f"licence group {group}; wanted are {', '.join(config.license_groups)}")
+    if not config.keep_third_party and figure["third_party"] and group == "commercial":
+        yield LeftOut("third-party", f"its own permissions: {figure['permissions'] or 'reproduced from elsewhere'}")
+    if not (figure["caption"] or "").strip():
+        yield LeftOut("no-caption", "it has no caption")
+    if min(figure["width"], figure["height"]) < config.min_side:
+        yield LeftOut("too-small", f"{figure['width']}x{figure['height']} pixels; expected {config.min_side} or more")
+    if not config.keep_boilerplate and (found := of_figure.get("boilerplate")):
+        yield LeftOut("boilerplate", f"many unrelated articles have the same picture as {found['of']}")
+    if not config.keep_against and (found := of_figure.get("against")):
+        yield LeftOut("against", f"occurs in another set as {found['of']} (distance {found['distance']:g})")
+    if not config.keep_duplicates and (repeat := _first(of_figure, FIGURE_REPEATS)):
+        yield LeftOut("duplicate", f"repeats {repeat['of']} ({repeat['kind']}, distance {repeat['distance']:g})")
+
+
+def _first(rows: Mapping[str, Row], kinds: Sequence[str]) -> Row | None:
+    return next((rows[kind] for kind in kinds if kind in rows), None)
+
+
+def split_of(article_id: str, duplicates: Duplicates, test_fraction: float) -> str:
+    """The split by a stable hash of the article's pmcid; an article that repeats another goes where that one is.
+
+    So neither the versions of an article nor its copies under other PMC ids are ever on both sides.
+    """
+    repeat = next((row for row in duplicates.get(article_id, ()) if row["kind"] in ARTICLE_REPEATS), None)
+    pmcid = (repeat["of"] if repeat else article_id).rpartition(".")[0]
+    # Not the hash that units are cut by, or the test split would be whole units.
+    return "test" if stable_hash(f"split:{pmcid}") < test_fraction * 2**64 else "train"

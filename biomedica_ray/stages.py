@@ -1,0 +1,113 @@
+"""All stages by name: their configs, where their work is, and the pipeline of them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from biomedica_ray.annotate.config import AnnotateConfig
+from biomedica_ray.config import STAGES, StageConfig, command_line, validate
+from biomedica_ray.dedupe.config import DedupeConfig
+from biomedica_ray.enrich.config import EnrichConfig
+from biomedica_ray.evaluate.config import EvaluateConfig
+from biomedica_ray.extract.config import ExtractConfig
+from biomedica_ray.labelling.config import SheetsConfig, VotesConfig
+from biomedica_ray.merge.config import MergeConfig
+from biomedica_ray.report.config import ReportConfig
+from biomedica_ray.select.config import SelectConfig
+from biomedica_ray.serialize.config import SerializeConfig
+from biomedica_ray.train.config import TrainConfig
+
+_SHARED = ("store", "endpoint_url", "ray_address", "max_actors")
+
+
+class PipelineConfig(StageConfig):
+    """All stages, one after the other; each section takes the keys of its stage."""
+
+    extract: dict[str, Any] = Field(default_factory=dict, description="keys of extract")
+    enrich: dict[str, Any] | None = Field(
+        None, description="keys of enrich; none: the stage is left out, as it needs NCBI's servers"
+    )
+    dedupe: dict[str, Any] = Field(default_factory=dict, description="keys of dedupe")
+    annotate: dict[str, Any] = Field(default_factory=dict, description="keys of annotate")
+    select: dict[str, Any] | None = Field(None, description="keys of select; none: the stage is left out")
+    serialize: dict[str, Any] = Field(default_factory=dict, description="keys of serialize")
+    train: dict[str, Any] = Field(default_factory=dict, description="keys of train")
+    evaluate: dict[str, Any] = Field(default_factory=dict, description="keys of evaluate")
+    report: dict[str, Any] = Field(default_factory=dict, description="keys of report")
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages to run, in order."""
+        return tuple(stage for stage in STAGES if getattr(self, stage) is not None)
+
+    def stage(self, stage: str) -> StageConfig:
+        """The config of one stage; raises ConfigError, so that a pipeline fails before its first stage starts."""
+        shared = {key: getattr(self, key) for key in _SHARED}
+        return validate(CONFIGS[stage], {**shared, **getattr(self, stage)}, prefix=f"{stage}.")
+
+
+CONFIGS: dict[str, type[StageConfig]] = {
+    "extract": ExtractConfig,
+    "enrich": EnrichConfig,
+    "dedupe": DedupeConfig,
+    "annotate": AnnotateConfig,
+    "sheets": SheetsConfig,
+    "votes": VotesConfig,
+    "select": SelectConfig,
+    "serialize": SerializeConfig,
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "merge": MergeConfig,
+    "report": ReportConfig,
+    "pipeline": PipelineConfig,
+}
+
+_MODULES = {
+    "extract": "biomedica_ray.extract.pipeline",
+    "enrich": "biomedica_ray.enrich.pipeline",
+    "dedupe": "biomedica_ray.dedupe.pipeline",
+    "annotate": "biomedica_ray.annotate.pipeline",
+    "sheets": "biomedica_ray.labelling.sheets",
+    "votes": "biomedica_ray.labelling.votes",
+    "select": "biomedica_ray.select.pipeline",
+    "serialize": "biomedica_ray.serialize.pipeline",
+    "train": "biomedica_ray.train.loop",
+    "evaluate": "biomedica_ray.evaluate.pipeline",
+    "merge": "biomedica_ray.merge.pipeline",
+    "report": "biomedica_ray.report.pipeline",
+}
+"""Where each stage's ``run(config, run)`` is; imported when it runs, so that no stage needs another one's libraries."""
+
+
+def work_of(stage: str) -> Callable[..., None]:
+    """The function ``run(config, run)`` of a stage."""
+    work: Callable[..., None] = importlib.import_module(_MODULES[stage]).run
+    return work
+
+
+def load(stage: str, argv: Sequence[str]) -> StageConfig:
+    """The config of ``stage`` from a YAML file and the command line, as :func:`command_line.load` reads them.
+
+    Raises:
+        ConfigError: Something is wrong with it, or with a section of a pipeline.
+        SystemExit: After ``--help``.
+    """
+    config = command_line.load(stage, CONFIGS[stage], argv, _sections(stage))
+    if isinstance(config, PipelineConfig):
+        for section in config.stages:
+            config.stage(section)
+    return config
+
+
+def parser(stage: str) -> argparse.ArgumentParser:
+    """The parser of a stage's command line."""
+    return command_line.parser(stage, CONFIGS[stage], _sections(stage))
+
+
+def _sections(stage: str) -> dict[str, type[StageConfig]]:
+    return {name: CONFIGS[name] for name in STAGES} if stage == "pipeline" else {}

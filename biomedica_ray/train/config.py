@@ -1,0 +1,158 @@
+"""The config of the train stage."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeFloat, model_validator
+
+from biomedica_ray.config import NAME, StageConfig
+from biomedica_ray.evaluate.config import ONE_DATASET
+from biomedica_ray.reading.texts import TextKind
+
+RetrievalScore = Literal[
+    "retrieval.image_to_text.recall@1",
+    "retrieval.image_to_text.recall@5",
+    "retrieval.image_to_text.recall@10",
+    "retrieval.text_to_image.recall@1",
+    "retrieval.text_to_image.recall@5",
+    "retrieval.text_to_image.recall@10",
+]
+
+
+class TrainConfig(StageConfig):
+    """Pretrain CLIP on the shards by streaming."""
+
+    data: str | list[str] | None = Field(
+        None,
+        description="dataset that serialize wrote (none: <store>/dataset), or tar files by path or URL (s3, https, "
+        "hf://datasets/OWNER/NAME/PATH), with braces: https://host/{000000..000009}.tar",
+    )
+    selection: str | None = Field(
+        None,
+        pattern=NAME,
+        description="the dataset of this selection, which serialize wrote, in place of <store>/dataset",
+    )
+    license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
+        ["commercial", "noncommercial", "other"], description="which licence groups to train on"
+    )
+    texts: dict[TextKind, NonNegativeFloat] = Field(
+        {"caption": 1.0},
+        description="weights by which the text of a sample is drawn in each pass: its caption, the part of it on one "
+        "panel, a mention (paragraph that refers to the figure), also_captioned (another caption of the same picture); "
+        "what a sample lacks leaves its weight to the others (BIOMEDICA: the caption)",
+    )
+    long_text: Literal["first", "sentences"] = Field(
+        "first", description="of a text longer than the model's context: its first tokens, or a random run of sentences"
+    )
+    name: str = Field("clip", pattern=r"^[\w.-]+$", description="checkpoints go to <store>/checkpoints/<name>")
+    model: str = Field(
+        "ViT-L-14",
+        description="open_clip model name, clip-lite0 (a small one that comes with the package), a model config JSON, "
+        "a folder with open_clip_config.json, or hf-hub:ID",
+    )
+    pretrained: str | None = Field(
+        "commonpool_xl_clip_s13b_b90k", description="open_clip tag, hf-hub:ID, folder or file; none: from scratch"
+    )
+    image_weights: str | None = Field(
+        None, description="weights for the image tower alone, as in annotate; for models started from scratch"
+    )
+    lock_image: bool = Field(False, description="freeze the image tower but for its projection")
+    lock_text: bool = Field(False, description="freeze the text tower")
+    num_workers: int = Field(
+        2, ge=1, description="Ray Train workers; may change when a run is taken up if num_workers x batch_size does not"
+    )
+    use_gpu: bool = Field(False, description="one GPU a worker")
+    cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        "fp32", description="bf16, fp16: autocast; fp16 with scaled gradients, on a GPU (BIOMEDICA: fp32)"
+    )
+    grad_checkpointing: bool = Field(False, description="recompute activations instead of keeping them")
+    loss: Literal["clip", "siglip"] = Field(
+        "clip", description="clip: softmax over the batch; siglip: a sigmoid for each pair, with a learned bias"
+    )
+    patch_dropout: float = Field(0, ge=0, lt=1, description="share of an image's patches that training leaves out")
+    compile: bool = Field(False, description="torch.compile: minutes at the start, faster steps")
+    channels_last: bool = Field(False, description="images and filters channel by channel in memory, for convolutions")
+    schedule: Literal["cosine", "const"] = Field("cosine", description="learning rate after the warm-up")
+    ema: float = Field(
+        0, ge=0, lt=1, description="decay of a moving average of the weights, which is then the result; 0: none"
+    )
+    batch_size: int = Field(1024, ge=2, description="samples a worker and step")
+    accumulate: int = Field(
+        1, ge=1, description="parts in which a batch goes through the model: less memory, more time, the same gradient"
+    )
+    epochs: int = Field(1, ge=1, description="passes over the data")
+    lr: float = Field(1e-6, gt=0, description="peak learning rate (BIOMEDICA: 1e-6)")
+    warmup_steps: int = Field(1000, ge=0, description="steps of linear warm-up (BIOMEDICA: 1,000)")
+    weight_decay: float = Field(0.2, ge=0, description="AdamW weight decay, not for norms, biases and gains")
+    beta1: float = Field(0.9, ge=0, lt=1, description="AdamW beta1")
+    beta2: float = Field(0.95, ge=0, lt=1, description="AdamW beta2 (BIOMEDICA: 0.95)")
+    eps: float = Field(1e-6, gt=0, description="AdamW epsilon (open_clip_train's for ViT: 1e-6)")
+    grad_clip: float = Field(1.0, gt=0, description="greatest gradient norm (BIOMEDICA: 1.0)")
+    shuffle_buffer: int = Field(2000, ge=1, description="samples in the shuffle buffer of each lane of the order")
+    reader: Literal["worker", "ray"] = Field(
+        "worker",
+        description="who reads and decodes: threads of each worker, or Ray actors, one for each lane of a worker",
+    )
+    reader_cpus: float = Field(1, gt=0, description="CPUs of such an actor, on any node, beside those of the workers")
+    checkpoint_steps: int = Field(100, ge=1, description="steps between checkpoints")
+    max_failures: int = Field(3, ge=0, description="restarts from the last checkpoint after a worker is lost")
+    min_workers: int | None = Field(
+        None, ge=1, description="go on with so many workers where the cluster has no room for num_workers; none: wait"
+    )
+    keep_last: int = Field(2, ge=1, description="checkpoints that stay: the last ones")
+    keep_best: RetrievalScore | None = Field(
+        None, description="and the one with the highest score on held-out samples, as evaluate names it"
+    )
+    log_steps: int = Field(100, ge=1, description="steps between lines in the job's log")
+    eval_steps: int | None = Field(
+        None, ge=1, description="steps between measurements of retrieval on held-out samples; none: never"
+    )
+    eval_samples: int = Field(2000, ge=2, description="held-out samples for that, at equal distances")
+    wandb: str | None = Field(None, description="project of Weights & Biases that gets the metrics too")
+    mlflow: str | None = Field(None, description="tracking URI of MLflow that gets the metrics too")
+    seed: int = Field(0, description="seed of initialisation and order")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.data and self.selection:
+            raise ValueError(ONE_DATASET)
+        if not math.isfinite(total := sum(self.texts.values())) or not total:
+            raise ValueError("texts: expected finite weights, one of them above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _every_number_of_workers(self) -> Self:
+        if self.min_workers is None:
+            return self
+        if self.min_workers > self.num_workers:
+            raise ValueError(f"min_workers: expected at most num_workers, {self.num_workers}")
+        total = self.num_workers * self.batch_size
+        if uneven := [n for n in range(self.min_workers, self.num_workers + 1) if total % n]:
+            raise ValueError(
+                f"min_workers: {total} samples a step cannot be shared by {uneven[0]} workers; expected a batch_size "
+                f"so that every number from {self.min_workers} to {self.num_workers} divides num_workers x batch_size"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _best_is_measured(self) -> Self:
+        if self.keep_best and (self.eval_steps is None or self.checkpoint_steps % self.eval_steps):
+            raise ValueError("keep_best: expected eval_steps of which checkpoint_steps is a multiple")
+        return self
+
+    @model_validator(mode="after")
+    def _precision_of_the_device(self) -> Self:
+        if self.precision == "fp16" and not self.use_gpu:
+            raise ValueError("precision: fp16 needs a GPU (use_gpu: true); expected fp32 or bf16")
+        return self
+
+    @model_validator(mode="after")
+    def _same_patches_twice(self) -> Self:
+        if self.compile and self.patch_dropout:
+            raise ValueError(
+                "compile: a compiled model may drop other patches the second time; expected no patch_dropout"
+            )
+        return self

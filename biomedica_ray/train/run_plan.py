@@ -1,0 +1,161 @@
+"""What a training run is to do, found out and checked before any work."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from biomedica_ray.config import ConfigError
+from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
+from biomedica_ray.models.clip import ModelSpec, resolve_model
+from biomedica_ray.models.variants import for_training
+from biomedica_ray.reading.mixing import PERFECT, Shuffle, measure
+from biomedica_ray.reading.place import Place
+from biomedica_ray.reading.shards import Shard, Source, read_shards
+from biomedica_ray.reading.stream import Stream
+from biomedica_ray.reading.tars import find_tars, is_tars
+from biomedica_ray.reading.texts import TextChoice
+from biomedica_ray.runs import Run
+from biomedica_ray.serialize.shard_plan import LICENSE_GROUPS
+from biomedica_ray.store import Store
+from biomedica_ray.train.checkpoints import Checkpoints
+from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train.trackers import check_trackers
+from biomedica_ray.units import fingerprint
+
+VERSION = 2
+"""Changes when the same settings would train another model."""
+
+_IRRELEVANT = {
+    *("store", "endpoint_url", "ray_address", "max_actors", "data", "selection", "name"),
+    *("use_gpu", "cpus_per_worker", "accumulate", "grad_checkpointing", "checkpoint_steps", "max_failures"),
+    *("num_workers", "batch_size", "min_workers", "reader", "reader_cpus", "compile", "channels_last"),
+    *("keep_last", "keep_best", "log_steps", "eval_steps", "eval_samples", "wandb", "mlflow"),
+}
+"""Settings that may differ when a run is taken up again: they change where and how fast it runs. Of workers and samples
+a worker, the product may not."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run trains on what.
+
+    Attributes:
+        spec: The model.
+        stream: The samples in their order.
+        held_out: Samples on which retrieval is measured while training; None where that is not wanted.
+        settings: All that makes this run's model another than that of other settings.
+        shuffle: How well the order is shuffled.
+    """
+
+    spec: ModelSpec
+    stream: Stream
+    held_out: HeldOut | None
+    settings: dict[str, Any]
+    shuffle: Shuffle
+
+
+def make_plan(config: TrainConfig, run: Run, checkpoints: Checkpoints) -> Plan:
+    """What ``config`` asks for; a new run gets its settings written down, one that goes on must have the same.
+
+    Raises:
+        ConfigError: The model or the settings cannot be used, or differ from those the run was started with.
+        StoreError: There is no dataset, or it has fewer than 2 of the held-out samples that are wanted.
+    """
+    data, shards = _find_shards(config, run)
+    spec = for_training(
+        resolve_model(config.model, config.pretrained), loss=config.loss, patch_dropout=config.patch_dropout
+    )
+    check_trackers(config)
+    held_out = _held_out(config, data)
+    begun = _begun(checkpoints)
+    # The order's lanes are as many as there were workers when the run began.
+    lanes = (begun or {}).get("lanes", config.num_workers)
+    stream = _stream(config, data, shards, lanes)
+    settings = _settings(config, spec, shards, lanes)
+    _same_settings(checkpoints, begun, settings)
+    shuffle = measure([shard.samples for shard in shards], lanes, stream.piece, seed=config.seed, buffer=stream.buffer)
+    log.info(
+        "train: mean distance of samples from their place in the input %.3f of all samples (a perfect shuffle: %.3f); "
+        "a lane gives samples of %.1f shards a step (a perfect shuffle: %.1f)",
+        *(shuffle.distance, PERFECT, shuffle.shards, shuffle.perfect_shards),
+    )
+    return Plan(spec, stream, held_out, settings, shuffle)
+
+
+def _stream(config: TrainConfig, data: Source, shards: tuple[Shard, ...], lanes: int) -> Stream:
+    """The order of the samples; a step has as many, however many lanes there are."""
+    batch_size = config.num_workers * config.batch_size // lanes
+    metadata = TextChoice(config.texts, config.long_text).needs_metadata
+    stream = Stream(data, shards, lanes, batch_size, config.seed, config.shuffle_buffer, metadata)
+    if stream.n_samples < lanes:
+        groups = ", ".join(config.license_groups)
+        raise ConfigError(
+            f"data: {data.root}: {stream.n_samples} training samples of {groups}; expected at least one for each worker"
+        )
+    for workers in range(config.min_workers or config.num_workers, config.num_workers + 1):
+        if stream.step_samples % workers:
+            raise ConfigError(
+                f"num_workers: {workers}: expected a divisor of the {stream.step_samples} samples of a step"
+            )
+    return stream
+
+
+def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
+    """The settings that the run was started with; None of a new run."""
+    try:
+        settings: dict[str, Any] = checkpoints.store.read_json(checkpoints.path("training.json"))
+    except FileNotFoundError:
+        return None
+    return settings
+
+
+def _find_shards(config: TrainConfig, run: Run) -> tuple[Source, tuple[Shard, ...]]:
+    root = config.data or run.store.uri(Place(config.selection).folder("dataset"))
+    if isinstance(root, str) and not is_tars(root):
+        data = Store(root, config.endpoint_url)
+        return data, read_shards(data, config.license_groups, "train")
+    if set(config.license_groups) < set(LICENSE_GROUPS):
+        raise ConfigError(
+            "license_groups: shards without a dataset.json tell no licence; leave it out, or name a dataset"
+        )
+    return find_tars([root] if isinstance(root, str) else root, run, config.endpoint_url)
+
+
+def _held_out(config: TrainConfig, data: Source) -> HeldOut | None:
+    """The held-out samples that are wanted while training; raises StoreError where there are fewer than 2."""
+    if config.eval_steps is None:
+        return None
+    if not isinstance(data, Store):
+        raise ConfigError("eval_steps: shards without a dataset.json hold none out; leave it out, or name a dataset")
+    found = find_held_out(data, config.eval_samples)
+    if config.keep_best and len(found.numbers) <= int(config.keep_best.rpartition("@")[2]):
+        raise ConfigError(f"keep_best: {len(found.numbers)} held-out samples; expected more for {config.keep_best}")
+    return found
+
+
+def _settings(config: TrainConfig, spec: ModelSpec, shards: tuple[Shard, ...], lanes: int) -> dict[str, Any]:
+    return {
+        **config.model_dump(mode="json", exclude=_IRRELEVANT),
+        "model": spec.to_json(),
+        "data": fingerprint(sorted((shard.path, shard.content) for shard in shards)),
+        "num_workers x batch_size": config.num_workers * config.batch_size,
+        "lanes": lanes,
+        "version": VERSION,
+    }
+
+
+def _same_settings(checkpoints: Checkpoints, begun: dict[str, Any] | None, settings: dict[str, Any]) -> None:
+    """Compare with the settings that the run was started with; a new run gets its own written down."""
+    if begun is None:
+        checkpoints.store.write_json(checkpoints.path("training.json"), settings)
+        return
+    changed = sorted(key for key in settings.keys() | begun.keys() if settings.get(key) != begun.get(key))
+    if changed:
+        raise ConfigError(
+            f"name: {checkpoints.store.uri(checkpoints.path())} was begun with another {', '.join(changed)}; "
+            "choose another name, or set it back"
+        )
