@@ -42,7 +42,7 @@ def demo_store(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> P
     from biomedica_ray.cli import main
 
     root, project = tmp_path_factory.mktemp("demo"), Path(__file__).parents[1]
-    labels = ["--annotate.labels", str(project / "biomedica_ray" / "sample" / "labels.yaml")]
+    labels = ["--label.labels", str(project / "biomedica_ray" / "sample" / "labels.yaml")]
     sample = ["--extract.source", "sample", *labels]
     assert main(["pipeline", "--config", str(project / "jobs" / "demo.yaml"), "--store", str(root), *sample]) == 0
     return root
