@@ -62,8 +62,14 @@ def write_labels(
     for unit in range(N_UNITS):
         rows: list[Row] = [
             {
-                **{"figure_id": figure_id, "cluster_id": index % clusters, "distance": float(index), "confidence": 0.5},
-                **{"uncertain": False, "primary_label": [], "secondary_label": [], "how": "none"},
+                "figure_id": figure_id,
+                "cluster_id": index % clusters,
+                "distance": float(index),
+                "confidence": 0.5,
+                "uncertain": False,
+                "primary_label": [],
+                "secondary_label": [],
+                "how": "none",
             }
             for index, figure_id in enumerate(figure_ids)
             if unit_of(figure_id.partition(".")[0], N_UNITS) == unit
