@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import traceback
-import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from biomedica_ray.cluster import (
     collect_units,
     missing_units,
     on_a_worker,
+    retries_allowed,
     unit_rows,
 )
 from biomedica_ray.images import ImageError, decode
@@ -136,8 +136,7 @@ def embed_units(config: AnnotateConfig, record: Run, units: Mapping[int, str], i
     decode_task = partial(preprocess_unit, store=record.store, preprocessing=info.preprocessing)
 
     def decoded(these: list[int]) -> ray.data.Dataset:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # 2.60 has no named one for retries
+        with retries_allowed():
             return unit_rows(units, these).map(
                 decode_task, num_cpus=decode_cpus, memory=int(DECODE_GB * 2**30), max_retries=RETRIES
             )
@@ -150,7 +149,7 @@ def embed_units(config: AnnotateConfig, record: Run, units: Mapping[int, str], i
         num_gpus=gpus,
         memory_gb=config.memory_gb,
     )
-    collect_units(record, stage, todo, decoded, actors)
+    collect_units(record, stage, todo, decoded, do=actors.map, do_apart=actors.map_apart)
 
 
 def _room(num_cpus: float, num_gpus: float) -> int:

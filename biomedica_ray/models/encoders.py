@@ -127,7 +127,8 @@ def load_encoder(model: str, weights: str | None, image_size: int | None = None)
     Args:
         model: ``timm/NAME`` or ``open_clip/NAME``.
         weights: None for timm's default from its hub, a tag of open_clip, ``hf-hub:ID``, a folder in the library's
-            layout, a file, or ``package:NAME`` for timm. A hub's or folder's own config takes precedence over an open_clip NAME.
+            layout, a file, or ``package:NAME`` for timm. The config of a hub or
+            folder takes precedence over an open_clip NAME.
         image_size: Pixels a side of the input; None for the model's own.
 
     Raises:

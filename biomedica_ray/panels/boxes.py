@@ -27,7 +27,7 @@ MIN_SIDE = 100
 _WORKING_SIDE = 800
 """Pixels of the longer side to which it is reduced, by taking every n-th pixel, so that thin gutters stay white."""
 _CONTRAST = 40
-"""What differs from the paper by more than this, out of 255 in any channel, is ink; JPEG noise and pale frames do not."""
+"""What differs from the paper by more than this in a channel, out of 255, is ink; JPEG noise and pale frames do not."""
 _PALE = 200
 """Where the border's median is darker, the paper is taken to be white: a photograph fills its image to the edge."""
 _CORE_SHORT, _CORE_LONG = 0.07, 0.08
