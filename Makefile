@@ -32,7 +32,7 @@ endif
 demo: $(INSTALLED)
 	$(BIN)/biomedica pipeline --config jobs/demo.yaml --store $(STORE) --extract.source $(SOURCE) \
 		$(if $(LIMIT),--extract.limit $(LIMIT)) $(if $(ENDPOINT),--extract.source_endpoint_url $(ENDPOINT)) \
-		$(if $(filter sample,$(SOURCE)),--annotate.labels biomedica_ray/sample/labels.yaml)
+		$(if $(filter sample,$(SOURCE)),--label.labels biomedica_ray/sample/labels.yaml)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

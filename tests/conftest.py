@@ -46,7 +46,7 @@ def demo_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     if made := os.environ.get("BIOMEDICA_DEMO_STORE"):
         return shutil.copytree(made, root, dirs_exist_ok=True)
     request.getfixturevalue("ray_cluster")
-    labels = ["--annotate.labels", str(project / "biomedica_ray" / "sample" / "labels.yaml")]
+    labels = ["--label.labels", str(project / "biomedica_ray" / "sample" / "labels.yaml")]
     sample = ["--extract.source", "sample", *labels]
     assert main(["pipeline", "--config", str(project / "jobs" / "demo.yaml"), "--store", str(root), *sample]) == 0
     return root
