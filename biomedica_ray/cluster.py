@@ -1,4 +1,4 @@
-"""The Ray cluster: joining or starting one, and running the units of a stage on an actor pool."""
+"""The Ray cluster: joining or starting one, and running the units of a stage in tasks or on actors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import ray
@@ -47,7 +48,7 @@ class UnitsFailedError(StageFailedError):
 
 
 class UnitWorker(Protocol):
-    """Does and commits one unit of a stage; made once on each actor."""
+    """Does and commits one unit of a stage; made once in each process."""
 
     def __call__(self, unit: int, fingerprint: str, /) -> Counts:
         """Do the unit and commit it under ``fingerprint``; returns the counts of the commit."""
@@ -124,23 +125,21 @@ def run_units(
     num_cpus: float = 1,
     memory_gb: float,
     max_actors: int | None = None,
-    at_a_time: int = 1,
 ) -> None:
-    """Do what is missing of ``units``, and drop what the stage once made of units that are no more.
+    """Do what is missing of ``units``, a task for each, and drop what the stage made of units that no longer exist.
 
     Ray Data sizes blocks by bytes, so rows that are small and mean much work end up in one block and one task; here
-    each unit is a block of its own, and actors take them one by one. A unit is done when its commit has the wanted
-    fingerprint.
+    each unit is a block of its own. A unit is done when its commit has the wanted fingerprint. A task that dies takes
+    no other along, and is tried again :data:`RETRIES` times.
 
     Args:
         run: The run; counts of all units, done now or before, are added to it.
         stage: Name under which units are committed.
         units: Unit -> fingerprint of its inputs and settings.
-        make_worker: Called on each actor.
-        num_cpus: CPUs of an actor.
-        memory_gb: Memory that an actor reserves.
-        max_actors: Most actors at a time; None lets the pool grow with the cluster.
-        at_a_time: Units that an actor does at a time, in threads.
+        make_worker: Called once in each process that does units of this run and stage.
+        num_cpus: CPUs of a task.
+        memory_gb: Memory that a task reserves.
+        max_actors: Most tasks at a time; None: as many as the cluster has room for, as it grows.
 
     Raises:
         UnitsFailedError: Units failed, after all others have been done.
@@ -148,15 +147,67 @@ def run_units(
     todo = missing_units(run, stage, units)
     if not todo:
         return
-    ready = int(max(1, min(cluster_resource("CPU") // num_cpus, len(todo), max_actors or len(todo))))
+    work = partial(_in_this_process, key=f"{run.run_id} {stage}", make_worker=make_worker)
+    resources: dict[str, Any] = {"num_cpus": num_cpus, "memory": int(memory_gb * 2**30)}
+
+    def in_tasks(rows: ray.data.Dataset) -> ray.data.Dataset:
+        with retries_allowed():
+            return rows.map(work, compute=ray.data.TaskPoolStrategy(max_actors), max_retries=RETRIES, **resources)
+
+    collect_units(run, stage, todo, partial(unit_rows, units), do=in_tasks)
+
+
+_workers: dict[str, UnitWorker] = {}
+"""The worker that this process made last, by run and stage: its models and tables are read once a process."""
+
+
+def _in_this_process(row: Row, key: str, make_worker: Callable[[], UnitWorker]) -> Row:
+    def work() -> Counts:
+        if key not in _workers:
+            _workers.clear()
+            _workers[key] = make_worker()
+        return _workers[key](row["unit"], row["fingerprint"])
+
+    return unit_row(row["unit"], work)
+
+
+def run_units_on_actors(
+    run: Run,
+    stage: str,
+    units: Mapping[int, str],
+    make_worker: Callable[[], UnitWorker],
+    *,
+    memory_gb: float,
+    max_actors: int,
+    at_a_time: int,
+) -> None:
+    """As :func:`run_units`, on actors, for workers that keep connections open and do several units at a time.
+
+    Args:
+        run: The run.
+        stage: Name under which units are committed.
+        units: Unit -> fingerprint of its inputs and settings.
+        make_worker: Called on each actor.
+        memory_gb: Memory that an actor reserves.
+        max_actors: Most actors at a time; there are fewer while the cluster has no room for them.
+        at_a_time: Units that an actor does at a time, in threads.
+
+    Raises:
+        UnitsFailedError: Units failed, after all others have been done.
+        StageFailedError: No actor can start.
+    """
+    todo = missing_units(run, stage, units)
+    if not todo:
+        return
+    most = min(max_actors, len(todo))
     pool = ray.data.ActorPoolStrategy(
-        min_size=ready,
-        max_size=max(ready, max_actors or len(todo)),
+        min_size=int(max(1, min(cluster_resource("CPU"), most))),
+        max_size=most,
         max_concurrent_calls_per_actor=at_a_time,
         enable_true_multi_threading=at_a_time > 1,
     )
-    actors = Actors(_UnitActor, (make_worker,), pool, num_cpus=num_cpus, memory_gb=memory_gb)
-    collect_units(run, stage, todo, lambda these: unit_rows(units, these), actors)
+    actors = Actors(_UnitActor, (make_worker,), pool, num_cpus=1, memory_gb=memory_gb)
+    collect_units(run, stage, todo, partial(unit_rows, units), do=actors.map, do_apart=actors.map_apart)
 
 
 def missing_units(run: Run, stage: str, units: Mapping[int, str]) -> list[int]:
@@ -176,6 +227,14 @@ def missing_units(run: Run, stage: str, units: Mapping[int, str]) -> list[int]:
         run.add(commit.counts, before=True)
     log.info("%s: %d units, %d done before", stage, len(units), len(done))
     return [unit for unit in units if unit not in done]
+
+
+@contextmanager
+def retries_allowed() -> Iterator[None]:
+    """Within it Ray Data takes ``max_retries`` and the like, which 2.60 warns of without naming anything else."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
+        yield
 
 
 def unit_rows(units: Mapping[int, str], todo: list[int]) -> ray.data.Dataset:
@@ -216,8 +275,7 @@ class Actors:
 
     def _map(self, dataset: ray.data.Dataset, work: Any, options: dict[str, Any], **how: Any) -> ray.data.Dataset:
         resources: dict[str, Any] = {"num_cpus": self.num_cpus, "num_gpus": self.num_gpus}
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # 2.60 has no named one for retries
+        with retries_allowed():
             return dataset.map(work, memory=int(self.memory_gb * 2**30), **resources, **options, **how)
 
 
@@ -226,29 +284,35 @@ def _alone(row: Row, actor: Callable[..., Callable[[Row], Row]], arguments: tupl
 
 
 def collect_units(
-    run: Run, stage: str, todo: list[int], rows: Callable[[list[int]], ray.data.Dataset], actors: Actors
+    run: Run,
+    stage: str,
+    todo: list[int],
+    rows: Callable[[list[int]], ray.data.Dataset],
+    *,
+    do: Callable[[ray.data.Dataset], ray.data.Dataset],
+    do_apart: Callable[[ray.data.Dataset], ray.data.Dataset] | None = None,
 ) -> None:
-    """Do units on actors that give one row a unit (unit, counts or failure), showing progress and adding up counts.
-
-    When an actor dies, the units that wait for it use up their retries as well; so those that were lost are tried once
-    more, apart.
+    """Do units, each of which gives one row (unit, counts or failure); shows progress and adds up counts.
 
     Args:
         run: The run.
         stage: Name under which units are committed.
         todo: The units.
-        rows: What the actors take, of some of the units.
-        actors: They do and commit a unit a row.
+        rows: What the work takes, of some of the units.
+        do: Does and commits a unit a row.
+        do_apart: The same for units that lost their worker, where units that wait for it share its fate: each apart
+            from others.
 
     Raises:
         UnitsFailedError: As in :func:`run_units`.
+        StageFailedError: No actor can start.
     """
-    failures = _collect(run, stage, actors.map(rows(todo)), todo)
+    failures = _collect(run, stage, do(rows(todo)), todo)
     lost = [unit for unit, reason in failures.items() if reason == _LOST]
-    if lost:
+    if lost and do_apart:
         log.warning("%s: %d units lost their workers; each is tried once more, apart from others", stage, len(lost))
         failures = {unit: reason for unit, reason in failures.items() if reason != _LOST}
-        failures |= _collect(run, stage, actors.map_apart(rows(lost)), lost)
+        failures |= _collect(run, stage, do_apart(rows(lost)), lost)
     if failures:
         unit = min(failures)
         reason = failures[unit].strip().splitlines()[-1]
@@ -258,19 +322,29 @@ def collect_units(
 def _collect(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int]) -> dict[int, str]:
     """Unit -> why it failed, of those that did."""
     dataset.context.max_errored_blocks = -1
+    dataset.context.actor_init_retry_on_errors = True
+    dataset.context.actor_init_max_retries = RETRIES
     failures = dict.fromkeys(todo, _LOST)
     with run.progress("units", len(todo)) as progress:
-        for row in dataset.iter_rows():
-            if row["failure"]:
-                failures[row["unit"]] = row["failure"]
-                log.error("%s: unit %d failed: %s", stage, row["unit"], row["failure"])
-                continue
-            del failures[row["unit"]]
-            counts = counts_from_json(json.loads(row["counts"]))
-            run.add(counts)
-            total = sum(counts.values(), Flow())
-            progress.update(rows=total.rows_out, errors=total.errors)
+        try:
+            for row in dataset.iter_rows():
+                if row["failure"]:
+                    failures[row["unit"]] = row["failure"]
+                    log.error("%s: unit %d failed: %s", stage, row["unit"], row["failure"])
+                    continue
+                del failures[row["unit"]]
+                counts = counts_from_json(json.loads(row["counts"]))
+                run.add(counts)
+                total = sum(counts.values(), Flow())
+                progress.update(rows=total.rows_out, errors=total.errors)
+        except ray.exceptions.RayError as error:
+            raise StageFailedError(f"no worker can start: {last_line(error)}") from error
     return failures
+
+
+def last_line(error: BaseException) -> str:
+    """What an error of Ray says in the end, below the traceback that it carries."""
+    return str(cause(error)).strip().splitlines()[-1].strip()
 
 
 def unit_row(unit: int, counts: Callable[[], Counts]) -> Row:

@@ -3,13 +3,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from biomedica_ray.cluster import RETRIES, UnitsFailedError, run_units
+from biomedica_ray.cluster import RETRIES, StageFailedError, UnitsFailedError, run_units, run_units_on_actors
 from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.runs import LostRowsError, Run, read_runs
 from biomedica_ray.store import Store
@@ -22,6 +23,11 @@ class Worker:
     """Writes one row a unit; fails, dies or waits for a second worker where a file in the store's folder says so."""
 
     def __init__(self, store: Store) -> None:
+        root = Path(store.root)
+        with (root / "made").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if (root / "no-weights").exists() or len((root / "made").read_text().split()) <= (root / "bad-starts").exists():
+            raise OSError(f"{root}/weights: no such file")
         self._store = store
         self._running = 0
 
@@ -49,9 +55,16 @@ class Worker:
             return writer.commit({"rows": Flow(1, 1, 0)}).counts
 
 
-def start(root: Path, units: dict[int, str], at_a_time: int = 1) -> Run:
+def start(root: Path, units: dict[int, str]) -> Run:
     with Run("dedupe", DedupeConfig(store=str(root))) as run:
-        run_units(run, "stage", units, partial(Worker, run.store), memory_gb=0.1, at_a_time=at_a_time)
+        run_units(run, "stage", units, partial(Worker, run.store), memory_gb=0.1)
+    return run
+
+
+def start_on_actors(root: Path, units: dict[int, str], at_a_time: int = 1) -> Run:
+    with Run("dedupe", DedupeConfig(store=str(root))) as run:
+        worker = partial(Worker, run.store)
+        run_units_on_actors(run, "stage", units, worker, memory_gb=0.1, max_actors=2, at_a_time=at_a_time)
     return run
 
 
@@ -61,7 +74,9 @@ def test_units_are_done_once_by_all_workers_and_only_what_changed_again(ray_clus
     (tmp_path / "wait-for-two").touch()
     assert start(tmp_path, dict.fromkeys(range(12), "aa")).counts == {"rows": Flow(12, 12, 0)}
     first = store.commits("stage")
-    assert len({commit.worker for commit in first.values()}) == 2
+    workers = {commit.worker for commit in first.values()}
+    assert len(workers) == 2
+    assert len((tmp_path / "made").read_text().split()) == len(workers)  # and not once a unit
     assert start(tmp_path, dict.fromkeys(range(12), "aa")).counts == {"rows": Flow(12, 12, 0)}
     assert store.commits("stage") == first
     start(tmp_path, {0: "aa", 1: "bb"})
@@ -74,7 +89,7 @@ def test_units_are_done_once_by_all_workers_and_only_what_changed_again(ray_clus
 @pytest.mark.cluster
 def test_a_worker_does_as_many_units_at_a_time_as_it_may(ray_cluster: None, tmp_path: Path) -> None:
     (tmp_path / "wait-for-two").touch()
-    run = start(tmp_path, dict.fromkeys(range(40), "aa"), at_a_time=2)
+    run = start_on_actors(tmp_path, dict.fromkeys(range(40), "aa"), at_a_time=2)
     assert run.counts == {"rows": Flow(40, 40, 0)}
     assert len({commit.worker for commit in run.store.commits("stage").values()}) == 2
     assert (tmp_path / "2-at-a-time").exists()
@@ -95,20 +110,42 @@ def test_one_bad_unit_costs_no_other(ray_cluster: None, tmp_path: Path) -> None:
 
 
 @pytest.mark.cluster
-def test_a_killed_worker_is_replaced_and_its_unit_done(ray_cluster: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("run", [start, start_on_actors])
+def test_a_killed_worker_is_replaced_and_its_unit_done(
+    ray_cluster: None, tmp_path: Path, run: Callable[..., Run]
+) -> None:
     for unit in (1, 4):
         (tmp_path / f"die-once-{unit}").touch()
-    assert start(tmp_path, dict.fromkeys(range(6), "aa")).counts == {"rows": Flow(6, 6, 0)}
+    assert run(tmp_path, dict.fromkeys(range(6), "aa")).counts == {"rows": Flow(6, 6, 0)}
 
 
 @pytest.mark.cluster
-def test_a_unit_that_kills_its_worker_each_time_is_given_up(ray_cluster: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("run", "most_tries"), [(start, 1 + RETRIES), (start_on_actors, 1 + RETRIES + 1)])
+def test_a_unit_that_kills_its_worker_each_time_is_given_up(
+    ray_cluster: None, tmp_path: Path, run: Callable[..., Run], most_tries: int
+) -> None:
     """And no unit that waited for the same worker is."""
     (tmp_path / "die-2").touch()
     with pytest.raises(UnitsFailedError, match="1 of 4 units failed, unit 2 first: its worker died"):
-        start(tmp_path, dict.fromkeys(range(4), "aa"))
+        run(tmp_path, dict.fromkeys(range(4), "aa"))
     assert sorted(Store(str(tmp_path)).commits("stage")) == [0, 1, 3]
-    assert len((tmp_path / "die-2").read_text()) <= 1 + RETRIES + 1
+    assert len((tmp_path / "die-2").read_text()) <= most_tries
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(("run", "failure"), [(start, UnitsFailedError), (start_on_actors, StageFailedError)])
+def test_a_worker_that_cannot_start_is_one_line(
+    ray_cluster: None, tmp_path: Path, run: Callable[..., Run], failure: type[Exception]
+) -> None:
+    (tmp_path / "no-weights").touch()
+    with pytest.raises(failure, match=r"^[^\n]*OSError: [^\n]*weights: no such file$"):
+        run(tmp_path, dict.fromkeys(range(2), "aa"))
+
+
+@pytest.mark.cluster
+def test_an_actor_whose_start_fails_once_is_tried_again(ray_cluster: None, tmp_path: Path) -> None:
+    (tmp_path / "bad-starts").touch()
+    assert start_on_actors(tmp_path, dict.fromkeys(range(4), "aa")).counts == {"rows": Flow(4, 4, 0)}
 
 
 def test_lost_rows_fail_the_run(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import traceback
-import warnings
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -32,6 +31,7 @@ from biomedica_ray.cluster import (
     collect_units,
     missing_units,
     on_a_worker,
+    retries_allowed,
     unit_row,
     unit_rows,
 )
@@ -96,8 +96,7 @@ def embed_units(config: AnnotateConfig, run: Run, stage: str, units: Mapping[int
     decode_task = partial(preprocess_unit, store=run.store, preprocessing=info.preprocessing, panels=config.panels)
 
     def decoded(these: list[int]) -> ray.data.Dataset:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # 2.60 has no named one for retries
+        with retries_allowed():
             return unit_rows(units, these).map(
                 decode_task, num_cpus=decode_cpus, memory=int(DECODE_GB * 2**30), max_retries=RETRIES
             )
@@ -110,7 +109,7 @@ def embed_units(config: AnnotateConfig, run: Run, stage: str, units: Mapping[int
         num_gpus=gpus,
         memory_gb=config.memory_gb,
     )
-    collect_units(run, stage, todo, decoded, actors)
+    collect_units(run, stage, todo, decoded, do=actors.map, do_apart=actors.map_apart)
 
 
 def _room(num_cpus: float, num_gpus: float) -> int:

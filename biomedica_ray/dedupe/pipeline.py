@@ -96,7 +96,7 @@ def _embeddings(store: Store, model: str, units: Iterable[int]) -> tuple[dict[in
 
 
 class DedupeWorker:
-    """Writes what the comparison found in a unit; lives on an actor."""
+    """Writes what the comparison found in a unit."""
 
     def __init__(self, store: Store, run_id: str, found: ray.ObjectRef[Found]) -> None:
         self._store, self._run_id, self._found = store, run_id, ray.get(found)

@@ -7,7 +7,6 @@ hash goes, once for each choice of ``r`` bands, to where all those go that have 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import combinations, count, pairwise
@@ -18,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import ray.data
+
+from biomedica_ray.cluster import RETRIES, retries_allowed
 
 Hashes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
@@ -98,9 +99,8 @@ def on_tables(
 ) -> ray.data.Dataset:
     """Map whole blocks, as pyarrow tables, in tasks that reserve so much memory and are tried again."""
     dataset.context.enable_progress_bars = False
-    options: dict[str, Any] = {"num_cpus": 1, "memory": int(memory_gb * 2**30), "max_retries": 3}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # 2.60 has no named one for retries
+    options: dict[str, Any] = {"num_cpus": 1, "memory": int(memory_gb * 2**30), "max_retries": RETRIES}
+    with retries_allowed():
         return dataset.map_batches(function, batch_format="pyarrow", batch_size=None, zero_copy_batch=True, **options)
 
 

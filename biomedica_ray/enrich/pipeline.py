@@ -87,7 +87,7 @@ def _check(service: Eutils, rate: float) -> None:
 
 
 class EnrichWorker:
-    """Fetches the records of units; lives on an actor."""
+    """Fetches the records of units."""
 
     def __init__(self, store: Store, run_id: str, service: Eutils, rate: float) -> None:
         self._store, self._run_id, self._service = store, run_id, service

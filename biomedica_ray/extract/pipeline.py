@@ -15,7 +15,7 @@ from typing import Any
 
 from biomedica_ray import schema
 from biomedica_ray.ahead import in_order
-from biomedica_ray.cluster import on_a_worker, run_units
+from biomedica_ray.cluster import on_a_worker, run_units_on_actors
 from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.extract.earlier import TABLES, Earlier, flows
 from biomedica_ray.extract.listing import (
@@ -69,7 +69,7 @@ def run(config: ExtractConfig, run: Run) -> None:
         work = partial(write_listing, config, selection, rules, run.store, run.run_id)
         listing = on_a_worker(work, memory_gb=config.memory_gb)
         _tell_listing(listing, run)
-    run_units(
+    run_units_on_actors(
         run,
         "extract",
         listing.units,

@@ -15,7 +15,7 @@ from biomedica_ray.units import Counts, Flow
 
 
 class LabelWorker:
-    """Assigns the figures of units to clusters and gives them their labels; lives on an actor."""
+    """Assigns the figures of units to clusters and gives them their labels."""
 
     def __init__(
         self,

@@ -165,7 +165,7 @@ def _is_sample(store: Store) -> bool:
 
 
 class SheetWorker:
-    """Makes sheets; lives on an actor."""
+    """Makes sheets."""
 
     def __init__(self, store: Store, run_id: str, plan: Plan) -> None:
         self._store, self._run_id, self._plan = store, run_id, plan

@@ -145,7 +145,7 @@ def _count(source: Tars, contents: dict[str, str], run: Run) -> dict[str, int]:
 
 
 class CountWorker:
-    """Counts the samples of shards; lives on an actor."""
+    """Counts the samples of shards."""
 
     def __init__(self, store: Store, run_id: str, stage: str, source: Tars, paths: Sequence[str]) -> None:
         self._store, self._run_id, self._stage = store, run_id, stage

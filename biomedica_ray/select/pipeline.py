@@ -113,7 +113,7 @@ def stages_of(store: Store, query: Query) -> dict[str, str]:
 
 
 class MatchWorker:
-    """Finds the figures of a unit that meet the query; lives on an actor."""
+    """Finds the figures of a unit that meet the query."""
 
     def __init__(self, store: Store, run_id: str, config: SelectConfig, stages: Mapping[str, str]) -> None:
         self._store, self._run_id, self._config, self._stages = store, run_id, config, stages
@@ -156,7 +156,7 @@ def groups_of(values: pa.ChunkedArray) -> list[list[str]]:
 
 
 class TakeWorker:
-    """Takes at most so many of each group; lives on an actor."""
+    """Takes at most so many of each group."""
 
     def __init__(self, store: Store, run_id: str, name: str, highest: Mapping[str, int]) -> None:
         self._store, self._run_id, self._name, self._highest = store, run_id, name, highest

@@ -115,7 +115,7 @@ def _contents(store: Store, stage: str) -> dict[int, str]:
 
 
 class SelectionWorker:
-    """Decides for each figure of a unit whether and where it is written; lives on an actor."""
+    """Decides for each figure of a unit whether and where it is written."""
 
     def __init__(self, store: Store, run_id: str, config: SerializeConfig) -> None:
         self._store, self._run_id, self._config = store, run_id, config
@@ -212,7 +212,7 @@ def _state(samples: pa.Table) -> tuple[str, list[Row]]:
 
 
 class ShardWorker:
-    """Writes shards, sample by sample; lives on an actor."""
+    """Writes shards, sample by sample."""
 
     def __init__(self, store: Store, run_id: str, config: SerializeConfig, shards: Mapping[int, Shard]) -> None:
         self._store, self._run_id, self._shards = store, run_id, shards
