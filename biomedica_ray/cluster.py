@@ -75,9 +75,8 @@ def connect(address: str) -> Iterator[None]:
     in_environment = os.environ.get("RAY_ADDRESS")
     address = in_environment or address
     if address == "local":
-        os.environ.setdefault(
-            "RAY_AUTH_MODE", "disabled"
-        )  # it listens on this machine only, and ends with this process
+        # It listens on this machine only, and ends with this process.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     elif address != "auto":
         head_node.find(address, "RAY_ADDRESS" if in_environment else "ray_address")
     try:
@@ -88,7 +87,9 @@ def connect(address: str) -> Iterator[None]:
             logging_level=logging.WARNING,
         )
     except Exception as error:  # Ray raises whatever it met: a full disk, a port in use, a process that ended
-        what = "Ray cannot start here" if address == "local" else f"cannot join the Ray cluster at {address}"
+        what = (
+            "Ray cannot start here" if address == "local" else f"cannot join a Ray cluster with ray_address {address}"
+        )
         raise ClusterError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # ours counts rows and errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 
@@ -21,7 +22,12 @@ class ClusterError(Exception):
     """A Ray cluster that cannot be joined or started; the message says why in one line."""
 
 
-def find(address: str, key: str, wait_s: float = 20) -> None:
+def is_local(address: str) -> bool:
+    """Whether Ray is started on this machine alone; ``RAY_ADDRESS`` takes precedence over the config's address."""
+    return (os.environ.get("RAY_ADDRESS") or address) == "local"
+
+
+def find(address: str, key: str, wait_s: float = 15) -> None:
     """Ask the head node at an address whether it is there.
 
     Args:

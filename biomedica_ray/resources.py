@@ -13,8 +13,9 @@ import ray
 from ray.autoscaler.v2.schema import ClusterStatus
 from ray.autoscaler.v2.sdk import get_cluster_status
 
-from biomedica_ray.config import ConfigError
+from biomedica_ray.config import ConfigError, StageConfig
 from biomedica_ray.config.needs import Need, amount
+from biomedica_ray.head_node import is_local
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,17 @@ Bundle = tuple[tuple[str, float], ...]
 
 def nodes() -> list[dict[str, float]]:
     """The resources of each live node."""
-    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def check_machine(config: StageConfig) -> None:
+    """Check what a config asks for, where Ray has this machine only and no other can join.
+
+    Raises:
+        ConfigError: As :func:`check`.
+    """
+    if is_local(config.ray_address):
+        check(config.needs(), nodes())
 
 
 def check(needs: Sequence[Need], nodes: Sequence[Mapping[str, float]]) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from biomedica_ray.config import StageConfig
+from biomedica_ray.config.needs import Need
 
 
 class AnnotateConfig(StageConfig):
@@ -66,3 +67,10 @@ class AnnotateConfig(StageConfig):
     proposals_images: int = Field(8, ge=1, description="figures of each cluster that it looks at, the nearest ones")
     prompts: str | None = Field(None, description="prompts YAML for it; none: those for the paper's taxonomy")
     memory_gb: float = Field(3, gt=0, description="memory that one embedding worker reserves")
+
+    def needs(self) -> tuple[Need, ...]:
+        """An embedding worker, and the task that fits."""
+        return (
+            Need.of(self, CPU="num_cpus", GPU="num_gpus", memory="memory_gb"),
+            Need.of(self, CPU="fit_cpus"),
+        )

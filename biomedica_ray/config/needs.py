@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from pydantic import BaseModel
@@ -57,6 +57,11 @@ class Need:
         each = tuple(Ask(key, resource, value * unit.get(resource, 1)) for key, resource, value in values if value)
         return cls(each, getattr(config, workers) if workers else 1, workers)
 
+    def in_section(self, section: str) -> Self:
+        """The same with the keys of a pipeline's config, as in ``annotate.num_gpus``."""
+        each = tuple(replace(ask, key=f"{section}.{ask.key}") for ask in self.each)
+        return replace(self, each=each, workers_key=self.workers_key and f"{section}.{self.workers_key}")
+
     def __str__(self) -> str:
         one = " and ".join(str(ask) for ask in self.each)
         return f"{self.workers} x {one} ({self.workers_key})" if self.workers_key else one
@@ -85,7 +90,7 @@ class Need:
 def amount(resource: str, value: float) -> str:
     """An amount of one of Ray's resources, as people write it: 1 CPU, 2 GPUs, 1.5 GB of memory."""
     if resource == "memory":
-        return f"{value / GIB:.3g} GB of memory"
+        return f"{value / GIB:.4g} GB of memory"
     return f"{value:g} {resource}{'' if value == 1 else 's'}"
 
 
