@@ -16,8 +16,11 @@ from typing import Any, Protocol, TypeVar
 import ray
 import ray.data
 
+from biomedica_ray import head_node
 from biomedica_ray.config import ConfigError
+from biomedica_ray.head_node import ClusterError
 from biomedica_ray.runs import Run, cause
+from biomedica_ray.stopping import terminable
 from biomedica_ray.store import StoreError
 from biomedica_ray.units import Counts, Flow, counts_from_json, counts_to_json
 
@@ -61,28 +64,42 @@ class UnitWorker(Protocol):
 def connect(address: str) -> Iterator[None]:
     """Join the cluster at ``address``, or the one whose job this process is, or start one here; leave it at the end.
 
-    Inside a Ray job, ``RAY_ADDRESS`` names the cluster and goes before ``address``.
+    Inside a Ray job, ``RAY_ADDRESS`` names the cluster and takes precedence over ``address``. SIGTERM, which Ray would
+    otherwise answer with a crash, raises :class:`Terminated` in the block.
+
+    Raises:
+        ConfigError: The address is not one of a cluster.
+        ClusterError: Nobody answers at the address, or Ray cannot start here.
     """
     if ray.is_initialized():
         yield
         return
-    address = os.environ.get("RAY_ADDRESS") or address
+    in_environment = os.environ.get("RAY_ADDRESS")
+    address = in_environment or address
     if address == "local":
-        os.environ.setdefault(
-            "RAY_AUTH_MODE", "disabled"
-        )  # it listens on this machine only, and ends with this process
-    ray.init(
-        address=address,
-        include_dashboard=False if address == "local" else None,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-    )
+        # It listens on this machine only, and ends with this process.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    elif address != "auto":
+        head_node.find(address, "RAY_ADDRESS" if in_environment else "ray_address")
+    try:
+        ray.init(
+            address=address,
+            include_dashboard=False if address == "local" else None,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    except Exception as error:  # Ray raises whatever it met: a full disk, a port in use, a process that ended
+        what = (
+            "Ray cannot start here" if address == "local" else f"cannot join a Ray cluster with ray_address {address}"
+        )
+        raise ClusterError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # ours counts rows and errors
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says that the bars are off
     try:
-        yield
+        with terminable():
+            yield
     finally:
         ray.shutdown()
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.config import STAGES, StageConfig, command_line, validate
+from biomedica_ray.config.needs import Need
 from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.enrich.config import EnrichConfig
 from biomedica_ray.evaluate.config import EvaluateConfig
@@ -53,6 +54,10 @@ class PipelineConfig(StageConfig):
         """The config of one stage; raises ConfigError, so that a pipeline fails before its first stage starts."""
         shared = {key: getattr(self, key) for key in _SHARED}
         return validate(CONFIGS[stage], {**shared, **getattr(self, stage)}, prefix=f"{stage}.")
+
+    def needs(self) -> tuple[Need, ...]:
+        """Those of all its stages."""
+        return tuple(need.in_section(stage) for stage in self.stages for need in self.stage(stage).needs())
 
 
 CONFIGS: dict[str, type[StageConfig]] = {

@@ -35,6 +35,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from biomedica_ray.units import Counts, counts_from_json, counts_to_json
+from biomedica_ray.writable import TRIAL_S, why_not_local, why_not_s3
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class Store:
         return isinstance(self.filesystem, pafs.LocalFileSystem)
 
     def path(self, *parts: str) -> str:
-        """A path within the root, for :attr:`filesystem`."""
+        """A path within the root, for :attr:`filesystem`; without parts, the root's."""
         return "/".join([self._location[1], *parts])
 
     def uri(self, *parts: str) -> str:
@@ -128,6 +129,23 @@ class Store:
     def open(self, path: str, buffer_size: int | None = None) -> pa.NativeFile:
         """The file at ``path`` below the root as a stream; each read of the storage is of ``buffer_size`` bytes."""
         return self.filesystem.open_input_stream(self.path(path), buffer_size=buffer_size)
+
+    def try_writing(self) -> None:
+        """Write a few bytes below the root and remove them, so that a run which cannot write fails before it starts.
+
+        A root that does not exist yet is not made. A server that does not answer costs about ten seconds.
+
+        Raises:
+            StoreError: Nothing can be written there; one line that says why.
+        """
+        if self.is_local:
+            reason = why_not_local(Path(self.path()))
+        else:
+            filesystem, prefix = open_filesystem(self.root, self.endpoint_url, timeout_s=TRIAL_S)
+            reason = why_not_s3(filesystem, prefix)
+        if reason:
+            at = f" at {self.endpoint_url}" if self.endpoint_url else ""
+            raise StoreError(f"store {self.root}{at}: {reason}")
 
     # JSON documents
 
@@ -450,7 +468,7 @@ class TableWriter:
 
 
 def open_filesystem(
-    uri: str, endpoint_url: str | None = None, *, anonymous: bool = False
+    uri: str, endpoint_url: str | None = None, *, anonymous: bool = False, timeout_s: float | None = None
 ) -> tuple[pafs.FileSystem, str]:
     """The pyarrow filesystem of a local path or ``s3://`` URI, and the path within it, without a trailing slash.
 
@@ -458,12 +476,17 @@ def open_filesystem(
         uri: A local path, ``file://`` URI or ``s3://bucket/prefix``.
         endpoint_url: For S3, another server than AWS.
         anonymous: For S3, send unsigned requests.
+        timeout_s: For S3, give up a request that is not answered within this time, at the second try.
 
     Raises:
         StoreError: Another scheme than file or s3.
     """
     if uri.startswith("s3://"):
-        options: dict[str, Any] = {"anonymous": anonymous}
+        # a small file is one PUT, not the three requests of an upload in parts
+        options: dict[str, Any] = {"anonymous": anonymous, "allow_delayed_open": True}
+        if timeout_s:
+            options |= {"connect_timeout": timeout_s, "request_timeout": timeout_s}
+            options["retry_strategy"] = pafs.AwsStandardS3RetryStrategy(max_attempts=2)
         if endpoint_url:
             scheme, _, host = endpoint_url.rpartition("://")
             options |= {"endpoint_override": host, "scheme": scheme or "https"}

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from biomedica_ray.config import StageConfig
+from biomedica_ray.config.needs import Need
 
 
 class AnnotateConfig(StageConfig):
@@ -64,6 +65,13 @@ class AnnotateConfig(StageConfig):
             if key in values:
                 raise ValueError(f"{key}: no longer a key of annotate; {place}")
         return values
+
+    def needs(self) -> tuple[Need, ...]:
+        """An embedding worker, and the task that fits."""
+        return (
+            Need.of(self, CPU="num_cpus", GPU="num_gpus", memory="memory_gb"),
+            Need.of(self, CPU="fit_cpus"),
+        )
 
 
 _MOVED = {

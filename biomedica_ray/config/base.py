@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from biomedica_ray.config.needs import Need
+
 
 class ConfigError(Exception):
     """A config that cannot be used; the message is one line that names the key and what was expected."""
@@ -20,11 +22,15 @@ class StageConfig(BaseModel):
     endpoint_url: str | None = Field(None, description="S3 server of the store, when it is not AWS")
     ray_address: str = Field(
         "local",
-        description="Ray cluster to join: local (start one here), auto, or host:port; RAY_ADDRESS goes before it",
+        description="Ray cluster to join: local (start one here), auto, or host:port; RAY_ADDRESS takes precedence",
     )
     max_actors: int | None = Field(
         None, ge=1, description="most workers at a time; none: as many as the cluster grows to"
     )
+
+    def needs(self) -> tuple[Need, ...]:
+        """What the stage asks of the cluster in keys that users set; it cannot go on where that is not met."""
+        return ()
 
 
 NAME = r"^[\w-][\w.-]*$"

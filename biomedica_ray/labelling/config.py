@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from biomedica_ray.config import StageConfig
+from biomedica_ray.config.needs import Need
 
 _TAXONOMY = "taxonomy YAML, local or s3://; none: <store>/taxonomy.yaml if it exists, otherwise the paper's"
 
@@ -64,6 +65,10 @@ class SheetsConfig(StageConfig):
     seed: int = Field(0, description="seed of the random figures")
     taxonomy: str | None = Field(None, description=_TAXONOMY)
     memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")
+
+    def needs(self) -> tuple[Need, ...]:
+        """A worker."""
+        return (Need.of(self, memory="memory_gb"),)
 
 
 class VotesConfig(StageConfig):
