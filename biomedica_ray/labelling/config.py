@@ -47,6 +47,10 @@ class ProposeConfig(StageConfig):
     num_cpus: float = Field(1, gt=0, description="CPUs of the task that does it")
     memory_gb: float = Field(3, gt=0, description="memory that it reserves")
 
+    def needs(self) -> tuple[Need, ...]:
+        """The task that does it."""
+        return (Need.of(self, CPU="num_cpus", memory="memory_gb"),)
+
 
 class SheetsConfig(StageConfig):
     """Write label sheets: pages on which annotators see figures of each cluster and say what they show."""
