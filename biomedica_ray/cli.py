@@ -32,8 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_stage(stage: str, config: StageConfig) -> int:
     """Run one stage on the cluster that its config names; returns the exit code."""
     from biomedica_ray.cluster import StageFailedError, connect  # noqa: PLC0415 - ray takes seconds to import
-    from biomedica_ray.runs import LostRowsError, Run, cause  # noqa: PLC0415
+    from biomedica_ray.runs import Run, cause  # noqa: PLC0415
     from biomedica_ray.store import StoreError  # noqa: PLC0415
+    from biomedica_ray.units import LostRowsError  # noqa: PLC0415
 
     try:
         with connect(config.ray_address), Run(stage, config) as run:

@@ -17,7 +17,7 @@ from typing import Any, Self
 from biomedica_ray.config import StageConfig
 from biomedica_ray.progress import Progress
 from biomedica_ray.store import Store
-from biomedica_ray.units import Counts, add_counts, counts_to_json
+from biomedica_ray.units import Counts, LostRowsError, add_counts, counts_to_json, lost_rows
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +32,6 @@ _RECORDED_PACKAGES = (
     "timm",
     "scikit-learn",
 )
-
-
-class LostRowsError(Exception):
-    """Rows came in that neither came out nor stand in errors."""
 
 
 class Run:
@@ -78,17 +74,15 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        unbalanced = [f"{name}: {flow}" for name, flow in self.counts.items() if not flow.balanced]
-        failure = f"rows lost: {'; '.join(unbalanced)}" if unbalanced else None
-        if error is not None:
-            failure = f"{type(cause(error)).__name__}: {cause(error)}"
+        lost = lost_rows(self.counts)
+        failure = f"{type(cause(error)).__name__}: {cause(error)}" if error is not None else lost or None
         self._record("failed" if failure else "done", failure)
         for name, flow in self.counts.items():
             log.info("%s: %s: %s", self.stage, name, flow)
         seconds = time.monotonic() - self._clock
         log.log(logging.ERROR if failure else logging.INFO, "%s: %s in %.1f s", self.stage, failure or "done", seconds)
-        if kind is None and unbalanced:
-            raise LostRowsError(f"{self.stage}: rows lost: {'; '.join(unbalanced)}")
+        if kind is None and lost:
+            raise LostRowsError(f"{self.stage}: {lost}")
 
     def _record(self, status: str, failure: str | None = None) -> None:
         record = {

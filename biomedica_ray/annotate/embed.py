@@ -279,12 +279,4 @@ def embeddings_table(
 
 
 def _error(figure_id: str, kind: str, message: str) -> Row:
-    return {
-        "what": figure_id,
-        "where": None,
-        "stage": "embed",
-        "entity": "figure",
-        "kind": kind,
-        "message": message,
-        "attempts": 1,
-    }
+    return schema.error_row("embed", figure_id, kind, message)

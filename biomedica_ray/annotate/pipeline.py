@@ -21,7 +21,7 @@ from biomedica_ray.labelling.label_figures import LabelWorker
 from biomedica_ray.labelling.labels import ClusterLabel, LabelsFile
 from biomedica_ray.labelling.proposals import encode_prompts, write_proposals
 from biomedica_ray.runs import Run
-from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store import Store
 from biomedica_ray.units import fingerprint
 
 log = logging.getLogger(__name__)
@@ -55,9 +55,7 @@ def run(config: AnnotateConfig, run: Run) -> None:
     prompts = load_prompts(config.prompts, taxonomy) if config.proposals else None
     said = labels.load_labels(config.labels, taxonomy) if config.labels else None
     truth = load_truth(config.truth) if config.truth else {}
-    extracted = run.store.commits("extract")
-    if not extracted:
-        raise StoreError(f"{run.store.root}: nothing extracted yet; run `biomedica extract` first")
+    extracted = run.store.extracted()
     on_encoder = partial(on_a_worker, num_cpus=config.num_cpus, memory_gb=config.memory_gb)
     concepts = on_encoder(partial(encode_prompts, config, prompts)) if prompts else None
     info = embed.describe(config)

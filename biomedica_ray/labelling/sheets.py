@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from biomedica_ray import schema
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.labelling import label_studio
@@ -22,7 +23,6 @@ from biomedica_ray.labelling.html_sheet import Sheet, ShownCluster, ShownMember,
 from biomedica_ray.labelling.labels import VOTES, Taxonomy, load_taxonomy
 from biomedica_ray.labelling.members import choose_members
 from biomedica_ray.labelling.proposals_file import Proposals, read_proposals
-from biomedica_ray.report.collect import each_unit
 from biomedica_ray.report.formats import shorten
 from biomedica_ray.report.pictures import ABSENT, article_url, picture, pmcid_of, read_figures
 from biomedica_ray.runs import Run, read_runs
@@ -132,7 +132,7 @@ def _write_members(store: Store, labelled: list[Commit], file: str, each: int, s
             clusterings.add(table.schema.metadata[b"clustering"])
             return table
 
-        table = choose_members(each_unit(labelled, read), each, seed)
+        table = choose_members(map_in_threads(read, labelled), each, seed)
         if len(clusterings) > 1:
             message = "some units have the clusters of an earlier clustering; run `biomedica annotate` again"
             raise StoreError(f"{store.root}: {message}") from None
@@ -246,12 +246,6 @@ def _cluster(
 
 
 def _error(member: ShownMember) -> dict[str, Any]:
-    return {
-        "what": member.id,
-        "stage": "sheets",
-        "entity": "picture",
-        "kind": "missing-figure" if member.problem == ABSENT.problem else member.problem,
-        "message": f"shown without a picture: {member.problem}",
-        "attempts": 1,
-        "article_id": member.id.rpartition("_")[0],
-    }
+    kind = "missing-figure" if member.problem == ABSENT.problem else member.problem
+    row = schema.error_row("sheets", member.id, kind, f"shown without a picture: {member.problem}", entity="picture")
+    return {**row, "article_id": member.id.rpartition("_")[0]}

@@ -156,11 +156,7 @@ def _count(run: Run, n_files: int, answers: Sequence[Answer], faults: Sequence[F
         "files": Flow(n_files, n_files - bad["file"], bad["file"]),
         "answers": Flow(len(answers) + bad["answer"], counted, bad["answer"], len(answers) - counted),
     }
-    errors = [
-        {"what": fault.what, "stage": "votes", "entity": fault.entity, "kind": fault.kind, "message": fault.message}
-        | {"attempts": 1}
-        for fault in faults
-    ]
+    errors = [schema.error_row("votes", fault.what, fault.kind, fault.message, entity=fault.entity) for fault in faults]
     with run.store.write_unit("votes", 0, fingerprint(run.run_id), run.run_id) as writer:
         writer.table("errors", schema.ERRORS, directory="errors/votes").write(errors)
         writer.commit(counts)

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biomedica_ray.report.collect import draw, each_unit
+from biomedica_ray.ahead import map_in_threads
+from biomedica_ray.report.collect import draw
 from biomedica_ray.report.formats import shorten
 from biomedica_ray.report.pictures import LARGE, Picture, article_url, picture, read_figures, read_pictures
 from biomedica_ray.schema import FIGURE_REPEATS
@@ -131,7 +132,7 @@ def duplicate_groups(store: Store, extracted: Mapping[int, Commit]) -> list[Grou
     repeats: dict[str, list[dict[str, Any]]] = defaultdict(list)
     boilerplate: set[str] = set()
     commits = (commit for commit in store.commits("dedupe").values() if "duplicates" in commit.files)
-    for table, useless in each_unit(commits, lambda commit: _few_groups(store, commit)):
+    for table, useless in map_in_threads(lambda commit: _few_groups(store, commit), commits):
         boilerplate |= useless
         for kept_id, rows in _by(table.to_pylist(), "of").items():
             sizes[kept_id] += len(rows)
@@ -177,7 +178,7 @@ def cluster_sheets(store: Store, extracted: Mapping[int, Commit], sizes: Mapping
     nearest: dict[int, list[dict[str, Any]]] = {cluster: [] for cluster in chosen}
     furthest: dict[int, list[dict[str, Any]]] = {cluster: [] for cluster in chosen}
     commits = (commit for commit in store.commits("label").values() if "labels" in commit.files)
-    for rows in each_unit(commits, lambda commit: _extremes(store, commit, chosen)):
+    for rows in map_in_threads(lambda commit: _extremes(store, commit, chosen), commits):
         for cluster, some in _by(rows, "cluster_id").items():
             nearest[cluster] = sorted(nearest[cluster] + some, key=_distance)[:NEAREST]
             furthest[cluster] = sorted(furthest[cluster] + some, key=_distance)[-FURTHEST:]
