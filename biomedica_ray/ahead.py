@@ -5,12 +5,15 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+READS = 32
+"""Requests to a store at a time: one takes tens of milliseconds in S3, and there may be 25,000 units."""
 
 PREFETCH = 2
 """Batches that wait ready while the model works on one."""
@@ -58,6 +61,15 @@ def ordered_map(pool: ThreadPoolExecutor, function: Callable[[T], U], items: Ite
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
+
+
+def map_in_threads(function: Callable[[T], U], items: Iterable[T], threads: int = READS) -> Iterator[U]:
+    """``map(function, items)`` for calls that wait for a disk or a network, in threads of their own.
+
+    No more results wait for their turn than there are threads, so items may be many and results large.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        yield from ordered_map(pool, function, iter(items), threads)
 
 
 def prefetch(items: Iterator[T], ahead: int = PREFETCH) -> Generator[T, None, None]:

@@ -19,7 +19,7 @@ from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.place import Place
 from biomedica_ray.reading.shards import Shard, read_shards
 from biomedica_ray.runs import Run
-from biomedica_ray.schema import ERRORS
+from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, fingerprint
 
@@ -163,7 +163,7 @@ def _commit(
 ) -> None:
     """Count the samples, and write those that could not be read into the errors table."""
     stage = f"evaluate/{config.name}"
-    rows = [{**error, "where": None, "stage": "evaluate", "entity": "sample", "attempts": 1} for error in errors]
+    rows = [error_row("evaluate", each["what"], each["kind"], each["message"], entity="sample") for each in errors]
     counts = {"samples": Flow(rows_in, rows_in - len(rows), len(rows))}
     run.add(counts)
     with run.store.write_unit(stage, 0, mark, run.run_id) as writer:

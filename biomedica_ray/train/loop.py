@@ -17,7 +17,7 @@ from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import StageFailedError, cluster_resource
 from biomedica_ray.progress import Progress
 from biomedica_ray.runs import Run
-from biomedica_ray.schema import ERRORS
+from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.leaving import ListeningTorchConfig, aside, stop_signals
@@ -196,15 +196,7 @@ def _commit(run: Run, stage: str, print_: str, checkpoints: Checkpoints, rows_in
     position = checkpoints.latest()
     assert isinstance(position, Position)
     rows = [
-        {
-            "what": error["what"],
-            "where": None,
-            "stage": "train",
-            "entity": "sample",
-            "kind": error["kind"],
-            "message": f"pass {error['epoch']}: {error['message']}",
-            "attempts": 1,
-        }
+        error_row("train", error["what"], error["kind"], f"pass {error['epoch']}: {error['message']}", entity="sample")
         for lane in position.lanes
         for error in lane.errors
     ]
