@@ -20,7 +20,7 @@ class EvaluateConfig(StageConfig):
         pattern=NAME,
         description="the dataset of this selection, which serialize wrote, in place of <store>/dataset",
     )
-    name: str = Field("clip", pattern=r"^[\w.-]+$", description="evaluates the model of <store>/checkpoints/<name>")
+    name: str = Field("clip", pattern=NAME, description="evaluates the model of <store>/checkpoints/<name>")
     batch_size: int = Field(64, ge=1, description="images a forward pass")
     samples: int = Field(
         10_000, ge=2, description="most held-out samples to evaluate; of more, so many are taken at equal distances"

@@ -118,7 +118,7 @@ def encode(
     labels: list[list[str]] = []
     errors: list[Unreadable] = []
     with ThreadPoolExecutor(threads) as pool:
-        prepared = ordered_map(pool, prepare, samples, 4 * threads)
+        prepared = ordered_map(pool, prepare, samples, 2 * threads)
         while batch := list(islice(prepared, batch_size)):
             errors += [item for item in batch if isinstance(item, Unreadable)]
             good = [item for item in batch if not isinstance(item, Unreadable)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -29,23 +30,29 @@ class Piece:
         tokens: int64, shape (B, context length).
         keys: The samples' keys.
         after: Where the lane stands after the whole piece; its errors are only those met on the way. One of a sample
-            that is another lane's too is told by that one.
+            that is another lane's too is reported by that one.
+        given: Samples of the whole piece that are no other lane's, by their pass.
     """
 
     images: np.ndarray
     tokens: np.ndarray
     keys: list[str]
     after: LanePosition
+    given: Counter[int]
 
 
 @dataclass
 class Batch:
-    """What one worker trains on in one step: tensors as in :class:`Piece`, and where its lanes stand afterwards."""
+    """What one worker trains on in one step: tensors as in :class:`Piece`, and where its lanes stand afterwards.
+
+    ``given`` has the samples of those lanes of which this worker has the first row, so that workers count each once.
+    """
 
     images: torch.Tensor
     tokens: torch.Tensor
     keys: list[str]
     lanes: dict[int, LanePosition]
+    given: Counter[int]
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,7 @@ class Stream:
         while True:
             taken: list[_Prepared] = []
             errors: list[dict[str, str]] = []
+            given = Counter[int]()
             number = 0
             while number < self.piece:
                 after, result, own = next(stream)
@@ -189,6 +197,7 @@ class Stream:
                     lost = 0
                     if rows.start <= number < rows.stop:
                         taken.append(result)
+                    given[after.epoch] += own
                     number += 1
                     continue
                 lost += 1
@@ -199,7 +208,7 @@ class Stream:
             tokens = how.tokens(taken).numpy()
             images = np.stack([sample.pixels for sample in taken])
             after.errors = errors
-            yield Piece(images, tokens, [sample.key for sample in taken], after)
+            yield Piece(images, tokens, [sample.key for sample in taken], after, given)
 
     def batches(
         self, rows: Sequence[Rows], lanes: Mapping[int, LanePosition], how: Preparation, threads: int
@@ -213,7 +222,7 @@ class Stream:
             threads: In how many threads.
         """
         with ThreadPoolExecutor(threads) as pool:
-            sources = [self.pieces(part, lanes[part.lane], how, pool, 4 * threads) for part in rows]
+            sources = [self.pieces(part, lanes[part.lane], how, pool, 2 * threads) for part in rows]
             while True:
                 yield batch_of(rows, [next(source) for source in sources])
 
@@ -225,6 +234,7 @@ def batch_of(rows: Sequence[Rows], pieces: Sequence[Piece]) -> Batch:
         torch.from_numpy(np.concatenate([piece.tokens for piece in pieces])),
         [key for piece in pieces for key in piece.keys],
         {part.lane: piece.after for part, piece in zip(rows, pieces, strict=True)},
+        sum((piece.given for part, piece in zip(rows, pieces, strict=True) if part.start == 0), Counter[int]()),
     )
 
 

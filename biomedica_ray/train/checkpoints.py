@@ -2,7 +2,7 @@
 
 ``checkpoints/<name>/`` holds::
 
-    training.json            the settings that the run was started with
+    training.json            the settings that the run was started with; written with its first checkpoint
     step-000123/             model.safetensors, optimizer.safetensors, position.json; with a moving average
                              average.safetensors, with fp16 scaler.safetensors
     latest.json              which step counts, and which ones stay; written last
@@ -112,8 +112,13 @@ class Checkpoints(TrainedModel):
         names = [name for name in self.store.list(self.path(folder)) if name.endswith(".safetensors")]
         return {name: self._tensors(folder, name) for name in names}
 
-    def save(self, snapshot: Snapshot, rule: Rule) -> None:
+    def save(self, snapshot: Snapshot, rule: Rule, settings: dict[str, Any] | None = None) -> None:
         """Write a checkpoint, then say that it is the last one, then remove those that do not stay.
+
+        Args:
+            snapshot: What to write.
+            rule: Which checkpoints stay.
+            settings: Those that the run was started with, where they are not written down yet.
 
         Raises:
             StoreError: Something cannot be written; the checkpoint before this one is still the last one.
@@ -122,6 +127,8 @@ class Checkpoints(TrainedModel):
         for name, tensors in snapshot.files.items():
             self.write(f"{_folder(step)}/{name}", partial(safetensors.torch.save_file, tensors))
         self.write_json(f"{_folder(step)}/position.json", asdict(snapshot.position))
+        if settings is not None:
+            self.write_json("training.json", settings)
         self.write("metrics.jsonl", lambda file: file.write_text(_lines(snapshot.metrics)))
         score = snapshot.metrics[-1].get(rule.best) if rule.best and snapshot.metrics else None
         staying = rule.staying([*self.kept(), Kept(step, score)])

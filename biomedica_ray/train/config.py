@@ -46,7 +46,7 @@ class TrainConfig(StageConfig):
     long_text: Literal["first", "sentences"] = Field(
         "first", description="of a text longer than the model's context: its first tokens, or a random run of sentences"
     )
-    name: str = Field("clip", pattern=r"^[\w.-]+$", description="checkpoints go to <store>/checkpoints/<name>")
+    name: str = Field("clip", pattern=NAME, description="checkpoints go to <store>/checkpoints/<name>")
     model: str = Field(
         "ViT-L-14",
         description="open_clip model name, clip-lite0 (a small one that comes with the package), a model config JSON, "

@@ -99,8 +99,11 @@ def stop_signals(act: Callable[[], None]) -> Iterator[threading.Event]:
             restore()
 
 
-def aside(function: Callable[[], T]) -> T:
-    """``function()`` on a thread of its own, as Ray Train sets a handler of SIGINT in the main thread."""
+def aside(function: Callable[[], T], over: threading.Event) -> T | None:
+    """``function()`` on a thread of its own, as Ray Train sets a handler of SIGINT in the main thread.
+
+    Returns None as soon as ``over`` is set, whatever the function does then.
+    """
     result: Future[T] = Future()
 
     def work() -> None:
@@ -109,8 +112,11 @@ def aside(function: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             result.set_exception(error)
 
-    threading.Thread(target=work, daemon=True).start()
-    return result.result()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive() and not over.is_set():
+        thread.join(0.1)
+    return result.result() if result.done() else None
 
 
 def _at_first(numbers: list[int], act: Callable[[], None]) -> Callable[[], None]:

@@ -56,18 +56,16 @@ class Job:
     store: Store
     stream: Stream
     held_out: HeldOut | None
+    settings: dict[str, Any]
     board: Board
 
 
-def train_worker(arguments: dict[str, Any]) -> None:
+def train_worker(job: Job) -> None:
     """Train from the last checkpoint, or from the beginning, to the end, or to where it is told to leave.
 
-    What no restart would mend (a model that cannot be built, a full disk) is told to the driver and is no failure.
-
-    Args:
-        arguments: ``job``, a :class:`Job`.
+    What no restart would mend (a model that cannot be built, a full disk) is reported to the driver and does not count
+    as a failure.
     """
-    job: Job = arguments["job"]
     config = job.config
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
@@ -78,6 +76,8 @@ def train_worker(arguments: dict[str, Any]) -> None:
         return
     model, tokenizer = built
     worker = _Worker(job, model, tokenizer, rank, workers)
+    if rank == 0:
+        job.board.post({"started": worker.position.step})
     try:
         worker.learn()
     except DivergedError as error:
@@ -123,7 +123,9 @@ class _Worker:
         self.total = stream.steps(config.epochs)
         self.position = self.checkpoints.latest() or Position(0, [LanePosition() for _ in range(stream.lanes)])
         rule = Rule(config.keep_last, config.keep_best)
-        self.writer = Writer(partial(self.checkpoints.save, rule=rule), self.position.step)
+        # None of a run that goes on, which has them.
+        settings = None if self.position.step else job.settings
+        self.writer = Writer(partial(self.checkpoints.save, rule=rule, settings=settings), self.position.step)
         self.learner = Learner(model, config, self.total, ray.train.torch.get_device(), rank=rank, workers=workers)
         if self.position.step:
             self.learner.restore(self.checkpoints.load(self.position.step))
@@ -178,9 +180,12 @@ class _Worker:
         agreed = agree(loss, word, self.rank, self.workers)
         if agreed.ask:
             self.notices.ask()
-        digest = torch.tensor(batch_digest(batch.keys, self.rank * len(batch.keys)), device=self.learner.device)
+        distinct = sum(n for epoch, n in batch.given.items() if epoch < self.job.config.epochs)
+        digest = batch_digest(batch.keys, self.rank * len(batch.keys))
+        sums = torch.tensor([digest, distinct], device=self.learner.device)
         if dist.is_initialized():
-            dist.all_reduce(digest)
+            dist.all_reduce(sums)
+        digest, distinct = sums.tolist()
         value = agreed.loss
         if not math.isfinite(value):
             with self.learner.autocast():
@@ -199,12 +204,13 @@ class _Worker:
                 "loss": value,
                 "lr": update.lr,
                 "samples": samples,
+                "distinct": distinct,
                 "seconds": seconds,
                 "samples_per_s": samples / seconds,
                 "wait": waited / seconds,
                 "logit_scale": float(self.learner.model.logit_scale.detach().exp()),
                 "grad_norm": None if update.skipped else update.grad_norm,
-                "batch": f"{int(digest) % 2**64:016x}",
+                "batch": f"{digest % 2**64:016x}",
                 "workers": self.workers,
                 "gpu_utilisation": agreed.utilisation,
             }
