@@ -62,9 +62,13 @@ def test_sections_of_a_pipeline() -> None:
             ["--store", "s", "--texts", "{captoin: 1}"],
             "texts.captoin",
         ),
-        ("train", ["--store", "s", "--data", "d", "--selection", "n"], "selection: expected without data"),
-        ("merge", ["--store", "s", "--data", "d", "--selection", "n"], "selection: expected without data"),
-        ("train", ["--store", "s", "--texts", "{panel: 0}"], "texts: expected finite weights, one of them above 0"),
+        ("train", ["--store", "s", "--data", "d", "--selection", "n"], "selection: cannot be combined with data"),
+        ("merge", ["--store", "s", "--data", "d", "--selection", "n"], "selection: cannot be combined with data"),
+        (
+            "train",
+            ["--store", "s", "--texts", "{panel: 0}"],
+            "texts: expected finite weights, at least one of them above 0",
+        ),
         ("select", ["--store", "s", "--name", "a/b"], "name: expected letters, digits, - and _, with single dots"),
         (
             "select",

@@ -56,7 +56,7 @@ def run(config: EvaluateConfig, record: Run) -> None:
     mark = fingerprint(VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origin, held_out.content)
     done = record.store.commits(f"evaluate/{config.name}").get(0)
     if done and done.complete and done.fingerprint == mark:
-        log.info("evaluate: %s is evaluated", config.name)
+        log.info("evaluate: %s is already evaluated", config.name)
         record.add(done.counts, before=True)
         _tell(record, checkpoints)
         return

@@ -44,15 +44,17 @@ def run(config: MergeConfig, record: Run) -> None:
     Does nothing when the same models have been merged with the same settings.
 
     Raises:
-        ConfigError: The models differ in architecture, there is no base to interpolate with, or the metric is none.
-        StoreError: A run has no finished model, or there are no held-out samples to tell mixtures apart by.
+        ConfigError: The models differ in architecture, there is no base to interpolate with, or the metric is unknown.
+        StoreError: A run has no finished model, or there are no held-out samples to compare mixtures on.
     """
     spec, origins = _origins(config, record)
     alphas = sorted(set(config.alphas))
     if config.metric.partition(".")[0] not in TASKS:
         raise ConfigError(f"metric: {config.metric}: expected TASK.SCORE, with one of the tasks {', '.join(TASKS)}")
     if alphas != [1] and spec.pretrained is None:
-        raise ConfigError("base: the runs began with random weights; expected a model to interpolate with, or alphas 1")
+        raise ConfigError(
+            "base: the runs began with random weights; name a model to interpolate with, or set alphas: [1]"
+        )
     held_out = find_held_out(dataset_of(config, record.store), config.samples) if len(alphas) > 1 else None
     result = TrainedModel(record.store, config.name)
     mark = fingerprint(
@@ -63,9 +65,11 @@ def run(config: MergeConfig, record: Run) -> None:
     except FileNotFoundError:
         done = {}
         if record.store.list(result.path("model")):
-            raise ConfigError(f"name: {config.name} is a trained model; expected a name of its own") from None
+            raise ConfigError(
+                f"name: {config.name} is a trained model; choose another name for the merged one"
+            ) from None
     if done.get("fingerprint") == mark:
-        log.info("merge: %s is merged", config.name)
+        log.info("merge: %s is already merged", config.name)
     else:
         done = _merge(config, record, _Job(config, spec, alphas, held_out, result, mark, Board()))
     scores = ", ".join(f"{mixture['alpha']:g}: {mixture['score']}" for mixture in done["sweep"])
@@ -78,10 +82,10 @@ def _origins(config: MergeConfig, record: Run) -> tuple[ModelSpec, list[dict[str
     """The architecture of the models, its weights those of the base, and how each model was trained."""
     origins = [TrainedModel(record.store, name).origin() for name in config.of]
     if merged := [name for name, origin in zip(config.of, origins, strict=True) if "model" not in origin]:
-        raise ConfigError(f"of: {merged[0]} is merged itself; expected runs of train")
+        raise ConfigError(f"of: {merged[0]} is itself a merged model; expected runs of train")
     specs = [ModelSpec(**origin["model"]) for origin in origins]
     if unlike := [name for name, spec in zip(config.of, specs, strict=True) if spec.model_cfg != specs[0].model_cfg]:
-        raise ConfigError(f"of: {unlike[0]} is another model than {config.of[0]}; expected runs of one architecture")
+        raise ConfigError(f"of: {unlike[0]} and {config.of[0]} differ in architecture; expected runs of the same one")
     bases = {spec.pretrained for spec in specs}
     if config.base is None and len(bases) > 1:
         raise ConfigError(f"base: the runs began with {', '.join(map(str, sorted(map(str, bases))))}; name one of them")

@@ -45,7 +45,7 @@ def run(config: TrainConfig, record: Run) -> None:
     stage, mark = f"train/{config.name}", fingerprint(plan.settings)
     done = record.store.commits(stage).get(0)
     if done and done.fingerprint == mark:
-        log.info("train: %s is trained", config.name)
+        log.info("train: %s is already trained", config.name)
         record.add(done.counts, before=True)
     else:
         job = Job(config, plan.spec, record.store, plan.stream, plan.held_out, plan.settings, Board())
@@ -63,7 +63,7 @@ def _fit(record: Run, job: Job, checkpoints: Checkpoints, steps: int) -> None:
         log.info("train: resuming after step %d of %d", done, steps)
     asked, there = _cpus(job), cluster_resource("CPU")
     if asked > there:
-        log.warning("train: asks for %g CPUs, of which the cluster has %g now; it waits for the others", asked, there)
+        log.warning("train: needs %g CPUs, of which the cluster has %g now; waiting for the others", asked, there)
     # Otherwise Ray Train changes the working directory of its workers, and with it the meaning of relative paths.
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     rows = sum(samples_of(line) for line in before)

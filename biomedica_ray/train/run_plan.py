@@ -1,4 +1,4 @@
-"""What a training run is to do, found out and checked before any work."""
+"""What a training run will do, worked out and checked before any work starts."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run trains on what.
+    """Which model a run trains, and on what.
 
     Attributes:
         spec: The model.
@@ -102,8 +102,8 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
     _same_settings(checkpoints, begun, settings)
     shuffle = measure([shard.samples for shard in shards], lanes, stream.piece, seed=config.seed, buffer=stream.buffer)
     log.info(
-        "train: mean distance of samples from their place in the input %.3f of all samples (a perfect shuffle: %.3f); "
-        "a lane gives samples of %.1f shards a step (a perfect shuffle: %.1f)",
+        "train: shuffle: samples are on average %.3f of the data away from their place in it (perfect: %.3f), and come "
+        "from %.1f shards per lane and step (perfect: %.1f)",
         shuffle.distance,
         PERFECT,
         shuffle.shards,
@@ -120,7 +120,7 @@ def _stream(config: TrainConfig, data: Source, shards: tuple[Shard, ...], lanes:
     if stream.n_samples < lanes:
         groups = ", ".join(config.license_groups)
         raise ConfigError(
-            f"data: {data.root}: {stream.n_samples} training samples of {groups}; expected at least one for each worker"
+            f"data: {data.root}: {stream.n_samples} training samples of {groups}; expected at least one per worker"
         )
     for workers in range(config.min_workers or config.num_workers, config.num_workers + 1):
         if stream.step_samples % workers:
@@ -146,7 +146,7 @@ def _find_shards(config: TrainConfig, record: Run) -> tuple[Source, tuple[Shard,
         return data, read_shards(data, config.license_groups, "train")
     if set(config.license_groups) < set(LICENSE_GROUPS):
         raise ConfigError(
-            "license_groups: shards without a dataset.json tell no licence; leave it out, or name a dataset"
+            "license_groups: shards without a dataset.json do not say their licence; leave it out, or name a dataset"
         )
     return find_tars([root] if isinstance(root, str) else root, record, config.endpoint_url)
 
@@ -156,10 +156,12 @@ def _held_out(config: TrainConfig, data: Source) -> HeldOut | None:
     if config.eval_steps is None:
         return None
     if not isinstance(data, Store):
-        raise ConfigError("eval_steps: shards without a dataset.json hold none out; leave it out, or name a dataset")
+        raise ConfigError(
+            "eval_steps: shards without a dataset.json have no held-out samples; leave it out, or name a dataset"
+        )
     found = find_held_out(data, config.eval_samples)
     if config.keep_best and len(found.numbers) <= int(config.keep_best.rpartition("@")[2]):
-        raise ConfigError(f"keep_best: {len(found.numbers)} held-out samples; expected more for {config.keep_best}")
+        raise ConfigError(f"keep_best: {len(found.numbers)} held-out samples are too few for {config.keep_best}")
     return found
 
 
@@ -182,5 +184,5 @@ def _same_settings(checkpoints: Checkpoints, begun: dict[str, Any] | None, setti
     if changed:
         raise ConfigError(
             f"name: {checkpoints.store.uri(checkpoints.path())} was begun with another {', '.join(changed)}; "
-            "choose another name, or set it back"
+            "choose another name, or restore the setting"
         )
