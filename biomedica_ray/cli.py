@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from biomedica_ray.config import ConfigError, StageConfig
 from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.stages import CONFIGS, PipelineConfig, load, work_of
 
-log = logging.getLogger(__name__)
+DONE, MISUSED = 0, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one stage, or all of them; returns the exit code: 0 done, 1 failed, 2 a config that cannot be used."""
+    """Run one stage, or all of them; returns the exit code (docs/troubleshooting.md)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in CONFIGS:
         known = arguments and arguments[0] in {"-h", "--help"}
@@ -31,27 +30,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_stage(stage: str, config: StageConfig) -> int:
     """Run one stage on the cluster that its config names; returns the exit code."""
-    from biomedica_ray.cluster import StageFailedError, connect  # noqa: PLC0415 - ray takes seconds to import
-    from biomedica_ray.runs import LostRowsError, Run, cause  # noqa: PLC0415
-    from biomedica_ray.store import StoreError  # noqa: PLC0415
+    return _guarded(stage, config, lambda: _run_stage(stage, config))
 
-    try:
-        with connect(config.ray_address), Run(stage, config) as run:
+
+def _run_stage(stage: str, config: StageConfig) -> int:
+    from biomedica_ray.cluster import connect  # noqa: PLC0415 - ray takes seconds to import
+    from biomedica_ray.resources import check_machine, waiting  # noqa: PLC0415
+    from biomedica_ray.runs import Run  # noqa: PLC0415
+
+    with connect(config.ray_address):
+        check_machine(config)
+        with waiting(stage, config.needs()), Run(stage, config) as run:
             work_of(stage)(config, run)
-    except ConfigError as error:
-        print(f"biomedica {stage}: {cause(error)}", file=sys.stderr)
-        return 2
-    except (StoreError, StageFailedError, LostRowsError) as error:
-        print(f"biomedica {stage}: {cause(error)}", file=sys.stderr)
-        return 1
-    return 0
+    return DONE
 
 
 def _run_pipeline(config: PipelineConfig) -> int:
+    return _guarded("pipeline", config, lambda: _run_stages(config))
+
+
+def _run_stages(config: PipelineConfig) -> int:
     from biomedica_ray.cluster import connect  # noqa: PLC0415
     from biomedica_ray.report.summary import print_summary  # noqa: PLC0415
+    from biomedica_ray.resources import check_machine  # noqa: PLC0415
 
     with connect(config.ray_address):
+        check_machine(config)
         for number, stage in enumerate(config.stages, 1):
             print(f"[{number}/{len(config.stages)}] {stage}", file=sys.stderr, flush=True)
             if code := run_stage(stage, config.stage(stage)):
@@ -59,7 +63,31 @@ def _run_pipeline(config: PipelineConfig) -> int:
     report = config.stage("report")
     assert isinstance(report, ReportConfig)
     print_summary(report)
-    return 0
+    return DONE
+
+
+def _guarded(stage: str, config: StageConfig, work: Callable[[], int]) -> int:
+    """Do ``work`` once the store has been found to be writable; whatever ends it is one line and an exit code."""
+    try:
+        if not _is_started():
+            where = "on this machine" if config.ray_address == "local" else f"at {config.ray_address}"
+            print(f"biomedica {stage}: starting, with Ray {where}", file=sys.stderr, flush=True)
+            from biomedica_ray.store import Store  # noqa: PLC0415 - after the line that says that something happens
+
+            Store(config.store, config.endpoint_url).try_writing()
+        return work()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - endings shows the traceback where one is due
+        from biomedica_ray.endings import ending  # noqa: PLC0415
+
+        code, line = ending(error)
+        print(f"biomedica {stage}: {line}", file=sys.stderr, flush=True)
+        return code
+
+
+def _is_started() -> bool:
+    """Whether Ray runs already, in a pipeline whose stage this is."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
 
 
 def _usage() -> str:

@@ -16,7 +16,12 @@ from typing import Any, Protocol, TypeVar
 import ray
 import ray.data
 
+from biomedica_ray import head_node
+from biomedica_ray.config import ConfigError
+from biomedica_ray.head_node import ClusterError
 from biomedica_ray.runs import Run, cause
+from biomedica_ray.stopping import terminable
+from biomedica_ray.store import StoreError
 from biomedica_ray.units import Counts, Flow, counts_from_json, counts_to_json
 
 log = logging.getLogger(__name__)
@@ -59,28 +64,42 @@ class UnitWorker(Protocol):
 def connect(address: str) -> Iterator[None]:
     """Join the cluster at ``address``, or the one whose job this process is, or start one here; leave it at the end.
 
-    Inside a Ray job, ``RAY_ADDRESS`` names the cluster and goes before ``address``.
+    Inside a Ray job, ``RAY_ADDRESS`` names the cluster and takes precedence over ``address``. SIGTERM, which Ray would
+    otherwise answer with a crash, raises :class:`Terminated` in the block.
+
+    Raises:
+        ConfigError: The address is not one of a cluster.
+        ClusterError: Nobody answers at the address, or Ray cannot start here.
     """
     if ray.is_initialized():
         yield
         return
-    address = os.environ.get("RAY_ADDRESS") or address
+    in_environment = os.environ.get("RAY_ADDRESS")
+    address = in_environment or address
     if address == "local":
-        os.environ.setdefault(
-            "RAY_AUTH_MODE", "disabled"
-        )  # it listens on this machine only, and ends with this process
-    ray.init(
-        address=address,
-        include_dashboard=False if address == "local" else None,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-    )
+        # It listens on this machine only, and ends with this process.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    elif address != "auto":
+        head_node.find(address, "RAY_ADDRESS" if in_environment else "ray_address")
+    try:
+        ray.init(
+            address=address,
+            include_dashboard=False if address == "local" else None,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    except Exception as error:  # Ray raises whatever it met: a full disk, a port in use, a process that ended
+        what = (
+            "Ray cannot start here" if address == "local" else f"cannot join a Ray cluster with ray_address {address}"
+        )
+        raise ClusterError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # ours counts rows and errors
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says that the bars are off
     try:
-        yield
+        with terminable():
+            yield
     finally:
         ray.shutdown()
 
@@ -315,7 +334,7 @@ def collect_units(
         failures |= _collect(run, stage, do_apart(rows(lost)), lost)
     if failures:
         unit = min(failures)
-        reason = failures[unit].strip().splitlines()[-1]
+        reason = _last_line(failures[unit])
         raise UnitsFailedError(f"{len(failures)} of {len(todo)} units failed, unit {unit} first: {reason}")
 
 
@@ -325,12 +344,15 @@ def _collect(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int]) -
     dataset.context.actor_init_retry_on_errors = True
     dataset.context.actor_init_max_retries = RETRIES
     failures = dict.fromkeys(todo, _LOST)
+    told = set[str]()
     with run.progress("units", len(todo)) as progress:
         try:
             for row in dataset.iter_rows():
                 if row["failure"]:
+                    if (reason := _last_line(row["failure"])) not in told:
+                        log.error("%s: unit %d failed: %s", stage, row["unit"], row["failure"])
+                        told.add(reason)
                     failures[row["unit"]] = row["failure"]
-                    log.error("%s: unit %d failed: %s", stage, row["unit"], row["failure"])
                     continue
                 del failures[row["unit"]]
                 counts = counts_from_json(json.loads(row["counts"]))
@@ -338,21 +360,24 @@ def _collect(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int]) -
                 total = sum(counts.values(), Flow())
                 progress.update(rows=total.rows_out, errors=total.errors)
         except ray.exceptions.RayError as error:
-            raise StageFailedError(f"no worker can start: {last_line(error)}") from error
+            raise StageFailedError(f"no worker can start: {_last_line(str(cause(error)))}") from error
     return failures
 
 
-def last_line(error: BaseException) -> str:
-    """What an error of Ray says in the end, below the traceback that it carries."""
-    return str(cause(error)).strip().splitlines()[-1].strip()
+def _last_line(text: str) -> str:
+    """What an error says in the end, below the traceback that it carries."""
+    return text.strip().splitlines()[-1].strip()
 
 
 def unit_row(unit: int, counts: Callable[[], Counts]) -> Row:
     """The row that :func:`collect_units` reads, from the function that does and commits the unit."""
     try:
         return {"unit": unit, "counts": json.dumps(counts_to_json(counts())), "failure": ""}
+    except (ConfigError, StoreError, OSError) as error:
+        failure = f"{type(error).__name__}: {' '.join(str(error).split())}"
     except Exception:  # noqa: BLE001 - whatever goes wrong in one unit, the others go on and the driver tells
-        return {"unit": unit, "counts": "{}", "failure": traceback.format_exc()}
+        failure = traceback.format_exc()
+    return {"unit": unit, "counts": "{}", "failure": failure}
 
 
 class _UnitActor:

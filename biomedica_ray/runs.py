@@ -9,6 +9,7 @@ import secrets
 import subprocess
 import sys
 import time
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -60,9 +61,11 @@ class Run:
         self._config = config
         self._started = now
         self._clock = time.monotonic()
+        self._recorded = False
 
     def add(self, counts: Counts, *, before: bool = False) -> None:
         """Add to the counts; ``before`` says that an earlier run has done this part."""
+        self._record_start()
         self.counts = add_counts(self.counts, counts)
         if before:
             self.before = add_counts(self.before, counts)
@@ -76,33 +79,52 @@ class Run:
             done: How many an earlier run has done.
             rows: Their rows.
         """
+        self._record_start()
         return Progress(self.stage, what, total, done=done, rows=rows)
 
     def __enter__(self) -> Self:
         set_up_logging(self.run_id)
-        self._record("running")
+        if self._store_exists():
+            self._record_start()
         log.info("%s: store %s", self.stage, self.store.root)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         unbalanced = [f"{name}: {flow}" for name, flow in self.counts.items() if not flow.balanced]
         failure = f"rows lost: {'; '.join(unbalanced)}" if unbalanced else None
-        if error is not None:
-            failure = f"{type(cause(error)).__name__}: {cause(error)}"
-        self._record("failed" if failure else "done", failure)
+        status = "failed" if failure else "done"
+        if isinstance(error, KeyboardInterrupt):
+            status, failure = "stopped", None
+        elif error is not None:
+            status, failure = "failed", f"{type(cause(error)).__name__}: {cause(error)}"
+        if self._recorded or self._store_exists():
+            self._record(status, failure, "".join(traceback.format_exception(error)) if failure and error else None)
         for name, flow in self.counts.items():
             log.info("%s: %s: %s", self.stage, name, flow)
         seconds = time.monotonic() - self._clock
-        log.log(logging.ERROR if failure else logging.INFO, "%s: %s in %.1f s", self.stage, failure or "done", seconds)
+        log.log(logging.ERROR if failure else logging.INFO, "%s: %s after %.1f s", self.stage, status, seconds)
         if kind is None and unbalanced:
             raise LostRowsError(f"{self.stage}: rows lost: {'; '.join(unbalanced)}")
 
-    def _record(self, status: str, failure: str | None = None) -> None:
+    def _store_exists(self) -> bool:
+        return "store.json" in self.store.list("")
+
+    def _record_start(self) -> None:
+        """Record that the run has begun.
+
+        Where there is no store yet this waits for its first work, so that a start that fails leaves nothing behind.
+        """
+        if not self._recorded:
+            self._recorded = True
+            self._record("running")
+
+    def _record(self, status: str, failure: str | None = None, trace: str | None = None) -> None:
         record = {
             "run_id": self.run_id,
             "stage": self.stage,
             "status": status,
             "failure": failure,
+            "traceback": trace,
             "started": self._started.isoformat(timespec="microseconds"),
             "seconds": round(time.monotonic() - self._clock, 2),
             "counts": counts_to_json(self.counts),
@@ -128,8 +150,18 @@ def read_runs(store: Store) -> list[dict[str, Any]]:
 
     selector = pafs.FileSelector(store.path("runs"), allow_not_found=True)
     names = (i.base_name for i in store.filesystem.get_file_info(selector) if i.type == pafs.FileType.Directory)
-    records = [store.read_json(f"runs/{name}/run.json") for name in names]
+    records = [record for name in names if (record := _read_run(store, name)) is not None]
     return sorted(records, key=lambda record: str(record["started"]))
+
+
+def _read_run(store: Store, name: str) -> dict[str, Any] | None:
+    """A run's record; None of a folder that has none, as what copies or cleans stores leaves them behind."""
+    try:
+        record: dict[str, Any] = store.read_json(f"runs/{name}/run.json")
+    except FileNotFoundError:
+        log.debug("%s: no record of a run", store.uri(f"runs/{name}"))
+        return None
+    return record
 
 
 def set_up_logging(run_id: str) -> None:
@@ -153,9 +185,15 @@ def _versions() -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
-    """The commit of the checkout that this code runs from, with '+' where it has been changed; None outside one."""
+    """The commit of the checkout that this code runs from, with '+' where it has been changed; None outside one.
+
+    A repository that merely surrounds the environment in which the package is installed says nothing about it.
+    """
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
+        subprocess.run(
+            [*git, "ls-files", "--error-unmatch", Path(__file__).name], capture_output=True, check=True, timeout=10
+        )
         found = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
         dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):

@@ -20,13 +20,13 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -35,8 +35,11 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from biomedica_ray.units import Counts, counts_from_json, counts_to_json
+from biomedica_ray.writable import TRIAL_S, why_not_local, why_not_s3
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FORMAT = 1
 ROW_GROUP_BYTES = 32 * 2**20
@@ -116,7 +119,7 @@ class Store:
         return isinstance(self.filesystem, pafs.LocalFileSystem)
 
     def path(self, *parts: str) -> str:
-        """A path within the root, for :attr:`filesystem`."""
+        """A path within the root, for :attr:`filesystem`; without parts, the root's."""
         return "/".join([self._location[1], *parts])
 
     def uri(self, *parts: str) -> str:
@@ -126,6 +129,23 @@ class Store:
     def open(self, path: str, buffer_size: int | None = None) -> pa.NativeFile:
         """The file at ``path`` below the root as a stream; each read of the storage is of ``buffer_size`` bytes."""
         return self.filesystem.open_input_stream(self.path(path), buffer_size=buffer_size)
+
+    def try_writing(self) -> None:
+        """Write a few bytes below the root and remove them, so that a run which cannot write fails before it starts.
+
+        A root that does not exist yet is not made. A server that does not answer costs about ten seconds.
+
+        Raises:
+            StoreError: Nothing can be written there; one line that says why.
+        """
+        if self.is_local:
+            reason = why_not_local(Path(self.path()))
+        else:
+            filesystem, prefix = open_filesystem(self.root, self.endpoint_url, timeout_s=TRIAL_S)
+            reason = why_not_s3(filesystem, prefix)
+        if reason:
+            at = f" at {self.endpoint_url}" if self.endpoint_url else ""
+            raise StoreError(f"store {self.root}{at}: {reason}")
 
     # JSON documents
 
@@ -261,6 +281,12 @@ class Store:
         return pads.dataset(paths, filesystem=self.filesystem, format="parquet")
 
 
+def each_unit(commits: Iterable[Commit], read: Callable[[Commit], T]) -> Iterator[T]:
+    """``map(read, commits)`` in threads; what ``read`` returns should be small."""
+    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
+        yield from pool.map(read, list(commits))
+
+
 class _AtomicFile:
     """Context manager behind :meth:`Store.atomic_file`."""
 
@@ -337,6 +363,8 @@ class UnitWriter:
     def commit(self, counts: Counts, *, complete: bool = True) -> Commit:
         """Make everything written visible, at once; then remove what an earlier commit of this unit left.
 
+        A unit that has lost rows is never complete: its run fails for that, and the next one tries the unit again.
+
         Args:
             counts: What became of the unit's rows.
             complete: As in :class:`Commit`.
@@ -355,7 +383,7 @@ class UnitWriter:
             self._commit.run_id,
             round(time.monotonic() - self._started, 3),
             f"{socket.gethostname()}:{os.getpid()}",
-            complete,
+            complete and all(flow.balanced for flow in counts.values()),
         )
         try:
             before = set(self._store.commit(commit.stage, commit.unit).files.values())
@@ -369,10 +397,16 @@ class UnitWriter:
 
 
 class TableWriter:
-    """One Parquet file in the making."""
+    """One Parquet file in the making.
+
+    Attributes:
+        path: The file, relative to the root.
+        rows: Rows that have been written to it so far.
+    """
 
     def __init__(self, store: Store, path: str, schema: pa.Schema) -> None:
         self.path = path
+        self.rows = 0
         self._schema = schema
         self._file = store.atomic_file(path)
         self._writer: pq.ParquetWriter | None = pq.ParquetWriter(self._file.__enter__(), schema, compression="zstd")
@@ -390,8 +424,11 @@ class TableWriter:
         if isinstance(rows, pa.Table):
             self._gather()
             self._add(rows)
+            self.rows += len(rows)
         else:
+            waiting = len(self._rows)
             self._rows.extend(rows)
+            self.rows += len(self._rows) - waiting
             if len(self._rows) >= _ROWS_AT_A_TIME:
                 self._gather()
 
@@ -431,7 +468,7 @@ class TableWriter:
 
 
 def open_filesystem(
-    uri: str, endpoint_url: str | None = None, *, anonymous: bool = False
+    uri: str, endpoint_url: str | None = None, *, anonymous: bool = False, timeout_s: float | None = None
 ) -> tuple[pafs.FileSystem, str]:
     """The pyarrow filesystem of a local path or ``s3://`` URI, and the path within it, without a trailing slash.
 
@@ -439,12 +476,17 @@ def open_filesystem(
         uri: A local path, ``file://`` URI or ``s3://bucket/prefix``.
         endpoint_url: For S3, another server than AWS.
         anonymous: For S3, send unsigned requests.
+        timeout_s: For S3, give up a request that is not answered within this time, at the second try.
 
     Raises:
         StoreError: Another scheme than file or s3.
     """
     if uri.startswith("s3://"):
-        options: dict[str, Any] = {"anonymous": anonymous}
+        # a small file is one PUT, not the three requests of an upload in parts
+        options: dict[str, Any] = {"anonymous": anonymous, "allow_delayed_open": True}
+        if timeout_s:
+            options |= {"connect_timeout": timeout_s, "request_timeout": timeout_s}
+            options["retry_strategy"] = pafs.AwsStandardS3RetryStrategy(max_attempts=2)
         if endpoint_url:
             scheme, _, host = endpoint_url.rpartition("://")
             options |= {"endpoint_override": host, "scheme": scheme or "https"}

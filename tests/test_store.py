@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import resource
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +37,11 @@ def commit(store: Store, unit: int, mark: str, ids: list[str]) -> None:
     with store.write_unit("extract", unit, mark, "run") as writer:
         writer.table("figures", SCHEMA).write([{"id": i, "image": i.encode()} for i in ids])
         writer.commit({"figures": Flow(len(ids), len(ids), 0)})
+
+
+def all_files(store: Store) -> list[str]:
+    found = store.filesystem.get_file_info(pa.fs.FileSelector(store.path(), recursive=True))
+    return sorted(info.path for info in found if info.is_file)
 
 
 def test_what_is_committed_is_read(store: Store) -> None:
@@ -174,3 +182,55 @@ def test_content_changes_when_an_incomplete_unit_is_done_again(store: Store) -> 
         with store.write_unit("extract", 1, "aa", run_id) as writer:
             made.append(writer.commit({}, complete=complete).content)
     assert made == ["aa-r1", "aa-r2", "aa", "aa"]
+
+
+def test_a_store_that_can_be_written_is_tried_without_a_trace(store: Store, tmp_path: Path) -> None:
+    store.try_writing()
+    assert list(tmp_path.iterdir()) == []
+    assert not store.is_local or not Path(store.root).exists()
+    commit(store, 1, "aa", ["x"])
+    files = all_files(store)
+    store.try_writing()
+    assert all_files(store) == files
+
+
+def test_a_local_store_that_cannot_be_written_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for root, reason in (
+        (tmp_path / "file", r"/file: is a file; expected a folder"),
+        (tmp_path / "file" / "store", r"/store: .*/file is a file; expected a folder"),
+        (Path("/proc/stores/mine"), r"store /proc/stores/mine: cannot be written: \w"),
+    ):
+        with pytest.raises(StoreError, match=reason):
+            Store(str(root)).try_writing()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_store_on_a_full_disk_says_so(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # what a disk with one free block does
+    try:
+        with pytest.raises(StoreError, match="cannot be written: File too large"):
+            Store(str(tmp_path)).try_writing()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bucket_that_cannot_be_written_says_why(endpoint: str) -> None:
+    with pytest.raises(StoreError, match=f"^store s3://none/here at {endpoint}: there is no such bucket$"):
+        Store("s3://none/here", endpoint).try_writing()
+    with pytest.raises(StoreError, match=r"at http://127.0.0.1:1: the server does not answer \(Failed to connect"):
+        Store("s3://stores/x", "http://127.0.0.1:1").try_writing()
+    with pytest.raises(StoreError, match=r"the server does not answer \(Could not resolve host"):
+        Store("s3://stores/x", "http://nowhere.invalid").try_writing()
+
+
+def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomedica_ray.store.TRIAL_S", 1.0)
+    started = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = Store("s3://stores/x", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(StoreError, match="the server does not answer"):
+            store.try_writing()
+    assert time.monotonic() - started < 8

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from biomedica_ray.config.needs import Need
+
 
 class ConfigError(Exception):
     """A config that cannot be used; the message is one line that names the key and what was expected."""
@@ -20,11 +22,15 @@ class StageConfig(BaseModel):
     endpoint_url: str | None = Field(None, description="S3 server of the store, when it is not AWS")
     ray_address: str = Field(
         "local",
-        description="Ray cluster to join: local (start one here), auto, or host:port; RAY_ADDRESS goes before it",
+        description="Ray cluster to join: local (start one here), auto, or host:port; RAY_ADDRESS takes precedence",
     )
     max_actors: int | None = Field(
         None, ge=1, description="most workers at a time; none: as many as the cluster grows to"
     )
+
+    def needs(self) -> tuple[Need, ...]:
+        """What the stage asks of the cluster in keys that users set; it cannot go on where that is not met."""
+        return ()
 
 
 NAME = r"^[\w-]+(\.[\w-]+)*$"
@@ -58,5 +64,18 @@ def validate(model: type[StageConfig], values: dict[str, Any], prefix: str = "")
         raise ConfigError(f"{key}: {first['msg']}, got {first['input']!r}") from None
 
 
-STAGES = ("extract", "enrich", "dedupe", "annotate", "select", "serialize", "train", "evaluate", "report")
+STAGES = (
+    "extract",
+    "enrich",
+    "dedupe",
+    "panels",
+    "annotate",
+    "label",
+    "propose",
+    "select",
+    "serialize",
+    "train",
+    "evaluate",
+    "report",
+)
 """Those of a pipeline, in its order; people work between sheets and votes, which are run by themselves."""

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from biomedica_ray.config import StageConfig
+from biomedica_ray.config.needs import Need
 
 
 class DedupeConfig(StageConfig):
@@ -44,6 +45,10 @@ class DedupeConfig(StageConfig):
     )
     num_cpus: int = Field(1, ge=1, description="CPUs of the comparison, whose search has so many threads")
     memory_gb: float = Field(4, gt=0, description="memory that the comparison reserves")
+
+    def needs(self) -> tuple[Need, ...]:
+        """The comparison."""
+        return (Need.of(self, CPU="num_cpus", memory="memory_gb"),)
 
     @field_validator("against", mode="before")
     @classmethod

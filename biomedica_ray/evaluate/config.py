@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
+from biomedica_ray.config.needs import Need
 
 ONE_DATASET = "selection: cannot be combined with data, which also names a dataset"
 
@@ -30,6 +31,10 @@ class EvaluateConfig(StageConfig):
     num_cpus: float = Field(1, gt=0, description="CPUs for decoding and, without a GPU, for the model")
     bootstrap: int = Field(1000, ge=0, description="bootstrap resamples for the confidence intervals")
     seed: int = Field(0, description="seed of the bootstrap")
+
+    def needs(self) -> tuple[Need, ...]:
+        """The task that scores the model."""
+        return (Need.of(self, CPU="num_cpus", GPU="use_gpu"),)
 
     @model_validator(mode="after")
     def _one_dataset(self) -> Self:

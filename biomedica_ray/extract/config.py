@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from biomedica_ray.config import StageConfig
+from biomedica_ray.config.needs import Need
 
 _License = Literal[
     "commercial",
@@ -74,6 +75,10 @@ class ExtractConfig(StageConfig):
     )
     units: int | None = Field(None, ge=1, description="units of a new store; none: one for each 250 articles")
     memory_gb: float = Field(1.5, gt=0, description="memory that one worker reserves")
+
+    def needs(self) -> tuple[Need, ...]:
+        """A worker."""
+        return (Need.of(self, memory="memory_gb"),)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
+from biomedica_ray.config.needs import Need
 
 
 class SelectConfig(StageConfig):
@@ -24,6 +25,10 @@ class SelectConfig(StageConfig):
     cap: int | None = Field(None, ge=1, description="most figures of each value of balance; none: all")
     seed: int = Field(0, description="seed of which figures are taken where there are more")
     memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")
+
+    def needs(self) -> tuple[Need, ...]:
+        """A worker."""
+        return (Need.of(self, memory="memory_gb"),)
 
     @model_validator(mode="after")
     def _is_a_query(self) -> Self:

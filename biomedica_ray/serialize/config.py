@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from biomedica_ray.config import NAME, StageConfig
+from biomedica_ray.config.needs import Need
 
 
 class SerializeConfig(StageConfig):
@@ -35,3 +36,7 @@ class SerializeConfig(StageConfig):
         0.1, ge=0, lt=1, description="share of articles held out for evaluation, by stable hash"
     )
     memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")
+
+    def needs(self) -> tuple[Need, ...]:
+        """A worker."""
+        return (Need.of(self, memory="memory_gb"),)

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeFloat, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
+from biomedica_ray.config.needs import Need
 from biomedica_ray.evaluate.config import ONE_DATASET
 from biomedica_ray.reading.texts import TextKind
 
@@ -124,6 +125,11 @@ class TrainConfig(StageConfig):
     wandb: str | None = Field(None, description="Weights & Biases project to send the metrics to")
     mlflow: str | None = Field(None, description="MLflow tracking URI to send the metrics to")
     seed: int = Field(0, description="seed of initialisation and sample order")
+
+    def needs(self) -> tuple[Need, ...]:
+        """The fewest workers with which training begins."""
+        workers = "num_workers" if self.min_workers is None else "min_workers"
+        return (Need.of(self, workers=workers, CPU="cpus_per_worker", GPU="use_gpu"),)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,0 +1,73 @@
+"""Why a place cannot be written to, in words: tried with a few bytes before a run starts."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import uuid
+from pathlib import Path
+
+import pyarrow.fs as pafs
+
+TRIAL_S = 5.0
+"""How long the server of a bucket may take to connect or to answer; it is asked twice."""
+
+_BYTES = 2**16
+"""As many as a full disk refuses even where a few would still fit into a block."""
+
+_S3_REASONS = {
+    "NETWORK_CONNECTION": "the server does not answer",
+    "NO_SUCH_BUCKET": "there is no such bucket",
+    "ACCESS_DENIED": "permission denied; check the AWS credentials and the bucket's policy",
+    "INVALID_ACCESS_KEY_ID": "the server does not know the AWS access key",
+    "SIGNATURE_DOES_NOT_MATCH": "the server refuses the AWS secret key",
+    "INVALID_CLIENT_TOKEN_ID": "the server refuses the AWS credentials",
+    "MISSING_AUTHENTICATION_TOKEN": "no AWS credentials found",
+}
+"""AWS error -> what it means here; others are told as the server puts them."""
+
+
+def why_not_local(folder: Path) -> str | None:
+    """Why no file can be written below ``folder``, which need not exist yet; None where one can. Leaves nothing behind.
+
+    What is tried is a file without a name, in the folder or in the nearest one above it that exists.
+    """
+    try:
+        there = next(each for each in [folder, *folder.parents] if each.exists())
+        if not there.is_dir():
+            return "is a file; expected a folder" if there == folder else f"{there} is a file; expected a folder"
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return f"cannot be written: {error.strerror}"
+    return None
+
+
+def why_not_s3(filesystem: pafs.FileSystem, prefix: str) -> str | None:
+    """Why no object can be written below ``prefix`` ("bucket/path"), or None where one can.
+
+    Args:
+        filesystem: With short timeouts, so that a server that does not answer costs two times :data:`TRIAL_S`.
+        prefix: Where a small object is written and removed.
+    """
+    path = f"{prefix}/.trial-{uuid.uuid4().hex}"
+    try:
+        filesystem.get_file_info(path)
+        filesystem.open_output_stream(path).close()
+        filesystem.delete_file(path)
+    except OSError as error:
+        return _s3_reason(str(error))
+    return None
+
+
+def _s3_reason(message: str) -> str:
+    """What pyarrow's message about a failed request says, as far as it helps."""
+    name = re.search(r"AWS Error (\w+)", message)
+    said = message.rpartition("operation: ")[2]
+    if name is None or name[1] not in _S3_REASONS:
+        return f"cannot be written: {said}"
+    detail = message.rpartition("Details: ")[2] if name[1] == "NETWORK_CONNECTION" else ""
+    return _S3_REASONS[name[1]] + (f" ({detail})" if detail else "")
