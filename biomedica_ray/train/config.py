@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, model_validator
@@ -127,9 +128,14 @@ class TrainConfig(StageConfig):
     seed: int = Field(0, description="seed of initialisation and sample order")
 
     def needs(self) -> tuple[Need, ...]:
-        """The fewest workers with which training begins."""
+        """The fewest workers with which training begins, and what Ray actors need that read for them."""
         workers = "num_workers" if self.min_workers is None else "min_workers"
-        return (Need.of(self, workers=workers, CPU="cpus_per_worker", GPU="use_gpu"),)
+        need = Need.of(self, workers=workers, CPU="cpus_per_worker", GPU="use_gpu")
+        if self.reader == "worker":
+            return (need,)
+        cpus = self.cpus_per_worker + self.reader_cpus * self.num_workers / need.workers
+        asks = (replace(ask, amount=cpus, key="cpus_per_worker and reader_cpus") for ask in need.each[:1])
+        return (replace(need, each=(*asks, *need.each[1:])),)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
 
 import ray.train
 from ray.train.torch import TorchConfig
 
 from biomedica_ray.board import Board
+from biomedica_ray.stopping import Terminated
 
 T = TypeVar("T")
 
@@ -49,7 +51,7 @@ def _listening(backend: Any) -> Any:
 
 def _listen() -> None:
     _told.clear()
-    _at_first([signal.SIGTERM], _told.set)
+    _at_first([signal.SIGTERM], lambda _: _told.set())
 
 
 class Notices:
@@ -76,17 +78,24 @@ class Notices:
         self._asked = time.monotonic()
 
 
+@dataclass
+class Stop:
+    """Whether the job was told to stop, and by which signal."""
+
+    number: int | None = None
+
+    def raise_it(self) -> NoReturn:
+        """Raise what the signal would have raised without :func:`stop_signals`."""
+        raise Terminated if self.number == signal.SIGTERM else KeyboardInterrupt
+
+
 @contextmanager
-def stop_signals(act: Callable[[], None]) -> Iterator[threading.Event]:
-    """Call ``act`` at the first SIGTERM or SIGINT; the next one does what it would have done without.
+def stop_signals(act: Callable[[], None]) -> Iterator[Stop]:
+    """Call ``act`` at the first SIGTERM or SIGINT; the next one does what it would have done without."""
+    came = Stop()
 
-    Yields:
-        An event that says whether a signal came.
-    """
-    came = threading.Event()
-
-    def stop() -> None:
-        came.set()
+    def stop(number: int) -> None:
+        came.number = number
         act()
 
     # only the main thread may set handlers; a stage that is run by another one is stopped by other means
@@ -119,7 +128,7 @@ def aside(function: Callable[[], T], over: threading.Event) -> T | None:
     return result.result() if result.done() else None
 
 
-def _at_first(numbers: list[int], act: Callable[[], None]) -> Callable[[], None]:
+def _at_first(numbers: list[int], act: Callable[[int], None]) -> Callable[[], None]:
     """Call ``act`` at the first of the signals, whose handlers come back then; returns what brings them back before."""
     before = {number: signal.getsignal(number) for number in numbers}
 
@@ -127,9 +136,9 @@ def _at_first(numbers: list[int], act: Callable[[], None]) -> Callable[[], None]
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def handle(*_: object) -> None:
+    def handle(number: int, _: object) -> None:
         restore()
-        act()
+        act(number)
 
     for number in numbers:
         signal.signal(number, handle)

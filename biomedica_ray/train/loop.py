@@ -15,7 +15,7 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from biomedica_ray.board import Board, Follower
-from biomedica_ray.cluster import StageFailedError, cluster_resource
+from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS
 from biomedica_ray.train.checkpoints import Checkpoints, Position
@@ -37,8 +37,9 @@ def run(config: TrainConfig, record: Run) -> None:
     Raises:
         ConfigError: The model or the settings cannot be used, or differ from those the run was started with.
         StoreError: There is no dataset, or a checkpoint cannot be written.
-        StageFailedError: Training failed more often than ``max_failures``, gained no step in many starts, was stopped,
+        StageFailedError: Training failed more often than ``max_failures``, started many times without gaining a step,
             or the loss is not finite.
+        KeyboardInterrupt: It was told to stop, and did so after a checkpoint.
     """
     checkpoints = Checkpoints(record.store, config.name)
     plan = make_plan(config, record, checkpoints)
@@ -61,9 +62,6 @@ def _fit(record: Run, job: Job, checkpoints: Checkpoints, steps: int) -> None:
     trackers = open_trackers(config, checkpoints, job.settings, before)
     if done:
         log.info("train: resuming after step %d of %d", done, steps)
-    asked, there = _cpus(job), cluster_resource("CPU")
-    if asked > there:
-        log.warning("train: needs %g CPUs, of which the cluster has %g now; waiting for the others", asked, there)
     # Otherwise Ray Train changes the working directory of its workers, and with it the meaning of relative paths.
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     rows = sum(samples_of(line) for line in before)
@@ -80,19 +78,12 @@ def _fit(record: Run, job: Job, checkpoints: Checkpoints, steps: int) -> None:
                 done = _done(checkpoints)
                 if done >= steps:
                     break
-                if stopped.is_set():
-                    where = f"after step {done}" if done else "before the first checkpoint"
-                    raise StageFailedError(f"stopped {where} of {steps} steps; to continue, run the same command")
+                if stopped.number is not None:
+                    log.warning("train: stopped after step %d of %d", done, steps)
+                    stopped.raise_it()
                 log.warning("train: workers were told to leave; resuming after step %d of %d", done, steps)
         if watch.repeated:
             log.info("train: %d steps were done again, as workers were lost after them", watch.repeated)
-
-
-def _cpus(job: Job) -> float:
-    """CPUs without which training does not begin."""
-    config = job.config
-    readers = max(job.stream.lanes, config.num_workers) if config.reader == "ray" else 0
-    return (config.min_workers or config.num_workers) * config.cpus_per_worker + readers * config.reader_cpus
 
 
 def _fit_once(record: Run, job: Job, over: threading.Event) -> None:

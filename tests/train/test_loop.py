@@ -170,9 +170,7 @@ def test_a_run_that_waits_for_resources_ends_at_the_first_signal(
     thread = threading.Thread(target=interrupt)
     thread.start()
     try:
-        with pytest.raises(
-            StageFailedError, match=r"^stopped before the first checkpoint of 3 steps; to continue, run "
-        ):
+        with pytest.raises(KeyboardInterrupt):
             train(tmp_path, tiny_model, num_workers=1)
     finally:
         ended.set()
