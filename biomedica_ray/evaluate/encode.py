@@ -56,7 +56,7 @@ class Model:
 
     @classmethod
     def of_run(cls, checkpoints: TrainedModel, device: str) -> Self:
-        """The finished model of a run; raises FileNotFoundError where there is none."""
+        """The finished model of a run; raises FileNotFoundError if there is none."""
         with tempfile.TemporaryDirectory() as folder:
             checkpoints.get_folder("model", Path(folder))
             return cls.load(Path(folder), device)

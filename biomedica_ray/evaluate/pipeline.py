@@ -117,7 +117,7 @@ class HeldOut:
 
     @property
     def content(self) -> list[tuple[str, str]]:
-        """What tells these shards from others."""
+        """What distinguishes these shards from others."""
         return [(shard.path, shard.content) for shard in self.shards]
 
 

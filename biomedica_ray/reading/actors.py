@@ -1,4 +1,4 @@
-"""Batches that Ray actors prepare ahead of a worker, on whichever nodes have the CPUs that they ask for."""
+"""Batches that Ray actors prepare ahead of a worker, on any node that has the CPUs they ask for."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def batches_of_actors(
     Args:
         stream: The samples of the run.
         rows: The worker's rows of each batch.
-        lanes: Where the lanes of those rows stand.
+        lanes: The current positions of those rows' lanes.
         how: How samples are prepared.
-        cpus: CPUs of an actor, and how many threads it has, at least one.
+        cpus: CPUs of an actor; it has as many threads, but at least one.
 
     Raises:
         ray.exceptions.RayError: An actor was lost again and again; one of :data:`LOST`.
@@ -57,7 +57,7 @@ def batches_of_actors(
 def _pieces(stream: Stream, rows: Rows, start: LanePosition, how: Preparation, cpus: float) -> Iterator[Piece]:
     """The pieces of a lane; an actor that is lost is replaced, and the new one continues where the lost one stopped."""
     losses = 0
-    # Beside the workers, whose placement group has no room for it; Ray prefers nodes without GPUs for it.
+    # Outside the workers' placement group, which has no room for it; Ray prefers nodes without GPUs for it.
     actor: Any = ray.remote(_Reader).options(num_cpus=cpus, scheduling_strategy="DEFAULT")
     while True:
         reader = actor.remote(stream, rows, start, how, max(1, int(cpus)))

@@ -1,4 +1,4 @@
-"""Batches of a pass: shards read as a stream, decoded on threads, in an order that can be taken up anywhere."""
+"""Batches of a pass: shards read as a stream, decoded on threads, in an order that can be resumed anywhere."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Piece:
         images: uint8, shape (B, 3, height, width).
         tokens: int64, shape (B, context length).
         keys: The samples' keys.
-        after: Where the lane stands after the whole piece; its errors are only those met on the way. One of a sample
-            that is another lane's too is reported by that one.
-        given: Samples of the whole piece that are no other lane's, by their pass.
+        after: The lane's position after the whole piece; its errors are only those of this piece. An error of a sample
+            that belongs to another lane too is reported by that lane.
+        given: Number of samples of the whole piece that belong to no other lane, by pass.
     """
 
     images: np.ndarray
@@ -43,9 +43,10 @@ class Piece:
 
 @dataclass
 class Batch:
-    """What one worker trains on in one step: tensors as in :class:`Piece`, and where its lanes stand afterwards.
+    """What one worker trains on in one step: tensors as in :class:`Piece`, and its lanes' positions afterwards.
 
-    ``given`` has the samples of those lanes of which this worker has the first row, so that workers count each once.
+    ``given`` counts the samples of those lanes whose first row is this worker's, so that all workers together count
+    each sample once.
     """
 
     images: torch.Tensor
@@ -163,19 +164,19 @@ class Stream:
     def pieces(
         self, rows: Rows, start: LanePosition, how: Preparation, pool: ThreadPoolExecutor, ahead: int
     ) -> Iterator[Piece]:
-        """A lane's pieces from ``start`` on, and of each the rows that are asked for.
+        """A lane's pieces from ``start`` on, with the requested rows of each.
 
-        Samples that cannot be read are passed over: the next one takes their place.
+        Samples that cannot be read are skipped: the next one takes their place.
 
         Args:
-            rows: Of which lane, and which rows.
-            start: Where the lane stands.
+            rows: The lane, and which of its rows.
+            start: The lane's position.
             how: How samples are prepared.
             pool: Prepares samples.
-            ahead: How many samples it works on at a time.
+            ahead: How many samples are prepared at a time.
 
         Raises:
-            StoreError: Not one sample of this lane can be read.
+            StoreError: No sample of this lane can be read.
         """
 
         def prepare(
@@ -213,13 +214,13 @@ class Stream:
     def batches(
         self, rows: Sequence[Rows], lanes: Mapping[int, LanePosition], how: Preparation, threads: int
     ) -> Iterator[Batch]:
-        """A worker's batches from where its lanes stand on, without end; raises as :meth:`pieces`.
+        """A worker's batches from its lanes' positions on, without end; raises as :meth:`pieces`.
 
         Args:
             rows: The worker's rows of each batch.
-            lanes: Where the lanes of those rows stand.
+            lanes: The positions of those rows' lanes.
             how: How samples are prepared.
-            threads: In how many threads.
+            threads: Number of threads.
         """
         with ThreadPoolExecutor(threads) as pool:
             sources = [self.pieces(part, lanes[part.lane], how, pool, 2 * threads) for part in rows]

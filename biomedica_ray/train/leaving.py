@@ -1,8 +1,8 @@
-"""Leaving in good order, when a worker, its node or the whole job is told to end.
+"""Leaving in good order, when a worker, its node or the whole job is told to stop.
 
-Notices come in three ways: a node that is drained (a spot instance, a pod) is known to Ray; a worker process may get
-SIGTERM; and SIGTERM or SIGINT of the driver means that the job is to stop. Each ends the training function of all
-workers after a checkpoint of the very step in which the notice came.
+Notices come in three ways: Ray knows of nodes that are drained (spot instances, pods); a worker process may get
+SIGTERM; and SIGTERM or SIGINT of the driver means that the job has to stop. Each ends the training function of all workers after
+a checkpoint of the very step in which the notice came.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _told = threading.Event()
 
 
 class ListeningTorchConfig(TorchConfig):
-    """Torch's process group, and workers that take SIGTERM for a notice."""
+    """Torch's process group, and workers that take SIGTERM as a notice."""
 
     @property
     def backend_cls(self) -> Any:
@@ -55,7 +55,7 @@ def _listen() -> None:
 
 
 class Notices:
-    """What a worker hears; rank 0 hears the driver as well."""
+    """The notices that a worker receives; rank 0 also receives the driver's."""
 
     def __init__(self, board: Board, rank: int) -> None:
         self._stop = board.stopping() if rank == 0 else None

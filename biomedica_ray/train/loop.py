@@ -1,4 +1,4 @@
-"""The train stage: runs Ray Train on a plan, and records what came of it."""
+"""The train stage: runs Ray Train on a plan, and records the result."""
 
 from __future__ import annotations
 

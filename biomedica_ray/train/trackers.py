@@ -1,7 +1,7 @@
 """Where a run's metrics can be watched: TensorBoard always, Weights & Biases and MLflow where the config says so.
 
-The driver feeds them, so that they outlive the workers. What a tracker holds already (of a run that is taken up again)
-is not sent twice, and what it missed is sent from ``metrics.jsonl``: each step is there once.
+The driver feeds them, so that they outlive the workers. What a tracker has already (of a run that is resumed) is not
+sent twice, and what it missed is sent from ``metrics.jsonl``: each step is there once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COPY_EVERY_S = 30.0
 """How often TensorBoard's file is copied to object storage, where nothing can be appended."""
 
 EXPERIMENT = "biomedica"
-"""MLflow's name for what belongs together."""
+"""Name of the MLflow experiment that runs belong to."""
 
 log = logging.getLogger(__name__)
 
@@ -35,21 +35,21 @@ class Tracker(Protocol):
     """One place that takes metrics."""
 
     last: int
-    """The last step that it holds; 0 for none."""
+    """The last step that it has; 0 for none."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Take the metrics of a step."""
         ...
 
     def close(self) -> None:
-        """Hand in what is not yet sent."""
+        """Send what has not been sent yet."""
         ...
 
 
 class Trackers:
     """All trackers of a run.
 
-    One that fails while training runs is told of and left out: all that it would have got is in ``metrics.jsonl``.
+    One that fails while training runs is reported and left out: everything it would have got is in ``metrics.jsonl``.
     """
 
     def __init__(self, trackers: Sequence[Tracker], before: Sequence[Mapping[str, Any]]) -> None:
@@ -58,7 +58,7 @@ class Trackers:
             self.log(record)
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Give the metrics of a step to those that do not hold it."""
+        """Give the metrics of a step to those that do not have it."""
         step, values = record["step"], scalars(record)
         for tracker in list(self._trackers):
             if step > tracker.last:
@@ -66,7 +66,7 @@ class Trackers:
                 tracker.last = step
 
     def close(self) -> None:
-        """Hand in what is not yet sent."""
+        """Send what has not been sent yet."""
         for tracker in list(self._trackers):
             self._try(tracker, tracker.close)
 

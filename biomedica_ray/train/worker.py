@@ -1,4 +1,4 @@
-"""What each Ray Train worker does: stream, learn, write checkpoints, and take up where the last one stands."""
+"""What each Ray Train worker does: stream, learn, write checkpoints, and resume from the last one."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ from biomedica_ray.train.leaving import Notices
 from biomedica_ray.train.model_card import model_card
 from biomedica_ray.train.writer import Writer
 
-TOLD_ERRORS = 20
-"""Unreadable samples that a worker tells of in the driver's log; all of them go into the errors table."""
+SHOWN_ERRORS = 20
+"""Unreadable samples of a lane that the driver's log shows; all of them go into the errors table."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all workers of a run are given."""
+    """What all workers of a run get."""
 
     config: TrainConfig
     spec: ModelSpec
@@ -61,7 +61,7 @@ class Job:
 
 
 def train_worker(job: Job) -> None:
-    """Train from the last checkpoint, or from the beginning, to the end, or to where it is told to leave.
+    """Train from the last checkpoint, or from the beginning, to the end, or until it is told to leave.
 
     What no restart would mend (a model that cannot be built, a full disk) is reported to the driver and does not count
     as a failure.
@@ -81,14 +81,14 @@ def train_worker(job: Job) -> None:
     try:
         worker.learn()
     except DivergedError as error:
-        # No failure of a worker either: from the last checkpoint it would come to the same.
+        # Not a failure of a worker either: a restart from the last checkpoint would end the same way.
         if rank == 0:
             job.board.tell({"failure": StageFailedError(str(error))})
         worker.writer.wait()
 
 
 def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
-    """The model and its tokenizer; None, after telling the driver, when any worker cannot build it.
+    """The model and its tokenizer; None, after reporting it to the driver, if any worker cannot build it.
 
     A model that cannot be built is no failure of a worker, after which Ray Train would try again.
     """
@@ -123,7 +123,7 @@ class _Worker:
         self.total = stream.steps(config.epochs)
         self.position = self.checkpoints.latest() or Position(0, [LanePosition() for _ in range(stream.lanes)])
         rule = Rule(config.keep_last, config.keep_best)
-        # None of a run that goes on, which has them.
+        # A run that is resumed has them.
         settings = None if self.position.step else job.settings
         self.writer = Writer(partial(self.checkpoints.save, rule=rule, settings=settings), self.position.step)
         self.learner = Learner(model, config, self.total, ray.train.torch.get_device(), rank=rank, workers=workers)
@@ -247,8 +247,8 @@ class _Worker:
             # The last step is filled up from a further pass, and so is what could not be read.
             errors = [error for error in after.errors if int(error["epoch"]) < self.job.config.epochs]
             here.errors += errors
-            told = errors[: max(0, TOLD_ERRORS - len(here.errors) + len(errors))] if part.start == 0 else []
-            for error in told:
+            shown = errors[: max(0, SHOWN_ERRORS - len(here.errors) + len(errors))] if part.start == 0 else []
+            for error in shown:
                 self.job.board.post({"unreadable": f"{error['what']}: {error['message']}"})
 
     def _position(self, step: int) -> Position:
@@ -262,7 +262,7 @@ class _Worker:
             self.writer.write(lambda: Snapshot.take(self.learner.files(), position, self.metrics))
 
     def _end(self, step: int, *, failed: bool) -> None:
-        """Write the finished model, and the last checkpoint; tell the driver where that cannot be."""
+        """Write the finished model, and the last checkpoint; report to the driver if that is impossible."""
         position = self._position(step)
         if self.rank:
             return
