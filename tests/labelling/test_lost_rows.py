@@ -41,7 +41,7 @@ def test_a_picture_that_gets_lost(tmp_path: Path, lost: int) -> None:
     config = SheetsConfig(store=store.root)
     plan = Plan(config, papers_taxonomy(), "f", "sheets/members.parquet", [[0]], {0: 4}, {}, Proposals(), False)
     if lost:
-        with pytest.raises(LostRowsError, match="rows lost: pictures: 4 in .* 3 out"), Run("sheets", config) as record:
+        with pytest.raises(LostRowsError, match=r"rows lost: pictures: 4 in .* 3 out"), Run("sheets", config) as record:
             record.add(SheetWorker(store, record.run_id, plan)(0, "m"))
     else:
         assert SheetWorker(store, "run", plan)(0, "m")["pictures"] == Flow(4, 4)
@@ -68,5 +68,5 @@ def test_an_answer_that_gets_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         yield from list(one_each(answers, last=last))[1:]
 
     monkeypatch.setattr(votes, "one_each", forgetful)
-    with pytest.raises(LostRowsError, match="rows lost: answers: 3 in .* 2 out"), Run("votes", config) as record:
+    with pytest.raises(LostRowsError, match=r"rows lost: answers: 3 in .* 2 out"), Run("votes", config) as record:
         votes.run(config, record)
