@@ -62,10 +62,14 @@ def test_sections_of_a_pipeline() -> None:
             ["--store", "s", "--texts", "{captoin: 1}"],
             "texts.captoin",
         ),
-        ("train", ["--store", "s", "--data", "d", "--selection", "n"], "selection: expected without data"),
-        ("merge", ["--store", "s", "--data", "d", "--selection", "n"], "selection: expected without data"),
-        ("train", ["--store", "s", "--texts", "{panel: 0}"], "texts: expected finite weights, one of them above 0"),
-        ("select", ["--store", "s", "--name", "a/b"], "name: String should match pattern"),
+        ("train", ["--store", "s", "--data", "d", "--selection", "n"], "selection: cannot be combined with data"),
+        ("merge", ["--store", "s", "--data", "d", "--selection", "n"], "selection: cannot be combined with data"),
+        (
+            "train",
+            ["--store", "s", "--texts", "{panel: 0}"],
+            "texts: expected finite weights, at least one of them above 0",
+        ),
+        ("select", ["--store", "s", "--name", "a/b"], "name: expected letters, digits, - and _, with single dots"),
         (
             "select",
             ["--store", "s", "--name", "a", "--where", "widht > 3"],
@@ -158,3 +162,23 @@ def test_no_job_has_the_name_of_a_module_of_python() -> None:
     jobs = {path.stem for path in (Path(__file__).parents[1] / "jobs").glob("*.py")}
     assert "extract" in jobs
     assert jobs.isdisjoint(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "../x", "a..b", ".hidden", "a.", "a\n", "a b"])
+@pytest.mark.parametrize("stage", ["train", "evaluate", "merge", "report", "select"])
+def test_a_name_leads_nowhere_else(stage: str, name: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^name: expected letters, digits, - and _, with single dots between them, got"
+    ):
+        load(stage, ["--store", "s", "--name", name])
+
+
+@pytest.mark.parametrize(("key", "value"), [("of", "[a, ..]"), ("selection", "..")])
+def test_other_keys_that_become_a_part_of_a_path(key: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{key}\S*: expected letters, digits"):
+        load("merge", ["--store", "s", f"--{key}", value])
+
+
+@pytest.mark.parametrize("name", ["clip", "bmc-clip-1.1-8192", "run_2", "Größe"])
+def test_names_that_are_good(name: str) -> None:
+    assert load("train", ["--store", "s", "--name", name]).model_dump()["name"] == name

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from biomedica_ray.config.needs import Need
 
@@ -33,8 +33,11 @@ class StageConfig(BaseModel):
         return ()
 
 
-NAME = r"^[\w-][\w.-]*$"
-"""Names that become a part of a path."""
+NAME = r"^[\w-]+(\.[\w-]+)*$"
+"""Names that become a part of a path, and lead nowhere else: no slash, and no two dots in succession."""
+
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+"""The same as a type, for lists of names."""
 
 
 def validate(model: type[StageConfig], values: dict[str, Any], prefix: str = "") -> StageConfig:
@@ -53,6 +56,9 @@ def validate(model: type[StageConfig], values: dict[str, Any], prefix: str = "")
         if first["type"] == "missing":
             description = model.model_fields[str(first["loc"][0])].description
             raise ConfigError(f"{key}: missing; expected {description}") from None
+        if first["type"] == "string_pattern_mismatch" and first["ctx"]["pattern"] == NAME:
+            expected = "letters, digits, - and _, with single dots between them"
+            raise ConfigError(f"{key}: expected {expected}, got {first['input']!r}") from None
         if not first["loc"]:
             raise ConfigError(prefix + first["msg"].removeprefix("Value error, ")) from None
         raise ConfigError(f"{key}: {first['msg']}, got {first['input']!r}") from None

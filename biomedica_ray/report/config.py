@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from biomedica_ray.config import StageConfig
+from biomedica_ray.config import NAME, StageConfig
 
 
 class ReportConfig(StageConfig):
     """Write one self-contained HTML file of what was extracted, dropped, labelled and learned."""
 
     output: str | None = Field(None, description="where to write; none: <store>/report.html")
-    name: str = Field("clip", pattern=r"^[\w.-]+$", description="which training run to show")
+    name: str = Field("clip", pattern=NAME, description="which training run to show")
     title: str = Field("biomedica_ray", description="title of the page")
