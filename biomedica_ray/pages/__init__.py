@@ -1,4 +1,4 @@
-"""Pages: their templates, in which every value is escaped and none may be missing, their pictures and number formats."""
+"""Pages: templates in which every value is escaped and none may be missing, pictures, and number formats."""
 
 from __future__ import annotations
 
