@@ -17,7 +17,7 @@ FORMAT = "biomedica answers 1"
 
 
 class Answer(Said):
-    """What one annotator said of one cluster; a field that is not filled in is no vote."""
+    """What one annotator said of one cluster; a field that is left empty is not a vote."""
 
     annotator: str = Field(min_length=1, description="who")
     clustering: str = Field(description="fingerprint of the clustering")
