@@ -28,7 +28,7 @@ import torch
 from biomedica_ray import schema
 from biomedica_ray.annotate import embed
 from biomedica_ray.annotate.config import AnnotateConfig
-from biomedica_ray.annotate.vectors import model_slug
+from biomedica_ray.annotate.vectors import embed_stage
 from biomedica_ray.cluster import cluster_resource, connect
 from biomedica_ray.images import ImageError, decode, read_image
 from biomedica_ray.models.encoders import load_encoder
@@ -90,13 +90,15 @@ def bare(store: Store, config: AnnotateConfig, threads: int) -> tuple[float, flo
 
 def on_ray(store: Store, config: AnnotateConfig) -> tuple[float, float, float]:
     """Figures a second in steady state and in all, and seconds to the first commit."""
-    stage = f"embed/{model_slug(config.model)}"
+    stage = embed_stage(config.model)
     for commit in store.commits(stage).values():
         store.drop(commit)
-    units = dict.fromkeys(store.commits("extract"), "bench")
+    extracted = store.commits("extract")
+    units = dict.fromkeys(extracted, "bench")
     started = time.time()
     with Run("annotate", config) as run:
-        embed.embed_units(config, run, stage, units, embed.describe(config))
+        info, _ = embed.plan(config, store, extracted)
+        embed.embed_units(config, run, units, info)
     seconds = time.time() - started
     commits = store.commits(stage).values()
     ends = sorted((_end(store, commit), commit.counts["figures"].rows_in) for commit in commits)
@@ -137,7 +139,6 @@ def main() -> None:
             model=options.model,
             weights=options.weights,
             batch_size=options.batch_size,
-            panels=False,
             max_actors=1,
             memory_gb=2,
         )

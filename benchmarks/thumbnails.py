@@ -17,9 +17,8 @@ import numpy.typing as npt
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from biomedica_ray.annotate.embed import embed_all
 from biomedica_ray.images import ImageError, decode
-from biomedica_ray.models.encoders import load_encoder
+from biomedica_ray.models.encoders import embed_all, load_encoder
 
 Floats = npt.NDArray[np.floating]
 

@@ -17,9 +17,11 @@ import ray
 import ray.data
 
 from biomedica_ray import head_node
+from biomedica_ray.config import ConfigError
 from biomedica_ray.head_node import ClusterError
 from biomedica_ray.runs import Run, cause
 from biomedica_ray.stopping import terminable
+from biomedica_ray.store import StoreError
 from biomedica_ray.units import Counts, Flow, counts_from_json, counts_to_json
 
 log = logging.getLogger(__name__)
@@ -332,7 +334,7 @@ def collect_units(
         failures |= _collect(run, stage, do_apart(rows(lost)), lost)
     if failures:
         unit = min(failures)
-        reason = failures[unit].strip().splitlines()[-1]
+        reason = _last_line(failures[unit])
         raise UnitsFailedError(f"{len(failures)} of {len(todo)} units failed, unit {unit} first: {reason}")
 
 
@@ -342,12 +344,15 @@ def _collect(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int]) -
     dataset.context.actor_init_retry_on_errors = True
     dataset.context.actor_init_max_retries = RETRIES
     failures = dict.fromkeys(todo, _LOST)
+    told = set[str]()
     with run.progress("units", len(todo)) as progress:
         try:
             for row in dataset.iter_rows():
                 if row["failure"]:
+                    if (reason := _last_line(row["failure"])) not in told:
+                        log.error("%s: unit %d failed: %s", stage, row["unit"], row["failure"])
+                        told.add(reason)
                     failures[row["unit"]] = row["failure"]
-                    log.error("%s: unit %d failed: %s", stage, row["unit"], row["failure"])
                     continue
                 del failures[row["unit"]]
                 counts = counts_from_json(json.loads(row["counts"]))
@@ -355,21 +360,24 @@ def _collect(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int]) -
                 total = sum(counts.values(), Flow())
                 progress.update(rows=total.rows_out, errors=total.errors)
         except ray.exceptions.RayError as error:
-            raise StageFailedError(f"no worker can start: {last_line(error)}") from error
+            raise StageFailedError(f"no worker can start: {_last_line(str(cause(error)))}") from error
     return failures
 
 
-def last_line(error: BaseException) -> str:
-    """What an error of Ray says in the end, below the traceback that it carries."""
-    return str(cause(error)).strip().splitlines()[-1].strip()
+def _last_line(text: str) -> str:
+    """What an error says in the end, below the traceback that it carries."""
+    return text.strip().splitlines()[-1].strip()
 
 
 def unit_row(unit: int, counts: Callable[[], Counts]) -> Row:
     """The row that :func:`collect_units` reads, from the function that does and commits the unit."""
     try:
         return {"unit": unit, "counts": json.dumps(counts_to_json(counts())), "failure": ""}
+    except (ConfigError, StoreError, OSError) as error:
+        failure = f"{type(error).__name__}: {' '.join(str(error).split())}"
     except Exception:  # noqa: BLE001 - whatever goes wrong in one unit, the others go on and the driver tells
-        return {"unit": unit, "counts": "{}", "failure": traceback.format_exc()}
+        failure = traceback.format_exc()
+    return {"unit": unit, "counts": "{}", "failure": failure}
 
 
 class _UnitActor:

@@ -16,8 +16,9 @@ from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.enrich.config import EnrichConfig
 from biomedica_ray.evaluate.config import EvaluateConfig
 from biomedica_ray.extract.config import ExtractConfig
-from biomedica_ray.labelling.config import SheetsConfig, VotesConfig
+from biomedica_ray.labelling.config import LabelConfig, ProposeConfig, SheetsConfig, VotesConfig
 from biomedica_ray.merge.config import MergeConfig
+from biomedica_ray.panels.config import PanelsConfig
 from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.serialize.config import SerializeConfig
@@ -34,7 +35,10 @@ class PipelineConfig(StageConfig):
         None, description="keys of enrich; none: the stage is left out, as it needs NCBI's servers"
     )
     dedupe: dict[str, Any] = Field(default_factory=dict, description="keys of dedupe")
+    panels: dict[str, Any] = Field(default_factory=dict, description="keys of panels")
     annotate: dict[str, Any] = Field(default_factory=dict, description="keys of annotate")
+    label: dict[str, Any] = Field(default_factory=dict, description="keys of label")
+    propose: dict[str, Any] | None = Field(None, description="keys of propose; none: the stage is left out")
     select: dict[str, Any] | None = Field(None, description="keys of select; none: the stage is left out")
     serialize: dict[str, Any] = Field(default_factory=dict, description="keys of serialize")
     train: dict[str, Any] = Field(default_factory=dict, description="keys of train")
@@ -60,7 +64,10 @@ CONFIGS: dict[str, type[StageConfig]] = {
     "extract": ExtractConfig,
     "enrich": EnrichConfig,
     "dedupe": DedupeConfig,
+    "panels": PanelsConfig,
     "annotate": AnnotateConfig,
+    "label": LabelConfig,
+    "propose": ProposeConfig,
     "sheets": SheetsConfig,
     "votes": VotesConfig,
     "select": SelectConfig,
@@ -76,7 +83,10 @@ _MODULES = {
     "extract": "biomedica_ray.extract.pipeline",
     "enrich": "biomedica_ray.enrich.pipeline",
     "dedupe": "biomedica_ray.dedupe.pipeline",
+    "panels": "biomedica_ray.panels.pipeline",
     "annotate": "biomedica_ray.annotate.pipeline",
+    "label": "biomedica_ray.labelling.label",
+    "propose": "biomedica_ray.labelling.propose",
     "sheets": "biomedica_ray.labelling.sheets",
     "votes": "biomedica_ray.labelling.votes",
     "select": "biomedica_ray.select.pipeline",

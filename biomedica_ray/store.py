@@ -20,13 +20,13 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,8 @@ from biomedica_ray.units import Counts, counts_from_json, counts_to_json
 from biomedica_ray.writable import TRIAL_S, why_not_local, why_not_s3
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FORMAT = 1
 ROW_GROUP_BYTES = 32 * 2**20
@@ -279,6 +281,12 @@ class Store:
         return pads.dataset(paths, filesystem=self.filesystem, format="parquet")
 
 
+def each_unit(commits: Iterable[Commit], read: Callable[[Commit], T]) -> Iterator[T]:
+    """``map(read, commits)`` in threads; what ``read`` returns should be small."""
+    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
+        yield from pool.map(read, list(commits))
+
+
 class _AtomicFile:
     """Context manager behind :meth:`Store.atomic_file`."""
 
@@ -355,6 +363,8 @@ class UnitWriter:
     def commit(self, counts: Counts, *, complete: bool = True) -> Commit:
         """Make everything written visible, at once; then remove what an earlier commit of this unit left.
 
+        A unit that has lost rows is never complete: its run fails for that, and the next one tries the unit again.
+
         Args:
             counts: What became of the unit's rows.
             complete: As in :class:`Commit`.
@@ -373,7 +383,7 @@ class UnitWriter:
             self._commit.run_id,
             round(time.monotonic() - self._started, 3),
             f"{socket.gethostname()}:{os.getpid()}",
-            complete,
+            complete and all(flow.balanced for flow in counts.values()),
         )
         try:
             before = set(self._store.commit(commit.stage, commit.unit).files.values())
@@ -387,10 +397,16 @@ class UnitWriter:
 
 
 class TableWriter:
-    """One Parquet file in the making."""
+    """One Parquet file in the making.
+
+    Attributes:
+        path: The file, relative to the root.
+        rows: Rows that have been written to it so far.
+    """
 
     def __init__(self, store: Store, path: str, schema: pa.Schema) -> None:
         self.path = path
+        self.rows = 0
         self._schema = schema
         self._file = store.atomic_file(path)
         self._writer: pq.ParquetWriter | None = pq.ParquetWriter(self._file.__enter__(), schema, compression="zstd")
@@ -408,8 +424,11 @@ class TableWriter:
         if isinstance(rows, pa.Table):
             self._gather()
             self._add(rows)
+            self.rows += len(rows)
         else:
+            waiting = len(self._rows)
             self._rows.extend(rows)
+            self.rows += len(self._rows) - waiting
             if len(self._rows) >= _ROWS_AT_A_TIME:
                 self._gather()
 

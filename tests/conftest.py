@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,12 +38,15 @@ def ray_cluster() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def demo_store(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store on which the whole pipeline ran on the embedded sample, as ``make demo`` does."""
+def demo_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store on which `make demo` ran: a copy of the one that BIOMEDICA_DEMO_STORE names, or one that is made here."""
     from biomedica_ray.cli import main
 
     root, project = tmp_path_factory.mktemp("demo"), Path(__file__).parents[1]
-    labels = ["--annotate.labels", str(project / "biomedica_ray" / "sample" / "labels.yaml")]
+    if made := os.environ.get("BIOMEDICA_DEMO_STORE"):
+        return shutil.copytree(made, root, dirs_exist_ok=True)
+    request.getfixturevalue("ray_cluster")
+    labels = ["--label.labels", str(project / "biomedica_ray" / "sample" / "labels.yaml")]
     sample = ["--extract.source", "sample", *labels]
     assert main(["pipeline", "--config", str(project / "jobs" / "demo.yaml"), "--store", str(root), *sample]) == 0
     return root

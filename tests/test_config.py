@@ -10,7 +10,7 @@ from biomedica_ray import cli
 from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.extract.config import ExtractConfig
-from biomedica_ray.labelling.labels import load_taxonomy
+from biomedica_ray.labelling.taxonomy import papers_taxonomy
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.stages import CONFIGS, PipelineConfig, load, parser
 
@@ -101,6 +101,24 @@ def test_a_file_that_is_no_config(tmp_path: Path, text: str) -> None:
         load("dedupe", ["--config", str(file)])
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "place"),
+    [
+        ("labels", "labels.yaml", "give it to label: label.labels in a pipeline, `biomedica label --labels`"),
+        ("panels", "true", "run `biomedica panels`, which finds them"),
+        ("proposals", "open_clip/x", "give it to propose: propose.model in a pipeline, `biomedica propose --model`"),
+        ("proposals_weights", "w", "give it to propose: propose.weights in a pipeline, `biomedica propose --weights`"),
+    ],
+)
+def test_keys_that_annotate_had_are_where_a_line_says(key: str, value: str, place: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load("annotate", ["--store", "s", f"--{key}", value])
+    assert str(caught.value) == f"{key}: not a key of annotate any more; {place}"
+    with pytest.raises(ConfigError) as caught:
+        load("pipeline", ["--store", "s", f"--annotate.{key}", value])
+    assert str(caught.value) == f"annotate.{key}: not a key of annotate any more; {place}"
+
+
 @pytest.mark.parametrize("stage", CONFIGS)
 def test_help_lists_every_field_with_default_and_meaning(stage: str) -> None:
     text = parser(stage).format_help()
@@ -119,7 +137,7 @@ def test_the_shipped_selections_are_valid_and_named_as_their_files(path: Path) -
     config = load("select", ["--config", str(path)])
     assert isinstance(config, SelectConfig)
     assert config.name == path.stem
-    concepts = load_taxonomy(None).concepts
+    concepts = papers_taxonomy().concepts
     assert set(re.findall(r"'([^']+)'", config.where or "")) <= concepts.keys()
 
 

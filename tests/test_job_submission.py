@@ -96,13 +96,23 @@ def _wait_for_agent(cluster: Cluster, seconds: float = 60) -> None:
 @pytest.mark.timeout(900)
 def test_the_pipeline_as_a_job_with_its_store_on_s3(cluster: Cluster) -> None:
     arguments = ["--config", "jobs/demo.yaml", "--store", "s3://stores/demo", "--endpoint_url", cluster.s3]
-    labels = ["--annotate.labels", "biomedica_ray/sample/labels.yaml"]
+    labels = ["--label.labels", "biomedica_ray/sample/labels.yaml"]
     done = cluster.submit("jobs/pipeline.py", *arguments, *labels, "--train.epochs", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     store = Store("s3://stores/demo", cluster.s3)
     runs = {run["stage"]: run for run in read_runs(store)}
     assert {run["status"] for run in runs.values()} == {"done"}
-    assert list(runs) == ["extract", "dedupe", "annotate", "serialize", "train", "evaluate", "report"]
+    assert list(runs) == [
+        "extract",
+        "dedupe",
+        "panels",
+        "annotate",
+        "label",
+        "serialize",
+        "train",
+        "evaluate",
+        "report",
+    ]
     for run in runs.values():
         for flow in run["counts"].values():
             assert flow["rows_in"] == flow["rows_out"] + flow["errors"]

@@ -18,7 +18,7 @@ from tests.fakes.pmc_bucket import lay_out
 from tests.fakes.s3 import client, s3_server
 
 DEMO = str(Path(__file__).parents[1] / "jobs" / "demo.yaml")
-LABELS = ("--annotate.labels", str(Path(__file__).parents[1] / "biomedica_ray" / "sample" / "labels.yaml"))
+LABELS = ("--label.labels", str(Path(__file__).parents[1] / "biomedica_ray" / "sample" / "labels.yaml"))
 
 
 def runs(store: Store) -> dict[str, dict[str, Any]]:
@@ -42,7 +42,9 @@ def same(a: Any, b: Any) -> bool:
 def test_every_stage_accounts_for_every_row(demo_store: Path) -> None:
     store = Store(str(demo_store))
     found = runs(store)
-    assert list(found) == [stage for stage in STAGES if stage not in {"enrich", "select"}]  # they need sections
+    assert list(found) == [
+        stage for stage in STAGES if stage not in {"enrich", "propose", "select"}
+    ]  # they need sections
     for stage, run in found.items():
         assert run["status"] == "done"
         assert stage == "report" or run["counts"], stage
@@ -72,7 +74,7 @@ def test_each_kind_of_repeat_is_found(demo_store: Path) -> None:
 @pytest.mark.cluster
 def test_a_second_run_of_the_pipeline_does_nothing(demo_store: Path, ray_cluster: None) -> None:
     store = Store(str(demo_store))
-    before = {stage: store.commits(stage) for stage in ("listing", "extract", "dedupe", "label", "serialize")}
+    before = {stage: store.commits(stage) for stage in ("listing", "extract", "dedupe", "panels", "label", "serialize")}
     shards = store.read_json("dataset/dataset.json")
     assert cli.main(["pipeline", "--config", DEMO, "--store", store.root, *LABELS]) == 0
     assert {stage: store.commits(stage) for stage in before} == before
@@ -97,7 +99,7 @@ def real_stores(
     with s3_server() as url:
         lay_out(client(url), str(corpus / "packages"))
         demo["extract"] |= {"source": "pmc", "source_endpoint_url": url}
-        for stage in ("extract", "dedupe", "annotate", "serialize"):
+        for stage in ("extract", "dedupe", "panels", "annotate", "label", "serialize"):
             config = tmp_path_factory.mktemp(stage) / "config.yaml"
             config.write_text(yaml.safe_dump({"store": bucket.root, **demo.get(stage, {})}))
             assert cli.main([stage, "--config", str(config)]) == 0
@@ -114,6 +116,7 @@ def test_real_articles_give_the_same_tables_from_either_source(real_stores: tupl
         ("extract", "figures"),
         ("extract", "errors"),
         ("dedupe", "duplicates"),
+        ("panels", "panels"),
         ("label", "labels"),
         ("serialize", "samples"),
         ("serialize", "errors"),

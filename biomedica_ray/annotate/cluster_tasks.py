@@ -1,4 +1,4 @@
-"""What workers do with clusters: fit them, find figures in them, label figures by them.
+"""What workers do with clusters: fit them, and find the clusters of figures.
 
 Imports no torch, so that its workers start fast.
 """
@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from biomedica_ray.annotate import kmeans as cluster
-from biomedica_ray.annotate import quality
+from biomedica_ray.annotate import kmeans, quality
+from biomedica_ray.annotate.clustering import Clustering
 from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.kmeans import ClusterModel, Floats, Integers
 from biomedica_ray.annotate.vectors import model_slug, read_vectors, sample_vectors
@@ -22,7 +21,7 @@ from biomedica_ray.units import unit_of
 
 @dataclass(frozen=True)
 class Trial:
-    """What is told of clusters that were fitted.
+    """Measures of clusters that were fitted.
 
     Attributes:
         inertia: As in :func:`quality.inertia`, over all fitted vectors.
@@ -37,29 +36,38 @@ class Trial:
 
 def fit_clusters(
     config: AnnotateConfig, store: Store, dim: int, mark: str, embedded: Mapping[int, Commit]
-) -> tuple[dict[str, Any], Trial]:
-    """Fit on a seeded sample of the embeddings and write the model, unless it is there; what it is, and how good."""
+) -> tuple[Clustering, Trial]:
+    """Fit on a seeded sample of the embeddings and write the model, unless it is there.
+
+    Returns:
+        What the clusters are, their stability not measured yet; and the measures.
+    """
     slug = model_slug(config.model)
     vectors = sample_vectors(store, embedded, dim, config.fit_sample, config.seed)
     file = f"clusters/{slug}/{mark}.npz"
     try:
         model = load_clusters(store, file)
     except FileNotFoundError:
-        model = cluster.fit(vectors, config.pca_dims, config.clusters, config.seed, whiten=config.whiten)
+        model = kmeans.fit(vectors, config.pca_dims, config.clusters, config.seed, whiten=config.whiten)
         with store.atomic_file(file) as path:
             model.save(path)
-    document = {
-        "fingerprint": mark,
-        "file": file,
-        "model": config.model,
-        "clusters": config.clusters,
-        "pca_dims": config.pca_dims,
-        "fitted": len(vectors),
-        "explained_variance": round(float(model.explained_variance_ratio.sum()), 4),
-        "explained_variance_ratio": [round(float(share), 6) for share in model.explained_variance_ratio],
-        "sizes": model.sizes.tolist(),
-    }
-    return document, _measure(config, model, vectors)
+    trial = _measure(config, model, vectors)
+    clustering = Clustering(
+        fingerprint=mark,
+        file=file,
+        model=config.model,
+        clusters=config.clusters,
+        pca_dims=config.pca_dims,
+        fitted=len(vectors),
+        explained_variance=round(float(model.explained_variance_ratio.sum()), 4),
+        explained_variance_ratio=[round(float(share), 6) for share in model.explained_variance_ratio],
+        sizes=model.sizes.tolist(),
+        inertia=trial.inertia,
+        silhouette=trial.silhouette,
+        stability=None,
+        measured_with=config.measured_with,
+    )
+    return clustering, trial
 
 
 def try_clusters(
@@ -67,7 +75,7 @@ def try_clusters(
 ) -> Trial:
     """Fit another number of clusters, or with another seed, on the same sample; the model is not kept."""
     vectors = sample_vectors(store, embedded, dim, config.fit_sample, config.seed)
-    return _measure(config, cluster.fit(vectors, config.pca_dims, clusters, seed, whiten=config.whiten), vectors)
+    return _measure(config, kmeans.fit(vectors, config.pca_dims, clusters, seed, whiten=config.whiten), vectors)
 
 
 def _measure(config: AnnotateConfig, model: ClusterModel, vectors: Floats) -> Trial:
@@ -77,16 +85,16 @@ def _measure(config: AnnotateConfig, model: ClusterModel, vectors: Floats) -> Tr
     return Trial(quality.inertia(model), quality.silhouette(model.project(sample), assigned), assigned)
 
 
-def assign_figures(store: Store, stage: str, model_file: str, figure_ids: list[str]) -> dict[str, int]:
+def assign_figures(store: Store, clustering: Clustering, figure_ids: list[str]) -> dict[str, int]:
     """The clusters of some figures; those without an embedding are left out."""
-    model, n_units = load_clusters(store, model_file), store.n_units()
+    model, n_units = load_clusters(store, clustering.file), store.n_units()
     # PMC123.2_007: pmcid, version, position.
     units = {unit_of(figure_id.rpartition("_")[0].rpartition(".")[0], n_units) for figure_id in figure_ids}
     wanted = set(figure_ids)
     found: dict[str, int] = {}
     for unit in sorted(units):
         try:
-            commit = store.commit(stage, unit)
+            commit = store.commit(clustering.stage, unit)
         except FileNotFoundError:
             continue  # a unit without articles, so the exemplar does not exist
         ids, vectors = read_vectors(store, commit)

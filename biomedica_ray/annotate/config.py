@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from biomedica_ray.config import StageConfig
 from biomedica_ray.config.needs import Need
 
 
 class AnnotateConfig(StageConfig):
-    """Embed figures, cluster the embeddings, and label figures through their clusters."""
+    """Embed figures and cluster the embeddings; label then gives every figure the labels of its cluster."""
 
     model: str = Field(
         "timm/vit_large_patch14_reg4_dinov2.lvd142m",
@@ -27,7 +27,6 @@ class AnnotateConfig(StageConfig):
     )
     batch_size: int = Field(64, ge=1, description="most images a forward pass; halved while memory does not suffice")
     compile: bool = Field(False, description="torch.compile the model: slower to start, faster on many images")
-    panels: bool = Field(True, description="find the panels of compound figures, into the table panels")
     num_gpus: float | None = Field(
         None, ge=0, description="GPUs of one embedding worker; none: 1 if the cluster has GPUs, else 0"
     )
@@ -49,24 +48,23 @@ class AnnotateConfig(StageConfig):
     )
     truth: str | None = Field(
         None,
-        description="TSV or CSV file with columns figure_id and primary_label that the clusters are held against "
-        "(purity, mutual information)",
+        description="TSV or CSV file, local or s3://, with columns figure_id and primary_label that the clusters are "
+        "held against (purity, mutual information); none: <store>/truth.tsv if it is there",
     )
-    taxonomy: str | None = Field(None, description="taxonomy YAML; none: the paper's, which comes with the package")
-    labels: str | None = Field(None, description="labels YAML: what annotators said of each cluster; none: no labels")
-    min_confidence: float = Field(
-        0.05, ge=0, le=1, description="figures with less confidence in their cluster's labels are marked uncertain"
-    )
-    proposals: str | None = Field(
-        None,
-        pattern="^open_clip/",
-        description="open_clip/NAME of a CLIP model that proposes concepts for each cluster, for annotators to start "
-        "from, in clusters/<model>.proposals.json; none: no proposals",
-    )
-    proposals_weights: str | None = Field(None, description="its weights, as those of model")
-    proposals_images: int = Field(8, ge=1, description="figures of each cluster that it looks at, the nearest ones")
-    prompts: str | None = Field(None, description="prompts YAML for it; none: those for the paper's taxonomy")
     memory_gb: float = Field(3, gt=0, description="memory that one embedding worker reserves")
+
+    @property
+    def measured_with(self) -> dict[str, int]:
+        """The settings of the measures, other than those of the clusters themselves."""
+        return {"metrics_sample": self.metrics_sample, "stability_seeds": self.stability_seeds}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_moved(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for key, place in _MOVED.items():
+            if key in values:
+                raise ValueError(f"{key}: not a key of annotate any more; {place}")
+        return values
 
     def needs(self) -> tuple[Need, ...]:
         """An embedding worker, and the task that fits."""
@@ -74,3 +72,16 @@ class AnnotateConfig(StageConfig):
             Need.of(self, CPU="num_cpus", GPU="num_gpus", memory="memory_gb"),
             Need.of(self, CPU="fit_cpus"),
         )
+
+
+_MOVED = {
+    "panels": "run `biomedica panels`, which finds them",
+    "labels": "give it to label: label.labels in a pipeline, `biomedica label --labels`",
+    "taxonomy": "give it to label: label.taxonomy in a pipeline, `biomedica label --taxonomy`",
+    "min_confidence": "give it to label: label.min_confidence in a pipeline, `biomedica label --min_confidence`",
+    "proposals": "give it to propose: propose.model in a pipeline, `biomedica propose --model`",
+    "proposals_weights": "give it to propose: propose.weights in a pipeline, `biomedica propose --weights`",
+    "proposals_images": "give it to propose: propose.images in a pipeline, `biomedica propose --images`",
+    "prompts": "give it to propose: propose.prompts in a pipeline, `biomedica propose --prompts`",
+}
+"""Keys that annotate had, and where they are now."""

@@ -19,6 +19,11 @@ def model_slug(model: str) -> str:
     return re.sub(r"[^\w.-]+", "-", model)
 
 
+def embed_stage(model: str) -> str:
+    """The stage under which a model's embeddings are committed."""
+    return f"embed/{model_slug(model)}"
+
+
 def read_vectors(store: Store, commit: Commit) -> tuple[list[str], npt.NDArray[np.float16]]:
     """figure_ids (n) and vectors (n, dim) of one unit's embeddings."""
     table = store.read(commit, "embeddings", ["figure_id", "vector"])

@@ -58,5 +58,18 @@ def validate(model: type[StageConfig], values: dict[str, Any], prefix: str = "")
         raise ConfigError(f"{key}: {first['msg']}, got {first['input']!r}") from None
 
 
-STAGES = ("extract", "enrich", "dedupe", "annotate", "select", "serialize", "train", "evaluate", "report")
+STAGES = (
+    "extract",
+    "enrich",
+    "dedupe",
+    "panels",
+    "annotate",
+    "label",
+    "propose",
+    "select",
+    "serialize",
+    "train",
+    "evaluate",
+    "report",
+)
 """Those of a pipeline, in its order; people work between sheets and votes, which are run by themselves."""

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from biomedica_ray.evaluate.encode import Encoded, Model
+from biomedica_ray.evaluate.prompts import papers_prompts
 from biomedica_ray.evaluate.retrieval import recall
 from biomedica_ray.evaluate.zero_shot import class_vectors, predict, score
-
-PROMPTS = Path(__file__).parent / "prompts.yaml"
 
 
 class NotApplicableError(Exception):
@@ -47,9 +43,9 @@ def primary_label(model: Model, samples: Encoded, settings: Settings) -> dict[st
     if len(names) < 2:
         raise NotApplicableError(
             f"{len(single)} of {len(samples.labels)} held-out samples have exactly one global concept, "
-            f"{len(names)} different ones; expected at least 2 (run `biomedica annotate` with labels, then serialize)"
+            f"{len(names)} different ones; expected at least 2 (run `biomedica label` with labels, then serialize)"
         )
-    classes = class_vectors([model.encode_texts(prompts(name)) for name in names])
+    classes = class_vectors([model.encode_texts(papers_prompts().sentences(name)) for name in names])
     truth = np.array([names.index(samples.labels[number][0]) for number in single])
     predictions = predict(samples.images[single], classes)
     scores = score(predictions, truth, len(names), resamples=settings.bootstrap, seed=settings.seed)
@@ -79,16 +75,3 @@ TASKS: dict[str, Callable[[Model, Encoded, Settings], dict[str, Any]]] = {
     "zero_shot_primary_label": primary_label,
     "retrieval": retrieval,
 }
-
-
-def prompts(concept: str) -> list[str]:
-    """The prompts of a concept: each template with each of its phrases."""
-    document = _prompts()
-    phrases = document["phrases"].get(concept, [concept.lower()])
-    return [template.format(phrase) for template in document["templates"] for phrase in phrases]
-
-
-@cache
-def _prompts() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load(PROMPTS.read_text())
-    return document

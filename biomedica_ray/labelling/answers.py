@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -11,7 +11,7 @@ from typing import Any, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from biomedica_ray.labelling import label_studio
-from biomedica_ray.labelling.labels import Said, Taxonomy
+from biomedica_ray.labelling.taxonomy import Said, Taxonomy
 
 FORMAT = "biomedica answers 1"
 
@@ -40,7 +40,7 @@ class Answer(Said):
 
     @property
     def when(self) -> tuple[int, datetime]:
-        """Answers of a later round go before earlier ones, and later ones of a round before its earlier ones."""
+        """Answers of a later round take precedence over earlier ones, and so do later ones of the same round."""
         return self.round, self.answered
 
 
@@ -60,7 +60,7 @@ class _AnswersFile(BaseModel):
 
 @dataclass(frozen=True)
 class Fault:
-    """An answer, or a whole file of them, that is of no use.
+    """An answer, or a whole file of them, that is invalid.
 
     Attributes:
         what: The file, and the cluster where only one answer is meant.
@@ -75,7 +75,22 @@ class Fault:
     message: str
 
 
-def parse_answers(data: bytes, name: str, taxonomy: Taxonomy) -> tuple[list[Answer], list[Fault]]:
+@dataclass(frozen=True)
+class Parsed:
+    """What a file of answers holds.
+
+    Attributes:
+        rows: Answers in the file, good and bad; 0 where it is not an answers file.
+        answers: The good ones.
+        faults: What is wrong with the others, or with the file.
+    """
+
+    rows: int = 0
+    answers: Sequence[Answer] = ()
+    faults: Sequence[Fault] = ()
+
+
+def parse_answers(data: bytes, name: str, taxonomy: Taxonomy) -> Parsed:
     """The answers of a file of the HTML sheet, or of a JSON export of Label Studio.
 
     Args:
@@ -94,12 +109,12 @@ def parse_answers(data: bytes, name: str, taxonomy: Taxonomy) -> tuple[list[Answ
             shared = file.model_dump(include={"annotator", "clustering", "round"})
             version, rows = file.taxonomy, [{**shared, **answer} for answer in file.answers]
     except ValidationError as error:
-        return [], [Fault(name, "file", "not-answers", _first(error))]
+        return Parsed(faults=[Fault(name, "file", "not-answers", _first(error))])
     except (ValueError, UnicodeDecodeError) as error:
-        return [], [Fault(name, "file", "not-answers", " ".join(str(error).split()))]
+        return Parsed(faults=[Fault(name, "file", "not-answers", " ".join(str(error).split()))])
     if version != taxonomy.version:
         message = f"made with taxonomy {version}, this one is {taxonomy.version}"
-        return [], [Fault(name, "file", "other-taxonomy", message)]
+        return Parsed(faults=[Fault(name, "file", "other-taxonomy", message)])
     answers: list[Answer] = []
     faults: list[Fault] = []
     for row in rows:
@@ -108,7 +123,7 @@ def parse_answers(data: bytes, name: str, taxonomy: Taxonomy) -> tuple[list[Answ
             answers.append(found)
         else:
             faults.append(Fault(f"{name}: cluster {row.get('cluster')}", "answer", "bad-answer", found))
-    return answers, faults
+    return Parsed(len(rows), answers, faults)
 
 
 def _answer(row: dict[str, Any], taxonomy: Taxonomy) -> Answer | str:

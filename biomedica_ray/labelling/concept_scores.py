@@ -5,53 +5,31 @@ They are a start for annotators, never labels.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from biomedica_ray.config import ConfigError
+from biomedica_ray import files
+from biomedica_ray.evaluate.prompts import PROMPTS, Prompts
 from biomedica_ray.evaluate.zero_shot import Vectors, normalised
-from biomedica_ray.labelling.labels import Taxonomy
-
-PROMPTS = Path(__file__).with_name("prompts.yaml")
-"""Prompts for the paper's taxonomy."""
-
-
-class Prompts(BaseModel):
-    """What images of each concept are called."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    templates: list[str] = Field(min_length=1, description="sentences with {} where a name goes")
-    concepts: dict[str, list[str]] = Field(min_length=1, description="names of each global concept")
-
-    def sentences(self, concept: str) -> list[str]:
-        """Every name of a concept in every template."""
-        return [template.replace("{}", name) for name in self.concepts[concept] for template in self.templates]
+from biomedica_ray.files import GivenFile, given_file, parse_yaml
+from biomedica_ray.labelling.taxonomy import Taxonomy
+from biomedica_ray.store import Store
 
 
-def load_prompts(path: str | Path | None, taxonomy: Taxonomy) -> Prompts:
-    """Read a prompts file; None for that of the paper's taxonomy.
+def load_prompts(store: Store, uri: str | None, taxonomy: Taxonomy) -> Prompts:
+    """The prompts that a config names, else the store's own, else those for the paper's taxonomy.
 
     Raises:
-        ConfigError: It cannot be read, is none, or names a concept that the taxonomy does not have.
+        ConfigError: They cannot be read, are invalid, or name a concept that the taxonomy does not have.
     """
-    path = Path(path or PROMPTS)
-    try:
-        prompts = Prompts.model_validate(yaml.safe_load(path.read_text()))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"prompts: {path}: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"prompts: {path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    file = given_file(store, "prompts", uri, files.PROMPTS) or GivenFile("prompts", str(PROMPTS), PROMPTS.read_bytes())
+    prompts = parse_yaml(Prompts, file)
     if unknown := prompts.concepts.keys() - taxonomy.concepts.keys():
-        raise ConfigError(f"prompts: {path}: {min(unknown)}: not a global concept of taxonomy {taxonomy.version}")
+        raise file.fault(f"{min(unknown)}: not a global concept of taxonomy {taxonomy.version}")
     if empty := [concept for concept, names in prompts.concepts.items() if not names]:
-        raise ConfigError(f"prompts: {path}: {empty[0]}: expected at least one name")
+        raise file.fault(f"{empty[0]}: expected at least one name")
     return prompts
 
 

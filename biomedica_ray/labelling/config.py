@@ -1,4 +1,4 @@
-"""Configs of the stages that label clusters: sheets and votes."""
+"""Configs of the stages that label clusters: label, propose, sheets and votes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,48 @@ from pydantic import Field
 
 from biomedica_ray.config import StageConfig
 from biomedica_ray.config.needs import Need
+
+_TAXONOMY = "taxonomy YAML, local or s3://; none: <store>/taxonomy.yaml if it is there, else the paper's"
+
+
+class LabelConfig(StageConfig):
+    """Give every figure its cluster, and the labels that annotators gave the cluster."""
+
+    model: str | None = Field(
+        None, description="model whose clusters to use; none: that of annotate, where the store has one model's only"
+    )
+    labels: str | None = Field(
+        None,
+        description="labels YAML, local or s3://: what annotators said of each cluster; none: <store>/labels.yaml, "
+        "which votes writes, if it is there, else figures get clusters without labels",
+    )
+    taxonomy: str | None = Field(None, description=_TAXONOMY)
+    min_confidence: float = Field(
+        0.05, ge=0, le=1, description="figures with less confidence in their cluster's labels are marked uncertain"
+    )
+
+
+class ProposeConfig(StageConfig):
+    """Let a CLIP model propose concepts for each cluster, for annotators to start from; optional, before sheets."""
+
+    model: str = Field(pattern="^open_clip/", description="open_clip/NAME of the CLIP model")
+    weights: str | None = Field(
+        None, description="where its weights come from: a tag of open_clip, hf-hub:ID, a folder or a file"
+    )
+    images: int = Field(8, ge=1, description="figures of each cluster that it looks at: the nearest to the centre")
+    prompts: str | None = Field(
+        None,
+        description="prompts YAML, local or s3://: what it is asked; none: <store>/prompts.yaml if it is there, else "
+        "those for the paper's taxonomy",
+    )
+    taxonomy: str | None = Field(None, description=_TAXONOMY)
+    batch_size: int = Field(64, ge=1, description="most images a forward pass; halved while memory does not suffice")
+    num_cpus: float = Field(1, gt=0, description="CPUs of the task that does it")
+    memory_gb: float = Field(3, gt=0, description="memory that it reserves")
+
+    def needs(self) -> tuple[Need, ...]:
+        """That task."""
+        return (Need.of(self, CPU="num_cpus", memory="memory_gb"),)
 
 
 class SheetsConfig(StageConfig):
@@ -21,11 +63,11 @@ class SheetsConfig(StageConfig):
     round: int = Field(1, ge=1, description="1: all clusters; from 2 on: those that votes says are disputed")
     clusters_per_sheet: int = Field(50, ge=1, description="clusters in one file")
     members: int = Field(
-        8, ge=1, description="figures of a cluster: so many nearest to its centre, farthest out, and drawn at random"
+        8, ge=1, description="figures of a cluster that are nearest to its centre; as many farthest out, and at random"
     )
     picture_side: int = Field(240, ge=32, le=1024, description="longest side of a picture in pixels")
     seed: int = Field(0, description="seed of the random figures")
-    taxonomy: str | None = Field(None, description="taxonomy YAML; none: the paper's, which comes with the package")
+    taxonomy: str | None = Field(None, description=_TAXONOMY)
     memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")
 
     def needs(self) -> tuple[Need, ...]:
@@ -34,15 +76,23 @@ class SheetsConfig(StageConfig):
 
 
 class VotesConfig(StageConfig):
-    """Count annotators' answers: a labels file for annotate, their agreement, and what to ask again."""
+    """Count annotators' answers: a labels file for label, their agreement, and what to ask again."""
 
-    answers: str = Field(
+    answers: str | None = Field(
+        None,
         description="folder of files that sheets gave back (downloaded answers, JSON exports of Label Studio), or one "
-        "of them"
+        "of them, local or s3://; none: <store>/answers",
     )
-    output: str = Field(pattern="[^/]$", description="labels YAML to write, for annotate --labels")
-    taxonomy: str | None = Field(None, description="taxonomy YAML; none: the paper's, which comes with the package")
+    output: str | None = Field(
+        None,
+        pattern="[^/]$",
+        description="labels YAML to write, local or s3://; none: <store>/labels.yaml, where label finds it",
+    )
+    taxonomy: str | None = Field(None, description=_TAXONOMY)
     min_votes: int = Field(2, ge=1, description="annotators that must have answered a field before it is decided")
     min_agreement: float = Field(
-        0.5, ge=0.5, lt=1, description="a field is decided when more than this share of its votes agree, else disputed"
+        0.5,
+        ge=0.5,
+        lt=1,
+        description="a field is decided when more than this share of its votes agree, otherwise disputed",
     )

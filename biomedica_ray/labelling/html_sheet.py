@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from biomedica_ray.labelling.labels import Taxonomy
 from biomedica_ray.labelling.proposals_file import Proposal
+from biomedica_ray.labelling.taxonomy import Taxonomy
 from biomedica_ray.pages import page_environment
 
 _KEYS = (

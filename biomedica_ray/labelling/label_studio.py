@@ -13,8 +13,8 @@ from xml.sax.saxutils import quoteattr
 import jinja2
 
 from biomedica_ray.labelling.html_sheet import Sheet, ShownCluster
-from biomedica_ray.labelling.labels import Taxonomy
 from biomedica_ray.labelling.mosaic import mosaic
+from biomedica_ray.labelling.taxonomy import Taxonomy
 
 _PANEL = " / "
 """Between panel type and subtype in a choice: one choice says both, so that they always go together."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from biomedica_ray.labelling.answers import Answer, one_each
-from biomedica_ray.labelling.labels import Said
+from biomedica_ray.labelling.taxonomy import Said
 
 FIELDS = ("panel_type", "panel_subtype", "primary", "secondary")
 
@@ -44,7 +44,7 @@ class Verdict:
         return self.clustering, self.cluster
 
     def differs_from(self, concept: str) -> bool:
-        """Whether global concepts are decided, and this is none of them."""
+        """Whether global concepts are decided, and this is not one of them."""
         return bool(self.said.primary) and concept not in self.said.primary
 
     @property

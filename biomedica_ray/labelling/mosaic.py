@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
+from biomedica_ray.annotate.members import PLACES
 from biomedica_ray.labelling.html_sheet import ShownMember
-from biomedica_ray.labelling.members import PLACES
 
 _WIDTH, _HEIGHT, _GAP, _TITLE = 200, 170, 10, 24
 """Pixels of a picture's cell, between cells, and of the line above each row."""

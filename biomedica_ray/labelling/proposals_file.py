@@ -1,9 +1,9 @@
-"""What a CLIP model has proposed for the clusters of a store: the file that annotate writes, and who reads it.
+"""What a CLIP model has proposed for the clusters of a store: the file that propose writes, sheets and votes read.
 
 ``clusters/<model>.proposals.json``, model being that of the embeddings:
 
     {"clustering": "<fingerprint>", "model": "open_clip/...", "weights": "...", "images": 8,
-     "concepts": "<fingerprint>", "clusters": {"0": [{"concept": "Microscopy", "score": 0.71}, ...], ...}}
+     "content": "<fingerprint>", "clusters": {"0": [{"concept": "Microscopy", "score": 0.71}, ...], ...}}
 
 A cluster has its three best concepts, scores from 0 to 1; one of whose figures none decodes has none.
 """

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from biomedica_ray import schema
+from biomedica_ray.annotate.members import Wanted
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
+from biomedica_ray.files import VOTES
 from biomedica_ray.labelling import label_studio
 from biomedica_ray.labelling.config import SheetsConfig
 from biomedica_ray.labelling.html_sheet import Sheet, ShownCluster, ShownMember, earlier_votes, html
-from biomedica_ray.labelling.labels import VOTES, Taxonomy, load_taxonomy
-from biomedica_ray.labelling.members import choose_members
+from biomedica_ray.labelling.label_table import labelled_members, labelled_units
 from biomedica_ray.labelling.proposals_file import Proposals, read_proposals
-from biomedica_ray.report.collect import each_unit
-from biomedica_ray.report.formats import shorten
-from biomedica_ray.report.pictures import ABSENT, article_url, picture, pmcid_of, read_figures
+from biomedica_ray.labelling.taxonomy import Taxonomy, load_taxonomy
+from biomedica_ray.pages.formats import shorten
+from biomedica_ray.pages.pictures import ABSENT, article_url, picture, pmcid_of, read_figures
 from biomedica_ray.runs import Run, read_runs
-from biomedica_ray.store import Commit, Store, StoreError
+from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, fingerprint, unit_of
 
 log = logging.getLogger(__name__)
@@ -38,51 +39,51 @@ _CAPTION = 300
 """Characters shown of a caption."""
 
 
-def run(config: SheetsConfig, run: Run) -> None:
+def run(config: SheetsConfig, record: Run) -> None:
     """Write the sheets of all clusters, or in later rounds of those that the votes dispute.
 
     Commits them as stage ``sheets/<form>/round-<round>``, a sheet a unit; the files are in ``sheets/round-<round>/``.
 
     Raises:
-        ConfigError: The taxonomy is of no use, or there are no votes on these clusters to ask again about.
-        StoreError: There are no clusters yet, or some units have those of an earlier clustering.
+        ConfigError: The taxonomy is invalid, or there are no votes on these clusters to ask again about.
+        StoreError: There are no labels yet, or some units have the clusters of an earlier clustering.
         UnitsFailedError: Sheets failed; all others are done.
     """
-    taxonomy = load_taxonomy(config.taxonomy)
-    labelled = run.store.commits("label")
-    if not labelled:
-        raise StoreError(f"{run.store.root}: no clusters yet; run `biomedica annotate` first")
+    store = record.store
+    taxonomy = load_taxonomy(store, config.taxonomy)
+    labelled = labelled_units(store)
     contents = {unit: commit.content for unit, commit in labelled.items()}
     file = f"sheets/members-{fingerprint(VERSION, contents, config.members, config.seed)}.parquet"
-    work = partial(_write_members, run.store, list(labelled.values()), file, config.members, config.seed)
-    clustering, asked = on_a_worker(work, memory_gb=config.memory_gb)
+    work = partial(_write_members, store, list(labelled.values()), file, config.members, config.seed)
+    clustering, shown = on_a_worker(work, memory_gb=config.memory_gb)
+    asked = sorted(shown)
     earlier: Mapping[int, str] = {}
     if config.round > 1:
-        earlier = _disputed(run.store, clustering)
+        earlier = _disputed(store, clustering)
         asked = [cluster for cluster in asked if cluster in earlier]
     step = config.clusters_per_sheet
     groups = [asked[start : start + step] for start in range(0, len(asked), step)]
-    proposals = read_proposals(run.store, clustering, taxonomy.concepts)
-    plan = Plan(config, taxonomy, clustering, file, groups, earlier, proposals, _is_sample(run.store))
+    proposals = read_proposals(store, clustering, taxonomy.concepts)
+    plan = Plan(config, taxonomy, clustering, file, groups, shown, earlier, proposals, _is_sample(store))
     settings = (VERSION, file, config.picture_side, taxonomy.model_dump())
     units = {
         number: fingerprint(*settings, group, [earlier.get(cluster) for cluster in group], *_proposed(proposals, group))
         for number, group in enumerate(groups)
     }
-    worker = partial(SheetWorker, run.store, run.run_id, plan)
-    run_units(run, plan.stage, units, worker, memory_gb=config.memory_gb, max_actors=config.max_actors)
+    worker = partial(SheetWorker, store, record.run_id, plan)
+    run_units(record, plan.stage, units, worker, memory_gb=config.memory_gb, max_actors=config.max_actors)
     if config.form == "label-studio":
-        run.store.write_bytes(f"{plan.folder}/label_studio.xml", label_studio.config(taxonomy).encode())
-    for name in run.store.list("sheets"):
+        store.write_bytes(f"{plan.folder}/label_studio.xml", label_studio.config(taxonomy).encode())
+    for name in store.list("sheets"):
         if f"sheets/{name}" != file:
-            run.store.delete(f"sheets/{name}")
-    run.results |= {
+            store.delete(f"sheets/{name}")
+    record.results |= {
         "clustering": clustering,
         "clusters": len(asked),
         "sheets": len(groups),
-        "folder": run.store.uri(plan.folder),
+        "folder": store.uri(plan.folder),
     }
-    log.info("sheets: %d clusters on %d sheets in %s", len(asked), len(groups), run.store.uri(plan.folder))
+    log.info("sheets: %d clusters on %d sheets in %s", len(asked), len(groups), store.uri(plan.folder))
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class Plan:
         clustering: Fingerprint of the clustering.
         members: The members table, relative to the store's root.
         groups: The clusters of each sheet.
+        shown: Cluster -> how many of its members are to be shown.
         earlier: What was said before of each cluster, in words.
         proposals: What a model proposes for each.
         invented: Whether the articles are those of the embedded sample, which PubMed Central does not have.
@@ -105,6 +107,7 @@ class Plan:
     clustering: str
     members: str
     groups: Sequence[Sequence[int]]
+    shown: Mapping[int, int]
     earlier: Mapping[int, str]
     proposals: Proposals
     invented: bool
@@ -120,26 +123,21 @@ class Plan:
         return f"sheets/{self.config.form}/round-{self.config.round}"
 
 
-def _write_members(store: Store, labelled: list[Commit], file: str, each: int, seed: int) -> tuple[str, list[int]]:
-    """Choose the figures that are shown and write them, unless that has been done; the clustering and its clusters."""
+def _write_members(store: Store, labelled: list[Commit], file: str, each: int, seed: int) -> tuple[str, dict[int, int]]:
+    """Choose the figures that are shown and write them, unless that has been done.
+
+    Returns:
+        The clustering; and cluster -> how many of its members are shown.
+    """
     try:
         table = pq.read_table(store.path(file), columns=["cluster_id"], filesystem=store.filesystem)
     except FileNotFoundError:
-        clusterings: set[bytes] = set()
-
-        def read(commit: Commit) -> pa.Table:
-            table = store.read(commit, "labels", ["figure_id", "cluster_id", "distance"])
-            clusterings.add(table.schema.metadata[b"clustering"])
-            return table
-
-        table = choose_members(each_unit(labelled, read), each, seed)
-        if len(clusterings) > 1:
-            message = "some units have the clusters of an earlier clustering; run `biomedica annotate` again"
-            raise StoreError(f"{store.root}: {message}") from None
-        table = table.replace_schema_metadata({"clustering": next(iter(clusterings))})
+        table, clustering = labelled_members(store, labelled, Wanted(each, each, each, seed))
+        table = table.select(schema.MEMBERS.names).cast(schema.MEMBERS)
+        table = table.replace_schema_metadata({"clustering": clustering})
         with store.atomic_file(file) as path:
             pq.write_table(table, path, compression="zstd")
-    return table.schema.metadata[b"clustering"].decode(), sorted(table["cluster_id"].unique().to_pylist())
+    return table.schema.metadata[b"clustering"].decode(), dict(Counter(table["cluster_id"].to_pylist()))
 
 
 def _disputed(store: Store, clustering: str) -> dict[int, str]:
@@ -147,7 +145,7 @@ def _disputed(store: Store, clustering: str) -> dict[int, str]:
     try:
         votes = store.read_json(VOTES)
     except FileNotFoundError:
-        raise ConfigError("round: there are no votes yet; run `biomedica votes` first") from None
+        raise ConfigError("round: no votes yet; run `biomedica votes` first") from None
     disputed = [each for each in votes["clusters"] if each["state"] == "disputed"]
     if others := sorted({each["clustering"] for each in disputed} - {clustering}):
         raise ConfigError(f"round: the votes are on clustering {others[0]}, this one is {clustering}")
@@ -182,17 +180,20 @@ class SheetWorker:
         clusters = [_cluster(plan, cluster, members, shown) for cluster in group]
         sheet = Sheet(name, plan.config.round, plan.clustering, plan.taxonomy, clusters, plan.proposals.model)
         errors = [_error(member) for member in shown.values() if member.problem]
-        counts = {
-            "clusters": Flow(len(group), len(clusters)),
-            "pictures": Flow(len(members), len(members) - len(errors), len(errors)),
-        }
         with self._store.write_unit(plan.stage, unit, mark, self._run_id) as writer:
-            writer.table("errors", schema.ERRORS, directory=f"errors/{plan.stage}").write(errors)
+            failed = writer.table("errors", schema.ERRORS, directory=f"errors/{plan.stage}")
+            failed.write(errors)
             if plan.config.form == "html":
                 writer.file("sheet", f"{plan.folder}/{name}.html").write_text(html(sheet), encoding="utf-8")
             else:
                 tasks = json.dumps(label_studio.tasks(sheet), ensure_ascii=False)
                 writer.file("sheet", f"{plan.folder}/{name}.json").write_text(tasks, encoding="utf-8")
+            expected = sum(plan.shown[cluster] for cluster in group)
+            pictures = sum(bool(member.src) for cluster in sheet.clusters for member in cluster.members)
+            counts = {
+                "clusters": Flow(len(group), len(sheet.clusters)),
+                "pictures": Flow(expected, pictures, failed.rows),
+            }
             writer.commit(counts)
         return counts
 

@@ -11,14 +11,16 @@ from typing import Any
 import pyarrow.fs as pafs
 import yaml
 
-from biomedica_ray import schema
+from biomedica_ray import files, schema
 from biomedica_ray.config import ConfigError
+from biomedica_ray.files import write_file
 from biomedica_ray.labelling.agreement import Agreement, agreement, concept_agreements
-from biomedica_ray.labelling.answers import Answer, Fault, one_each, parse_answers
+from biomedica_ray.labelling.answers import Answer, Parsed, one_each, parse_answers
 from biomedica_ray.labelling.config import VotesConfig
-from biomedica_ray.labelling.labels import VOTES, Entry, LabelsFile, Taxonomy, load_taxonomy
+from biomedica_ray.labelling.labels_file import Entry, LabelsFile
 from biomedica_ray.labelling.majority import FIELDS, Verdict, field_votes, verdicts
 from biomedica_ray.labelling.proposals_file import read_proposals
+from biomedica_ray.labelling.taxonomy import Taxonomy, load_taxonomy
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, open_filesystem
 from biomedica_ray.units import Flow, fingerprint
@@ -29,36 +31,36 @@ _NAMED = 20
 """Clusters that the log names; ``votes.json`` has all."""
 
 
-def run(config: VotesConfig, run: Run) -> None:
+def run(config: VotesConfig, record: Run) -> None:
     """Write the labels file, and all that the votes say to the store's ``votes.json``.
 
-    Answers that are of no use are rows of the errors table, and the others are counted without them.
+    Invalid answers are rows of the errors table, and the others are counted without them.
 
     Raises:
-        ConfigError: The taxonomy is of no use, or there are no answers that are.
+        ConfigError: The taxonomy is invalid, or there are no valid answers.
         StoreError: There is no store.
     """
-    taxonomy = load_taxonomy(config.taxonomy)
-    run.store.n_units()
-    answers: list[Answer] = []
-    faults: list[Fault] = []
-    files = _read_files(config.answers, config.endpoint_url)
-    for name, data in files.items():
-        found, bad = parse_answers(data, name, taxonomy)
-        answers += found
-        faults += bad
+    store = record.store
+    store.n_units()
+    taxonomy = load_taxonomy(store, config.taxonomy)
+    output = config.output or store.uri(files.LABELS)
+    place = config.answers or store.uri(files.ANSWERS)
+    contents = _read_files(place, config.endpoint_url)
+    parsed = [parse_answers(data, name, taxonomy) for name, data in contents.items()]
+    answers = [answer for each in parsed for answer in each.answers]
     if not answers:
-        reason = f"; {faults[0].what}: {faults[0].message}" if faults else ""
-        raise ConfigError(f"answers: {config.answers}: no answers in {len(files)} files{reason}")
-    _count(run, len(files), answers, faults)
+        fault = next((fault for each in parsed for fault in each.faults), None)
+        reason = f"; {fault.what}: {fault.message}" if fault else ""
+        raise ConfigError(f"answers: {place}: no answers in {len(contents)} files{reason}")
+    _count(record, len(contents), parsed)
 
     found_verdicts = verdicts(answers, config.min_votes, config.min_agreement)
-    proposed = proposed_concepts(run.store, found_verdicts, taxonomy)
+    proposed = proposed_concepts(store, found_verdicts, taxonomy)
     differing = [each.of for each in found_verdicts if each.of in proposed and each.differs_from(proposed[each.of])]
     agreements = agreement_on(answers, taxonomy)
-    _write_labels(config, labels_file(found_verdicts, taxonomy), answers)
-    run.store.write_json(
-        VOTES,
+    write_file(output, _labels_yaml(labels_file(found_verdicts, taxonomy), answers), config.endpoint_url)
+    store.write_json(
+        files.VOTES,
         {
             "taxonomy": taxonomy.version,
             "min_votes": config.min_votes,
@@ -72,18 +74,21 @@ def run(config: VotesConfig, run: Run) -> None:
         },
     )
     states = Counter(each.state for each in found_verdicts)
-    run.results |= {
+    record.results |= {
         "annotators": len({answer.annotator for answer in answers}),
         "clusters": len(found_verdicts),
-        **{state: states[state] for state in ("decided", "disputed", "open")},
+        "decided": states["decided"],
+        "disputed": states["disputed"],
+        "open": states["open"],
         "against_proposal": len(differing),
         "alpha": {each.field: each.alpha for each in agreements if each.concept is None},
-        "labels": config.output,
+        "labels": output,
     }
     log.info("votes: %d clusters: %s", len(found_verdicts), ", ".join(f"{n} {state}" for state, n in states.items()))
+    log.info("votes: labels in %s", output)
     if differing:
         numbers = ", ".join(str(cluster) for _, cluster in differing[:_NAMED])
-        log.info("votes: %d clusters show other than was proposed: %s", len(differing), numbers)
+        log.info("votes: %d clusters show something other than was proposed: %s", len(differing), numbers)
     if states["disputed"]:
         following = max(answer.round for answer in answers) + 1
         log.info("votes: ask again: biomedica sheets --store %s --round %d", config.store, following)
@@ -148,26 +153,30 @@ def _read_files(uri: str, endpoint_url: str | None) -> dict[str, bytes]:
     return contents
 
 
-def _count(run: Run, n_files: int, answers: Sequence[Answer], faults: Sequence[Fault]) -> None:
+def _count(record: Run, n_files: int, parsed: Sequence[Parsed]) -> None:
     """Commit the errors, and the counts: answers that a later one replaces are skipped."""
-    counted = sum(1 for _ in one_each(answers, last=True))
-    bad = Counter(fault.entity for fault in faults)
-    counts = {
-        "files": Flow(n_files, n_files - bad["file"], bad["file"]),
-        "answers": Flow(len(answers) + bad["answer"], counted, bad["answer"], len(answers) - counted),
-    }
+    answers = [answer for each in parsed for answer in each.answers]
+    faults = [fault for each in parsed for fault in each.faults]
     errors = [
         {"what": fault.what, "stage": "votes", "entity": fault.entity, "kind": fault.kind, "message": fault.message}
         | {"attempts": 1}
         for fault in faults
     ]
-    with run.store.write_unit("votes", 0, fingerprint(run.run_id), run.run_id) as writer:
+    bad = Counter(row["entity"] for row in errors)
+    replaced = len(answers) - len({(*answer.of, answer.annotator) for answer in answers})
+    counted = sum(1 for _ in one_each(answers, last=True))
+    unread = {fault.what for fault in faults if fault.entity == "file"}
+    counts = {
+        "files": Flow(n_files, len(parsed) - len(unread), bad["file"]),
+        "answers": Flow(sum(each.rows for each in parsed), counted, bad["answer"], replaced),
+    }
+    with record.store.write_unit("votes", 0, fingerprint(record.run_id), record.run_id) as writer:
         writer.table("errors", schema.ERRORS, directory="errors/votes").write(errors)
         writer.commit(counts)
-    run.add(counts)
+    record.add(counts)
 
 
-def _write_labels(config: VotesConfig, labels: LabelsFile, answers: Sequence[Answer]) -> None:
+def _labels_yaml(labels: LabelsFile, answers: Sequence[Answer]) -> bytes:
     annotators = len({answer.annotator for answer in answers})
     head = (
         f"# What {annotators} annotators said of clusters, by majority (biomedica votes). Clusters are named by\n"
@@ -175,8 +184,7 @@ def _write_labels(config: VotesConfig, labels: LabelsFile, answers: Sequence[Ans
     )
     document = labels.model_dump(exclude_defaults=True)
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
-    folder, slash, file = config.output.rpartition("/")
-    Store(folder or slash or ".", config.endpoint_url).write_bytes(file, (head + text).encode())
+    return (head + text).encode()
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 import pickle
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +20,12 @@ import open_clip
 import safetensors
 import timm
 import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
-from PIL import Image
 from timm.data.config import resolve_data_config
-from timm.data.transforms_factory import create_transform
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.models.encoder_info import EncoderInfo, Pixels, Preprocessing
 
-Pixels = npt.NDArray[np.uint8]
+log = logging.getLogger(__name__)
 
 _HUB = "hf-hub:"
 _PACKAGE = "package:"
@@ -48,72 +47,6 @@ _LIBRARY_ERRORS = (
     pickle.UnpicklingError,  # torch's word for a file that weights_only refuses
     safetensors.SafetensorError,
 )
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """A model's own preprocessing, as plain data.
-
-    Attributes:
-        library: Whose code resizes and crops.
-        settings: That library's settings: size, crop, interpolation, mean, std.
-    """
-
-    library: Literal["timm", "open_clip"]
-    settings: dict[str, Any]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the model's input in pixels."""
-        size = self.settings["input_size"][1:] if self.library == "timm" else self.settings["size"]
-        return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 pixels of shape (B, 3, H, W) to the numbers that the model sees."""
-        mean, std = (
-            torch.tensor(self.settings[key], device=pixels.device).view(1, -1, 1, 1) for key in ("mean", "std")
-        )
-        return (pixels.float() / 255 - mean) / std
-
-    def transform(self) -> Callable[[Image.Image], Pixels]:
-        """A function from an RGB image to uint8 pixels (H, W, 3): everything but :meth:`normalise`."""
-        if self.library == "timm":
-            steps = create_transform(**self.settings, normalize=False).transforms[:-1]
-        else:
-            # Its last three: mode, tensor, normalise.
-            steps = image_transform_v2(PreprocessCfg(**self.settings), is_train=False).transforms[:-3]
-
-        def apply(image: Image.Image) -> Pixels:
-            for step in steps:
-                image = step(image)
-            return np.asarray(image, np.uint8)
-
-        return apply
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as plain data."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class EncoderInfo:
-    """What must be known of an encoder without having it.
-
-    Attributes:
-        model: Its name, as in the config.
-        weights_sha256: SHA-256 of the names and values of its tensors, hex.
-        dim: Numbers of an embedding.
-        preprocessing: Its preprocessing.
-    """
-
-    model: str
-    weights_sha256: str
-    dim: int
-    preprocessing: Preprocessing
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as plain data."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -159,6 +92,33 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch says, of a GPU or of the CPU, that a smaller batch might do."""
     # Of the CPU's allocator torch has no exception of its own (c10/core/impl/alloc_cpu.cpp).
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)
+
+
+def embed_all(encoder: Encoder, pixels: Pixels, batch_size: int) -> tuple[npt.NDArray[np.float16], int]:
+    """Vectors (n, dim) of preprocessed images (n, H, W, 3), and the size of batch for which memory sufficed.
+
+    Args:
+        encoder: The encoder.
+        pixels: The images.
+        batch_size: Most images a forward pass; halved as often as the model runs out of memory.
+
+    Raises:
+        RuntimeError: What the model raises, or memory does not suffice for one image.
+    """
+    vectors = np.empty((len(pixels), encoder.info.dim), np.float16)
+    start = 0
+    while start < len(pixels):
+        batch = np.ascontiguousarray(pixels[start : start + batch_size])
+        try:
+            vectors[start : start + len(batch)] = encoder.embed(batch)
+        except RuntimeError as error:
+            if len(batch) == 1 or not is_out_of_memory(error):
+                raise
+            batch_size = len(batch) // 2
+            log.warning("embed: not enough memory for %d images, going on with %d", len(batch), batch_size)
+        else:
+            start += len(batch)
+    return vectors, batch_size
 
 
 def load_encoder(model: str, weights: str | None, image_size: int | None = None) -> Encoder:

@@ -1,7 +1,8 @@
-"""Weights in object storage, as local files while they are loaded."""
+"""Weights in object storage, as local files while they are loaded; and whether weights have changed."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import pyarrow.fs as pafs
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.store import open_filesystem
+from biomedica_ray.units import fingerprint
 
 
 @contextmanager
@@ -37,3 +39,26 @@ def local_weights(weights: str | None, endpoint_url: str | None) -> Iterator[str
         except OSError as error:
             raise ConfigError(f"weights: {weights}: {' '.join(str(error).split())}") from None
         yield str(target)
+
+
+def weights_mark(weights: str | None, endpoint_url: str | None) -> str | None:
+    """What changes when weights may have changed, without loading them; None where that cannot be seen from here.
+
+    A hub's are taken to stay the same under their name, a package's under its version, and files as long as their sizes
+    and times do.
+    """
+    if not weights or weights.startswith("hf-hub:"):
+        return weights or "default"
+    if weights.startswith("package:"):
+        try:
+            return f"{weights} {importlib.metadata.version(weights.removeprefix('package:'))}"
+        except importlib.metadata.PackageNotFoundError:
+            return None
+    filesystem, path = open_filesystem(weights, endpoint_url)
+    try:
+        top = filesystem.get_file_info(path)
+        infos = filesystem.get_file_info(pafs.FileSelector(path, recursive=True)) if not top.is_file else [top]
+    except OSError:
+        is_path = "/" in weights or Path(weights).suffix in {".safetensors", ".pt", ".pth", ".bin"}
+        return None if is_path else weights  # a tag of open_clip
+    return fingerprint(weights, sorted((info.path, info.size, info.mtime_ns) for info in infos if info.is_file))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from biomedica_ray.labelling.labels import VOTES
+from biomedica_ray.files import VOTES
 from biomedica_ray.report.charts import LineChart, line_chart
 from biomedica_ray.store import Store
 

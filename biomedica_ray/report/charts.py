@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from biomedica_ray.report.formats import number
+from biomedica_ray.pages.formats import number
 
 MAX_POINTS = 300
 """Longer series are drawn as means of this many stretches."""

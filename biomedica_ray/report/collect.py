@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 
 from biomedica_ray.config import STAGES
-from biomedica_ray.store import Commit, Store
+from biomedica_ray.store import Commit, Store, each_unit
 from biomedica_ray.units import Flow, counts_from_json
 
 COUNTED_UNITS = 400
@@ -28,7 +27,6 @@ YEARS = 24
 EXAMPLES = 3
 """Inputs named for each reason."""
 
-_PARALLEL_READS = 16
 _SIDES = (0, 250, 500, 1000, 2000, 4000)
 """Classes of the longest side of an image, in pixels."""
 
@@ -129,16 +127,10 @@ def committed_stages(store: Store) -> list[str]:
     selector = pafs.FileSelector(store.path("commits"), allow_not_found=True, recursive=True)
     folders = {info.path.rpartition("/")[0] for info in store.filesystem.get_file_info(selector) if info.is_file}
     root = store.path("commits") + "/"
-    stages = ("extract", "enrich", "dedupe", "embed", "label", "sheets", "votes", "serialize", "train")
+    stages = ("extract", "enrich", "dedupe", "panels", "embed", "label", "sheets", "votes", "serialize", "train")
     order = {stage: index for index, stage in enumerate(stages)}
     names = (folder.removeprefix(root) for folder in folders)
     return sorted(names, key=lambda name: (order.get(name.split("/", maxsplit=1)[0], len(order)), name))
-
-
-def each_unit(commits: Iterable[Commit], read: Callable[[Commit], T]) -> Iterator[T]:
-    """``map(read, commits)`` in threads; what ``read`` returns should be small."""
-    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-        yield from pool.map(read, list(commits))
 
 
 def draw(items: Iterable[T], most: int) -> list[T]:

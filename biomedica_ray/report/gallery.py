@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biomedica_ray.report.collect import draw, each_unit
-from biomedica_ray.report.formats import shorten
-from biomedica_ray.report.pictures import LARGE, Picture, article_url, picture, read_figures, read_pictures
+from biomedica_ray.annotate.members import Wanted, choose_members
+from biomedica_ray.pages.formats import shorten
+from biomedica_ray.pages.pictures import LARGE, Picture, article_url, picture, read_figures, read_pictures
+from biomedica_ray.report.collect import draw
 from biomedica_ray.schema import FIGURE_REPEATS
-from biomedica_ray.store import Commit, Store
+from biomedica_ray.store import Commit, Store, each_unit
 from biomedica_ray.units import stable_hash
 
 GROUPS = 12
@@ -174,47 +175,32 @@ def cluster_sheets(store: Store, extracted: Mapping[int, Commit], sizes: Mapping
         sizes: cluster_id -> figures in it.
     """
     chosen = draw(sorted(sizes), CLUSTERS)
-    nearest: dict[int, list[dict[str, Any]]] = {cluster: [] for cluster in chosen}
-    furthest: dict[int, list[dict[str, Any]]] = {cluster: [] for cluster in chosen}
     commits = (commit for commit in store.commits("label").values() if "labels" in commit.files)
-    for rows in each_unit(commits, lambda commit: _extremes(store, commit, chosen)):
-        for cluster, some in _by(rows, "cluster_id").items():
-            nearest[cluster] = sorted(nearest[cluster] + some, key=_distance)[:NEAREST]
-            furthest[cluster] = sorted(furthest[cluster] + some, key=_distance)[-FURTHEST:]
-    for cluster in chosen:
-        shown = {row["figure_id"] for row in nearest[cluster]}
-        furthest[cluster] = [row for row in furthest[cluster] if row["figure_id"] not in shown]
-    ids = {row["figure_id"] for each in (nearest, furthest) for rows in each.values() for row in rows}
-    pictures = read_pictures(store, extracted, sorted(ids))
 
-    def members(rows: Iterable[dict[str, Any]]) -> tuple[Member, ...]:
-        return tuple(Member(row["figure_id"], row["confidence"], pictures[row["figure_id"]]) for row in rows)
+    def read(commit: Commit) -> pa.Table:
+        table = store.read(commit, "labels", _LABEL_COLUMNS)
+        return table.filter(pc.is_in(table["cluster_id"], pa.array(chosen, pa.int32())))
 
-    return [
-        Sheet(
+    found = choose_members(each_unit(commits, read), Wanted(NEAREST, FURTHEST)).to_pylist()
+    pictures = read_pictures(store, extracted, sorted(row["figure_id"] for row in found))
+    by_cluster = _by(found, "cluster_id")
+
+    def sheet(cluster: int) -> Sheet:
+        by_place = {
+            place: tuple(Member(row["figure_id"], row["confidence"], pictures[row["figure_id"]]) for row in rows)
+            for place, rows in _by(by_cluster[cluster], "place").items()
+        }
+        typical = by_cluster[cluster][0]
+        return Sheet(
             cluster,
             sizes[cluster],
-            tuple(nearest[cluster][0]["primary_label"]),
-            nearest[cluster][0]["panel_subtype"] or "",
-            members(nearest[cluster]),
-            members(furthest[cluster]),
+            tuple(typical["primary_label"]),
+            typical["panel_subtype"] or "",
+            by_place["nearest"],
+            by_place.get("farthest", ())[::-1],
         )
-        for cluster in sorted(chosen, key=lambda cluster: (-sizes[cluster], cluster))
-    ]
 
-
-def _extremes(store: Store, commit: Commit, clusters: list[int]) -> list[dict[str, Any]]:
-    """Of each of the clusters, a unit's nearest and furthest members."""
-    table = store.read(commit, "labels", _LABEL_COLUMNS)
-    table = table.filter(pc.is_in(table["cluster_id"], pa.array(clusters, pa.int32()))).sort_by("distance")
-    rows = []
-    for members in _by(table.to_pylist(), "cluster_id").values():
-        rows += members if len(members) <= NEAREST + FURTHEST else members[:NEAREST] + members[-FURTHEST:]
-    return rows
-
-
-def _distance(row: dict[str, Any]) -> tuple[float, str]:
-    return row["distance"], row["figure_id"]
+    return [sheet(cluster) for cluster in sorted(chosen, key=lambda cluster: (-sizes[cluster], cluster))]
 
 
 def figure_cards(store: Store, extracted: Mapping[int, Commit], *, invented: bool) -> list[Card]:

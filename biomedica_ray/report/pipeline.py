@@ -11,8 +11,9 @@ import jinja2
 
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import ConfigError
-from biomedica_ray.pages import page_environment
-from biomedica_ray.report import charts, formats
+from biomedica_ray.files import write_file
+from biomedica_ray.pages import formats, page_environment
+from biomedica_ray.report import charts
 from biomedica_ray.report.annotation import read_clustering, read_votes
 from biomedica_ray.report.collect import (
     COUNTED_UNITS,
@@ -46,12 +47,11 @@ def run(config: ReportConfig, run: Run) -> None:
         StoreError: There is no store.
     """
     output = config.output or run.store.uri(PAGE)
-    folder, slash, file = output.rpartition("/")
-    if not file:
+    if output.endswith("/"):
         raise ConfigError(f"output: expected a file, got {output!r}")
     run.store.n_units()
     page = on_a_worker(partial(make_page, run.store, config.name, config.title), memory_gb=_MEMORY_GB)
-    Store(folder or slash or ".", config.endpoint_url).write_bytes(file, page.encode())
+    write_file(output, page.encode(), config.endpoint_url)
     run.results["report"] = output
     run.results["bytes"] = len(page.encode())
     log.info("report: %s, %s", output, formats.size(len(page.encode())))
@@ -86,6 +86,7 @@ def make_page(store: Store, name: str, title: str) -> str:
         distributions=distributions(store, counted) if counted else [],
         labels=distribution("Global concept", "figures", dict(labels.most_common())) if labels else None,
         deduped="dedupe" in last,
+        annotated="annotate" in last,
         duplicates=sorted(duplicates.items()),
         groups=duplicate_groups(store, extracted),
         clusters=clusters,

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from biomedica_ray.config import STAGES
+from biomedica_ray.pages.formats import count, duration, number, share, size, things
 from biomedica_ray.report.collect import StageFlow, count_clusters, count_duplicates, stage_flows
 from biomedica_ray.report.config import ReportConfig
-from biomedica_ray.report.formats import count, duration, number, share, size, things
 from biomedica_ray.report.learning import read_evaluation, read_training
 from biomedica_ray.runs import read_runs
 from biomedica_ray.schema import ARTICLE_REPEATS, FIGURE_REPEATS

@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biomedica_ray import schema
-from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.cluster import on_a_worker, run_units
-from biomedica_ray.runs import Run, read_runs
+from biomedica_ray.runs import Run
 from biomedica_ray.select import balance
 from biomedica_ray.select.columns import KEYS, TABLES, Column, find_column, is_texts, join
 from biomedica_ray.select.config import SelectConfig
@@ -25,10 +24,14 @@ from biomedica_ray.units import Counts, Flow, fingerprint
 VERSION = 1
 """Raise it when the same query would find other figures."""
 
-_STAGES = {"figures": "extract", "articles": "extract", "labels": "label", "duplicates": "dedupe"}
-"""The stage that makes each table, but for panels, of which each model's embedding has its own."""
-_COMMANDS = {"labels": "annotate", "panels": "annotate"}
-"""The command that makes a table, where it is not its stage."""
+_STAGES = {
+    "figures": "extract",
+    "articles": "extract",
+    "labels": "label",
+    "panels": "panels",
+    "duplicates": "dedupe",
+}
+"""The stage that makes each table."""
 _PARALLEL_READS = 16
 
 
@@ -46,19 +49,19 @@ def run(config: SelectConfig, run: Run) -> None:
     """
     store, stage = run.store, stage_of(config.name)
     query = Query(config)
-    stages = stages_of(store, query)
+    stages = {table: _STAGES[table] for table in ["figures", *query.others]}
     contents = {}
     for table, made_by in stages.items():
         contents[made_by] = {unit: commit.content for unit, commit in store.commits(made_by).items()}
         if not contents[made_by]:
-            raise StoreError(f"{store.root}: no {table} yet; run `biomedica {_COMMANDS.get(table, made_by)}` first")
+            raise StoreError(f"{store.root}: no {table} yet; run `biomedica {made_by}` first")
     keys = config.model_dump(include={"name", "where", "balance", "seed"})
     marks = {
         unit: fingerprint(VERSION, keys, {name: of.get(unit) for name, of in contents.items()})
         for unit in contents["extract"]
     }
     options: dict[str, Any] = {"memory_gb": config.memory_gb, "max_actors": config.max_actors}
-    run_units(run, f"{stage}/matching", marks, partial(MatchWorker, store, run.run_id, config, stages), **options)
+    run_units(run, f"{stage}/matching", marks, partial(MatchWorker, store, run.run_id, config), **options)
 
     count = partial(count_groups, store, f"{stage}/matching", config.cap)
     matching, highest = on_a_worker(count, memory_gb=config.memory_gb)
@@ -99,24 +102,11 @@ class Query:
         return sorted(keys | {column.name for column in self.columns if column.table == table})
 
 
-def stages_of(store: Store, query: Query) -> dict[str, str]:
-    """Table -> the stage that made it, of the tables that a query needs.
-
-    Panels are those of the last run of annotate that looked for them; they do not depend on its model.
-    """
-    stages = dict(_STAGES)
-    if "panels" in query.others:
-        runs = (run for run in read_runs(store) if run["stage"] == "annotate" and run["status"] == "done")
-        models = [run["config"]["model"] for run in runs if run["config"]["panels"]]
-        stages["panels"] = f"embed/{model_slug(models[-1])}" if models else "embed"
-    return {table: stages[table] for table in ["figures", *query.others]}
-
-
 class MatchWorker:
     """Finds the figures of a unit that meet the query."""
 
-    def __init__(self, store: Store, run_id: str, config: SelectConfig, stages: Mapping[str, str]) -> None:
-        self._store, self._run_id, self._config, self._stages = store, run_id, config, stages
+    def __init__(self, store: Store, run_id: str, config: SelectConfig) -> None:
+        self._store, self._run_id, self._config = store, run_id, config
         self._query = Query(config)
 
     def __call__(self, unit: int, mark: str) -> Counts:
@@ -143,7 +133,7 @@ class MatchWorker:
         """The columns that are needed; no rows where the stage has not done the unit."""
         columns = self._query.names(table)
         try:
-            return self._store.read(self._store.commit(self._stages[table], unit), table, columns)
+            return self._store.read(self._store.commit(_STAGES[table], unit), table, columns)
         except FileNotFoundError:
             return TABLES[table].empty_table().select(columns)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -10,31 +11,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import lxml.html
 import numpy as np
-import open_clip
 import psutil
+import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 import timm
 import torch
-import yaml
 
-from biomedica_ray import cli
+from biomedica_ray.annotate import embed
 from biomedica_ray.annotate.config import AnnotateConfig
+from biomedica_ray.annotate.embed_actor import EmbedActor
 from biomedica_ray.annotate.pipeline import run as annotate
 from biomedica_ray.config import ConfigError
-from biomedica_ray.evaluate.zero_shot import class_vectors
 from biomedica_ray.images import decode
-from biomedica_ray.labelling.concept_scores import load_prompts, propose
-from biomedica_ray.labelling.labels import load_taxonomy
 from biomedica_ray.models.encoders import load_encoder
-from biomedica_ray.runs import Run
+from biomedica_ray.runs import LostRowsError, Run
 from biomedica_ray.store import Store, StoreError
-from biomedica_ray.units import Flow, unit_of
+from biomedica_ray.units import Flow, counts_from_json, fingerprint, unit_of
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
-
-pytestmark = pytest.mark.cluster
 
 MODEL = "timm/test_vit"
 STAGE = "embed/timm-test_vit"
@@ -139,15 +134,13 @@ def one_actor_killed() -> Iterator[list[int]]:
         watcher.join()
 
 
+@pytest.mark.cluster
 def test_every_figure_is_embedded_clustered_and_counted(ray_cluster: None, store: Store, weights: str) -> None:
     with one_actor_killed() as killed:
         first = run(store, weights)
     assert len(killed) == 1
     n_figures = 2 * N_ARTICLES
-    assert first.counts == {
-        "figures": Flow(n_figures, n_figures - 1, 1),
-        "labels": Flow(n_figures - 1, n_figures - 1),
-    }
+    assert first.counts == {"figures": Flow(n_figures, n_figures - 1, 1)}
     (error,) = table(store, STAGE, "errors")
     assert (error["what"], error["stage"], error["kind"]) == ("PMC3.1_002", "embed", "truncated-image")
 
@@ -159,32 +152,66 @@ def test_every_figure_is_embedded_clustered_and_counted(ray_cluster: None, store
             (expected,) = encoder.embed(transform(decode(row["image"]))[None])
             assert vectors[row["figure_id"]] @ expected > 0.9999
 
-    panels = table(store, STAGE, "panels")
-    assert [row["figure_id"] for row in panels] == sorted(vectors)
-    assert panels[0] == {
-        "figure_id": "PMC0.1_001",
-        "panel_type": "single",
-        "n_panels": 1,
-        "least_confidence": 1.0,
-        "caption_panels": 0,
-        "panel_boxes": [{"label": None, "left": 0, "top": 0, "right": 64, "bottom": 48, "confidence": 1.0}],
-    }
-
-    labels = table(store, "label", "labels")
-    assert [row["figure_id"] for row in labels] == sorted(vectors)
-    assert {row["cluster_id"] for row in labels} == {0, 1, 2}
-    assert {row["how"] for row in labels} == {"none"}
     schema = store.dataset(STAGE, "embeddings").schema
     assert schema.metadata[b"model"] == MODEL.encode()
     assert schema.metadata[b"weights_sha256"] == encoder.info.weights_sha256.encode()
     assert json.loads(schema.metadata[b"preprocessing"]) == encoder.info.preprocessing.to_json()
 
-    before = {stage: store.commits(stage) for stage in (STAGE, "label")}
-    second = run(store, weights)
-    assert second.counts == first.counts
-    assert {stage: store.commits(stage) for stage in before} == before
+    before = store.commits(STAGE)
+    assert run(store, weights).counts == first.counts
+    assert store.commits(STAGE) == before
 
 
+@pytest.mark.cluster
+def test_a_run_that_finds_all_done_loads_no_encoder(
+    ray_cluster: None, store: Store, weights: str, tmp_path: Path
+) -> None:
+    own = tmp_path / "weights.safetensors"
+    shutil.copy2(weights, own)
+    first = run(store, str(own))
+    before, times = {unit: commit.run_id for unit, commit in store.commits(STAGE).items()}, own.stat()
+    own.write_bytes(bytes(times.st_size))
+    os.utime(own, ns=(times.st_atime_ns, times.st_mtime_ns))
+    again = run(store, str(own))
+    assert again.counts == first.counts == again.before
+    assert again.results["clustering"] == first.results["clustering"]
+    assert {unit: commit.run_id for unit, commit in store.commits(STAGE).items()} == before
+    os.utime(own)
+    with pytest.raises(ConfigError, match="weights: "):
+        run(store, str(own))  # they may be others now, and must be looked at
+
+
+@pytest.mark.parametrize("panels", [True, False])
+def test_embeddings_of_earlier_versions_are_kept(store: Store, weights: str, panels: bool) -> None:
+    """Whether panels were looked for along with them was a part of the fingerprint."""
+    info, extracted = load_encoder(MODEL, weights).info, store.commits("extract")
+    for unit, commit in extracted.items():
+        with store.write_unit(STAGE, unit, fingerprint([3, panels, info.to_json()], commit.content)) as writer:
+            writer.commit({})
+    marks = {unit: commit.fingerprint for unit, commit in store.commits(STAGE).items()}
+    assert embed.fingerprints(info, extracted, store.commits(STAGE)) == marks
+    assert (embed.fingerprints(info, extracted, {}) == marks) == panels  # what is new is marked as ever
+
+
+def test_a_figure_that_gets_lost_on_the_way_fails_the_run(store: Store, weights: str) -> None:
+    """The table of a unit has a figure less than extract committed: the decoder would skip one."""
+    unit = unit_of("PMC0", N_UNITS)
+    commit = store.commit("extract", unit)
+    rows = store.read(commit, "figures")
+    pq.write_table(rows[1:], store.path(commit.files["figures"]))
+    config = AnnotateConfig(store=store.root, model=MODEL, weights=weights)
+    info = load_encoder(MODEL, weights).info
+    row = embed.preprocess_unit({"unit": unit, "fingerprint": "f"}, store, info.preprocessing)
+    with (
+        pytest.raises(LostRowsError, match=f"rows lost: figures: {len(rows)} in = "),
+        Run("annotate", config) as record,
+    ):
+        done = EmbedActor(config, info, store, STAGE, record.run_id)(row)
+        record.add(counts_from_json(json.loads(done["counts"])))
+    assert not store.commit(STAGE, unit).complete  # the next run tries it again
+
+
+@pytest.mark.cluster
 def test_the_size_of_batches_and_the_number_of_actors_do_not_matter(
     ray_cluster: None, store: Store, weights: str, tmp_path: Path
 ) -> None:
@@ -212,51 +239,7 @@ def test_the_size_of_batches_and_the_number_of_actors_do_not_matter(
             assert two[row["figure_id"]] @ expected > 0.9999
 
 
-def test_a_clip_model_proposes_concepts_and_the_sheets_have_them(
-    ray_cluster: None, store: Store, weights: str, tmp_path: Path
-) -> None:
-    """From the command line to the pages that annotators get, with a model of a folder."""
-    folder = tiny_clip(tmp_path / "clip")
-    assert run(store, weights, proposals="open_clip/any-name", proposals_weights=str(folder)).results["proposals"] == 3
-    document = store.read_json("clusters/timm-test_vit.proposals.json")
-
-    model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
-    model.eval()
-    tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
-    prompts, images = load_prompts(None, load_taxonomy(None)), {row["figure_id"]: row["image"] for row in figures()}
-    labels = table(store, "label", "labels")
-    with torch.inference_mode():
-        texts = class_vectors(
-            [model.encode_text(tokenize(prompts.sentences(name))).numpy() for name in prompts.concepts]
-        )
-        for cluster in range(3):
-            rows = sorted((row["distance"], row["figure_id"]) for row in labels if row["cluster_id"] == cluster)[:8]
-            pixels = torch.stack([preprocess(decode(images[figure_id])) for _, figure_id in rows])
-            vectors, scale = model.encode_image(pixels).numpy(), float(model.logit_scale.exp())
-            (best,) = propose(vectors, np.zeros(len(rows), int), texts, list(prompts.concepts), scale=scale).values()
-            found = [each["score"] for each in document["clusters"][str(cluster)]]
-            assert found == pytest.approx([each["score"] for each in best], abs=2e-3)
-
-    assert cli.main(["sheets", "--store", store.root]) == 0
-    (page,) = Path(store.root).glob("sheets/round-1/*.html")
-    sheet = json.loads(lxml.html.parse(str(page)).xpath("//script[@id='data']/text()")[0])
-    assert sheet["proposer"] == "open_clip/any-name"
-    assert {str(each["cluster"]): each["proposals"] for each in sheet["clusters"]} == document["clusters"]
-
-
-def tiny_clip(folder: Path) -> Path:
-    """A CLIP model of open_clip with random weights, as it is published."""
-    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
-    vision = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16}
-    settings = {"model_cfg": {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}, "preprocess_cfg": {}}
-    torch.manual_seed(0)
-    model = open_clip.CLIP(16, open_clip.CLIPVisionCfg(**vision), open_clip.CLIPTextCfg(**text))
-    folder.mkdir()
-    (folder / "open_clip_config.json").write_text(json.dumps(settings))
-    safetensors.torch.save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    return folder
-
-
+@pytest.mark.cluster
 def test_only_what_changed_is_embedded_again(ray_cluster: None, store: Store, weights: str) -> None:
     run(store, weights)
     before = {unit: commit.run_id for unit, commit in store.commits(STAGE).items()}
@@ -270,34 +253,7 @@ def test_only_what_changed_is_embedded_again(ray_cluster: None, store: Store, we
     assert [other for other in after if after[other] != before[other]] == [unit]
 
 
-def test_labels_reach_figures_through_their_cluster(
-    ray_cluster: None, store: Store, weights: str, tmp_path: Path
-) -> None:
-    run(store, weights)
-    clusters = {row["figure_id"]: row["cluster_id"] for row in table(store, "label", "labels")}
-    exemplar = "PMC5.1_001"
-    labels = tmp_path / "labels.yaml"
-    entry = {
-        "exemplars": [exemplar, "PMC999.1_001"],
-        "panel_type": "single",
-        "panel_subtype": "single panel",
-        "primary": ["Maps"],
-        "secondary": ["map"],
-    }
-    labels.write_text(yaml.safe_dump({"taxonomy": "biomedica-1", "clusters": [entry]}))
-    labelled = run(store, weights, labels=str(labels))
-    assert labelled.results["clusters_labelled"] == 1
-    assert (labelled.results["exemplars"], labelled.results["exemplars_unknown"]) == (2, 1)
-    for row in table(store, "label", "labels"):
-        expected = ["Maps"] if clusters[row["figure_id"]] == clusters[exemplar] else []
-        assert (row["cluster_id"], row["primary_label"]) == (clusters[row["figure_id"]], expected)
-
-    entry["exemplars"] = ["PMC999.1_001"]
-    labels.write_text(yaml.safe_dump({"taxonomy": "biomedica-1", "clusters": [entry]}))
-    with pytest.raises(ConfigError, match="entry 1: none of its exemplars exist"):
-        run(store, weights, labels=str(labels))
-
-
+@pytest.mark.cluster
 def test_clusters_are_measured_and_other_numbers_of_them_tried(
     ray_cluster: None, store: Store, weights: str, tmp_path: Path
 ) -> None:
@@ -313,18 +269,12 @@ def test_clusters_are_measured_and_other_numbers_of_them_tried(
     assert [each["clusters"] for each in results["scan"]] == [2, 4]
     two, four = (each["inertia"] for each in results["scan"])
     assert two > results["inertia"] > four > 0
-    labels = table(store, "label", "labels")
-    assert [row["uncertain"] for row in labels] == [row["confidence"] < 0.05 for row in labels]
-    distances = [row["distance"] for row in labels]
-    assert results["inertia"] == pytest.approx(np.square(distances).sum(), rel=1e-4)
-
-    before = store.commits("label")
-    again = run(store, weights, min_confidence=0.05).results
+    again = run(store, weights).results
     assert (again["clustering"], again["inertia"]) == (results["clustering"], results["inertia"])
     assert (again["scan"], again["stability"]) == (results["scan"], None)
-    assert store.commits("label") == before
 
 
+@pytest.mark.cluster
 def test_what_cannot_be_done_is_one_line(ray_cluster: None, store: Store, weights: str, tmp_path: Path) -> None:
     for keys, message in (
         ({"model": "timm/no_such"}, "model: no_such: not a model of timm"),
@@ -332,8 +282,7 @@ def test_what_cannot_be_done_is_one_line(ray_cluster: None, store: Store, weight
         ({"clusters": 500}, "clusters: 500 are more than the 23 embeddings"),
         ({"pca_dims": 24}, "pca_dims: 24 are more than 23"),
         ({"scan_k": [2, 500]}, "scan_k: 500 are more than the 23 embeddings"),
-        ({"truth": "/no/truth.tsv"}, "truth: /no/truth.tsv: .*No such file"),
-        ({"labels": "/no/labels.yaml"}, "labels: /no/labels.yaml: .*No such file"),
+        ({"truth": "/no/truth.tsv"}, "truth: /no/truth.tsv: no such file"),
     ):
         with pytest.raises(ConfigError, match=message) as caught:
             run(store, **{"weights": weights, **keys})

@@ -11,6 +11,7 @@ from biomedica_ray.annotate import quality
 from biomedica_ray.annotate.kmeans import fit
 from biomedica_ray.annotate.truth import load_truth
 from biomedica_ray.config import ConfigError
+from biomedica_ray.store import Store
 from tests.annotate.test_kmeans import blobs
 
 
@@ -56,14 +57,18 @@ def test_every_cluster_of_its_own_is_pure(pairs: list[tuple[int, str]]) -> None:
 def test_a_truth_file(tmp_path: Path) -> None:
     path = tmp_path / "truth.tsv"
     path.write_text("figure_id\tprimary_label\tnote\nPMC1.1_001\tMaps\tx\nPMC1.1_002\tTables\t\n")
-    assert load_truth(path) == {"PMC1.1_001": "Maps", "PMC1.1_002": "Tables"}
+    store = Store(str(tmp_path / "store"))
+    assert load_truth(store, None) == {}
+    assert load_truth(store, str(path)) == {"PMC1.1_001": "Maps", "PMC1.1_002": "Tables"}
     for text, message in (
-        ("figure_id,primary_label\na,Maps\na,Maps\n", "line 3: a stands more than once"),
+        ("figure_id,primary_label\na,Maps\na,Maps\n", "line 3: a appears more than once"),
         ("figure_id,label\n", "expected columns figure_id and primary_label, there is no primary_label"),
     ):
         other = tmp_path / "truth.csv"
         other.write_text(text)
         with pytest.raises(ConfigError, match=message):
-            load_truth(other)
-    with pytest.raises(ConfigError, match="No such file"):
-        load_truth(tmp_path / "none.tsv")
+            load_truth(store, str(other))
+    with pytest.raises(ConfigError, match=r"truth: .*none\.tsv: no such file"):
+        load_truth(store, str(tmp_path / "none.tsv"))
+    store.write_bytes("truth.tsv", path.read_bytes())
+    assert load_truth(store, None) == {"PMC1.1_001": "Maps", "PMC1.1_002": "Tables"}

@@ -13,10 +13,9 @@ import pytest
 from sklearn.metrics import normalized_mutual_info_score
 
 from biomedica_ray.annotate import kmeans as cluster
-from biomedica_ray.annotate.embed import embed_all
 from biomedica_ray.images import ImageError, decode
-from biomedica_ray.labelling.labels import load_taxonomy
-from biomedica_ray.models.encoders import load_encoder
+from biomedica_ray.labelling.taxonomy import papers_taxonomy
+from biomedica_ray.models.encoders import embed_all, load_encoder
 
 LABELS = Path(__file__).with_name("figures.tsv")
 N_IMAGES = 372
@@ -73,7 +72,7 @@ def test_labels_name_images_and_concepts_that_there_are(embedded: Embedded) -> N
     with LABELS.open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert {row["file"] for row in rows} <= set(embedded.files)
-    assert {row["concept"] for row in rows} - {"-"} <= load_taxonomy(None).concepts.keys()
+    assert {row["concept"] for row in rows} - {"-"} <= papers_taxonomy().concepts.keys()
     assert all(row["panels"] == "-" or int(row["panels"]) > 0 for row in rows)
 
 

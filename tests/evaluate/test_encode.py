@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biomedica_ray.evaluate.encode import choose, chosen_samples, primary_labels
-from biomedica_ray.evaluate.tasks import TASKS, prompts
+from biomedica_ray.evaluate.prompts import papers_prompts
+from biomedica_ray.evaluate.tasks import TASKS
 from biomedica_ray.reading.shards import RawSample, Unreadable, read_shards
 from tests.reading.shards import sample, write_dataset
 
@@ -43,9 +44,9 @@ def test_labels_of_a_sample_without_metadata() -> None:
 
 
 def test_prompts_of_known_and_other_concepts() -> None:
-    assert any("fundus photograph" in prompt for prompt in prompts("Clinical Imaging"))
-    assert any("some new concept" in prompt for prompt in prompts("Some New Concept"))
-    assert len(set(prompts("Maps"))) == len(prompts("Maps"))
+    assert any("fundus photograph" in prompt for prompt in papers_prompts().sentences("Clinical Imaging"))
+    assert any("some new concept" in prompt for prompt in papers_prompts().sentences("Some New Concept"))
+    assert len(set(papers_prompts().sentences("Maps"))) == len(papers_prompts().sentences("Maps"))
 
 
 def test_tasks() -> None:

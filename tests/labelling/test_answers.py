@@ -12,10 +12,10 @@ from PIL import Image
 from biomedica_ray.labelling import label_studio
 from biomedica_ray.labelling.answers import Fault, parse_answers
 from biomedica_ray.labelling.html_sheet import Sheet, ShownCluster, ShownMember
-from biomedica_ray.labelling.labels import load_taxonomy
+from biomedica_ray.labelling.taxonomy import papers_taxonomy
 from tests.synthetic import encoded
 
-TAXONOMY = load_taxonomy(None)
+TAXONOMY = papers_taxonomy()
 
 
 def downloaded(**values: Any) -> dict[str, Any]:
@@ -35,7 +35,9 @@ def downloaded(**values: Any) -> dict[str, Any]:
 
 
 def parse(document: Any) -> Any:
-    return parse_answers(json.dumps(document).encode(), "a.json", TAXONOMY)
+    found = parse_answers(json.dumps(document).encode(), "a.json", TAXONOMY)
+    assert found.rows == len(found.answers) + sum(fault.entity == "answer" for fault in found.faults)
+    return found.answers, found.faults
 
 
 def test_a_file_of_the_html_sheet() -> None:
@@ -67,8 +69,9 @@ def test_a_file_of_the_html_sheet() -> None:
     ],
 )
 def test_a_file_of_anything_else_is_a_fault(data: bytes, kind: str, message: str) -> None:
-    answers, (fault,) = parse_answers(data, "a.json", TAXONOMY)
-    assert answers == []
+    found = parse_answers(data, "a.json", TAXONOMY)
+    (fault,) = found.faults
+    assert (found.rows, found.answers) == (0, ())
     assert (fault.what, fault.entity, fault.kind) == ("a.json", "file", kind)
     assert fault.message.startswith(message)
     assert "\n" not in fault.message

@@ -10,13 +10,17 @@ import torch
 import yaml
 
 from biomedica_ray import schema
-from biomedica_ray.annotate.config import AnnotateConfig
+from biomedica_ray.annotate.clustering import Clustering
+from biomedica_ray.annotate.members import Wanted
 from biomedica_ray.config import ConfigError
+from biomedica_ray.evaluate.prompts import Prompts
 from biomedica_ray.evaluate.zero_shot import class_vectors
-from biomedica_ray.labelling.concept_scores import Prompts, load_prompts, propose
-from biomedica_ray.labelling.labels import load_taxonomy
-from biomedica_ray.labelling.proposals import encode_prompts, nearest_figures, write_proposals
-from biomedica_ray.store import Store
+from biomedica_ray.labelling.concept_scores import load_prompts, propose
+from biomedica_ray.labelling.config import ProposeConfig
+from biomedica_ray.labelling.label_table import labelled_members
+from biomedica_ray.labelling.propose import write_proposals
+from biomedica_ray.labelling.taxonomy import papers_taxonomy
+from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import unit_of
 from tests.synthetic import N_UNITS, article, encoded, figure, picture, write_extracted
 
@@ -52,10 +56,10 @@ def test_the_vector_of_a_concept_is_the_mean_of_its_sentences() -> None:
 
 
 def test_the_prompts_are_for_concepts_of_the_taxonomy(tmp_path: Path) -> None:
-    taxonomy = load_taxonomy(None)
-    prompts = load_prompts(None, taxonomy)
+    taxonomy, store = papers_taxonomy(), Store(str(tmp_path / "store"))
+    prompts = load_prompts(store, None, taxonomy)
     assert taxonomy.concepts.keys() - prompts.concepts.keys() == {"Ambiguous"}
-    assert prompts.sentences("Maps")[:2] == ["a geographic map", "a figure of a scientific article: a geographic map"]
+    assert prompts.sentences("Maps")[:2] == ["map of the study area.", "geographical map of sampling sites."]
     path = tmp_path / "prompts.yaml"
     for document, message in (
         ({"templates": ["{}"], "concepts": {"Charts": ["x"]}}, "Charts: not a global concept"),
@@ -64,9 +68,11 @@ def test_the_prompts_are_for_concepts_of_the_taxonomy(tmp_path: Path) -> None:
     ):
         path.write_text(yaml.safe_dump(document))
         with pytest.raises(ConfigError, match=message):
-            load_prompts(path, taxonomy)
-    with pytest.raises(ConfigError, match="No such file"):
-        load_prompts(tmp_path / "none.yaml", taxonomy)
+            load_prompts(store, str(path), taxonomy)
+    with pytest.raises(ConfigError, match="no such file"):
+        load_prompts(store, str(tmp_path / "none.yaml"), taxonomy)
+    store.write_bytes("prompts.yaml", b"templates: ['{}']\nconcepts: {Maps: [a map]}")
+    assert load_prompts(store, None, taxonomy).concepts == {"Maps": ["a map"]}
 
 
 def test_proposals_of_a_store(tmp_path: Path) -> None:
@@ -82,28 +88,24 @@ def test_proposals_of_a_store(tmp_path: Path) -> None:
                 for n in range(6)
                 if unit_of(f"PMC{n}", N_UNITS) == unit
             ]
-            writer.table("labels", schema.LABELS).write(rows)
+            writer.table("labels", schema.LABELS.with_metadata({"clustering": "f"})).write(rows)
             writer.commit({})
-    nearest = nearest_figures(store, 2)
-    assert {cluster: [id_ for _, id_, _ in members] for cluster, members in sorted(nearest.items())} == {
-        0: ["PMC0.1_001", "PMC2.1_001"],
-        1: ["PMC1.1_001", "PMC3.1_001"],
-    }
+    labelled = list(store.commits("label").values())
+    members, clustering = labelled_members(store, labelled, Wanted(2))
+    assert clustering == "f"
+    assert members["figure_id"].to_pylist() == ["PMC0.1_001", "PMC2.1_001", "PMC1.1_001", "PMC3.1_001"]
 
     torch.manual_seed(0)
     model, _, preprocess = open_clip.create_model_and_transforms("ViT-S-32-alt")
     weights = tmp_path / "weights.safetensors"
     safetensors.torch.save_file(model.state_dict(), weights)
-    config = AnnotateConfig(
-        store=store.root,
-        model="timm/x",
-        proposals="open_clip/ViT-S-32-alt",
-        proposals_weights=str(weights),
-        proposals_images=2,
-    )
+    config = ProposeConfig(store=store.root, model="open_clip/ViT-S-32-alt", weights=str(weights), images=2)
     prompts = Prompts(templates=["{}", "this is {}"], concepts={"Maps": ["a map"], "Tables": ["a table", "numbers"]})
-    concepts = encode_prompts(config, prompts)
-    assert write_proposals(config, store, "f", list(prompts.concepts), concepts) == 2
+    with pytest.raises(StoreError, match="the labels are of an earlier clustering; run `biomedica label` again"):
+        write_proposals(config, store, labelled, prompts)
+    store.write_json("clusters/timm-x.json", CLUSTERING.to_json())
+    found = write_proposals(config, store, labelled, prompts)
+    assert (found.asked, len(found.clusters), found.unseen) == (2, 2, [])
     document = store.read_json("clusters/timm-x.proposals.json")
     assert (document["clustering"], document["images"]) == ("f", 2)
 
@@ -122,7 +124,12 @@ def test_proposals_of_a_store(tmp_path: Path) -> None:
         for found, each in zip(document["clusters"][str(cluster)], best, strict=True):
             assert found["score"] == pytest.approx(each["score"], abs=2e-3)
 
+    before = store.read_json("clusters/timm-x.proposals.json")
+    assert write_proposals(config, store, labelled, prompts).path == "clusters/timm-x.proposals.json"
     weights.unlink()
-    assert write_proposals(config, store, "f", list(prompts.concepts), concepts) == 2  # there already
     with pytest.raises(ConfigError, match="weights: "):
-        encode_prompts(config, prompts)
+        write_proposals(config, store, labelled, prompts)  # who knows what they would be
+    assert store.read_json("clusters/timm-x.proposals.json") == before
+
+
+CLUSTERING = Clustering("f", "clusters/timm-x/f.npz", "timm/x", 2, 2, 6, 1.0, [0.5, 0.5], [3, 3], 1.0, None, None, {})

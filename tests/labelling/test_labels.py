@@ -8,16 +8,12 @@ import pytest
 import yaml
 
 from biomedica_ray.config import ConfigError
-from biomedica_ray.labelling.labels import (
-    TAXONOMY,
-    ClusterLabel,
-    Entry,
-    LabelsFile,
-    label_rows,
-    load_labels,
-    load_taxonomy,
-    resolve,
-)
+from biomedica_ray.files import given_file
+from biomedica_ray.labelling.labels_file import Entry, LabelsFile, load_labels
+from biomedica_ray.labelling.propagation import ClusterLabel, label_rows, resolve
+from biomedica_ray.labelling.taxonomy import TAXONOMY, load_taxonomy, papers_taxonomy
+from biomedica_ray.store import Store
+from tests.fakes.s3 import client, s3_server
 
 PLOTS = {
     "panel_type": "single",
@@ -50,7 +46,7 @@ def test_equals_that_meet_are_joined_and_disagreement_on_panels_left_out() -> No
     }
 
 
-def test_an_id_goes_before_exemplars() -> None:
+def test_an_id_takes_precedence_over_exemplars() -> None:
     said = labels_file({**PLOTS, "exemplars": ["a", "b"]}, {**MAPS, "cluster": 1}, clustering="f")
     assert resolve(said, {"a": 1, "b": 1})[1].primary == ["Maps"]
 
@@ -81,7 +77,7 @@ def test_figures_have_the_labels_of_their_cluster() -> None:
 
 def test_the_taxonomy_is_the_papers(corpus: Path) -> None:
     reference = json.loads((corpus.parent / "reference" / "taxonomy.json").read_text())
-    taxonomy = load_taxonomy(None)
+    taxonomy = papers_taxonomy()
     concepts = {name: set(locals_) for name, locals_ in reference.items() if not name.startswith("_")}
     assert {name: set(locals_) for name, locals_ in taxonomy.concepts.items()} == concepts
     pairs = {(kind, subtype) for kind, subtypes in taxonomy.panels.items() for subtype in subtypes}
@@ -91,7 +87,7 @@ def test_the_taxonomy_is_the_papers(corpus: Path) -> None:
 
 
 def test_the_taxonomy_has_the_papers_numbers_of_concepts() -> None:
-    taxonomy = load_taxonomy(None)
+    taxonomy = papers_taxonomy()
     assert (len(taxonomy.concepts), sum(map(len, taxonomy.concepts.values()))) == (16, 119)
 
 
@@ -116,13 +112,13 @@ def test_what_is_wrong_with_a_labels_file_is_one_line(tmp_path: Path, entry: dic
     document = {"taxonomy": "biomedica-1", "clusters": [{**entry, "exemplars": ["a"]}]}
     path = write(tmp_path / "labels.yaml", document)
     with pytest.raises(ConfigError) as caught:
-        load_labels(path, load_taxonomy(None))
+        load_labels(Store(str(tmp_path)), str(path), papers_taxonomy())
     assert str(caught.value).startswith(f"labels: {path}: {message}")
     assert "\n" not in str(caught.value)
 
 
 def test_a_labels_file_names_its_clusters_once_and_in_some_clustering(tmp_path: Path) -> None:
-    taxonomy = load_taxonomy(None)
+    taxonomy, store = papers_taxonomy(), Store(str(tmp_path / "store"))
     for entries, message in (
         ([{**PLOTS, "cluster": 1}], "clustering: missing"),
         ([PLOTS], "expected either cluster or exemplars"),
@@ -130,12 +126,12 @@ def test_a_labels_file_names_its_clusters_once_and_in_some_clustering(tmp_path: 
     ):
         path = write(tmp_path / "labels.yaml", {"taxonomy": "biomedica-1", "clusters": entries})
         with pytest.raises(ConfigError, match=message):
-            load_labels(path, taxonomy)
+            load_labels(store, str(path), taxonomy)
     path = write(tmp_path / "labels.yaml", {"taxonomy": "other", "clusters": []})
     with pytest.raises(ConfigError, match="made with taxonomy other, this one is biomedica-1"):
-        load_labels(path, taxonomy)
-    with pytest.raises(ConfigError, match="No such file"):
-        load_labels(tmp_path / "none.yaml", taxonomy)
+        load_labels(store, str(path), taxonomy)
+    with pytest.raises(ConfigError, match=r"labels: .*none\.yaml: no such file"):
+        load_labels(store, str(tmp_path / "none.yaml"), taxonomy)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +140,7 @@ def test_a_labels_file_names_its_clusters_once_and_in_some_clustering(tmp_path: 
         ({"version": " "}, "version: String should match pattern"),
         ({"panels": {}}, "panels: Dictionary should have at least 1 item"),
         ({"panels": {"single": []}}, "panels.single: List should have at least 1 item"),
-        ({"panels": {"single": ["one", "one"]}}, "panels: single: one stands more than once"),
+        ({"panels": {"single": ["one", "one"]}}, "panels: single: one appears more than once"),
         ({"concepts": {"Maps": ["map "]}}, "concepts.Maps.entry 1: String should match pattern"),
         ({"colours": []}, "colours: Extra inputs are not permitted"),
     ],
@@ -152,18 +148,45 @@ def test_a_labels_file_names_its_clusters_once_and_in_some_clustering(tmp_path: 
 def test_what_is_wrong_with_a_taxonomy_is_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     path = write(tmp_path / "taxonomy.yaml", {**yaml.safe_load(TAXONOMY.read_text()), **change})
     with pytest.raises(ConfigError) as caught:
-        load_taxonomy(path)
+        load_taxonomy(Store(str(tmp_path)), str(path))
     assert str(caught.value).startswith(f"taxonomy: {path}: {message}")
 
 
 def test_an_entry_may_leave_the_panels_open(tmp_path: Path) -> None:
     document = {"taxonomy": "biomedica-1", "clusters": [{"exemplars": ["a"], "primary": ["Maps"]}]}
-    said = load_labels(write(tmp_path / "labels.yaml", document), load_taxonomy(None))
+    path = write(tmp_path / "labels.yaml", document)
+    said = load_labels(Store(str(tmp_path / "store")), str(path), papers_taxonomy())
+    assert said
     assert resolve(said, {"a": 1}) == {1: ClusterLabel(None, None, ["Maps"], [])}
 
 
 def test_a_local_concept_has_one_parent(tmp_path: Path) -> None:
     document = yaml.safe_load(TAXONOMY.read_text())
     document["concepts"]["Maps"].append("bar plot")
-    with pytest.raises(ConfigError, match="concepts: bar plot stands more than once"):
-        load_taxonomy(write(tmp_path / "taxonomy.yaml", document))
+    with pytest.raises(ConfigError, match="concepts: bar plot appears more than once"):
+        load_taxonomy(Store(str(tmp_path / "store")), str(write(tmp_path / "mine.yaml", document)))
+
+
+def test_files_are_the_stores_own_unless_others_are_named(tmp_path: Path) -> None:
+    """The same with a store on S3, and with a file there for a store on a disk."""
+    document = {"taxonomy": "mine", "clusters": [{"exemplars": ["a"], "primary": ["Maps"]}]}
+    words = {**yaml.safe_load(TAXONOMY.read_text()), "version": "mine"}
+    with s3_server() as url:
+        client(url).create_bucket(Bucket="stores")
+        remote, local = Store("s3://stores/one", url), Store(str(tmp_path / "store"), url)
+        assert load_taxonomy(remote, None) == papers_taxonomy()
+        assert load_labels(remote, None, papers_taxonomy()) is None
+        remote.write_bytes("taxonomy.yaml", yaml.safe_dump(words).encode())
+        remote.write_bytes("labels.yaml", yaml.safe_dump(document).encode())
+        taxonomy = load_taxonomy(remote, None)
+        assert taxonomy.version == "mine"
+        said = load_labels(remote, None, taxonomy)
+        assert said
+        assert said.exemplars == {"a"}
+        assert load_labels(local, "s3://stores/one/labels.yaml", taxonomy) == said
+        with pytest.raises(ConfigError, match=r"labels: s3://stores/one/none\.yaml: no such file"):
+            load_labels(local, "s3://stores/one/none.yaml", taxonomy)
+    with pytest.raises(ConfigError, match=r"labels: http://x/labels\.yaml: expected a local path or s3://"):
+        given_file(local, "labels", "http://x/labels.yaml", "labels.yaml")
+    with pytest.raises(ConfigError, match=f"labels: {tmp_path}: "):
+        given_file(local, "labels", str(tmp_path), "labels.yaml")

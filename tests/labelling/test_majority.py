@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biomedica_ray.labelling.answers import Answer, one_each
-from biomedica_ray.labelling.labels import load_taxonomy
 from biomedica_ray.labelling.majority import Verdict, verdicts
+from biomedica_ray.labelling.taxonomy import papers_taxonomy
 from biomedica_ray.labelling.votes import agreement_on, labels_file
 
-TAXONOMY = load_taxonomy(None)
+TAXONOMY = papers_taxonomy()
 BARS = {"primary": ["Plots and Charts"], "secondary": ["bar plot"]}
 MAPS = {"primary": ["Maps"], "secondary": ["map"]}
 SINGLE = {"panel_type": "single", "panel_subtype": "single panel"}

@@ -17,12 +17,12 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from biomedica_ray.labelling.answers import parse_answers
 from biomedica_ray.labelling.html_sheet import Sheet, ShownCluster, ShownMember, html
-from biomedica_ray.labelling.labels import load_taxonomy
 from biomedica_ray.labelling.proposals_file import Proposal
+from biomedica_ray.labelling.taxonomy import papers_taxonomy
 from tests.synthetic import encoded, picture
 
 HOSTILE = '</script><script>document.title = "broken in"</script><img src=x onerror="document.title = 1">'
-TAXONOMY = load_taxonomy(None)
+TAXONOMY = papers_taxonomy()
 PATIENCE_S = 30
 
 
@@ -113,7 +113,8 @@ def test_clusters_are_labelled_by_keyboard_and_the_answers_come_back(
 
     browser.find_element(By.ID, "download").click()
     assert text(browser, "hint") == "Write your name first."
-    answers, faults = parse_answers(download(browser, tmp_path, "Ada L").read_bytes(), "answers", TAXONOMY)
+    found = parse_answers(download(browser, tmp_path, "Ada L").read_bytes(), "answers", TAXONOMY)
+    answers, faults = found.answers, found.faults
     assert faults == []
     assert {(each.annotator, each.clustering, each.round) for each in answers} == {("Ada L", "f", 1)}
     first, second, third = answers
@@ -147,7 +148,8 @@ def test_what_is_proposed_is_no_answer_until_it_is_taken(browser: webdriver.Chro
     browser.find_element(By.ID, "clear").click()  # the proposal is back
     assert browser.find_elements(By.CSS_SELECTOR, "#chosen .proposed")
 
-    answers, faults = parse_answers(download(browser, tmp_path, "Ada").read_bytes(), "answers", TAXONOMY)
+    found = parse_answers(download(browser, tmp_path, "Ada").read_bytes(), "answers", TAXONOMY)
+    answers, faults = found.answers, found.faults
     assert faults == []
     assert [(each.cluster, each.primary) for each in answers] == [(0, ["Maps"]), (1, ["Tables"]), (2, [])]
 

@@ -18,7 +18,8 @@ import pytest
 import ray
 
 from biomedica_ray import cli, schema
-from biomedica_ray.labelling.labels import load_labels, load_taxonomy
+from biomedica_ray.labelling.labels_file import LabelsFile, load_labels
+from biomedica_ray.labelling.taxonomy import papers_taxonomy
 from biomedica_ray.runs import read_runs
 from biomedica_ray.store import Store
 from biomedica_ray.units import Flow, unit_of
@@ -57,7 +58,7 @@ def store(tmp_path: Path) -> Store:
 def write_labels(
     store: Store, figure_ids: list[str], clusterings: Mapping[int, str] | None = None, clusters: int = 3
 ) -> None:
-    """Commit labels as annotate would, with the clustering of each unit."""
+    """Commit labels as label would, with the clustering of each unit."""
     for unit in range(N_UNITS):
         rows: list[Row] = [
             {
@@ -71,6 +72,12 @@ def write_labels(
         with store.write_unit("label", unit, f"aa{clustering}{clusters}") as writer:
             writer.table("labels", schema.LABELS.with_metadata({"clustering": clustering})).write(rows)
             writer.commit({"labels": Flow(len(rows), len(rows))})
+
+
+def read_labels(path: Path) -> LabelsFile:
+    found = load_labels(Store(str(path.parent)), str(path), papers_taxonomy())
+    assert found
+    return found
 
 
 def last_run(store: Store) -> dict[str, Any]:
@@ -138,7 +145,7 @@ def test_from_sheets_to_labels_in_two_rounds(ray_cluster: None, store: Store, tm
     }
     (error,) = store.dataset("votes", "errors").to_table().to_pylist()
     assert (error["what"], error["kind"]) == ("broken.json", "not-answers")
-    said_ = load_labels(labels, load_taxonomy(None))
+    said_ = read_labels(labels)
     assert [(each.exemplars, each.primary) for each in said_.clusters] == [
         (["PMC0.1_001", "PMC1.1_002"], ["Maps"]),
         (second["clusters"][0]["exemplars"], ["Tables"]),
@@ -153,7 +160,7 @@ def test_from_sheets_to_labels_in_two_rounds(ray_cluster: None, store: Store, tm
     run = last_run(store)
     assert run["counts"]["answers"] == {"rows_in": 7, "rows_out": 6, "errors": 0, "skipped": 1}
     assert run["results"]["decided"] == 3
-    assert len(load_labels(labels, load_taxonomy(None)).clusters) == 3
+    assert len(read_labels(labels).clusters) == 3
     votes = store.read_json("votes.json")
     primary = next(each for each in votes["agreement"] if (each["field"], each["concept"]) == ("primary", None))
     assert (primary["clusters"], primary["votes"]) == (3, 6)
@@ -177,7 +184,7 @@ def test_tasks_for_label_studio_come_back_as_votes(ray_cluster: None, store: Sto
     export, labels = tmp_path / "export.json", tmp_path / "labels.yaml"
     export.write_text(json.dumps(tasks))
     assert cli.main(["votes", "--store", store.root, "--answers", str(export), "--output", str(labels)]) == 0
-    assert [each.secondary for each in load_labels(labels, load_taxonomy(None)).clusters] == [["map"]] * 3
+    assert [each.secondary for each in read_labels(labels).clusters] == [["map"]] * 3
     assert last_run(store)["results"]["against_proposal"] == 1
     flags = [(each["proposed"], each["against_proposal"]) for each in store.read_json("votes.json")["clusters"]]
     assert flags == [("Maps", False), (None, False), ("Tables", True)]
@@ -217,11 +224,11 @@ def test_what_cannot_be_done_is_one_line(
     empty = str(tmp_path / "empty")
     Store(empty).open_or_create(N_UNITS)
     for arguments, code, message in (
-        (["sheets", "--store", empty], 1, f"{empty}: no clusters yet; run `biomedica annotate` first"),
+        (["sheets", "--store", empty], 1, f"{empty}: no labels yet; run `biomedica label` first"),
         (
             ["sheets", "--store", store.root, "--round", "2"],
             2,
-            "round: there are no votes yet; run `biomedica votes` first",
+            "round: no votes yet; run `biomedica votes` first",
         ),
         (
             ["votes", "--store", store.root, "--answers", "/no/such", *output],

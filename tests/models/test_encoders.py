@@ -11,9 +11,9 @@ import timm
 import torch
 from PIL import Image
 
-from biomedica_ray.annotate.embed import embed_all
 from biomedica_ray.config import ConfigError
-from biomedica_ray.models.encoders import Encoder, EncoderInfo, Preprocessing, load_encoder
+from biomedica_ray.models.encoder_info import EncoderInfo, Preprocessing
+from biomedica_ray.models.encoders import Encoder, embed_all, load_encoder
 from biomedica_ray.models.weights import local_weights
 from tests.fakes.s3 import client, s3_server
 from tests.synthetic import picture

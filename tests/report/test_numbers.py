@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biomedica_ray.report import formats
+from biomedica_ray.pages import formats
+from biomedica_ray.pages.pictures import SMALL, picture
 from biomedica_ray.report.charts import HEIGHT, MAX_POINTS, TOP, line_chart, nice_ticks
 from biomedica_ray.report.collect import draw, reasons, stage_flows
-from biomedica_ray.report.pictures import SMALL, picture
 from biomedica_ray.store import Store
 from biomedica_ray.units import Flow
 from tests.report.stores import by_unit, commit_tables, error

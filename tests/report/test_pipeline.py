@@ -60,7 +60,7 @@ def test_summary_in_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "zero-shot accuracy 62.5 % (chance 12.5 %)" in printed
     assert f"report: {store.root}/report.html" in printed
     rows = dict(summary_rows(store, "clip"))
-    assert rows["time"].split()[::3] == ["extract", "dedupe", "annotate", "serialize", "train", "evaluate"]
+    assert rows["time"].split()[::3] == ["extract", "dedupe", "annotate", "label", "serialize", "train", "evaluate"]
 
 
 def test_summary_of_a_store_with_nothing_in_it(tmp_path: Path) -> None:

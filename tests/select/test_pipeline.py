@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from biomedica_ray import cli, schema
-from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.config import ConfigError
 from biomedica_ray.reading.shards import read_shards
 from biomedica_ray.runs import Run
 from biomedica_ray.select.config import SelectConfig
-from biomedica_ray.select.pipeline import MatchWorker, Query, TakeWorker, count_groups, selected_ids, stages_of
+from biomedica_ray.select.pipeline import MatchWorker, TakeWorker, count_groups, selected_ids
 from biomedica_ray.select.pipeline import run as select
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.pipeline import run as serialize
@@ -65,7 +64,7 @@ def label(row: Row) -> Row:
 def run(store: Store, **keys: Any) -> tuple[set[str], list[Flow]]:
     """What the workers of the stage choose, and their counts, without a cluster."""
     config = SelectConfig(store=store.root, **{"name": "test", **keys})
-    match = MatchWorker(store, "run", config, stages_of(store, Query(config)))
+    match = MatchWorker(store, "run", config)
     units = store.commits("extract")
     counts = [sum((match(unit, "m")["figures"] for unit in units), Flow())]
     _, highest = count_groups(store, "select/test/matching", config.cap)
@@ -95,12 +94,9 @@ def test_repeats_are_those_of_the_figure_and_of_its_article(store: Store) -> Non
     assert run(store, where="duplicates.of is null")[1][0] == Flow(32, 29, skipped=3)
 
 
-def test_panels_are_those_of_the_annotate_that_found_them(store: Store) -> None:
+def test_panels_are_those_of_the_figures(store: Store) -> None:
     where = "panels.panel_type = 'multiple' and n_panels >= 3 and least_confidence > 0.5"
     assert run(store, where=where)[0] == set()  # nobody has looked
-    for model, panels in (("timm/with", True), ("timm/without", False)):
-        with Run("annotate", AnnotateConfig(store=store.root, model=model, panels=panels)):
-            pass
     for unit in store.commits("extract"):
         rows = [
             {"figure_id": f"PMC{n}.1_001", "panel_type": "multiple", "n_panels": 3 + n % 2, "panel_boxes": []}
@@ -108,7 +104,7 @@ def test_panels_are_those_of_the_annotate_that_found_them(store: Store) -> None:
             for n in range(N_ARTICLES)
             if unit_of(f"PMC{n}", N_UNITS) == unit
         ]
-        with store.write_unit("embed/timm-with", unit, "aa") as writer:
+        with store.write_unit("panels", unit, "aa") as writer:
             writer.table("panels", schema.PANELS).write(rows)
             writer.commit({})
     assert run(store, where=where)[0] == {f"PMC{n}.1_001" for n in range(3, N_ARTICLES, 4)}
@@ -131,7 +127,7 @@ def test_what_has_not_been_done_yet_is_named(store: Store, tmp_path: Path) -> No
     empty = Store(str(tmp_path / "empty"))
     for where, of, message in (
         ("duplicates.of is null", store, "no duplicates yet; run `biomedica dedupe` first"),
-        ("n_panels > 1", store, "no panels yet; run `biomedica annotate` first"),
+        ("n_panels > 1", store, "no panels yet; run `biomedica panels` first"),
         ("width > 3", empty, "no figures yet; run `biomedica extract` first"),
     ):
         config = SelectConfig(store=of.root, name="test", where=where)

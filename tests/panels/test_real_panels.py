@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from biomedica_ray.annotate.embed import panel_row
 from biomedica_ray.images import decode
 from biomedica_ray.images.resolve import resolve
 from biomedica_ray.jats import JatsError, parse_article
+from biomedica_ray.panels.rows import panel_row
 
-LABELS = Path(__file__).with_name("figures.tsv")
+LABELS = Path(__file__).parents[1] / "annotate" / "figures.tsv"
 
 pytestmark = pytest.mark.corpus
 

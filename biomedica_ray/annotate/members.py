@@ -1,9 +1,10 @@
-"""Which figures annotators see of a cluster: the nearest to its centre, the farthest, and some of those between."""
+"""Members that stand for a cluster: the nearest to its centre, the farthest, and some drawn from those between."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,50 +23,60 @@ _GATHERED = 200_000
 Indices = npt.NDArray[np.int64]
 
 
-def choose_members(labels: Iterable[pa.Table], each: int, seed: int) -> pa.Table:
-    """Rows of the members table, of all clusters: of each at most ``each`` figures in each place.
+@dataclass(frozen=True)
+class Wanted:
+    """How many members of each cluster to choose, in each place; other seeds give other random ones."""
+
+    nearest: int
+    farthest: int = 0
+    random: int = 0
+    seed: int = 0
+
+
+def choose_members(labels: Iterable[pa.Table], wanted: Wanted) -> pa.Table:
+    """Some members of all clusters.
 
     A cluster of few figures has its nearest ones first, then the farthest. Memory grows with the clusters, not with
     the figures.
 
     Args:
-        labels: Pieces of the labels table: figure_id, cluster_id and distance.
-        each: Figures in each place.
-        seed: Other seeds give other random ones.
+        labels: Pieces of the labels table: figure_id, cluster_id, distance, and any other columns.
+        wanted: How many.
+
+    Returns:
+        The chosen rows with place, rank (from 0, in that place) and cluster_size, by cluster, place and rank.
     """
-    best, sizes = _EMPTY, Counter[int]()
+    best: list[pa.Table] = []
     gathered: list[pa.Table] = []
+    sizes = Counter[int]()
     for table in labels:
         sizes.update({row["values"]: row["counts"] for row in pc.value_counts(table["cluster_id"]).to_pylist()})
-        draws = [stable_hash(f"{seed} {figure_id}") for figure_id in table["figure_id"].to_pylist()]
-        gathered.append(table.select(_COLUMNS).append_column("draw", pa.array(draws, pa.uint64())))
+        draws = [stable_hash(f"{wanted.seed} {figure_id}") for figure_id in table["figure_id"].to_pylist()]
+        gathered.append(table.append_column("draw", pa.array(draws, pa.uint64())))
         if sum(map(len, gathered)) >= _GATHERED:
-            best, gathered = _candidates([best, *gathered], each), []
-    return _placed(_candidates([best, *gathered], each), each, sizes)
+            best, gathered = [_candidates([*best, *gathered], wanted)], []
+    pieces = [*best, *gathered]
+    return _placed(_candidates(pieces, wanted), wanted, sizes) if pieces else schema.MEMBERS.empty_table()
 
 
-_COLUMNS = ["cluster_id", "figure_id", "distance"]
-_EMPTY = pa.schema([*(schema.LABELS.field(name) for name in _COLUMNS), ("draw", pa.uint64())]).empty_table()
-
-
-def _candidates(tables: list[pa.Table], each: int) -> pa.Table:
-    """Those that may still be chosen; of three times as many drawn at random, two thirds may go to the other places."""
-    table = pa.concat_tables([piece.cast(_EMPTY.schema) for piece in tables])
+def _candidates(tables: list[pa.Table], wanted: Wanted) -> pa.Table:
+    """Those that may still be chosen; of the ones drawn at random, some may go to the other places."""
+    table = pa.concat_tables(tables)
     clusters, distances, draws = _arrays(table)
     kept = [
-        _first(each, clusters, distances, draws),
-        _first(each, clusters, -distances, draws),
-        _first(3 * each, clusters, draws, draws),
+        _first(wanted.nearest, clusters, distances, draws),
+        _first(wanted.nearest + wanted.farthest, clusters, -distances, draws),
+        _first(wanted.nearest + wanted.farthest + wanted.random, clusters, draws, draws),
     ]
     return table.take(np.unique(np.concatenate(kept)))
 
 
-def _placed(table: pa.Table, each: int, sizes: Counter[int]) -> pa.Table:
+def _placed(table: pa.Table, wanted: Wanted, sizes: Counter[int]) -> pa.Table:
     pieces = []
-    for place in ("nearest", "farthest", "random"):
+    for place, number in (("nearest", wanted.nearest), ("farthest", wanted.farthest), ("random", wanted.random)):
         clusters, distances, draws = _arrays(table)
         keys: dict[str, npt.NDArray[Any]] = {"nearest": distances, "farthest": -distances, "random": draws}
-        chosen = _first(each, clusters, keys[place], draws)
+        chosen = _first(number, clusters, keys[place], draws)
         ranks = np.arange(len(chosen)) - np.searchsorted(clusters[chosen], clusters[chosen])
         piece = table.take(chosen).drop_columns("draw")
         piece = piece.append_column("place", pa.array([place] * len(chosen), pa.string()))
@@ -73,7 +84,7 @@ def _placed(table: pa.Table, each: int, sizes: Counter[int]) -> pa.Table:
         table = table.take(np.setdiff1d(np.arange(len(table)), chosen))
     result = pa.concat_tables(pieces)
     counted = pa.array([sizes[cluster] for cluster in result["cluster_id"].to_pylist()], pa.int64())
-    result = result.append_column("cluster_size", counted).select(schema.MEMBERS.names).cast(schema.MEMBERS)
+    result = result.append_column("cluster_size", counted)
     order = [PLACES.index(place) for place in result["place"].to_pylist()]
     return result.take(np.lexsort((result["rank"].to_numpy(), order, result["cluster_id"].to_numpy())))
 

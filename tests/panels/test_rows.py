@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from biomedica_ray.annotate.embed import panel_names, panel_row
+from biomedica_ray.panels.rows import panel_names, panel_row
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biomedica_ray.images import decode
-from biomedica_ray.images.panels import Box, split_figure
+from biomedica_ray.panels.boxes import Box, split_figure
 
 Pixels = npt.NDArray[np.uint8]
 LABELS = Path(__file__).parents[1] / "annotate" / "figures.tsv"

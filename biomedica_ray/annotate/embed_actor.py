@@ -1,0 +1,85 @@
+"""The actors that embed and commit units; where they run, torch does, and on a GPU where they have been given one."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from biomedica_ray import schema
+from biomedica_ray.annotate.config import AnnotateConfig
+from biomedica_ray.annotate.embed import error_row, load
+from biomedica_ray.annotate.vectors import model_slug
+from biomedica_ray.cluster import Row, unit_row
+from biomedica_ray.models.encoder_info import EncoderInfo
+from biomedica_ray.models.encoders import embed_all
+from biomedica_ray.store import Store
+from biomedica_ray.units import Counts, Flow
+
+
+class EmbedActor:
+    """Embeds and commits units, on a GPU where it has been given one."""
+
+    def __init__(self, config: AnnotateConfig, info: EncoderInfo, store: Store, stage: str, run_id: str) -> None:
+        torch.set_num_threads(max(1, int(config.num_cpus)))
+        encoder = load(config).to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        self._encoder = encoder.compiled() if config.compile else encoder
+        self._batch_size = config.batch_size
+        self._config, self._info = config, info
+        self._store, self._stage, self._run_id = store, stage, run_id
+
+    def __call__(self, row: Row) -> Row:
+        """A row of :func:`preprocess_unit` to one of :func:`collect_units`."""
+        if row["failure"]:
+            return {"unit": row["unit"], "counts": "{}", "failure": row["failure"]}
+        return unit_row(row["unit"], lambda: self._commit(row))
+
+    def _commit(self, row: Row) -> Counts:
+        if self._encoder.info != self._info:
+            raise RuntimeError(f"weights: {self._config.weights}: not the same on all nodes")
+        figures = json.loads(row["figures"])
+        vectors, self._batch_size = embed_all(self._encoder, row["pixels"], self._batch_size)
+        whole = np.logical_and.reduce(np.isfinite(vectors), axis=1)
+        ids = np.array(figures["ids"], object)
+        errors = figures["errors"] + [
+            error_row(figure_id, "bad-embedding", "the model gave numbers that are not finite")
+            for figure_id in ids[~whole]
+        ]
+        slug = model_slug(self._info.model)
+        with self._store.write_unit(self._stage, row["unit"], row["fingerprint"], self._run_id) as writer:
+            table = embeddings_table(ids[whole].tolist(), vectors[whole], self._info, self._config.weights)
+            embeddings = writer.table("embeddings", table.schema, directory=f"embeddings/{slug}")
+            embeddings.write(table)
+            failed = writer.table("errors", schema.ERRORS, directory=f"errors/embed/{slug}")
+            failed.write(errors)
+            counts = {"figures": Flow(figures["rows_in"], embeddings.rows, failed.rows)}
+            writer.commit(counts)
+        return counts
+
+
+def embeddings_table(
+    figure_ids: list[str], vectors: npt.NDArray[np.float16], info: EncoderInfo, weights: str | None
+) -> pa.Table:
+    """Rows of the embeddings table; model, weights and preprocessing stand in the schema's metadata.
+
+    Args:
+        figure_ids: n ids.
+        vectors: (n, dim).
+        info: The encoder.
+        weights: Where its weights came from, as in the config.
+    """
+    metadata = {
+        "model": info.model,
+        "weights": weights or "",
+        "weights_sha256": info.weights_sha256,
+        "preprocessing": json.dumps(info.preprocessing.to_json()),
+    }
+    columns = [
+        pa.array(figure_ids, pa.string()),
+        pa.array([info.model] * len(figure_ids), pa.string()),
+        pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), info.dim),
+    ]
+    return pa.table(columns, schema=schema.embeddings(info.dim).with_metadata(metadata))

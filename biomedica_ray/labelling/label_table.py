@@ -1,0 +1,44 @@
+"""Members of clusters by the labels table, whatever model's clusters it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from biomedica_ray.annotate.members import Wanted, choose_members
+from biomedica_ray.store import Commit, Store, StoreError, each_unit
+
+
+def labelled_units(store: Store) -> dict[int, Commit]:
+    """Every unit whose figures have clusters.
+
+    Raises:
+        StoreError: There are none yet.
+    """
+    labelled = store.commits("label")
+    if not labelled:
+        raise StoreError(f"{store.root}: no labels yet; run `biomedica label` first")
+    return labelled
+
+
+def labelled_members(store: Store, labelled: Iterable[Commit], wanted: Wanted) -> tuple[pa.Table, str]:
+    """Some members of each cluster, as :func:`choose_members` has them, and the fingerprint of the clustering.
+
+    Reads the distances of all figures, so runs as a task.
+
+    Raises:
+        StoreError: Some units have the clusters of an earlier clustering.
+    """
+    clusterings: set[bytes] = set()
+
+    def read(commit: Commit) -> pa.Table:
+        table = store.read(commit, "labels", ["figure_id", "cluster_id", "distance"])
+        clusterings.add(table.schema.metadata[b"clustering"])
+        return table.replace_schema_metadata(None)
+
+    table = choose_members(each_unit(labelled, read), wanted)
+    if len(clusterings) > 1:
+        message = "some units have the clusters of an earlier clustering; run `biomedica label` again"
+        raise StoreError(f"{store.root}: {message}")
+    return table, next(iter(clusterings)).decode()

@@ -1,0 +1,76 @@
+"""The panels stage: a unit's figures are read, row group by row group, and their panels found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from biomedica_ray import schema
+from biomedica_ray.cluster import run_units
+from biomedica_ray.images import ImageError, decode
+from biomedica_ray.panels.config import PanelsConfig
+from biomedica_ray.panels.rows import panel_row
+from biomedica_ray.runs import Run
+from biomedica_ray.store import Commit, Store, StoreError
+from biomedica_ray.units import Counts, Flow, fingerprint
+
+VERSION = 1
+"""Raise it when the same input would give other rows."""
+
+
+def run(config: PanelsConfig, record: Run) -> None:
+    """Commit the panels table unit by unit, as stage ``panels``.
+
+    Raises:
+        StoreError: Nothing has been extracted yet.
+        UnitsFailedError: Units failed; all others are done.
+    """
+    extracted = record.store.commits("extract")
+    if not extracted:
+        raise StoreError(f"{record.store.root}: nothing extracted yet; run `biomedica extract` first")
+    units = {unit: fingerprint(VERSION, commit.content) for unit, commit in extracted.items()}
+    worker = partial(PanelWorker, record.store, record.run_id)
+    run_units(record, "panels", units, worker, memory_gb=config.memory_gb, max_actors=config.max_actors)
+
+
+class PanelWorker:
+    """Finds the panels of a unit's figures."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store, self._run_id = store, run_id
+
+    def __call__(self, unit: int, mark: str) -> Counts:
+        """Commit the panels of one unit; figures that do not decode are errors. Returns its counts."""
+        extracted = self._store.commit("extract", unit)
+        with self._store.write_unit("panels", unit, mark, self._run_id) as writer:
+            panels = writer.table("panels", schema.PANELS)
+            errors = writer.table("errors", schema.ERRORS, directory="errors/panels")
+            for figure in self._figures(extracted):
+                try:
+                    pixels = np.asarray(decode(figure["image"]))
+                except ImageError as error:
+                    errors.write([_error(figure["figure_id"], error)])
+                    continue
+                labels = [panel["label"] for panel in figure["panels"]]
+                panels.write([panel_row(figure["figure_id"], pixels, labels)])
+            counts = {"figures": Flow(extracted.counts["figures"].rows_out, panels.rows, errors.rows)}
+            writer.commit(counts)
+        return counts
+
+    def _figures(self, extracted: Commit) -> Iterator[Mapping[str, Any]]:
+        for batch in self._store.batches(extracted, "figures", ["figure_id", "panels", "image"], batch_size=16):
+            yield from batch.to_pylist()
+
+
+def _error(figure_id: str, error: ImageError) -> dict[str, Any]:
+    return {
+        "what": figure_id,
+        "stage": "panels",
+        "entity": "figure",
+        "kind": error.kind,
+        "message": str(error),
+        "attempts": 1,
+    }
