@@ -64,7 +64,9 @@ def test_everything_that_one_worker_asks_for_is_on_one_node() -> None:
 
 
 def test_training_needs_the_fewest_workers_that_it_may_go_on_with() -> None:
-    (need,) = TrainConfig(store="s", num_workers=4, min_workers=2, batch_size=3, use_gpu=True, cpus_per_worker=16).needs()
+    (need,) = TrainConfig(
+        store="s", num_workers=4, min_workers=2, batch_size=3, use_gpu=True, cpus_per_worker=16
+    ).needs()
     assert (need.workers, need.workers_key) == (2, "min_workers")
     assert need.unmet([GPU_NODE]).startswith("min_workers: 2 workers of 16 CPUs (cpus_per_worker) and 1 GPU (use_gpu)")
     assert need.unmet([GPU_NODE, GPU_NODE]) == ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,6 +12,8 @@ from biomedica_ray.config.needs import Need
 
 class DedupeConfig(StageConfig):
     """Find articles and figures that repeat others."""
+
+    example: ClassVar[str] = "--store mine --max_distance 4"
 
     hash: Literal["phash", "dhash", "whash"] = Field(
         "phash", description="near duplicates: the perceptual hash; for another than phash, every image is read again"

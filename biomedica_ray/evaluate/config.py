@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -15,13 +15,15 @@ ONE_DATASET = "selection: expected without data, which names a dataset too"
 class EvaluateConfig(StageConfig):
     """Zero-shot classification and retrieval on held-out figures."""
 
+    example: ClassVar[str] = "--store mine --name clip"
+
     data: str | None = Field(None, description="dataset that serialize wrote; none: <store>/dataset")
     selection: str | None = Field(
         None,
         pattern=NAME,
         description="the dataset of this selection, which serialize wrote, in place of <store>/dataset",
     )
-    name: str = Field("clip", pattern=r"^[\w.-]+$", description="evaluates the model of <store>/checkpoints/<name>")
+    name: str = Field("clip", pattern=NAME, description="evaluates the model of <store>/checkpoints/<name>")
     batch_size: int = Field(64, ge=1, description="images a forward pass")
     samples: int = Field(
         10_000, ge=2, description="most held-out samples to evaluate; of more, so many are taken at equal distances"

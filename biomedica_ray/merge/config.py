@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from biomedica_ray.config import NAME
 from biomedica_ray.evaluate.config import EvaluateConfig
 
 
 class MergeConfig(EvaluateConfig):
     """Average trained models, and interpolate them with the one that training began with (WiSE-FT)."""
 
-    name: str = Field("clip-merged", pattern=r"^[\w.-]+$", description="the result goes to <store>/checkpoints/<name>")
-    of: list[str] = Field(["clip"], min_length=1, description="training runs whose models are averaged")
+    example: ClassVar[str] = "--store mine --name clip-wise --of [clip] --use_gpu true"
+
+    name: str = Field("clip-merged", pattern=NAME, description="the result goes to <store>/checkpoints/<name>")
+    of: list[Annotated[str, Field(pattern=NAME)]] = Field(
+        ["clip"], min_length=1, description="training runs whose models are averaged"
+    )
     base: str | None = Field(
         None, description="model to interpolate with, as train's pretrained; none: the one that the runs began with"
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, model_validator
 
@@ -24,6 +25,17 @@ RetrievalScore = Literal[
 
 class TrainConfig(StageConfig):
     """Pretrain CLIP on the shards by streaming."""
+
+    headings: ClassVar[Mapping[str, str]] = {
+        "data": "data",
+        "name": "model",
+        "num_workers": "workers",
+        "precision": "computation",
+        "schedule": "optimisation",
+        "shuffle_buffer": "reading",
+        "checkpoint_steps": "checkpoints, measurements and what is lost",
+    }
+    example: ClassVar[str] = "--store mine --model ViT-B-32 --pretrained laion2b_s34b_b79k --batch_size 64"
 
     data: str | list[str] | None = Field(
         None,
@@ -47,7 +59,7 @@ class TrainConfig(StageConfig):
     long_text: Literal["first", "sentences"] = Field(
         "first", description="of a text longer than the model's context: its first tokens, or a random run of sentences"
     )
-    name: str = Field("clip", pattern=r"^[\w.-]+$", description="checkpoints go to <store>/checkpoints/<name>")
+    name: str = Field("clip", pattern=NAME, description="checkpoints go to <store>/checkpoints/<name>")
     model: str = Field(
         "ViT-L-14",
         description="open_clip model name, clip-lite0 (a small one that comes with the package), a model config JSON, "
