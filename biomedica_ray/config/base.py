@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from biomedica_ray.config.needs import Need
 from biomedica_ray.config.wording import NAME, as_typed, explain
 
-__all__ = ["NAME", "STAGES", "ConfigError", "StageConfig", "validate"]
+__all__ = ["NAME", "STAGES", "ConfigError", "Name", "StageConfig", "validate"]
 
 PLACEHOLDER = "YOUR_BUCKET"
 """Stands in the shipped configs for a bucket: S3 allows no such name, so that it is nobody's."""
@@ -54,6 +54,10 @@ class StageConfig(BaseModel):
     def needs(self) -> tuple[Need, ...]:
         """What the stage asks of the cluster in keys that users set; it cannot go on where that is not met."""
         return ()
+
+
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+"""A name as a type, for lists of names."""
 
 
 def validate(model: type[StageConfig], values: dict[str, Any], prefix: str = "") -> StageConfig:

@@ -11,8 +11,8 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-NAME = r"^[\w-][\w.-]*$"
-"""Names that become a part of a path."""
+NAME = r"^[\w-]+(\.[\w-]+)*$"
+"""Names that become a part of a path, and lead nowhere else: no slash, and no two dots in succession."""
 
 _MOST_WORDS = 20
 
@@ -63,7 +63,7 @@ def explain(model: type[BaseModel], error: ErrorDetails, prefix: str) -> str:
         return f"{key}: missing; expected {description}"
     if kind == "string_pattern_mismatch":
         is_name = context.get("pattern") == NAME
-        expected = "a name of letters, digits, dots, hyphens and underscores" if is_name else str(description)
+        expected = "letters, digits, - and _, with single dots between them" if is_name else str(description)
     else:
         expected = _EXPECTED.get(kind, error["msg"]).format(**context)
     return f"{key}: expected {expected}, got {as_typed(error['input'])}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,9 +15,6 @@ class DedupeConfig(StageConfig):
 
     example: ClassVar[str] = "--store mine --max_distance 4"
 
-    hash: Literal["phash", "dhash", "whash"] = Field(
-        "phash", description="near duplicates: the perceptual hash; for another than phash, every image is read again"
-    )
     max_distance: int = Field(
         4, ge=0, le=8, description="near duplicates: greatest Hamming distance of the 64-bit perceptual hashes"
     )

@@ -39,7 +39,7 @@ class Shard:
     Attributes:
         path: Relative to the root of the dataset, or the URL of a shard that belongs to none.
         samples: How many samples it holds.
-        content: What tells it from other shards of that path: SHA-256 of the file, or size and date or ETag.
+        content: Distinguishes it from other shards of that path: SHA-256 of the file, or size and date or ETag.
     """
 
     path: str
@@ -154,7 +154,7 @@ def _files(stream: IO[bytes], path: str, extensions: tuple[str, ...], *, content
             if member.isreg() and member.name.lower().endswith(wanted):
                 file = archive.extractfile(member) if content else None
                 yield {"fname": member.name, "data": file.read() if file else b"", "__url__": path}
-            archive.members = []  # type: ignore[attr-defined]  # it would else remember all of them
+            archive.members = []  # type: ignore[attr-defined]  # otherwise it remembers all of them
 
 
 def _sample(fields: dict[str, Any], shard: Shard) -> RawSample | Unreadable:
