@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 FAILED, MISUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 """What a shell expects: 128 + the signal's number for a process that was told to stop."""
 
-_GO_ON = "what is done stays done, and the same command goes on from there"
+_GO_ON = "what is done stays done, and the same command continues from there"
 
 
 def ending(error: BaseException) -> tuple[int, str]:

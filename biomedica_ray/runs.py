@@ -39,7 +39,7 @@ class Run:
     """One start of one stage; a context manager that writes the run's record when it starts and when it ends.
 
     Attributes:
-        run_id: Time, stage and a random suffix; stands in every log line and commit.
+        run_id: Time, stage and a random suffix; part of every log line and commit.
         store: The store it works on.
         counts: What became of the rows, by kind; the stage adds to it.
         before: The part of the counts that earlier runs had done already.

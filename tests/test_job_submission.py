@@ -155,7 +155,7 @@ def test_a_job_that_waits_for_a_node_says_what_for_and_can_be_stopped(cluster: C
         subprocess.run(stop, env=cluster.environment, capture_output=True, check=True)
         after = submit.stdout.read()
     assert submit.returncode == 0, after
-    assert "biomedica extract: stopped; what is done stays done, and the same command goes on from there" in after
+    assert "biomedica extract: stopped; what is done stays done, and the same command continues from there" in after
     assert "Job 'waits' was stopped" in after
     assert "Traceback" not in after
     assert not (tmp_path / "s").exists()
