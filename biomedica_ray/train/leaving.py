@@ -1,8 +1,8 @@
 """Leaving in good order, when a worker, its node or the whole job is told to stop.
 
 Notices come in three ways: Ray knows of nodes that are drained (spot instances, pods); a worker process may get
-SIGTERM; and SIGTERM or SIGINT of the driver means that the job has to stop. Each ends the training function of all workers after
-a checkpoint of the very step in which the notice came.
+SIGTERM; and SIGTERM or SIGINT of the driver means that the job has to stop. Each ends the training function of all
+workers after a checkpoint of the very step in which the notice came.
 """
 
 from __future__ import annotations
