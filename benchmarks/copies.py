@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import imagehash
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
@@ -24,10 +25,11 @@ from PIL import Image, ImageOps
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.thumbnails import correlation, thumbnail
 from biomedica_ray.images import ImageError, decode
-from biomedica_ray.images.hashes import PERCEPTUAL_HASHES
 
 MAX_DISTANCE, MIN_CORRELATION = 4, 0.95
 """The defaults of dedupe."""
+HASHES = {"phash": imagehash.phash, "dhash": imagehash.dhash, "whash": imagehash.whash}
+"""Dedupe has the first; the others are here to compare it with."""
 SMALL = 64
 """Shorter side in pixels below which an image is small: mostly an equation."""
 
@@ -102,11 +104,15 @@ def different_pairs(images: dict[Path, Image.Image], hasher: Hasher) -> list[tup
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--hash", choices=PERCEPTUAL_HASHES, default="phash")
+    parser.add_argument("--hash", choices=HASHES, default="phash")
     parser.add_argument("--every", type=int, default=1, help="take only each so many-th image")
     arguments = parser.parse_args()
     images = dict(list(read(arguments.folder).items())[:: arguments.every])
-    hasher = PERCEPTUAL_HASHES[arguments.hash]
+    hash_of = HASHES[arguments.hash]
+
+    def hasher(image: Image.Image) -> int:
+        return int(str(hash_of(image)), 16)
+
     small = np.array([min(image.size) < SMALL for image in images.values()])
     print(f"{arguments.hash}, {len(images)} images, {np.count_nonzero(small)} of them small\n")
     print(f"| {arguments.hash} | d 0 | d 2 | d 4 | d 8 | alike | found | found, not small |")

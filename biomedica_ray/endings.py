@@ -9,9 +9,10 @@ import ray
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
 from biomedica_ray.head_node import ClusterError
-from biomedica_ray.runs import LostRowsError, cause
+from biomedica_ray.runs import cause
 from biomedica_ray.stopping import Terminated
 from biomedica_ray.store import StoreError
+from biomedica_ray.units import LostRowsError
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 from biomedica_ray.config import StageConfig
 from biomedica_ray.progress import Progress
 from biomedica_ray.store import Store
-from biomedica_ray.units import Counts, add_counts, counts_to_json
+from biomedica_ray.units import Counts, LostRowsError, add_counts, counts_to_json, lost_rows
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,6 @@ _RECORDED_PACKAGES = (
     "timm",
     "scikit-learn",
 )
-
-
-class LostRowsError(Exception):
-    """Rows came in that neither came out nor stand in errors."""
 
 
 class Run:
@@ -90,9 +86,8 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        unbalanced = [f"{name}: {flow}" for name, flow in self.counts.items() if not flow.balanced]
-        failure = f"rows lost: {'; '.join(unbalanced)}" if unbalanced else None
-        status = "failed" if failure else "done"
+        lost = lost_rows(self.counts)
+        status, failure = ("failed", lost) if lost else ("done", None)
         if isinstance(error, KeyboardInterrupt):
             status, failure = "stopped", None
         elif error is not None:
@@ -103,8 +98,8 @@ class Run:
             log.info("%s: %s: %s", self.stage, name, flow)
         seconds = time.monotonic() - self._clock
         log.log(logging.ERROR if failure else logging.INFO, "%s: %s after %.1f s", self.stage, status, seconds)
-        if kind is None and unbalanced:
-            raise LostRowsError(f"{self.stage}: rows lost: {'; '.join(unbalanced)}")
+        if kind is None and lost:
+            raise LostRowsError(f"{self.stage}: {lost}")
 
     def _store_exists(self) -> bool:
         return "store.json" in self.store.list("")

@@ -6,6 +6,8 @@ A table is a set of Parquet files under ``<store>/<table>/``; see :mod:`biomedic
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 
@@ -280,6 +282,29 @@ ERRORS = pa.schema(
         _field("retryable", pa.bool_(), "a later run may succeed; null where the stage cannot say", null=True),
     ]
 )
+
+
+def error_row(
+    stage: str,
+    what: str,
+    kind: str,
+    message: str,
+    *,
+    entity: str = "figure",
+    where: str | None = None,
+    attempts: int = 1,
+) -> dict[str, Any]:
+    """A row of the errors table; the arguments are its columns, and columns that are not among them are null."""
+    return {
+        "what": what,
+        "where": where,
+        "stage": stage,
+        "entity": entity,
+        "kind": kind,
+        "message": message,
+        "attempts": attempts,
+    }
+
 
 ARTICLE_REPEATS = ("version", "same-doi", "same-pmid", "preprint")
 """Kinds of duplicates: how an article repeats another, the surest first."""

@@ -20,13 +20,12 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -34,19 +33,17 @@ import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from biomedica_ray.units import Counts, counts_from_json, counts_to_json
+from biomedica_ray.ahead import map_in_threads
+from biomedica_ray.units import Counts, LostRowsError, counts_from_json, counts_to_json, lost_rows
 from biomedica_ray.writable import TRIAL_S, why_not_local, why_not_s3
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 FORMAT = 1
 ROW_GROUP_BYTES = 32 * 2**20
 """A row group is written when this many bytes have gathered, so that no process holds a whole unit's images."""
 _ROWS_AT_A_TIME = 16
 """Rows become a table so many at a time: one by one costs several times as much, and more would hold more images."""
-_PARALLEL_READS = 32
 _UNFINISHED = ".unfinished"
 """Where a local store keeps files in the making."""
 _ABANDONED_S = 24 * 3600.0
@@ -174,6 +171,12 @@ class Store:
         names = (info.base_name for info in infos if info.type == pafs.FileType.File)
         return sorted(name for name in names if not name.startswith("."))
 
+    def folders(self, prefix: str) -> tuple[str, ...]:
+        """Names of the folders directly under ``prefix``, sorted."""
+        selector = pafs.FileSelector(self.path(prefix), allow_not_found=True)
+        infos = self.filesystem.get_file_info(selector)
+        return tuple(sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory))
+
     # Units
 
     def open_or_create(self, n_units: int) -> int:
@@ -205,11 +208,20 @@ class Store:
 
     def commits(self, stage: str) -> dict[int, Commit]:
         """Every unit that ``stage`` has committed, by unit."""
-        names = self.list(f"commits/{stage}")
-        with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-            documents = pool.map(lambda name: self.read_json(f"commits/{stage}/{name}"), names)
-            commits = [Commit.from_json(document) for document in documents]
+        paths = [f"commits/{stage}/{name}" for name in self.list(f"commits/{stage}")]
+        commits = [Commit.from_json(document) for document in map_in_threads(self.read_json, paths)]
         return {commit.unit: commit for commit in sorted(commits, key=lambda commit: commit.unit)}
+
+    def extracted(self) -> dict[int, Commit]:
+        """Every unit that has been extracted, which is where all later stages begin.
+
+        Raises:
+            StoreError: There is none.
+        """
+        commits = self.commits("extract")
+        if not commits:
+            raise StoreError(f"{self.root}: nothing extracted yet; run `biomedica extract` first")
+        return commits
 
     def commit(self, stage: str, unit: int) -> Commit:
         """What ``stage`` made of ``unit``; raises FileNotFoundError where it has not committed it."""
@@ -279,12 +291,6 @@ class Store:
         if not paths:
             raise StoreError(f"{self.root}: no {table} yet; run `biomedica {stage.split('/', maxsplit=1)[0]}` first")
         return pads.dataset(paths, filesystem=self.filesystem, format="parquet")
-
-
-def each_unit(commits: Iterable[Commit], read: Callable[[Commit], T]) -> Iterator[T]:
-    """``map(read, commits)`` in threads; what ``read`` returns should be small."""
-    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-        yield from pool.map(read, list(commits))
 
 
 class _AtomicFile:
@@ -363,12 +369,15 @@ class UnitWriter:
     def commit(self, counts: Counts, *, complete: bool = True) -> Commit:
         """Make everything written visible, at once; then remove what an earlier commit of this unit left.
 
-        A unit that has lost rows is never complete: its run fails for that, and the next one tries the unit again.
-
         Args:
             counts: What became of the unit's rows.
             complete: As in :class:`Commit`.
+
+        Raises:
+            LostRowsError: Rows came in that are neither out nor errors, or the errors table has not as many rows as
+                there are errors; nothing is committed then.
         """
+        self._check(counts)
         for table in self._tables.values():
             table.close()
         for _, file in self._files.values():
@@ -383,7 +392,7 @@ class UnitWriter:
             self._commit.run_id,
             round(time.monotonic() - self._started, 3),
             f"{socket.gethostname()}:{os.getpid()}",
-            complete and all(flow.balanced for flow in counts.values()),
+            complete,
         )
         try:
             before = set(self._store.commit(commit.stage, commit.unit).files.values())
@@ -395,24 +404,34 @@ class UnitWriter:
         self._tables, self._files = {}, {}
         return commit
 
+    def _check(self, counts: Counts) -> None:
+        lost = lost_rows(counts)
+        counted = sum(flow.errors for flow in counts.values())
+        written = self._tables["errors"].rows if "errors" in self._tables else counted
+        if not lost and counted != written:
+            lost = f"rows lost: {counted:,} errors, but {written:,} in the errors table"
+        if lost:
+            raise LostRowsError(f"{self._commit.stage}, unit {self._commit.unit}: {lost}")
+
 
 class TableWriter:
-    """One Parquet file in the making.
-
-    Attributes:
-        path: The file, relative to the root.
-        rows: Rows that have been written to it so far.
-    """
+    """One Parquet file in the making; ``path`` is where it will be, below the root."""
 
     def __init__(self, store: Store, path: str, schema: pa.Schema) -> None:
         self.path = path
-        self.rows = 0
         self._schema = schema
         self._file = store.atomic_file(path)
         self._writer: pq.ParquetWriter | None = pq.ParquetWriter(self._file.__enter__(), schema, compression="zstd")
         self._rows: list[Mapping[str, Any]] = []
         self._pending: list[pa.Table] = []
         self._pending_bytes = 0
+        self._flushed = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that are in the file, or on the way there."""
+        pending: int = sum(table.num_rows for table in self._pending)
+        return self._flushed + pending + len(self._rows)
 
     def write(self, rows: Iterable[Mapping[str, Any]] | pa.Table) -> None:
         """Append rows.
@@ -424,11 +443,8 @@ class TableWriter:
         if isinstance(rows, pa.Table):
             self._gather()
             self._add(rows)
-            self.rows += len(rows)
         else:
-            waiting = len(self._rows)
             self._rows.extend(rows)
-            self.rows += len(self._rows) - waiting
             if len(self._rows) >= _ROWS_AT_A_TIME:
                 self._gather()
 
@@ -447,7 +463,9 @@ class TableWriter:
     def _flush(self) -> None:
         assert self._writer is not None
         if self._pending:
-            self._writer.write_table(pa.concat_tables(self._pending))
+            table = pa.concat_tables(self._pending)
+            self._writer.write_table(table)
+            self._flushed += table.num_rows
         self._pending, self._pending_bytes = [], 0
 
     def close(self) -> None:

@@ -20,7 +20,11 @@ MIN_UNITS = 16
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What became of the rows of one kind: ``rows_in == rows_out + errors + skipped``, or rows were lost."""
+    """What became of the rows of one kind: ``rows_in == rows_out + errors + skipped``, or rows were lost.
+
+    So that a loss shows, ``rows_in`` is what the stage before says that there are (its commit, a plan); the others are
+    counted where rows are written or left out.
+    """
 
     rows_in: int = 0
     rows_out: int = 0
@@ -42,12 +46,23 @@ class Flow:
         return self.rows_in == self.rows_out + self.errors + self.skipped
 
     def __str__(self) -> str:
-        text = f"{self.rows_in:,} in = {self.rows_out:,} out + {self.errors:,} errors"
+        equal = "=" if self.balanced else "but"
+        text = f"{self.rows_in:,} in {equal} {self.rows_out:,} out + {self.errors:,} errors"
         return f"{text} + {self.skipped:,} skipped" if self.skipped else text
 
 
 Counts = dict[str, Flow]
 """A flow for each kind of row (articles, figures, samples...)."""
+
+
+class LostRowsError(Exception):
+    """Rows came in that neither came out nor are in errors."""
+
+
+def lost_rows(counts: Counts) -> str:
+    """Where rows were lost, in one line; empty where none were."""
+    lost = "; ".join(f"{kind}: {flow}" for kind, flow in counts.items() if not flow.balanced)
+    return lost and f"rows lost: {lost}"
 
 
 def add_counts(total: Counts, more: Counts) -> Counts:

@@ -102,4 +102,5 @@ def write_extracted(store: Store, articles: Iterable[Row], figures: Iterable[Row
             writer.table("articles", schema.ARTICLES).write(its_articles)
             writer.table("figures", schema.FIGURES).write(its_figures)
             writer.table("errors", schema.ERRORS, directory="errors/extract").write([])
-            writer.commit({"figures": Flow(len(its_figures), len(its_figures), 0)})
+            rows_out = {"articles": len(its_articles), "figures": len(its_figures)}
+            writer.commit({kind: Flow(n, n) for kind, n in rows_out.items()})

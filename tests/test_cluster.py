@@ -12,9 +12,9 @@ import pytest
 
 from biomedica_ray.cluster import RETRIES, StageFailedError, UnitsFailedError, run_units, run_units_on_actors
 from biomedica_ray.dedupe.config import DedupeConfig
-from biomedica_ray.runs import LostRowsError, Run, read_runs
+from biomedica_ray.runs import Run, read_runs
 from biomedica_ray.store import Store
-from biomedica_ray.units import Counts, Flow
+from biomedica_ray.units import Counts, Flow, LostRowsError
 
 SCHEMA = pa.schema([("unit", pa.int32())])
 
@@ -149,9 +149,9 @@ def test_an_actor_whose_start_fails_once_is_tried_again(ray_cluster: None, tmp_p
 
 
 def test_lost_rows_fail_the_run(tmp_path: Path) -> None:
-    with pytest.raises(LostRowsError, match="dedupe: rows lost: figures: 3 in = 1 out"), start_empty(tmp_path) as run:
+    with pytest.raises(LostRowsError, match="dedupe: rows lost: figures: 3 in but 1 out"), start_empty(tmp_path) as run:
         run.add({"figures": Flow(3, 1, 1)})
-    assert read_runs(Store(str(tmp_path)))[0]["failure"] == "rows lost: figures: 3 in = 1 out + 1 errors"
+    assert read_runs(Store(str(tmp_path)))[0]["failure"] == "rows lost: figures: 3 in but 1 out + 1 errors"
 
 
 def start_empty(root: Path) -> Run:

@@ -117,10 +117,10 @@ def test_a_file_that_is_no_config(tmp_path: Path, text: str) -> None:
 def test_keys_that_annotate_had_are_where_a_line_says(key: str, value: str, place: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load("annotate", ["--store", "s", f"--{key}", value])
-    assert str(caught.value) == f"{key}: not a key of annotate any more; {place}"
+    assert str(caught.value) == f"{key}: no longer a key of annotate; {place}"
     with pytest.raises(ConfigError) as caught:
         load("pipeline", ["--store", "s", f"--annotate.{key}", value])
-    assert str(caught.value) == f"annotate.{key}: not a key of annotate any more; {place}"
+    assert str(caught.value) == f"annotate.{key}: no longer a key of annotate; {place}"
 
 
 @pytest.mark.parametrize("stage", CONFIGS)

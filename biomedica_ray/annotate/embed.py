@@ -17,6 +17,7 @@ import numpy as np
 import ray
 import ray.data
 
+from biomedica_ray import schema
 from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.vectors import embed_stage, model_slug
 from biomedica_ray.cluster import (
@@ -184,23 +185,10 @@ def preprocess_unit(row: Row, store: Store, preprocessing: Preprocessing) -> Row
                 try:
                     image = decode(data.as_py())
                 except ImageError as error:
-                    figures["errors"].append(error_row(figure_id.as_py(), error.kind, str(error)))
+                    figures["errors"].append(schema.error_row("embed", figure_id.as_py(), error.kind, str(error)))
                     continue
                 pixels[len(figures["ids"])] = transform(image)
                 figures["ids"].append(figure_id.as_py())
     except Exception:  # noqa: BLE001 - whatever goes wrong in one unit, the others go on and the driver tells
         failure = traceback.format_exc()
     return {**row, "pixels": pixels[: len(figures["ids"])], "figures": json.dumps(figures), "failure": failure}
-
-
-def error_row(figure_id: str, kind: str, message: str) -> Row:
-    """A row of the errors table, of a figure that has no embedding."""
-    return {
-        "what": figure_id,
-        "where": None,
-        "stage": "embed",
-        "entity": "figure",
-        "kind": kind,
-        "message": message,
-        "attempts": 1,
-    }

@@ -11,7 +11,7 @@ import torch
 
 from biomedica_ray import schema
 from biomedica_ray.annotate.config import AnnotateConfig
-from biomedica_ray.annotate.embed import error_row, load
+from biomedica_ray.annotate.embed import load
 from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.cluster import Row, unit_row
 from biomedica_ray.models.encoder_info import EncoderInfo
@@ -45,7 +45,7 @@ class EmbedActor:
         whole = np.logical_and.reduce(np.isfinite(vectors), axis=1)
         ids = np.array(figures["ids"], object)
         errors = figures["errors"] + [
-            error_row(figure_id, "bad-embedding", "the model gave numbers that are not finite")
+            schema.error_row("embed", figure_id, "bad-embedding", "the model gave numbers that are not finite")
             for figure_id in ids[~whole]
         ]
         slug = model_slug(self._info.model)
@@ -56,8 +56,7 @@ class EmbedActor:
             failed = writer.table("errors", schema.ERRORS, directory=f"errors/embed/{slug}")
             failed.write(errors)
             counts = {"figures": Flow(figures["rows_in"], embeddings.rows, failed.rows)}
-            writer.commit(counts)
-        return counts
+            return writer.commit(counts).counts
 
 
 def embeddings_table(

@@ -15,7 +15,7 @@ from biomedica_ray.annotate.truth import load_truth
 from biomedica_ray.annotate.vectors import embed_stage, model_slug
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.runs import Run
-from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,7 @@ def run(config: AnnotateConfig, record: Run) -> None:
     """
     store = record.store
     truth = load_truth(store, config.truth)
-    extracted = store.commits("extract")
-    if not extracted:
-        raise StoreError(f"{store.root}: nothing extracted yet; run `biomedica extract` first")
+    extracted = store.extracted()
     info, units = embed.plan(config, store, extracted)
     embed.embed_units(config, record, units, info)
 

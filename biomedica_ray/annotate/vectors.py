@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.store import Commit, Store
-
-_PARALLEL_READS = 16
 
 
 def model_slug(model: str) -> str:
@@ -49,8 +47,8 @@ def sample_vectors(
         if first < last:
             result[first:last] = read_vectors(store, embedded[unit])[1][chosen[first:last] - start]
 
-    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-        list(pool.map(read, sorted(embedded), ends.tolist()))
+    ranges = zip(sorted(embedded), ends.tolist(), strict=True)
+    list(map_in_threads(lambda unit_and_end: read(*unit_and_end), ranges))
     return result
 
 

@@ -66,7 +66,11 @@ def parser(stage: str, model: type[StageConfig], sections: Mapping[str, type[Sta
 def _read(path: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(Path(path).read_text()) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (
+        OSError,
+        ValueError,
+        yaml.YAMLError,
+    ) as error:  # a ValueError of the 13th month, or of bytes that are no text
         raise ConfigError(f"--config {path}: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"--config {path}: expected keys and values, got {type(values).__name__}")
@@ -95,7 +99,7 @@ def _value(model: type[StageConfig], name: str, text: str) -> Any:
         return text
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # YAML reads 2026-13-01 as a date, and fails
         return text
 
 

@@ -17,9 +17,10 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from biomedica_ray.config import ConfigError
-from biomedica_ray.dedupe.slim import HASHES, digests, error_row, usable_hashes, what_is_wrong
+from biomedica_ray.dedupe.slim import HASHES, digests, usable_hashes, what_is_wrong
 from biomedica_ray.dedupe.thumbnails import SIDE, thumbnail
-from biomedica_ray.images import PERCEPTUAL_HASHES, STORED_HASH, ImageError, decode, read_image
+from biomedica_ray.images import ImageError, decode, read_image
+from biomedica_ray.schema import error_row
 from biomedica_ray.store import Store, StoreError, open_filesystem
 
 IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".bmp", ".webp")
@@ -71,6 +72,20 @@ class Picture(NamedTuple):
     problem: str = ""
 
 
+class Hashed(NamedTuple):
+    """What was read of a piece.
+
+    Attributes:
+        pictures: Rows of :data:`PICTURES`.
+        errors: Rows of the errors table.
+        met: Pictures that the piece has; where it is broken, those before, and one for the rest.
+    """
+
+    pictures: pa.Table
+    errors: list[dict[str, Any]]
+    met: int
+
+
 def find_pieces(uri: str, endpoint_url: str | None) -> tuple[list[Piece], list[Any]]:
     """The parts of a set, and what changes when the set changes.
 
@@ -102,34 +117,40 @@ def find_pieces(uri: str, endpoint_url: str | None) -> tuple[list[Piece], list[A
     return pieces, [uri, *((file.path, file.size, file.mtime_ns) for file in files)]
 
 
-def read_hashes(number: int, piece: Piece, hash_: str = STORED_HASH) -> tuple[pa.Table, list[dict[str, Any]]]:
+def read_hashes(number: int, piece: Piece) -> Hashed:
     """The hashes of a piece's pictures, and error rows for those that have none.
 
     Args:
         number: The piece's, which its rows get.
         piece: The piece.
-        hash_: Name of the perceptual hash.
     """
     rows: list[dict[str, Any]] = []
     errors = []
+    met = 0
     try:
-        has_hashes = hash_ == STORED_HASH and _is_parquet(piece)
-        if has_hashes and set(HASHES) <= set(pq.read_schema(piece.paths[0], filesystem=piece.filesystem).names):
-            return _known_hashes(number, piece)
+        if _is_parquet(piece):
+            file = pq.read_metadata(piece.paths[0], filesystem=piece.filesystem)
+            if set(HASHES) <= set(file.schema.to_arrow_schema().names):
+                return _known_hashes(number, piece, file.num_rows)
         for picture in read_pictures(piece):
+            met += 1
             try:
                 if picture.problem:
                     raise ImageError("unreadable", picture.problem)
                 info = read_image(picture.data)
-                phash = info.phash if hash_ == STORED_HASH else PERCEPTUAL_HASHES[hash_](decode(picture.data))
             except ImageError as error:
-                errors.append(error_row(picture.name, error.kind, str(error), "picture"))
+                errors.append(_error(picture.name, error.kind, str(error)))
                 continue
             hashes = {"sha256": bytes.fromhex(info.sha256), "pixel_sha256": bytes.fromhex(info.pixel_sha256)}
-            rows.append({"name": picture.name, "piece": number, "row": picture.row, **hashes, "phash": phash})
+            rows.append({"name": picture.name, "piece": number, "row": picture.row, **hashes, "phash": info.phash})
     except _UNREADABLE as error:
-        errors.append(error_row(piece.base, "unreadable", f"{error}; {len(rows)} pictures before", "picture"))
-    return pa.Table.from_pylist(rows, schema=PICTURES), errors
+        errors.append(_error(piece.base, "unreadable", f"{error}; {len(rows)} pictures before"))
+        met += 1
+    return Hashed(pa.Table.from_pylist(rows, schema=PICTURES), errors, met)
+
+
+def _error(name: str, kind: str, message: str) -> dict[str, Any]:
+    return error_row("dedupe", name, kind, message, entity="picture")
 
 
 def read_thumbnails(piece: Piece, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
@@ -208,8 +229,8 @@ def _bytes(value: Any) -> tuple[bytes, str]:
     return (data, "") if isinstance(data, bytes) else (b"", f"expected bytes, got {type(data).__name__}")
 
 
-def _known_hashes(number: int, piece: Piece) -> tuple[pa.Table, list[dict[str, Any]]]:
-    """The hashes that a Parquet file has as columns, as a store's figures do."""
+def _known_hashes(number: int, piece: Piece, n_rows: int) -> Hashed:
+    """The hashes that a Parquet file of ``n_rows`` has as columns, as a store's figures do."""
     path, filesystem = piece.paths[0], piece.filesystem
     key = _name_column(pq.read_schema(path, filesystem=filesystem).names)
     found = pq.read_table(path, columns=[*HASHES, *([key] if key else [])], filesystem=filesystem)
@@ -218,8 +239,7 @@ def _known_hashes(number: int, piece: Piece) -> tuple[pa.Table, list[dict[str, A
     found = found.append_column("row", pa.array(np.arange(found.num_rows)))
     usable = usable_hashes(found)
     errors = [
-        error_row(row["name"], "bad-hash", what_is_wrong(row), "picture")
-        for row in found.filter(pc.invert(usable)).to_pylist()
+        _error(row["name"], "bad-hash", what_is_wrong(row)) for row in found.filter(pc.invert(usable)).to_pylist()
     ]
     found = found.filter(usable)
     columns = {
@@ -229,7 +249,7 @@ def _known_hashes(number: int, piece: Piece) -> tuple[pa.Table, list[dict[str, A
         **{name: digests(found[name]) for name in HASHES[:2]},
         HASHES[2]: found[HASHES[2]],
     }
-    return pa.table(columns, schema=PICTURES), errors
+    return Hashed(pa.table(columns, schema=PICTURES), errors, n_rows)
 
 
 def _name_column(names: list[str]) -> str | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 import ray
 
 from biomedica_ray import schema
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import RETRIES
 from biomedica_ray.dedupe.against import PICTURES, Piece, read_hashes, read_thumbnails
 from biomedica_ray.dedupe.articles import ArticleGroups, article_duplicates, in_order
@@ -27,15 +27,14 @@ from biomedica_ray.dedupe.figures import figure_duplicates, find_candidates
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.occurrences import Occurrences, find_occurrences, occurrences
 from biomedica_ray.dedupe.shuffle import pair_blocks_by_shuffle
-from biomedica_ray.dedupe.slim import error_row, read_slim
+from biomedica_ray.dedupe.slim import read_slim
 from biomedica_ray.dedupe.thumbnails import SIDE, thumbnail
-from biomedica_ray.images import PERCEPTUAL_HASHES, STORED_HASH, ImageError, decode
+from biomedica_ray.images import ImageError, decode
 from biomedica_ray.store import Commit, Store
-from biomedica_ray.units import Counts, Flow, add_counts
+from biomedica_ray.units import Counts, Flow
 
 WORKER_GB = 0.5
 """Memory of a task that reads one unit's images, or writes one unit's duplicates."""
-_PARALLEL_READS = 16
 _LICENCES = ("commercial", "noncommercial", "other")
 """Licence groups, the freest first."""
 
@@ -68,7 +67,7 @@ class Found:
     """What the comparison found.
 
     Attributes:
-        tables: Name -> rows of duplicates and captions, with their unit.
+        tables: Name -> rows of duplicates and captions with their unit, unit by unit.
         errors: Unit -> rows of errors, where there are any.
         counts: Unit -> its counts.
     """
@@ -79,10 +78,15 @@ class Found:
 
     def of(self, unit: int) -> tuple[dict[str, pa.Table], list[Row], Counts]:
         """The rows of duplicates and captions, the errors and the counts of one unit."""
-        tables = {
-            name: table.filter(pc.field("unit") == unit).drop_columns(["unit"]) for name, table in self.tables.items()
-        }
+        tables = {}
+        for name, table in self.tables.items():
+            start, stop = np.searchsorted(self._units[name], (unit, unit + 1))
+            tables[name] = table.slice(start, stop - start).drop_columns(["unit"])
         return tables, self.errors.get(unit, []), self.counts[unit]
+
+    @cached_property
+    def _units(self) -> dict[str, npt.NDArray[np.int32]]:
+        return {name: table["unit"].to_numpy() for name, table in self.tables.items()}
 
 
 def compare(store: Store, inputs: Inputs, config: DedupeConfig) -> tuple[str, Found]:
@@ -96,12 +100,13 @@ class _Comparison:
     def __init__(self, store: Store, inputs: Inputs, config: DedupeConfig) -> None:
         self._store, self._inputs, self._config = store, inputs, config
         self._errors: dict[int, list[Row]] = defaultdict(list)
-        self._counts: dict[int, Counts] = {}
+        self._undecoded: set[str] = set()
+        """Figures that turned out not to decode when they were looked at."""
+        self._elsewhere = Flow()
+        """What became of the pictures of the other sets."""
 
     def compare(self) -> tuple[str, Found]:
         articles, figures = self._read()
-        if self._config.hash != STORED_HASH:
-            figures = self._rehashed(figures)
         groups = article_duplicates(articles)
         figures = _ranked(figures, articles, groups)
         is_many = figures.num_rows >= self._config.shuffle_from
@@ -134,48 +139,54 @@ class _Comparison:
             f"{figures.num_rows:,} figures repeat others; {len(looked_at):,} were looked at twice; "
             f"{useless.num_rows:,} are boilerplate, {leaks.num_rows:,} occur in other sets"
         )
-        return summary, Found({"duplicates": duplicates, "captions": captions}, self._errors, self._counts)
+        tables = {"duplicates": duplicates, "captions": captions}
+        return summary, Found(
+            {name: _by_unit(table) for name, table in tables.items()}, self._errors, self._counts(articles, figures)
+        )
+
+    def _counts(self, articles: pa.Table, figures: pa.Table) -> dict[int, Counts]:
+        """Unit -> what extract has committed of it, what of that was compared here, and the errors."""
+        undecoded = pc.is_in(figures["figure_id"], value_set=pa.array(list(self._undecoded), pa.string()))
+        extracted = self._inputs.extracted
+        n_articles, n_figures = (
+            np.bincount(table["unit"].to_numpy(), minlength=max(extracted) + 1).tolist()
+            for table in (articles, figures.filter(pc.invert(undecoded)))
+        )
+        counts: dict[int, Counts] = {}
+        for unit, commit in extracted.items():
+            errors = Counter(row["entity"] for row in self._errors[unit])
+            counts[unit] = {
+                "articles": Flow(commit.counts["articles"].rows_out, n_articles[unit], errors["article"]),
+                "figures": Flow(commit.counts["figures"].rows_out, n_figures[unit], errors["figure"]),
+            }
+        if self._inputs.pieces:
+            counts[min(counts)]["pictures elsewhere"] = self._elsewhere
+        return counts
 
     def _read(self) -> tuple[pa.Table, pa.Table]:
         """The slim columns of the articles, in order, and of the figures."""
-        with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-            enriched = map(self._inputs.enriched.get, self._inputs.extracted)
-            slim = list(pool.map(partial(read_slim, self._store), self._inputs.extracted.values(), enriched))
-        for unit, columns in zip(self._inputs.extracted, slim, strict=True):
-            self._counts[unit] = columns.counts
+        extracted, enriched = self._inputs.extracted, self._inputs.enriched
+        slim = list(map_in_threads(lambda unit: read_slim(self._store, extracted[unit], enriched.get(unit)), extracted))
+        for unit, columns in zip(extracted, slim, strict=True):
             self._errors[unit] += columns.errors
         return in_order(pa.concat_tables(each.articles for each in slim)), pa.concat_tables(
             each.figures for each in slim
         )
 
-    def _rehashed(self, figures: pa.Table) -> pa.Table:
-        """The figures with another hash than the stored one; those that do not decode become errors instead."""
-        hashes, usable = np.zeros(figures.num_rows, np.uint64), np.ones(figures.num_rows, np.bool_)
-        members, calls = self._by_unit(figures, np.arange(figures.num_rows))
-        calls = {unit: (*arguments, self._config.hash) for unit, arguments in calls.items()}
-        for unit, (found, errors) in _in_tasks(_unit_hashes, calls):
-            usable[members[unit]] = [value is not None for value in found]
-            hashes[members[unit]] = [value or 0 for value in found]
-            self._lose_figures(unit, errors)
-        place = figures.schema.get_field_index("phash")
-        return figures.set_column(place, "phash", pa.array(hashes)).filter(pa.array(usable))
-
-    def _lose_figures(self, unit: int, errors: list[Row]) -> None:
-        self._errors[unit] += errors
-        self._counts[unit]["figures"] += Flow(0, -len(errors), len(errors))
-
     def _others(self) -> pa.Table:
         """The pictures of the other sets; what cannot be read there is committed with the first unit."""
-        unit = min(self._counts)
-        calls = {number: (number, piece, self._config.hash) for number, piece in enumerate(self._inputs.pieces)}
+        unit = min(self._inputs.extracted)
+        calls = {number: (number, piece) for number, piece in enumerate(self._inputs.pieces)}
         found = [PICTURES.empty_table()]
-        for _, (pictures, errors) in _in_tasks(read_hashes, calls):
-            found.append(pictures)
-            self._errors[unit] += errors
-            flow = Flow(pictures.num_rows + len(errors), pictures.num_rows, len(errors))
-            self._counts[unit] = add_counts(self._counts[unit], {"pictures elsewhere": flow})
+        met = n_errors = 0
+        for _, hashed in _in_tasks(read_hashes, calls):
+            found.append(hashed.pictures)
+            self._errors[unit] += hashed.errors
+            met, n_errors = met + hashed.met, n_errors + len(hashed.errors)
         self._errors[unit].sort(key=lambda row: str(row["what"]))
-        return pa.concat_tables(found)
+        pictures = pa.concat_tables(found)
+        self._elsewhere = Flow(met, pictures.num_rows, n_errors)
+        return pictures
 
     def _thumbnails(self, figures: pa.Table, rows: Rows) -> Thumbnails:
         """Thumbnails (k, 1024) of figures, made unit by unit wherever there is room.
@@ -183,10 +194,11 @@ class _Comparison:
         A figure that does not decode becomes an error; its thumbnail stays blank, which is like no other.
         """
         result = np.zeros((len(rows), SIDE * SIDE), np.uint8)
-        members, calls = self._by_unit(figures, rows)
+        members, calls = self._reads(figures, rows)
         for unit, (thumbnails, errors) in _in_tasks(_unit_thumbnails, calls):
             result[members[unit]] = thumbnails
-            self._lose_figures(unit, errors)
+            self._errors[unit] += errors
+            self._undecoded.update(row["what"] for row in errors)
         return result
 
     def _other_thumbnails(self, elsewhere: Occurrences) -> Thumbnails:
@@ -210,7 +222,7 @@ class _Comparison:
         chosen = chosen[np.lexsort((rows[chosen], kept[chosen]))]
         wanted = distinct(np.concatenate([rows[chosen], kept[chosen]]))
         captions: dict[str, str | None] = {}
-        _, calls = self._by_unit(figures, wanted)
+        _, calls = self._reads(figures, wanted)
         for _, found in _in_tasks(_unit_captions, calls):
             captions |= found
         names = figures["figure_id"]
@@ -229,7 +241,7 @@ class _Comparison:
         )
         return with_semantic(figures, repeats, pairs, cosines)
 
-    def _by_unit(self, figures: pa.Table, rows: Rows) -> tuple[dict[int, Rows], dict[int, tuple[Any, ...]]]:
+    def _reads(self, figures: pa.Table, rows: Rows) -> tuple[dict[int, Rows], dict[int, tuple[Any, ...]]]:
         """Unit -> which of ``rows`` are in it, by their place there; and the arguments of a task that reads them."""
         chosen = figures.select(["unit", "row"]).take(pa.array(rows))
         places = chosen["row"].to_numpy()
@@ -260,6 +272,11 @@ def _ranked(figures: pa.Table, articles: pa.Table, groups: ArticleGroups) -> pa.
 
 def _with_unit(found: pa.Table, key: str, rows: pa.Table, id_: str) -> pa.Table:
     return found.add_column(0, "unit", rows["unit"].take(pc.index_in(found[key], rows[id_].combine_chunks())))
+
+
+def _by_unit(found: pa.Table) -> pa.Table:
+    """The rows unit by unit, otherwise in the same order."""
+    return found.take(np.argsort(found["unit"].to_numpy(), kind="stable"))
 
 
 def _grouped(keys: npt.NDArray[np.int32], order: Rows) -> dict[int, Rows]:
@@ -294,21 +311,8 @@ def _unit_thumbnails(store: Store, commit: Commit, rows: Rows) -> tuple[Thumbnai
         try:
             thumbnails[index] = thumbnail(decode(figure["image"]))
         except ImageError as error:
-            errors.append(error_row(figure["figure_id"], error.kind, str(error)))
+            errors.append(schema.error_row("dedupe", figure["figure_id"], error.kind, str(error)))
     return thumbnails, errors
-
-
-def _unit_hashes(store: Store, commit: Commit, rows: Rows, name: str) -> tuple[list[int | None], list[Row]]:
-    """Hashes of the figures at ``rows`` of a unit; None, and an error row, for those that do not decode."""
-    hashes: list[int | None] = []
-    errors: list[Row] = []
-    for figure in store.rows(commit, "figures", rows.tolist(), ["figure_id", "image"]):
-        try:
-            hashes.append(PERCEPTUAL_HASHES[name](decode(figure["image"])))
-        except ImageError as error:
-            hashes.append(None)
-            errors.append(error_row(figure["figure_id"], error.kind, str(error)))
-    return hashes, errors
 
 
 def _unit_captions(store: Store, commit: Commit, rows: Rows) -> dict[str, str | None]:

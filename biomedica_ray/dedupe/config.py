@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,9 +13,6 @@ from biomedica_ray.config.needs import Need
 class DedupeConfig(StageConfig):
     """Find articles and figures that repeat others."""
 
-    hash: Literal["phash", "dhash", "whash"] = Field(
-        "phash", description="near duplicates: the perceptual hash; for another than phash, every image is read again"
-    )
     max_distance: int = Field(
         4, ge=0, le=8, description="near duplicates: greatest Hamming distance of the 64-bit perceptual hashes"
     )

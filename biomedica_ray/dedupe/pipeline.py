@@ -17,7 +17,7 @@ from biomedica_ray.dedupe.against import find_pieces
 from biomedica_ray.dedupe.comparison import WORKER_GB, Found, Inputs, compare
 from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.runs import Run
-from biomedica_ray.store import Commit, Store, StoreError
+from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, fingerprint
 
 log = logging.getLogger(__name__)
@@ -25,11 +25,13 @@ log = logging.getLogger(__name__)
 VERSION = 2
 """Raise it when the same input would give other rows."""
 
-_RULES = {"hash", "max_distance", "min_correlation", "boilerplate_articles", "semantic_model", "min_cosine"}
+_RULES = {"max_distance", "min_correlation", "boilerplate_articles", "semantic_model", "min_cosine"}
 """Settings that change the rows."""
+_HASH = "phash"
+"""The hash that extract stores, of which fingerprints have always told."""
 
 
-def run(config: DedupeConfig, run: Run) -> None:
+def run(config: DedupeConfig, record: Run) -> None:
     """Compare all articles and figures of the store; commits duplicates, captions and errors unit by unit.
 
     Every unit depends on all others, so they share one fingerprint, and any change compares everything again.
@@ -39,16 +41,13 @@ def run(config: DedupeConfig, run: Run) -> None:
         StoreError: Nothing has been extracted yet.
         UnitsFailedError: Units could not be written; all others are done.
     """
-    extracted = run.store.commits("extract")
-    if not extracted:
-        raise StoreError(f"{run.store.root}: nothing extracted yet; run `biomedica extract` first")
-    if run.store.root in config.against:
-        raise ConfigError(f"against: {run.store.root}: expected another set than the store itself")
+    store = record.store
+    extracted = store.extracted()
+    if store.root in config.against:
+        raise ConfigError(f"against: {store.root}: expected another set than the store itself")
     elsewhere = [find_pieces(uri, config.endpoint_url) for uri in config.against]
-    embedded, clustering = (
-        _embeddings(run.store, config.semantic_model, extracted) if config.semantic_model else ({}, {})
-    )
-    enriched = run.store.commits("enrich")
+    embedded, clustering = _embeddings(store, config.semantic_model, extracted) if config.semantic_model else ({}, {})
+    enriched = store.commits("enrich")
     inputs = Inputs(
         extracted,
         enriched,
@@ -61,19 +60,19 @@ def run(config: DedupeConfig, run: Run) -> None:
         *(state for _, state in elsewhere),
         clustering.get("fingerprint"),
     ]
-    mark = fingerprint(VERSION, config.model_dump(include=_RULES), contents)
-    committed = run.store.commits("dedupe")
+    mark = fingerprint(VERSION, {"hash": _HASH, **config.model_dump(include=_RULES)}, contents)
+    committed = store.commits("dedupe")
     found: Any = None  # stays so when every unit is done and no worker will ask for it
     if any(unit not in committed or committed[unit].fingerprint != mark for unit in extracted):
         task: Any = ray.remote(compare)
         options = {"num_cpus": config.num_cpus, "memory": int(config.memory_gb * 2**30), "max_retries": RETRIES}
-        summary, found = task.options(num_returns=2, **options).remote(run.store, inputs, config)
+        summary, found = task.options(num_returns=2, **options).remote(store, inputs, config)
         log.info("dedupe: %s", ray.get(summary))
     run_units(
-        run,
+        record,
         "dedupe",
         dict.fromkeys(extracted, mark),
-        partial(DedupeWorker, run.store, run.run_id, found),
+        partial(DedupeWorker, store, record.run_id, found),
         memory_gb=WORKER_GB,
         max_actors=config.max_actors,
     )

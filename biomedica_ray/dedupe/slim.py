@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biomedica_ray.dedupe.works import Relation, is_preprint, relations, work_key
+from biomedica_ray.schema import error_row
 from biomedica_ray.store import Commit, Store
-from biomedica_ray.units import Counts, Flow
 
 HASHES = ("sha256", "pixel_sha256", "phash")
 _METADATA = ("title", "abstract", "journal", "volume", "pages", "published", "doi", "pmid", "license_url")
@@ -20,8 +20,14 @@ _ARTICLE_COLUMNS = ["article_id", "pmcid", "version", "doi", "pmid", "license_gr
 _WORK_COLUMNS = ["title", "authors", "article_type", "journal", "published", "related", "is_retracted"]
 _PUBMED_COLUMNS = ["article_id", "is_retracted", "related"]
 _FIGURE_COLUMNS = [
-    *("figure_id", "article_id", "position", "width", "height", *HASHES),
-    *("caption", "third_party"),
+    "figure_id",
+    "article_id",
+    "position",
+    "width",
+    "height",
+    *HASHES,
+    "caption",
+    "third_party",
 ]
 _SHA256_HEX = "^[0-9a-f]{64}$"
 _RELATIONS = pa.list_(pa.struct([(name, pa.string()) for name in Relation._fields]))
@@ -36,13 +42,11 @@ class Slim(NamedTuple):
         figures: Columns as :func:`~biomedica_ray.dedupe.figures.find_candidates` wants them but for article and rank,
             and article_id; has_caption; third_party; unit; and row, the position in the unit's figures table.
         errors: Rows of the errors table for figures without usable hashes.
-        counts: Articles and figures that came in, went out and are errors.
     """
 
     articles: pa.Table
     figures: pa.Table
     errors: list[dict[str, Any]]
-    counts: Counts
 
 
 def read_slim(store: Store, commit: Commit, enriched: Commit | None) -> Slim:
@@ -59,15 +63,11 @@ def read_slim(store: Store, commit: Commit, enriched: Commit | None) -> Slim:
     usable = usable_hashes(figures)
     numbered = figures.append_column("row", pa.array(np.arange(figures.num_rows)))
     errors = [
-        error_row(row["figure_id"], "bad-hash", what_is_wrong(row))
+        error_row("dedupe", row["figure_id"], "bad-hash", what_is_wrong(row))
         for row in numbered.drop_columns(["caption"]).filter(pc.invert(usable)).to_pylist()
     ]
-    counts = {
-        "articles": Flow(articles.num_rows, articles.num_rows, 0),
-        "figures": Flow(figures.num_rows, figures.num_rows - len(errors), len(errors)),
-    }
     slim = _article_columns(articles, {row["article_id"]: row for row in pubmed}, commit.unit)
-    return Slim(slim, _figure_columns(numbered.filter(usable), commit.unit), errors, counts)
+    return Slim(slim, _figure_columns(numbered.filter(usable), commit.unit), errors)
 
 
 def usable_hashes(rows: pa.Table) -> pa.ChunkedArray:
@@ -79,19 +79,6 @@ def usable_hashes(rows: pa.Table) -> pa.ChunkedArray:
 def what_is_wrong(row: Mapping[str, Any]) -> str:
     """The message for a row whose hashes are not usable."""
     return ", ".join(f"{name} {row[name]}" for name in HASHES) + ": expected two of 64 hex digits and a number"
-
-
-def error_row(what: str, kind: str, message: str, entity: str = "figure") -> dict[str, Any]:
-    """A row of the errors table for something that cannot be compared."""
-    return {
-        "what": what,
-        "where": None,
-        "stage": "dedupe",
-        "entity": entity,
-        "kind": kind,
-        "message": message,
-        "attempts": 1,
-    }
 
 
 def _article_columns(articles: pa.Table, pubmed: Mapping[str, dict[str, Any]], unit: int) -> pa.Table:

@@ -21,7 +21,7 @@ from biomedica_ray.enrich.config import EnrichConfig
 from biomedica_ray.enrich.rate import ClusterLimiter
 from biomedica_ray.enrich.record import PubmedRecord
 from biomedica_ray.runs import Run
-from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store import Store
 from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ _PMID = re.compile(r"[1-9]\d{0,7}")
 Row = dict[str, Any]
 
 
-def run(config: EnrichConfig, run: Run) -> None:
+def run(config: EnrichConfig, record: Run) -> None:
     """Fetch the records of all articles that have a pmid; commits pubmed and errors unit by unit.
 
     Raises:
@@ -54,23 +54,21 @@ def run(config: EnrichConfig, run: Run) -> None:
         StoreError: Nothing has been extracted yet.
         UnitsFailedError: Units failed; all others are done.
     """
-    extracted = run.store.commits("extract")
-    if not extracted:
-        raise StoreError(f"{run.store.root}: nothing extracted yet; run `biomedica extract` first")
+    extracted = record.store.extracted()
     key = os.environ.get(API_KEY_VARIABLE)
     service = Eutils(config.eutils_url, config.email, SecretStr(key) if key else None)
     rate = config.rate or (RATE_WITH_KEY if key else RATE)
     units = {u: fingerprint(VERSION, config.edition, commit.content) for u, commit in extracted.items()}
-    done = {u for u, c in run.store.commits("enrich").items() if c.complete and units.get(u) == c.fingerprint}
+    done = {u for u, c in record.store.commits("enrich").items() if c.complete and units.get(u) == c.fingerprint}
     if units.keys() - done:
         log.info("enrich: %s API key, %g calls a second", "with an" if key else "without", rate)
         on_a_worker(partial(_check, service, rate), num_cpus=_WORKER_CPUS, memory_gb=_WORKER_GB)
     workers = math.ceil(rate * _CALL_S)
     run_units(
-        run,
+        record,
         "enrich",
         units,
-        partial(EnrichWorker, run.store, run.run_id, service, rate),
+        partial(EnrichWorker, record.store, record.run_id, service, rate),
         num_cpus=_WORKER_CPUS,
         memory_gb=_WORKER_GB,
         max_actors=min(config.max_actors or workers, workers),
@@ -95,25 +93,28 @@ class EnrichWorker:
 
     def __call__(self, unit: int, mark: str) -> Counts:
         """Commit a row for each article of a unit that PubMed knows, and an error for each other one with a pmid."""
-        articles = self._store.read(self._store.commit("extract", unit), "articles", ["article_id", "pmid"])
-        asked = [row for row in articles.to_pylist() if row["pmid"]]
+        extracted = self._store.commit("extract", unit)
+        articles = self._store.read(extracted, "articles", ["article_id", "pmid"]).to_pylist()
+        asked = [row for row in articles if row["pmid"]]
+        without = sum(not row["pmid"] for row in articles)
         records, failures = self._fetch([row["pmid"] for row in asked])
-        rows, errors = [], []
+        rows, unknown = [], []
         for article in asked:
             pmid = article["pmid"]
             if pmid in records:
                 rows.append({**article, **asdict(records[pmid])})
             else:
-                errors.append(_error(article, failures.get(pmid)))
-        counts = {
-            "articles": Flow(len(asked), len(rows), len(errors)),
-            "articles without pmid": Flow(len(articles) - len(asked), len(articles) - len(asked), 0),
-        }
+                unknown.append(_error(article, failures.get(pmid)))
         with self._store.write_unit("enrich", unit, mark, self._run_id) as writer:
-            writer.table("pubmed", schema.PUBMED).write(rows)
-            writer.table("errors", schema.ERRORS, directory="errors/enrich").write(errors)
-            writer.commit(counts, complete=not failures)
-        return counts
+            pubmed = writer.table("pubmed", schema.PUBMED)
+            pubmed.write(rows)
+            errors = writer.table("errors", schema.ERRORS, directory="errors/enrich")
+            errors.write(unknown)
+            counts = {
+                "articles": Flow(extracted.counts["articles"].rows_out - without, pubmed.rows, errors.rows),
+                "articles without pmid": Flow(without, without),
+            }
+            return writer.commit(counts, complete=not failures).counts
 
     def _fetch(self, pmids: Sequence[str]) -> tuple[dict[str, PubmedRecord], dict[str, EutilsError]]:
         """Records by pmid, and why others could not be asked for."""
@@ -139,8 +140,12 @@ def _error(article: Row, failure: EutilsError | None) -> Row:
         kind, message = "unknown-pmid", f"PubMed has no record of {pmid}"
     else:
         kind, message = "bad-pmid", f"expected one to eight digits, got {pmid}"
-    return {
-        **{"what": article["article_id"], "where": f"https://pubmed.ncbi.nlm.nih.gov/{pmid}/", "stage": "enrich"},
-        **{"entity": "article", "kind": kind, "message": message},
-        "attempts": failure.attempts if failure else 1,
-    }
+    return schema.error_row(
+        "enrich",
+        article["article_id"],
+        kind,
+        message,
+        entity="article",
+        where=f"https://pubmed.ncbi.nlm.nih.gov/{pmid}/",
+        attempts=failure.attempts if failure else 1,
+    )

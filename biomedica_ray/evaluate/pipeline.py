@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.place import Place
 from biomedica_ray.reading.shards import Shard, Unreadable, read_shards
 from biomedica_ray.runs import Run
-from biomedica_ray.schema import ERRORS
+from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, fingerprint
 
@@ -179,10 +179,7 @@ def _score(name: str, model: Model, samples: Encoded, settings: Settings) -> dic
 def _commit(record: Run, config: EvaluateConfig, mark: str, rows_in: int, scored: Scored, *, complete: bool) -> None:
     """Count the samples, and write those that could not be read into the errors table."""
     stage = f"evaluate/{config.name}"
-    rows = [
-        {**asdict(error), "where": None, "stage": "evaluate", "entity": "sample", "attempts": 1}
-        for error in scored.errors
-    ]
+    rows = [error_row("evaluate", error.what, error.kind, error.message, entity="sample") for error in scored.errors]
     counts = {"samples": Flow(rows_in, scored.read, len(rows))}
     record.add(counts)
     with record.store.write_unit(stage, 0, mark, record.run_id) as writer:

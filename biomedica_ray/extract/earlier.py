@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import pyarrow as pa
@@ -36,8 +37,10 @@ class Earlier:
     ) -> None:
         self.kept: frozenset[str] = frozenset()
         self._readers: dict[str, _Reader] = {}
+        self._images: Counter[str] = Counter()
         if commit is not None:
             self.kept = frozenset(_unchanged(store, commit, listed) - _judged_anew(store, commit, filters))
+            self._images = _count_images(store, commit)
             for name in TABLES:
                 self._readers[name] = _Reader(store.batches(commit, name, batch_size=_BATCH_ROWS), self.kept)
 
@@ -48,13 +51,14 @@ class Earlier:
             for name, reader in self._readers.items()
         }
 
-
-def flows(tables: dict[str, pa.Table]) -> tuple[Flow, Flow]:
-    """What became of an article and of its figures, from its rows."""
-    lost = tables["errors"]["entity"].to_pylist()
-    skipped = tables["catalog"].num_rows - tables["catalog"]["skipped"].null_count
-    figures, errors = tables["figures"].num_rows, lost.count("figure")
-    return Flow(1, tables["articles"].num_rows, lost.count("article"), skipped), Flow(figures + errors, figures, errors)
+    def flows(self, article_id: str, tables: Mapping[str, pa.Table]) -> tuple[Flow, Flow]:
+        """What became of a kept article, and of the images that its XML names, from its rows."""
+        lost = tables["errors"]["entity"].to_pylist()
+        skipped = tables["catalog"].num_rows - tables["catalog"]["skipped"].null_count
+        return (
+            Flow(1, tables["articles"].num_rows, lost.count("article"), skipped),
+            Flow(self._images[article_id], tables["figures"].num_rows, lost.count("figure")),
+        )
 
 
 def reasons(store: Store, commit: Commit, filters: Filters) -> dict[str, tuple[str | None, str | None]]:
@@ -68,6 +72,14 @@ def reasons(store: Store, commit: Commit, filters: Filters) -> dict[str, tuple[s
             now = filters.reason(article["license_code"], article["is_retracted"])
         found[row["article_id"]] = row["skipped"], now
     return found
+
+
+def _count_images(store: Store, commit: Commit) -> Counter[str]:
+    """Article version -> the images that its XML names: those that were read, and those that are errors."""
+    errors = store.read(commit, "errors", ["article_id", "entity"])
+    counts = Counter(errors.filter(pc.field("entity") == "figure")["article_id"].to_pylist())
+    counts.update(store.read(commit, "figures", ["article_id"])["article_id"].to_pylist())
+    return counts
 
 
 def _judged_anew(store: Store, commit: Commit, filters: Filters | None) -> set[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import ConfigError
 from biomedica_ray.extract.earlier import reasons
 from biomedica_ray.sources.filters import Filters, Selection, select
@@ -19,11 +19,14 @@ MOST_GONE = 0.5
 """A source that lacks a larger share of what the store holds is taken for another source, or for a broken listing."""
 
 _KEYS = {
-    **{"not-in-pmcids": "pmcids", "older-version": "versions", "over-limit": "limit"},
-    **{"license": "licenses", "retracted": "keep_retracted", "not-open-access": "open_access_only"},
+    "not-in-pmcids": "pmcids",
+    "older-version": "versions",
+    "over-limit": "limit",
+    "license": "licenses",
+    "retracted": "keep_retracted",
+    "not-open-access": "open_access_only",
 }
 """Reason -> the key of the config."""
-_PARALLEL_READS = 32
 
 
 def refuse_to_drop(held: pa.Table, listing: pa.Table, selection: Selection, skipped: Mapping[str, str]) -> None:
@@ -52,9 +55,8 @@ def refuse_to_drop(held: pa.Table, listing: pa.Table, selection: Selection, skip
 
 def newly_skipped(store: Store, commits: Iterable[Commit], filters: Filters) -> dict[str, str]:
     """Article version -> reason, of extracted units: what was taken, and ``filters`` would leave out."""
-    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-        units = pool.map(partial(reasons, store, filters=filters), commits)
-        return {one: now for unit in units for one, (then, now) in unit.items() if now and then is None}
+    units = map_in_threads(partial(reasons, store, filters=filters), commits)
+    return {one: now for unit in units for one, (then, now) in unit.items() if now and then is None}
 
 
 def _refuse(keys: str, n_dropped: int, n_held: int) -> None:

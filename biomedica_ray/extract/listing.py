@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from biomedica_ray import schema
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import ConfigError
 from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.extract.guard import newly_skipped, refuse_to_drop
@@ -92,16 +93,19 @@ def write_listing(config: ExtractConfig, selection: Selection, rules: str, store
     taken, left_out = select(listing, selection, held["pmcid"])
     n_articles = pc.count_distinct(taken["pmcid"]).as_py()
     units = split_by_unit(taken, store.open_or_create(config.units or unit_count(n_articles)))
-    for unit in commits.keys() - units.keys():
-        store.drop(commits[unit])
-    marks = {}
-    for unit, rows in units.items():
-        marks[unit] = mark = rules + fingerprint(rows.drop_columns(["last_modified"]).to_pylist())
-        if unit in commits and commits[unit].fingerprint == mark:
-            continue
-        with store.write_unit("listing", unit, mark, run_id) as writer:
-            writer.table("listing", schema.LISTING).write(rows)
+    marks = {
+        unit: rules + fingerprint(rows.drop_columns(["last_modified"]).to_pylist()) for unit, rows in units.items()
+    }
+
+    def write(unit: int) -> None:
+        with store.write_unit("listing", unit, marks[unit], run_id) as writer:
+            writer.table("listing", schema.LISTING).write(units[unit])
             writer.commit({})
+
+    gone = [commit for unit, commit in commits.items() if unit not in units]
+    new = [unit for unit, mark in marks.items() if unit not in commits or commits[unit].fingerprint != mark]
+    list(map_in_threads(store.drop, gone))
+    list(map_in_threads(write, new))
     unknown = [] if selection.pmcids is None else unknown_ids(listing, selection.pmcids)
     return Listing(marks, listing.num_rows, left_out, unknown)
 
@@ -122,9 +126,7 @@ def retry_listing(store: Store, rules: str) -> Listing:
         ConfigError: They were extracted in another way than ``rules`` says.
         StoreError: Nothing has been extracted yet.
     """
-    listed, extracted = store.commits("listing"), store.commits("extract")
-    if not extracted:
-        raise StoreError(f"{store.root}: nothing extracted yet, so there is nothing to retry")
+    listed, extracted = store.commits("listing"), store.extracted()
     units = {
         unit: commit.fingerprint if commit.complete else listed[unit].fingerprint for unit, commit in extracted.items()
     }

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from biomedica_ray import schema
 from biomedica_ray.ahead import ordered_map
 from biomedica_ray.cluster import on_a_worker, run_units_on_actors
 from biomedica_ray.extract.config import ExtractConfig
-from biomedica_ray.extract.earlier import TABLES, Earlier, flows
+from biomedica_ray.extract.earlier import TABLES, Earlier
 from biomedica_ray.extract.listing import (
     Listing,
     make_filters,
@@ -53,7 +53,7 @@ UNITS_AT_A_TIME = 2
 Row = dict[str, Any]
 
 
-def run(config: ExtractConfig, run: Run) -> None:
+def run(config: ExtractConfig, record: Run) -> None:
     """List the source, cut the listing into units, and extract what is new or has changed in them.
 
     Raises:
@@ -64,24 +64,24 @@ def run(config: ExtractConfig, run: Run) -> None:
     source, selection, filters = make_source(config), make_selection(config), make_filters(config)
     rules = rules_of(filters)
     if config.retry_errors:
-        listing = retry_listing(run.store, rules)
+        listing = retry_listing(record.store, rules)
     else:
-        work = partial(write_listing, config, selection, rules, run.store, run.run_id)
+        work = partial(write_listing, config, selection, rules, record.store, record.run_id)
         listing = on_a_worker(work, memory_gb=config.memory_gb)
-        _tell_listing(listing, run)
+        _tell_listing(listing, record)
     run_units_on_actors(
-        run,
+        record,
         "extract",
         listing.units,
-        partial(ExtractWorker, source, filters, run.store, run.run_id, config.fetches),
+        partial(ExtractWorker, source, filters, record.store, record.run_id, config.fetches),
         memory_gb=config.memory_gb,
         max_actors=min(config.max_actors or len(listing.units), config.max_fetches // config.fetches),
         at_a_time=UNITS_AT_A_TIME,
     )
-    if not run.counts:
+    if not record.counts:
         return
-    reasons = on_a_worker(partial(count_reasons, run.store), memory_gb=config.memory_gb)
-    run.results["reasons"] = reasons
+    reasons = on_a_worker(partial(count_reasons, record.store), memory_gb=config.memory_gb)
+    record.results["reasons"] = reasons
     for what, kinds in reasons.items():
         log.info("extract: %s: %s", what, ", ".join(f"{kind} {count:,}" for kind, count in kinds.items()))
 
@@ -91,8 +91,12 @@ def rules_of(filters: Filters) -> str:
     return fingerprint(VERSION)[:VERSION_DIGITS] + fingerprint(asdict(filters))[: RULES_DIGITS - VERSION_DIGITS]
 
 
-def _tell_listing(listing: Listing, run: Run) -> None:
-    run.results["listing"] = {"listed": listing.listed, "left_out": listing.left_out, "unknown": len(listing.unknown)}
+def _tell_listing(listing: Listing, record: Run) -> None:
+    record.results["listing"] = {
+        "listed": listing.listed,
+        "left_out": listing.left_out,
+        "unknown": len(listing.unknown),
+    }
     left_out = "".join(f", {reason} {count:,}" for reason, count in listing.left_out.items())
     log.info("extract: %d article versions listed%s", listing.listed, left_out)
     if listing.unknown:
@@ -133,7 +137,8 @@ class ExtractWorker:
 
         Articles that an earlier run of the same version has extracted, and that are the same, are copied.
         """
-        listed = Listed.from_table(self._store.read(self._store.commit("listing", unit), "listing"))
+        listing = self._store.read(self._store.commit("listing", unit), "listing")
+        listed = Listed.from_table(listing)
         before = self._commit_before(unit, mark)
         same = before is None or before.fingerprint[:RULES_DIGITS] == mark[:RULES_DIGITS]
         earlier = Earlier(self._store, before, listed, None if same else self._filters)
@@ -150,7 +155,7 @@ class ExtractWorker:
                 rows: Mapping[str, Any]
                 if one.article_id in earlier.kept:
                     rows = earlier.take(one.article_id)
-                    article_flow, figure_flow = flows(rows)
+                    article_flow, figure_flow = earlier.flows(one.article_id, rows)
                 else:
                     result = next(extracted)
                     rows, article_flow, figure_flow = result.tables(), result.article_flow, result.figure_flow
@@ -159,9 +164,9 @@ class ExtractWorker:
                     table.write(rows[name])
                 articles += article_flow
                 figures += figure_flow
-            counts = {"articles": articles, "figures": figures}
-            writer.commit(counts, complete=complete)
-        return counts
+            articles = replace(articles, rows_in=listing.num_rows, rows_out=tables["articles"].rows)
+            figures = replace(figures, rows_out=tables["figures"].rows)
+            return writer.commit({"articles": articles, "figures": figures}, complete=complete).counts
 
     def _commit_before(self, unit: int, mark: str) -> Commit | None:
         """What an earlier run has extracted in the version of ``mark``."""
@@ -224,20 +229,17 @@ class Extracted:
             kind, message = "bad-xml", str(error)
         else:
             kind, message = "unexpected", repr(error)
-        self.errors.append(
-            {
-                "what": figure_id or listed.article_id,
-                "where": f"{listed.source_uri}#{file}" if file else listed.source_uri,
-                "stage": "extract",
-                "entity": "figure" if figure_id else "article",
-                "kind": kind,
-                "message": message,
-                "attempts": error.attempts if isinstance(error, SourceError) else 1,
-                "article_id": listed.article_id,
-                "file": file,
-                "retryable": isinstance(error, SourceError) and error.retryable,
-            }
+        row = schema.error_row(
+            "extract",
+            figure_id or listed.article_id,
+            kind,
+            message,
+            entity="figure" if figure_id else "article",
+            where=f"{listed.source_uri}#{file}" if file else listed.source_uri,
+            attempts=error.attempts if isinstance(error, SourceError) else 1,
         )
+        retryable = isinstance(error, SourceError) and error.retryable
+        self.errors.append({**row, "article_id": listed.article_id, "file": file, "retryable": retryable})
 
 
 def extract_article(source: Source, filters: Filters, cpu: AbstractContextManager[Any], listed: Listed) -> Extracted:

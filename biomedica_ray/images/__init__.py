@@ -1,7 +1,7 @@
 """Images as published: safe decoding, hashes, and which file of a package an XML name means."""
 
 from biomedica_ray.images.decode import ImageError, decode
-from biomedica_ray.images.hashes import PERCEPTUAL_HASHES, STORED_HASH, ImageInfo, read_image
+from biomedica_ray.images.hashes import ImageInfo, read_image
 from biomedica_ray.images.resolve import resolve
 
-__all__ = ["PERCEPTUAL_HASHES", "STORED_HASH", "ImageError", "ImageInfo", "decode", "read_image", "resolve"]
+__all__ = ["ImageError", "ImageInfo", "decode", "read_image", "resolve"]

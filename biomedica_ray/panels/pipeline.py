@@ -14,7 +14,7 @@ from biomedica_ray.images import ImageError, decode
 from biomedica_ray.panels.config import PanelsConfig
 from biomedica_ray.panels.rows import panel_row
 from biomedica_ray.runs import Run
-from biomedica_ray.store import Commit, Store, StoreError
+from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, fingerprint
 
 VERSION = 1
@@ -28,9 +28,7 @@ def run(config: PanelsConfig, record: Run) -> None:
         StoreError: Nothing has been extracted yet.
         UnitsFailedError: Units failed; all others are done.
     """
-    extracted = record.store.commits("extract")
-    if not extracted:
-        raise StoreError(f"{record.store.root}: nothing extracted yet; run `biomedica extract` first")
+    extracted = record.store.extracted()
     units = {unit: fingerprint(VERSION, commit.content) for unit, commit in extracted.items()}
     worker = partial(PanelWorker, record.store, record.run_id)
     run_units(record, "panels", units, worker, memory_gb=config.memory_gb, max_actors=config.max_actors)
@@ -52,7 +50,7 @@ class PanelWorker:
                 try:
                     pixels = np.asarray(decode(figure["image"]))
                 except ImageError as error:
-                    errors.write([_error(figure["figure_id"], error)])
+                    errors.write([schema.error_row("panels", figure["figure_id"], error.kind, str(error))])
                     continue
                 labels = [panel["label"] for panel in figure["panels"]]
                 panels.write([panel_row(figure["figure_id"], pixels, labels)])
@@ -63,14 +61,3 @@ class PanelWorker:
     def _figures(self, extracted: Commit) -> Iterator[Mapping[str, Any]]:
         for batch in self._store.batches(extracted, "figures", ["figure_id", "panels", "image"], batch_size=16):
             yield from batch.to_pylist()
-
-
-def _error(figure_id: str, error: ImageError) -> dict[str, Any]:
-    return {
-        "what": figure_id,
-        "stage": "panels",
-        "entity": "figure",
-        "kind": error.kind,
-        "message": str(error),
-        "attempts": 1,
-    }

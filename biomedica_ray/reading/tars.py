@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import IO
 import pyarrow.fs as pafs
 from webdataset.shardlists import expand_urls
 
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.reading.shards import Shard, count_samples
@@ -83,7 +83,7 @@ class Tars:
             raise ConfigError(f"data: {path}: expected file names and their samples: {error}") from None
 
 
-def find_tars(patterns: Sequence[str], run: Run, endpoint_url: str | None) -> tuple[Tars, tuple[Shard, ...]]:
+def find_tars(patterns: Sequence[str], record: Run, endpoint_url: str | None) -> tuple[Tars, tuple[Shard, ...]]:
     """The shards that patterns mean, in the order of their URLs.
 
     Their samples are counted once, on the cluster: by ``sizes.json`` beside them, or else by reading them; the store
@@ -91,7 +91,7 @@ def find_tars(patterns: Sequence[str], run: Run, endpoint_url: str | None) -> tu
 
     Args:
         patterns: Paths or URLs, with braces as in ``{000000..000009}``; one text may hold several, between ``::``.
-        run: The run that wants them.
+        record: The run that wants them.
         endpoint_url: For S3, another server than AWS.
 
     Raises:
@@ -100,15 +100,14 @@ def find_tars(patterns: Sequence[str], run: Run, endpoint_url: str | None) -> tu
     """
     paths = expand(patterns)
     source = Tars(paths[0] if len(paths) == 1 else f"{paths[0]} ... {paths[-1]}", endpoint_url)
-    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
-        try:
-            contents = dict(zip(paths, pool.map(source.content, paths), strict=True))
-        except (FileNotFoundError, PermissionError) as error:
-            raise ConfigError(f"data: {error}") from None
-        folders = sorted({path.rpartition("/")[0] for path in paths})
-        sizes = dict(zip(folders, pool.map(source.sizes, folders), strict=True))
+    try:
+        contents = dict(zip(paths, map_in_threads(source.content, paths, _PARALLEL_REQUESTS), strict=True))
+    except (FileNotFoundError, PermissionError) as error:
+        raise ConfigError(f"data: {error}") from None
+    folders = sorted({path.rpartition("/")[0] for path in paths})
+    sizes = dict(zip(folders, map_in_threads(source.sizes, folders, _PARALLEL_REQUESTS), strict=True))
     known = {path: sizes[folder].get(name) for path in paths for folder, _, name in [path.rpartition("/")]}
-    counted = _count(source, {path: contents[path] for path in paths if known[path] is None}, run)
+    counted = _count(source, {path: contents[path] for path in paths if known[path] is None}, record)
     samples = counted | {path: size for path, size in known.items() if size is not None}
     return source, tuple(Shard(path, "", "train", samples[path], f"{samples[path]} {contents[path]}") for path in paths)
 
@@ -131,17 +130,28 @@ def _absolute(path: str) -> str:
     return path if "://" in path else str(Path(path).expanduser().absolute())
 
 
-def _count(source: Tars, contents: dict[str, str], run: Run) -> dict[str, int]:
-    """Samples of the given shards, counted on the cluster where that has not been done before."""
+def _count(source: Tars, contents: dict[str, str], record: Run) -> dict[str, int]:
+    """Samples of the given shards, counted on the cluster where that has not been done before, by whatever run."""
     if not contents:
         return {}
-    paths = list(contents)
-    stage = f"count/{fingerprint(paths)}"
-    marks = {number: fingerprint(_VERSION, path, contents[path]) for number, path in enumerate(paths)}
-    run_units(
-        run, stage, marks, partial(CountWorker, run.store, run.run_id, stage, source, paths), memory_gb=_MEMORY_GB
-    )
-    return {paths[number]: commit.counts["counted"].rows_out for number, commit in run.store.commits(stage).items()}
+    store = record.store
+    marks = {path: fingerprint(_VERSION, path, content) for path, content in contents.items()}
+    counts = _counted(store, (f"count/{each}" for each in store.folders("commits/count")))
+    for path in contents:
+        if marks[path] in counts:
+            record.add(counts[marks[path]], before=True)
+    todo = [path for path in contents if marks[path] not in counts]
+    if todo:
+        stage = f"count/{fingerprint(todo)}"
+        count = partial(CountWorker, store, record.run_id, stage, source, todo)
+        run_units(record, stage, {n: marks[path] for n, path in enumerate(todo)}, count, memory_gb=_MEMORY_GB)
+        counts |= _counted(store, [stage])
+    return {path: counts[marks[path]]["counted"].rows_out for path in contents}
+
+
+def _counted(store: Store, stages: Iterable[str]) -> dict[str, Counts]:
+    """Fingerprint of a shard's path and content -> its counts."""
+    return {each.fingerprint: each.counts for stage in stages for each in store.commits(stage).values()}
 
 
 class CountWorker:

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import STAGES
-from biomedica_ray.store import Commit, Store, each_unit
+from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Flow, counts_from_json
 
 COUNTED_UNITS = 400
@@ -149,7 +150,7 @@ def reasons(store: Store) -> list[Reason]:
         stages = [stage for stage in stages if not stage.startswith("serialize/selections/")]
     for stage in stages:
         lossy = (c for c in store.commits(stage).values() if "errors" in c.files and _has_errors(c))
-        for some_counts, some_examples in each_unit(lossy, lambda commit: _read_errors(store, commit)):
+        for some_counts, some_examples in map_in_threads(lambda commit: _read_errors(store, commit), lossy):
             counts.update(some_counts)
             for key, some in some_examples.items():
                 order.setdefault(key[0], len(order))
@@ -188,7 +189,7 @@ def distributions(store: Store, extracted: Mapping[int, Commit]) -> list[Distrib
     kinds: Counter[str] = Counter()
     formats: Counter[str] = Counter()
     sides: Counter[int] = Counter()
-    for articles, figures in each_unit(extracted.values(), lambda commit: _read_columns(store, commit)):
+    for articles, figures in map_in_threads(lambda commit: _read_columns(store, commit), extracted.values()):
         licences.update(articles["license_code"])
         years.update(date and date.year for date in articles["published"])
         journals.update("unknown" if journal is None else journal for journal in articles["journal"])
@@ -250,7 +251,7 @@ def count_duplicates(store: Store) -> Counter[tuple[str, str]]:
     """(entity, kind) -> rows of the duplicates table."""
     counts: Counter[tuple[str, str]] = Counter()
     commits = (commit for commit in store.commits("dedupe").values() if "duplicates" in commit.files)
-    for table in each_unit(commits, lambda commit: store.read(commit, "duplicates", ["entity", "kind"])):
+    for table in map_in_threads(lambda commit: store.read(commit, "duplicates", ["entity", "kind"]), commits):
         for row in table.group_by(["entity", "kind"]).aggregate([([], "count_all")]).to_pylist():
             counts[row["entity"], row["kind"]] += row["count_all"]
     return counts
@@ -260,7 +261,9 @@ def count_clusters(store: Store) -> Counter[int]:
     """cluster_id -> figures in it."""
     counts: Counter[int] = Counter()
     commits = (commit for commit in store.commits("label").values() if "labels" in commit.files)
-    for values in each_unit(commits, lambda commit: pc.value_counts(store.read(commit, "labels", ["cluster_id"])[0])):
+    for values in map_in_threads(
+        lambda commit: pc.value_counts(store.read(commit, "labels", ["cluster_id"])[0]), commits
+    ):
         counts.update({entry["values"]: entry["counts"] for entry in values.to_pylist()})
     return counts
 
@@ -269,7 +272,7 @@ def count_labels(store: Store) -> Counter[str]:
     """Global concept -> figures that have it; a figure may have several."""
     counts: Counter[str] = Counter()
     commits = (commit for commit in store.commits("label").values() if "labels" in commit.files)
-    for values in each_unit(commits, lambda commit: _value_counts(store, commit, "labels", "primary_label")):
+    for values in map_in_threads(lambda commit: _value_counts(store, commit, "labels", "primary_label"), commits):
         counts.update(values)
     return counts
 

@@ -11,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.annotate.members import Wanted, choose_members
 from biomedica_ray.pages.formats import shorten
 from biomedica_ray.pages.pictures import LARGE, Picture, article_url, picture, read_figures, read_pictures
 from biomedica_ray.report.collect import draw
 from biomedica_ray.schema import FIGURE_REPEATS
-from biomedica_ray.store import Commit, Store, each_unit
+from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import stable_hash
 
 GROUPS = 12
@@ -32,8 +33,18 @@ _CAPTION, _PARAGRAPH = 1200, 300
 """Characters shown of a caption, and of a panel's text or a mention."""
 
 _CARD_COLUMNS = [
-    *("article_id", "kind", "label", "caption", "panels", "mentions", "permissions", "third_party"),
-    *("format", "width", "height", "image"),
+    "article_id",
+    "kind",
+    "label",
+    "caption",
+    "panels",
+    "mentions",
+    "permissions",
+    "third_party",
+    "format",
+    "width",
+    "height",
+    "image",
 ]
 _ARTICLE_COLUMNS = ["article_id", "title", "journal", "published", "license_code"]
 _LABEL_COLUMNS = ["figure_id", "cluster_id", "distance", "confidence", "panel_subtype", "primary_label"]
@@ -132,7 +143,7 @@ def duplicate_groups(store: Store, extracted: Mapping[int, Commit]) -> list[Grou
     repeats: dict[str, list[dict[str, Any]]] = defaultdict(list)
     boilerplate: set[str] = set()
     commits = (commit for commit in store.commits("dedupe").values() if "duplicates" in commit.files)
-    for table, useless in each_unit(commits, lambda commit: _few_groups(store, commit)):
+    for table, useless in map_in_threads(lambda commit: _few_groups(store, commit), commits):
         boilerplate |= useless
         for kept_id, rows in _by(table.to_pylist(), "of").items():
             sizes[kept_id] += len(rows)
@@ -181,7 +192,7 @@ def cluster_sheets(store: Store, extracted: Mapping[int, Commit], sizes: Mapping
         table = store.read(commit, "labels", _LABEL_COLUMNS)
         return table.filter(pc.is_in(table["cluster_id"], pa.array(chosen, pa.int32())))
 
-    found = choose_members(each_unit(commits, read), Wanted(NEAREST, FURTHEST)).to_pylist()
+    found = choose_members(map_in_threads(read, commits), Wanted(NEAREST, FURTHEST)).to_pylist()
     pictures = read_pictures(store, extracted, sorted(row["figure_id"] for row in found))
     by_cluster = _by(found, "cluster_id")
 

@@ -21,7 +21,10 @@ TABLES = {
 """Tables whose rows are joined to a figure's, and their schemas."""
 
 KEYS = {
-    **{"figures": "figure_id", "articles": "article_id", "labels": "figure_id", "panels": "figure_id"},
+    "figures": "figure_id",
+    "articles": "article_id",
+    "labels": "figure_id",
+    "panels": "figure_id",
     "duplicates": "id",
 }
 """The column by which each is found."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biomedica_ray import schema
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.runs import Run
 from biomedica_ray.select import balance
@@ -32,7 +32,6 @@ _STAGES = {
     "duplicates": "dedupe",
 }
 """The stage that makes each table."""
-_PARALLEL_READS = 16
 
 
 def stage_of(name: str) -> str:
@@ -40,14 +39,14 @@ def stage_of(name: str) -> str:
     return f"select/{name}"
 
 
-def run(config: SelectConfig, run: Run) -> None:
+def run(config: SelectConfig, record: Run) -> None:
     """Write the selection: its figures unit by unit, and last ``selections/<name>.json``, with query and counts.
 
     Raises:
         StoreError: Nothing has been extracted yet, or a stage whose columns the query names has not run.
         UnitsFailedError: Units failed; all others are done, and there is no ``selections/<name>.json``.
     """
-    store, stage = run.store, stage_of(config.name)
+    store, stage = record.store, stage_of(config.name)
     query = Query(config)
     stages = {table: _STAGES[table] for table in ["figures", *query.others]}
     contents = {}
@@ -61,25 +60,25 @@ def run(config: SelectConfig, run: Run) -> None:
         for unit in contents["extract"]
     }
     options: dict[str, Any] = {"memory_gb": config.memory_gb, "max_actors": config.max_actors}
-    run_units(run, f"{stage}/matching", marks, partial(MatchWorker, store, run.run_id, config), **options)
+    run_units(record, f"{stage}/matching", marks, partial(MatchWorker, store, record.run_id, config), **options)
 
     count = partial(count_groups, store, f"{stage}/matching", config.cap)
     matching, highest = on_a_worker(count, memory_gb=config.memory_gb)
     marks = {unit: fingerprint(mark, config.cap, highest) for unit, mark in marks.items()}
     if {unit: commit.fingerprint for unit, commit in store.commits(stage).items()} != marks:
         store.delete(f"selections/{config.name}.json")
-    run_units(run, stage, marks, partial(TakeWorker, store, run.run_id, config.name, highest), **options)
+    run_units(record, stage, marks, partial(TakeWorker, store, record.run_id, config.name, highest), **options)
 
     taken, _ = on_a_worker(partial(count_groups, store, stage, None), memory_gb=config.memory_gb)
     document = {
         **config.model_dump(include={"name", "where", "balance", "cap", "seed"}),
-        "figures": run.counts["figures"].rows_in,
-        "matching": run.counts["figures"].rows_out,
-        "selected": run.counts["matching"].rows_out,
+        "figures": record.counts["figures"].rows_in,
+        "matching": record.counts["figures"].rows_out,
+        "selected": record.counts["matching"].rows_out,
         "groups": {group: {"matching": n, "selected": taken.get(group, 0)} for group, n in matching.items()},
     }
     store.write_json(f"selections/{config.name}.json", document)
-    run.results |= {"selection": store.uri(f"selections/{config.name}.json"), "selected": document["selected"]}
+    record.results |= {"selection": store.uri(f"selections/{config.name}.json"), "selected": document["selected"]}
 
 
 class Query:
@@ -115,19 +114,21 @@ class MatchWorker:
         figures, *others = (self._read(unit, table) for table in ["figures", *query.others])
         joined = join(figures, dict(zip(query.others, others, strict=True)), query.columns)
         chosen = figures.append_column("row", pa.array(range(len(figures))))
+        skipped = 0
         if query.condition:
-            chosen = chosen.filter(query.condition.met(joined))
+            met = query.condition.met(joined)
+            chosen, skipped = chosen.filter(met), pc.sum(pc.invert(met), min_count=0).as_py()
         ids = chosen["figure_id"].to_pylist()
         groups = [[""]] * len(ids)
         if query.balanced:
             groups = groups_of(joined[str(query.balanced)].take(chosen["row"]))
-        counts = {"figures": Flow(len(figures), len(ids), skipped=len(figures) - len(ids))}
+        n_extracted = self._store.commit("extract", unit).counts["figures"].rows_out
         name = self._config.name
         with self._store.write_unit(f"{stage_of(name)}/matching", unit, mark, self._run_id) as writer:
             table = pa.table([pa.array(ids, pa.string()), balance.ranks(ids, seed), groups], schema=schema.SELECTIONS)
-            writer.table("selections", schema.SELECTIONS, directory=f"selections/{name}/matching").write(table)
-            writer.commit(counts)
-        return counts
+            written = writer.table("selections", schema.SELECTIONS, directory=f"selections/{name}/matching")
+            written.write(table)
+            return writer.commit({"figures": Flow(n_extracted, written.rows, skipped=skipped)}).counts
 
     def _read(self, unit: int, table: str) -> pa.Table:
         """The columns that are needed; no rows where the stage has not done the unit."""
@@ -154,15 +155,15 @@ class TakeWorker:
     def __call__(self, unit: int, mark: str) -> Counts:
         """Commit the selected figures of one unit; returns the counts."""
         stage = stage_of(self._name)
-        matching = self._store.read(self._store.commit(f"{stage}/matching", unit), "selections")
+        found = self._store.commit(f"{stage}/matching", unit)
+        matching = self._store.read(found, "selections")
         pairs = zip(matching["rank"].to_pylist(), matching["groups"].to_pylist(), strict=True)
         mask = pa.array([balance.taken(rank, groups, self._highest) for rank, groups in pairs], pa.bool_())
-        selected = matching.filter(mask)
-        counts = {"matching": Flow(len(matching), len(selected), skipped=len(matching) - len(selected))}
         with self._store.write_unit(stage, unit, mark, self._run_id) as writer:
-            writer.table("selections", schema.SELECTIONS, directory=f"selections/{self._name}").write(selected)
-            writer.commit(counts)
-        return counts
+            written = writer.table("selections", schema.SELECTIONS, directory=f"selections/{self._name}")
+            written.write(matching.filter(mask))
+            flow = Flow(found.counts["figures"].rows_out, written.rows, skipped=mask.false_count)
+            return writer.commit({"matching": flow}).counts
 
 
 def count_groups(store: Store, stage: str, cap: int | None) -> tuple[dict[str, int], dict[str, int]]:
@@ -172,10 +173,9 @@ def count_groups(store: Store, stage: str, cap: int | None) -> tuple[dict[str, i
     """
     ranks: dict[str, list[balance.Ranks]] = defaultdict(list)
     commits = store.commits(stage).values()
-    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-        for table in pool.map(lambda commit: store.read(commit, "selections", ["rank", "groups"]), commits):
-            for group, its_ranks in _by_group(table):
-                ranks[group].append(its_ranks)
+    for table in map_in_threads(lambda commit: store.read(commit, "selections", ["rank", "groups"]), commits):
+        for group, its_ranks in _by_group(table):
+            ranks[group].append(its_ranks)
     sizes = {group: sum(map(len, pieces)) for group, pieces in ranks.items()}
     ordered = dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
     return ordered, balance.highest_ranks(ranks, cap) if cap else {}

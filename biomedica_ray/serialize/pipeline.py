@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biomedica_ray import schema
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.images import ImageError
@@ -26,8 +26,8 @@ from biomedica_ray.serialize.dataset import publish, withdraw
 from biomedica_ray.serialize.jpeg import as_jpeg
 from biomedica_ray.serialize.shard_plan import Piece, Shard, cut
 from biomedica_ray.serialize.shards import ShardWriter
-from biomedica_ray.store import Commit, Store, StoreError
-from biomedica_ray.units import Counts, Flow, fingerprint
+from biomedica_ray.store import Commit, Store
+from biomedica_ray.units import Counts, Flow, LostRowsError, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -45,25 +45,23 @@ _SELECTION_KEYS = {
     "keep_third_party",
     "test_fraction",
 }
-_PARALLEL_READS = 16
 
 Row = dict[str, Any]
 _Member = tuple[Row, samples.ArticleFields, Row | None, list[str]]
 """A figure, what it shares with its article's others, its label, and other captions of the same picture."""
 
 
-def run(config: SerializeConfig, run: Run) -> None:
+def run(config: SerializeConfig, record: Run) -> None:
     """Write the dataset; what is there already and would be the same is not written again.
 
     Raises:
         ConfigError: There is no such selection.
         StoreError: Nothing has been extracted yet.
         UnitsFailedError: Units or shards failed; all others are done, and there is no dataset.json.
+        LostRowsError: The shards do not hold every figure that was chosen; there is no dataset.json then either.
     """
-    store, place = run.store, Place(config.selection)
-    extracted = store.commits("extract")
-    if not extracted:
-        raise StoreError(f"{store.root}: nothing extracted yet; run `biomedica extract` first")
+    store, place = record.store, Place(config.selection)
+    extracted = store.extracted()
     deduped, labelled, enriched = (_contents(store, stage) for stage in ("dedupe", "label", "enrich"))
     if missing := extracted.keys() - deduped.keys():
         log.warning("serialize: %d of %d units not deduplicated: repeats stay in", len(missing), len(extracted))
@@ -77,23 +75,31 @@ def run(config: SerializeConfig, run: Run) -> None:
         unit: fingerprint(VERSION, keys, commit.content, deduped.get(unit), enriched.get(unit), wanted.get(unit))
         for unit, commit in extracted.items()
     }
-    select = partial(SelectionWorker, store, run.run_id, config)
-    run_units(run, place.stage, marks, select, memory_gb=config.memory_gb, max_actors=config.max_actors)
+    select = partial(SelectionWorker, store, record.run_id, config)
+    run_units(record, place.stage, marks, select, memory_gb=config.memory_gb, max_actors=config.max_actors)
 
     contents = {unit: [commit.content, labelled.get(unit), enriched.get(unit)] for unit, commit in extracted.items()}
     shards, marks = on_a_worker(partial(plan_shards, store, contents, config), memory_gb=config.memory_gb)
     if {number: commit.fingerprint for number, commit in store.commits(place.shards_stage).items()} != marks:
         withdraw(store, place)
-    write = partial(ShardWorker, store, run.run_id, config, shards)
-    run_units(run, place.shards_stage, marks, write, memory_gb=config.memory_gb, max_actors=config.max_actors)
+    write = partial(ShardWorker, store, record.run_id, config, shards)
+    run_units(record, place.shards_stage, marks, write, memory_gb=config.memory_gb, max_actors=config.max_actors)
+    _check_plan(record.counts)
 
     rows = store.dataset(place.shards_stage, "shards").to_table().sort_by("path").to_pylist() if shards else []
     if not rows:
         log.warning("serialize: no figure was selected, the dataset is empty")
     settings = config.model_dump(include={"samples_per_shard", "jpeg_quality", *_SELECTION_KEYS})
     publish(store, place, rows, settings)
-    run.results["dataset"] = store.uri(place.folder("dataset"))
-    run.results["shards"] = len(rows)
+    record.results["dataset"] = store.uri(place.folder("dataset"))
+    record.results["shards"] = len(rows)
+
+
+def _check_plan(counts: Counts) -> None:
+    """Fail where the plan of the shards has not all figures that were chosen, or some of them twice."""
+    chosen, planned = counts["figures"].rows_out, counts.get("samples", Flow()).rows_in
+    if chosen != planned:
+        raise LostRowsError(f"rows lost: {chosen:,} figures chosen, but {planned:,} in the plan of the shards")
 
 
 def _selection(store: Store, name: str, n_units: int) -> dict[int, str]:
@@ -137,9 +143,10 @@ class SelectionWorker:
         by_id = {article["article_id"]: article for article in articles}
         for article_id in by_id.keys() & pubmed.keys():  # PubMed hears of retractions that the XML does not tell
             by_id[article_id]["is_retracted"] |= pubmed[article_id]["is_retracted"]
-        chosen, left_out = [], []
+        chosen, left_out, skipped = [], [], 0
         for row, figure in enumerate(figures):
             if selected is not None and figure["figure_id"] not in selected:
+                skipped += 1
                 continue
             article = by_id[figure["article_id"]]
             reason = selection.reason_left_out(figure, article, duplicates, self._config)
@@ -151,14 +158,14 @@ class SelectionWorker:
             others = [each["caption"] for each in captions.get(figure["figure_id"], ())]
             sample = {"row": row, "figure_id": figure["figure_id"], "license_group": group, "split": split}
             chosen.append({**sample, "also_captioned": others})
-        skipped = 0 if selected is None else len(figures) - len(chosen) - len(left_out)
-        counts = {"figures": Flow(len(figures), len(chosen), len(left_out), skipped)}
         place = self._place
         with self._store.write_unit(place.stage, unit, mark, self._run_id) as writer:
-            writer.table("samples", schema.SAMPLES, directory=place.folder("samples")).write(chosen)
-            writer.table("errors", schema.ERRORS, directory=place.folder("errors/serialize")).write(left_out)
-            writer.commit(counts)
-        return counts
+            written = writer.table("samples", schema.SAMPLES, directory=place.folder("samples"))
+            written.write(chosen)
+            errors = writer.table("errors", schema.ERRORS, directory=place.folder("errors/serialize"))
+            errors.write(left_out)
+            flow = Flow(extracted.counts["figures"].rows_out, written.rows, errors.rows, skipped)
+            return writer.commit({"figures": flow}).counts
 
 
 def plan_shards(
@@ -175,8 +182,7 @@ def plan_shards(
         The shards by number, and their fingerprints: a shard is written again only if its own samples change.
     """
     commits = store.commits(Place(config.selection).stage)
-    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-        selected = dict(zip(commits, pool.map(partial(_selected, store), commits.values()), strict=True))
+    selected = dict(zip(commits, map_in_threads(partial(_selected, store), commits.values()), strict=True))
     counts: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for unit, kinds in selected.items():
         for kind, rows in kinds.items():
@@ -220,7 +226,7 @@ class ShardWorker:
 
     def __call__(self, number: int, mark: str) -> Counts:
         """Write and commit one shard; returns the counts of its samples."""
-        shard, errors = self._shards[number], []
+        shard, lost = self._shards[number], []
         path, parquet = shard.path("webdataset", "tar"), shard.path("parquet", "parquet")
         place, folder = self._place, self._place.folder("dataset")
         with self._store.write_unit(place.shards_stage, number, mark, self._run_id) as writer:
@@ -230,21 +236,26 @@ class ShardWorker:
                     try:
                         jpg, size = as_jpeg(figure, self._quality)
                     except ImageError as error:
-                        errors.append(_error(figure["figure_id"], error.kind, str(error)))
+                        lost.append(_error(figure["figure_id"], error.kind, str(error)))
                         continue
                     key, caption = samples.sample_key(figure["figure_id"]), figure["caption"]
                     fields = samples.sample_fields(figure, shared, label, size, also_captioned)
                     tar.write(key, jpg, caption, fields)
                     table.write([samples.parquet_row(key, jpg, caption, fields)])
             row = {
-                **{"path": path, "parquet": parquet, "license_group": shard.license_group, "split": shard.split},
-                **{"samples": tar.samples, "bytes": tar.size, "sha256": tar.sha256},
+                "path": path,
+                "parquet": parquet,
+                "license_group": shard.license_group,
+                "split": shard.split,
+                "samples": tar.samples,
+                "bytes": tar.size,
+                "sha256": tar.sha256,
             }
             writer.table("shards", schema.SHARDS, directory=place.folder("shards")).write([row])
-            writer.table("errors", schema.ERRORS, directory=place.folder("errors/serialize-shards")).write(errors)
-            counts = {"samples": Flow(tar.samples + len(errors), tar.samples, len(errors))}
-            writer.commit(counts)
-        return counts
+            errors = writer.table("errors", schema.ERRORS, directory=place.folder("errors/serialize-shards"))
+            errors.write(lost)
+            in_both_forms = min(tar.samples, table.rows)
+            return writer.commit({"samples": Flow(shard.size, in_both_forms, errors.rows)}).counts
 
     def _members(self, shard: Shard) -> Iterator[_Member]:
         for piece in shard.pieces:
@@ -292,7 +303,4 @@ def _grouped(rows: Iterable[Row], key: str) -> dict[str, list[Row]]:
 
 
 def _error(figure_id: str, kind: str, message: str) -> Row:
-    return {
-        **{"what": figure_id, "where": None, "stage": "serialize", "entity": "figure"},
-        **{"kind": kind, "message": message, "attempts": 1},
-    }
+    return schema.error_row("serialize", figure_id, kind, message)

@@ -15,13 +15,34 @@ from typing import Any
 Row = Mapping[str, Any]
 
 ARTICLE_COLUMNS = [
-    *("article_id", "pmcid", "title", "abstract", "journal", "published", "subjects", "keywords", "mesh"),
-    *("license_code", "citation", "references", "sections"),
+    "article_id",
+    "pmcid",
+    "title",
+    "abstract",
+    "journal",
+    "published",
+    "subjects",
+    "keywords",
+    "mesh",
+    "license_code",
+    "citation",
+    "references",
+    "sections",
 ]
 SET_COLUMNS = ["article_id", "file_name", "sha256", "caption", "mentions"]
 FIGURE_COLUMNS = [
-    *("figure_id", "article_id", "file_name", "caption", "panels", "sha256"),
-    *("image", "format", "mode", "width", "height", "orientation"),
+    "figure_id",
+    "article_id",
+    "file_name",
+    "caption",
+    "panels",
+    "sha256",
+    "image",
+    "format",
+    "mode",
+    "width",
+    "height",
+    "orientation",
 ]
 
 

@@ -34,6 +34,11 @@ class Shard:
     pieces: tuple[Piece, ...]
 
     @property
+    def size(self) -> int:
+        """How many samples it is to hold."""
+        return sum(piece.size for piece in self.pieces)
+
+    @property
     def number(self) -> int:
         """Its number among all shards, which does not change when another group or split grows."""
         kinds = len(LICENSE_GROUPS) * len(SPLITS)

@@ -17,7 +17,7 @@ from ray.train.torch import TorchTrainer
 from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.runs import Run
-from biomedica_ray.schema import ERRORS
+from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.failures import FailureTeller, last_line
@@ -146,15 +146,7 @@ def _commit(record: Run, stage: str, mark: str, checkpoints: Checkpoints, rows_i
     position = checkpoints.latest()
     assert isinstance(position, Position)
     rows = [
-        {
-            "what": error["what"],
-            "where": None,
-            "stage": "train",
-            "entity": "sample",
-            "kind": error["kind"],
-            "message": f"pass {error['epoch']}: {error['message']}",
-            "attempts": 1,
-        }
+        error_row("train", error["what"], error["kind"], f"pass {error['epoch']}: {error['message']}", entity="sample")
         for lane in position.lanes
         for error in lane.errors
     ]

@@ -50,7 +50,8 @@ def read(uri: str, endpoint_url: str | None = None) -> tuple[dict[str, tuple[str
     pieces, _ = find_pieces(uri, endpoint_url)
     hashes, errors = {}, []
     for number, piece in enumerate(pieces):
-        pictures, problems = read_hashes(number, piece)
+        pictures, problems, met = read_hashes(number, piece)
+        assert met == pictures.num_rows + len(problems)
         errors += [(row["what"].removeprefix(uri), row["kind"]) for row in problems]
         assert all(row["entity"] == "picture" and row["stage"] == "dedupe" for row in problems)
         for row in pictures.to_pylist():
@@ -149,7 +150,7 @@ def test_a_file_that_has_gone_meanwhile_is_an_error(tmp_path: Path) -> None:
     root = write(tmp_path / "set", GOOD)
     ((piece,), _) = find_pieces(str(root), None)
     (root / "1.png").unlink()
-    pictures, errors = read_hashes(0, piece)
+    pictures, errors, _ = read_hashes(0, piece)
     assert pictures["row"].to_pylist() == [0, 2]
     assert [(row["what"], row["kind"]) for row in errors] == [(f"{root}/1.png", "unreadable")]
 

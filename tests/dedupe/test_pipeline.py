@@ -120,20 +120,6 @@ def test_figures_that_cannot_be_compared_are_errors(ray_cluster: None, store: St
     assert duplicates(store) == []
 
 
-def test_another_hash_is_taken_of_the_images(ray_cluster: None, store: Store, tmp_path: Path) -> None:
-    articles, figures = rows(store)
-    figures[3]["phash"] ^= 0xFFFF  # so that only a hash of the image itself can find that it repeats the first
-    figures[5]["image"] = b"no image"
-    write_extracted(store, articles, figures)
-    (tmp_path / "half.png").write_bytes(encoded(picture(1, (400, 300)).resize((200, 150))))
-    done = run(store, hash="dhash", against=[str(tmp_path / "half.png")])
-    assert ("PMC2.2_001", "PMC1.1_001", "near") in duplicates(store)
-    assert ("PMC1.1_001", str(tmp_path / "half.png"), "against") in duplicates(store)
-    assert [(row["what"], row["kind"]) for row in found(store, "errors")] == [("PMC2.2_003", "not-an-image")]
-    assert done.counts["figures"] == Flow(7, 6, 1)
-    assert ("PMC2.2_001", "PMC1.1_001", "near") not in duplicates(run(store).store)
-
-
 def test_every_kind_and_the_same_by_a_shuffle(ray_cluster: None, store: Store, tmp_path: Path) -> None:
     write_extracted(store, *varied())
     elsewhere = tmp_path / "set"

@@ -8,7 +8,6 @@ import pytest
 from biomedica_ray import schema
 from biomedica_ray.dedupe.slim import read_slim
 from biomedica_ray.store import Commit, Store
-from biomedica_ray.units import Flow
 from tests.synthetic import Row, article, encoded, figure, picture, write_extracted
 
 
@@ -34,7 +33,6 @@ def test_hashes_that_are_none_are_errors_by_id(store: Store) -> None:
     ]
     figures = [figure("PMC1.1", 1, image), *(figure("PMC1.1", n, image, **keys) for n, keys in enumerate(bad, 2))]
     slim = read_slim(store, extracted(store, [article("PMC1")], figures), None)
-    assert slim.counts == {"articles": Flow(1, 1, 0), "figures": Flow(5, 1, 4)}
     assert slim.figures["figure_id"].to_pylist() == ["PMC1.1_001"]
     assert [(row["what"], row["kind"]) for row in slim.errors] == [(f"PMC1.1_{n:03d}", "bad-hash") for n in range(2, 6)]
     assert "sha256 ?, " in slim.errors[0]["message"]
@@ -62,9 +60,12 @@ def test_pubmed_knows_of_retractions_too(store: Store) -> None:
     commit = extracted(store, [article("PMC1", pmid="1", published=None)], [])
     record = {
         **{name: [] for name in schema.PUBMED.names if str(schema.PUBMED.field(name).type).startswith("list")},
-        **{"article_id": "PMC1.1", "pmid": "1", "kind": "article", "is_retracted": True},
-        **{"published": datetime.date(2021, 1, 1)},
-        **{"related": [{"kind": "RetractionIn", "pmid": "2"}, {"kind": "CommentIn", "pmid": "3"}]},
+        "article_id": "PMC1.1",
+        "pmid": "1",
+        "kind": "article",
+        "is_retracted": True,
+        "published": datetime.date(2021, 1, 1),
+        "related": [{"kind": "RetractionIn", "pmid": "2"}, {"kind": "CommentIn", "pmid": "3"}],
     }
     with store.write_unit("enrich", commit.unit, "aa") as writer:
         writer.table("pubmed", schema.PUBMED).write([record])

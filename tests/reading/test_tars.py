@@ -223,6 +223,16 @@ def test_training_on_urls_counts_their_samples_once(tmp_path: Path, tiny_model: 
         # What they are and whether there are sizes, but not what they hold.
         assert Counter(path for path, _ in server.asked) == Counter([*files, "/a/sizes.json"])
 
+        # Of shards that are added, those alone are read that are new.
+        server.files["/a/000002.tar"] = server.files["/a/000000.tar"]
+        server.asked.clear()
+        three = f"{server.url}/a/{{000000..000002}}.tar"
+        _, found = find_tars([three], stage_run := Run("train", TrainConfig(store=str(store))), None)
+        assert [shard.samples for shard in found] == [7, 8, 7]
+        assert (stage_run.counts["counted"].rows_out, stage_run.before["counted"].rows_out) == (22, 15)
+        assert {path for path, bytes_ in server.asked if bytes_ != "bytes=0-0"} == {"/a/000002.tar", "/a/sizes.json"}
+        del server.files["/a/000002.tar"]
+
         leave_half_done(configured(store, tiny_model, data), 1)
         server.files["/a/sizes.json"] = json.dumps(dict.fromkeys(shards, 7)).encode()
         with pytest.raises(ConfigError, match="begun with another data; choose another name"):
