@@ -126,7 +126,7 @@ def split_figure(rgb: npt.NDArray[np.uint8], panels: int | None = None) -> list[
 
 
 def reading_order(boxes: list[Box]) -> list[Box]:
-    """Boxes row by row where lines across all of them part rows, else column by column, and so on within each.
+    """Boxes row by row where horizontal lines separate rows, otherwise column by column, and so on within each.
 
     A grid may be lettered either way; rows are the commoner one.
     """
@@ -195,7 +195,7 @@ def _filled(ink: Ink, gutter: _Gutter, band: int) -> bool:
 
 
 def _box(region: _Region, step: int, width: int, height: int) -> Box:
-    """The box around a region's ink, in pixels of the figure of which every ``step``-th was looked at."""
+    """The box around a region's ink, in pixels of the figure, of which every ``step``-th was examined."""
     rows, columns = (np.flatnonzero(region.ink.any(axis=axis)).tolist() for axis in (1, 0))
     if not rows:
         rows, columns = [0, region.ink.shape[0] - 1], [0, region.ink.shape[1] - 1]

@@ -20,6 +20,7 @@ from biomedica_ray.labelling.sheets import Plan, SheetWorker
 from biomedica_ray.labelling.taxonomy import papers_taxonomy
 from biomedica_ray.runs import LostRowsError, Run
 from biomedica_ray.store import Store
+from biomedica_ray.units import Flow
 from tests.synthetic import article, encoded, figure, picture, write_extracted
 
 
@@ -39,13 +40,12 @@ def test_a_picture_that_gets_lost(tmp_path: Path, lost: int) -> None:
     pq.write_table(members[lost:], store.path("sheets/members.parquet"))
     config = SheetsConfig(store=store.root)
     plan = Plan(config, papers_taxonomy(), "f", "sheets/members.parquet", [[0]], {0: 4}, {}, Proposals(), False)
-    with Run("sheets", config) as record:
-        found = SheetWorker(store, record.run_id, plan)(0, "m")
-    assert (found["pictures"].rows_in, found["pictures"].rows_out, found["pictures"].errors) == (4, 4 - lost, 0)
-    assert store.commit(plan.stage, 0).complete == (not lost)
     if lost:
-        with pytest.raises(LostRowsError, match="rows lost: pictures: 4 in = 3 out"), Run("sheets", config) as record:
-            record.add(found)
+        with pytest.raises(LostRowsError, match=r"rows lost: pictures: 4 in .* 3 out"), Run("sheets", config) as record:
+            record.add(SheetWorker(store, record.run_id, plan)(0, "m"))
+    else:
+        assert SheetWorker(store, "run", plan)(0, "m")["pictures"] == Flow(4, 4)
+    assert any(commit.complete for commit in store.commits(plan.stage).values()) == (not lost)
 
 
 def test_an_answer_that_gets_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,5 +68,5 @@ def test_an_answer_that_gets_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         yield from list(one_each(answers, last=last))[1:]
 
     monkeypatch.setattr(votes, "one_each", forgetful)
-    with pytest.raises(LostRowsError, match="rows lost: answers: 3 in = 2 out"), Run("votes", config) as record:
+    with pytest.raises(LostRowsError, match=r"rows lost: answers: 3 in .* 2 out"), Run("votes", config) as record:
         votes.run(config, record)
