@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -144,18 +145,15 @@ def test_a_job_that_waits_for_a_node_says_what_for_and_can_be_stopped(cluster: C
     command = ["--submission-id", "waits", *SUBMIT.split(), "extract", "--source", "sample"]
     with cluster.start(*command, "--store", str(tmp_path / "s"), "--memory_gb", "1000") as submit:
         assert submit.stdout
-        seen = []
-        for line in submit.stdout:
-            seen.append(line)
-            if "waiting for" in line:
-                break
-        assert "extract: waiting for 1000 GB of memory (extract.memory_gb)" in seen[-1], "".join(seen)
-        assert "'memory': 1073741824000.0}: 1" in seen[-1]
+        seen = list(itertools.takewhile(lambda line: "waiting for" not in line, submit.stdout))
+        waiting = submit.stdout.readline()
         stop = [str(BIN / "ray"), "job", "stop", "--address", cluster.dashboard, "waits"]
         subprocess.run(stop, env=cluster.environment, capture_output=True, check=True)
         after = submit.stdout.read()
+    assert "extract: waiting for 1000 GB of memory (extract.memory_gb)" in waiting, "".join(seen)
+    assert "'memory': 1073741824000.0}: 1" in waiting
     assert submit.returncode == 0, after
-    assert "biomedica extract: stopped; what is done stays done, and the same command goes on from there" in after
+    assert "biomedica extract: stopped; what is done stays done, and the same command continues from there" in after
     assert "Job 'waits' was stopped" in after
     assert "Traceback" not in after
     assert not (tmp_path / "s").exists()

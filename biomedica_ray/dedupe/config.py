@@ -26,13 +26,13 @@ class DedupeConfig(StageConfig):
     )
     against: list[str] = Field(
         [],
-        description="other sets of pictures in which figures are looked for: folders of images, tars or Parquet files, "
-        "single ones, or stores; local or s3:// on the store's server",
+        description="other sets of pictures to look for figures in: folders of images, tars or Parquet files, single "
+        "files, or stores; local or s3:// on the store's server",
     )
     semantic_model: str | None = Field(
         None,
-        description="also find figures that mean the same by this model's embeddings, which annotate has made before; "
-        "none: do not",
+        description="also find figures that mean the same according to this model's embeddings, made by annotate "
+        "before; none: do not",
     )
     min_cosine: float | None = Field(
         None, gt=0, le=1, description="for semantic_model: least cosine of two embeddings; each model needs its own"
@@ -40,9 +40,9 @@ class DedupeConfig(StageConfig):
     shuffle_from: int = Field(
         50_000_000,
         ge=0,
-        description="so many figures and more are compared by a shuffle across the cluster, with the same result",
+        description="from this number of figures on, they are compared by a shuffle across the cluster, same result",
     )
-    num_cpus: int = Field(1, ge=1, description="CPUs of the comparison, whose search has so many threads")
+    num_cpus: int = Field(1, ge=1, description="CPUs of the comparison; its search uses as many threads")
     memory_gb: float = Field(4, gt=0, description="memory that the comparison reserves")
 
     def needs(self) -> tuple[Need, ...]:
@@ -59,5 +59,5 @@ class DedupeConfig(StageConfig):
         if self.semantic_model and self.min_cosine is None:
             raise ValueError("min_cosine: missing; expected the least cosine of two embeddings of semantic_model")
         if self.min_cosine is not None and not self.semantic_model:
-            raise ValueError("semantic_model: missing; expected the model whose embeddings min_cosine is about")
+            raise ValueError("semantic_model: missing; expected the model that min_cosine applies to")
         return self

@@ -35,8 +35,8 @@ class ExtractConfig(StageConfig):
     )
     packages: str | None = Field(
         None,
-        description="for source packages: directory or s3:// prefix of folders and tar.gz, one an article, or of plain "
-        "XML files; oa_file_list.csv is used where there is one",
+        description="for source packages: directory or s3:// prefix of folders and tar.gz, one per article, or of "
+        "plain XML files; oa_file_list.csv is used if it is there",
     )
     bucket: str = Field("pmc-oa-opendata", description="for source pmc: the bucket")
     source_endpoint_url: str | None = Field(None, description="for s3 sources: another S3 server than AWS")
@@ -48,18 +48,18 @@ class ExtractConfig(StageConfig):
         description="take this many articles: those that the store holds, then others by a stable hash of pmcid",
     )
     pmcids: str | None = Field(
-        None, description="file that names the articles to take, one PMC id a line; the store is to hold no others"
+        None, description="file with the articles to take, one PMC id per line; the store is to hold no others"
     )
     since: date | None = Field(
         None,
-        description="add what the source changed on this day (UTC) or later to what the store holds; nothing goes for "
-        "being older",
+        description="add what the source changed on this day (UTC) or later to what the store holds; nothing is "
+        "dropped for being older",
     )
     licenses: list[_License] | None = Field(
         None,
         min_length=1,
-        description="licence codes and groups to take, as in [commercial, CC BY-NC]; none: all; with keep_retracted "
-        "and open_access_only it is decided from the source's metadata where that says, before any XML is fetched",
+        description="licence codes and groups to take, as in [commercial, CC BY-NC]; none: all; like keep_retracted "
+        "and open_access_only, this is decided before any XML is fetched, where the source's metadata say enough",
     )
     keep_retracted: bool = Field(True, description="take retracted articles; they are marked, and not serialized")
     open_access_only: bool = Field(True, description="leave out what the source says is not in the Open Access Subset")
@@ -69,11 +69,11 @@ class ExtractConfig(StageConfig):
         "ends before it starts",
     )
     retry_errors: bool = Field(
-        False, description="only try the articles again that had retryable errors; the source is not listed again"
+        False, description="only retry the articles that had retryable errors; the source is not listed again"
     )
     fetches: int = Field(16, ge=1, description="articles that one worker fetches at a time")
     max_fetches: int = Field(
-        1024, ge=1, description="articles that all workers fetch at a time; bounds how many workers there are"
+        1024, ge=1, description="articles that all workers together fetch at a time; limits the number of workers"
     )
     units: int | None = Field(None, ge=1, description="units of a new store; none: one for each 250 articles")
     memory_gb: float = Field(1.5, gt=0, description="memory that one worker reserves")

@@ -11,21 +11,22 @@ from biomedica_ray.config.needs import Need
 
 
 class SelectConfig(StageConfig):
-    """Choose figures by a query, and at most so many of each kind; optional, for serialize --selection."""
+    """Choose figures by a query, and a maximum number of each kind; optional, for serialize --selection."""
 
     example: ClassVar[str] = "--store mine --name microscopy --where \"primary_label contains 'Microscopy'\""
 
-    name: str = Field(pattern=NAME, description="the selection is <store>/selections/<name>")
+    name: str = Field(pattern=NAME, description="name of the selection, for serialize --selection")
     where: str | None = Field(
         None,
         description="condition on columns of figures, articles, labels, panels and duplicates, as in "
         "primary_label contains 'Microscopy' and width >= 300; none: every figure",
     )
     balance: str | None = Field(
-        None, description="column whose every value gets at most cap figures, as in primary_label; none: cap is of all"
+        None,
+        description="column of which each value gets at most cap figures; none: cap applies to all figures",
     )
-    cap: int | None = Field(None, ge=1, description="most figures of each value of balance; none: all")
-    seed: int = Field(0, description="seed of which figures are taken where there are more")
+    cap: int | None = Field(None, ge=1, description="maximum number of figures for each value of balance; none: all")
+    seed: int = Field(0, description="seed for the choice of figures where there are more")
     memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")
 
     def needs(self) -> tuple[Need, ...]:

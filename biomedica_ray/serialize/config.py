@@ -28,11 +28,11 @@ class SerializeConfig(StageConfig):
     min_side: int = Field(21, ge=1, description="least width and height in pixels (BIOMEDICA: more than 20)")
     keep_duplicates: bool = Field(False, description="write figures and articles that repeat others")
     keep_boilerplate: bool = Field(False, description="write pictures that many unrelated articles have")
-    keep_against: bool = Field(False, description="write figures that occur in the sets that dedupe looked in")
+    keep_against: bool = Field(False, description="write figures that occur in the sets given to dedupe as against")
     keep_retracted: bool = Field(False, description="write figures of retracted articles")
     keep_third_party: bool = Field(False, description="write figures reproduced from elsewhere in the commercial group")
     jpeg_quality: int = Field(
-        95, ge=1, le=100, description="quality for images that are not plain, upright RGB JPEG yet"
+        95, ge=1, le=100, description="quality for images that are not plain, upright RGB JPEGs already"
     )
     test_fraction: float = Field(
         0.1, ge=0, lt=1, description="share of articles held out for evaluation, by stable hash"
