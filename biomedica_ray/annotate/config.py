@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,8 @@ from biomedica_ray.config.needs import Need
 
 class AnnotateConfig(StageConfig):
     """Embed figures and cluster the embeddings; label then gives every figure the labels of its cluster."""
+
+    example: ClassVar[str] = "--store mine --model timm/vit_small_patch14_dinov2.lvd142m --clusters 100"
 
     model: str = Field(
         "timm/vit_large_patch14_reg4_dinov2.lvd142m",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,8 @@ ONE_DATASET = "selection: cannot be combined with data, which also names a datas
 
 class EvaluateConfig(StageConfig):
     """Zero-shot classification and retrieval on held-out figures."""
+
+    example: ClassVar[str] = "--store mine --name clip"
 
     data: str | None = Field(None, description="a dataset that serialize wrote; none: <store>/dataset")
     selection: str | None = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ _TAXONOMY = "taxonomy YAML, local or s3://; none: <store>/taxonomy.yaml if it ex
 
 class LabelConfig(StageConfig):
     """Give every figure its cluster, and the labels that annotators gave the cluster."""
+
+    example: ClassVar[str] = "--store mine --labels labels.yaml"
 
     model: str | None = Field(
         None, description="model whose clusters to use; none: that of annotate, where the store has one model's only"
@@ -31,6 +33,8 @@ class LabelConfig(StageConfig):
 
 class ProposeConfig(StageConfig):
     """Let a CLIP model propose concepts for each cluster, for annotators to start from; optional, before sheets."""
+
+    example: ClassVar[str] = "--store mine --model open_clip/ViT-B-32 --weights laion2b_s34b_b79k"
 
     model: str = Field(pattern="^open_clip/", description="open_clip/NAME of the CLIP model")
     weights: str | None = Field(
@@ -55,6 +59,8 @@ class ProposeConfig(StageConfig):
 class SheetsConfig(StageConfig):
     """Write label sheets: pages on which annotators see figures of each cluster and say what they show."""
 
+    example: ClassVar[str] = "--store mine --clusters_per_sheet 20"
+
     form: Literal["html", "label-studio"] = Field(
         "html",
         description="html: pages that work offline in a browser and save the answers to a file; label-studio: "
@@ -77,6 +83,8 @@ class SheetsConfig(StageConfig):
 
 class VotesConfig(StageConfig):
     """Count annotators' answers: a labels file for label, their agreement, and what to ask again."""
+
+    example: ClassVar[str] = "--store mine --answers answers"
 
     answers: str | None = Field(
         None,

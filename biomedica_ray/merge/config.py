@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,8 @@ from biomedica_ray.evaluate.config import EvaluateConfig
 
 class MergeConfig(EvaluateConfig):
     """Average trained models, and interpolate them with the one that training began with (WiSE-FT)."""
+
+    example: ClassVar[str] = "--store mine --name clip-wise --of [clip] --use_gpu true"
 
     name: str = Field("clip-merged", pattern=NAME, description="the result goes to <store>/checkpoints/<name>")
     of: list[Name] = Field(["clip"], min_length=1, description="training runs whose models are averaged")

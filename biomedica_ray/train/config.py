@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, model_validator
 
@@ -25,6 +26,17 @@ RetrievalScore = Literal[
 
 class TrainConfig(StageConfig):
     """Pretrain CLIP on the shards by streaming."""
+
+    headings: ClassVar[Mapping[str, str]] = {
+        "data": "data",
+        "name": "model",
+        "num_workers": "workers",
+        "precision": "computation",
+        "schedule": "optimisation",
+        "shuffle_buffer": "reading",
+        "checkpoint_steps": "checkpoints, measurements and what is lost",
+    }
+    example: ClassVar[str] = "--store mine --model ViT-B-32 --pretrained laion2b_s34b_b79k --batch_size 64"
 
     data: str | list[str] | None = Field(
         None,

@@ -70,7 +70,7 @@ def test_no_score_of_samples_that_cannot_be_read(tmp_path: Path, tiny_model: str
             {"keep_best": "retrieval.image_to_text.recall@1", "eval_steps": 30, "checkpoint_steps": 100},
             "keep_best: needs eval_steps, and checkpoint_steps must be a multiple of it",
         ),
-        ({"keep_best": "loss"}, "keep_best: Input should be 'retrieval.image_to_text.recall@1'"),
+        ({"keep_best": "loss"}, "keep_best: expected one of 'retrieval.image_to_text.recall@1'"),
         ({"min_workers": 5, "num_workers": 4}, "min_workers: expected at most num_workers, 4"),
         (
             {"min_workers": 2, "num_workers": 4, "batch_size": 2048},
