@@ -149,7 +149,7 @@ WRONG = [
     ("merge", ["--store", "s", "--name", "clip"], "name: clip is one of the runs in of; choose another"),
     ("train", ["--store", "s", "--texts", "{panel: 0}"], "texts: expected finite weights, at least one of them"),
     ("train", ["--store", "s", "--min_workers", "3"], "min_workers: expected at most num_workers, 2"),
-    ("train", ["--store", "s", "--keep_best", "retrieval.image_to_text.recall@1"], "keep_best: needs eval_steps, and checkpoint_steps"),  # noqa: E501
+    ("train", ["--store", "s", "--keep_best", "retrieval.image_to_text.recall@1"], "keep_best: needs eval_steps"),
     ("train", ["--store", "s", "--precision", "fp16"], "precision: fp16 needs a GPU"),
     # queries
     ("select", ["--store", "s", "--name", "a", "--where", "widht > 3"], "where: widht: no such column; did you mean"),

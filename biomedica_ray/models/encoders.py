@@ -23,6 +23,7 @@ import torch
 from timm.data.config import resolve_data_config
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.messages import one_line
 from biomedica_ray.models.encoder_info import EncoderInfo, Pixels, Preprocessing
 
 log = logging.getLogger(__name__)
@@ -305,10 +306,3 @@ def _digest(model: torch.nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def one_line(error: BaseException) -> str:
-    """What a library's error says, in at most 300 characters."""
-    if "weights_only" in str(error):  # torch's message goes on to recommend unpickling the file
-        return "not a PyTorch file of plain tensors"
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -9,6 +9,7 @@ from typing import IO, Any, Protocol
 
 from webdataset.tariterators import group_by_keys
 
+from biomedica_ray.messages import one_line
 from biomedica_ray.store import Store, StoreError
 
 _READ_BYTES = 8 * 2**20
@@ -113,7 +114,7 @@ def read_samples(
                     yield _sample(fields, shard)
                 number += 1
     except (tarfile.TarError, EOFError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
     for missing in range(max(number, start), stop):
         yield Unreadable(f"{shard.path}#{missing}", "truncated-shard", reason)
 
@@ -130,7 +131,7 @@ def count_samples(data: Source, path: str) -> int:
             for _ in _groups(stream, path, content=False):
                 count += 1
     except (tarfile.TarError, EOFError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
     if not count:
         raise StoreError(f"{path}: not a shard of samples: {reason}")
     return count

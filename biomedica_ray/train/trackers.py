@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from biomedica_ray.config import ConfigError
-from biomedica_ray.models.encoders import one_line
+from biomedica_ray.messages import one_line
 from biomedica_ray.train.checkpoints import Checkpoints
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.units import fingerprint

@@ -26,8 +26,8 @@ from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.encode import Model
 from biomedica_ray.evaluate.pipeline import HeldOut
+from biomedica_ray.messages import one_line
 from biomedica_ray.models.clip import ModelSpec, build, export, image_size, preprocessing
-from biomedica_ray.models.encoders import one_line
 from biomedica_ray.reading.actors import batches_of_actors
 from biomedica_ray.reading.order import LanePosition, batch_digest, rows_of_worker
 from biomedica_ray.reading.stream import Batch, Preparation, Stream
