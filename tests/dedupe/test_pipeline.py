@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import ray
 
-from biomedica_ray import schema
+from biomedica_ray import cli, schema
 from biomedica_ray.annotate.kmeans import ClusterModel
 from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.config import DedupeConfig
@@ -20,7 +20,7 @@ from biomedica_ray.dedupe.pipeline import run as dedupe
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, unit_of
-from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
+from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, picture, write_extracted
 
 pytestmark = pytest.mark.cluster
 
@@ -254,3 +254,16 @@ def test_nothing_to_look_in(ray_cluster: None, store: Store, tmp_path: Path) -> 
 def test_nothing_extracted(ray_cluster: None, store: Store) -> None:
     with pytest.raises(StoreError, match="nothing extracted yet"):
         run(store)
+
+
+def test_a_figure_that_is_not_read_fails_the_run(
+    ray_cluster: None, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_extracted(store, *rows())
+    unit = unit_of("PMC2", N_UNITS)
+    n = lose_a_row(store, "extract", unit, "figures")
+    assert cli.main(["dedupe", "--store", store.root, "--memory_gb", "0.5"]) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("biomedica dedupe: 1 of ")
+    assert line.endswith(f"dedupe, unit {unit}: rows lost: figures: {n} in but {n - 1} out + 0 errors")
+    assert unit not in store.commits("dedupe")
