@@ -48,8 +48,16 @@ def fill(store: Store, images: list[bytes], figures: int, per_unit: int) -> None
         rows = [
             {
                 **infos[number % len(images)],
-                **{"figure_id": f"PMC{number}.1_001", "article_id": f"PMC{number}.1", "position": 1, "image_number": 1},
-                **{"kind": "figure", "panels": [], "mentions": [], "third_party": False, "href": "x", "file_name": "x"},
+                "figure_id": f"PMC{number}.1_001",
+                "article_id": f"PMC{number}.1",
+                "position": 1,
+                "image_number": 1,
+                "kind": "figure",
+                "panels": [],
+                "mentions": [],
+                "third_party": False,
+                "href": "x",
+                "file_name": "x",
                 "image": images[number % len(images)],
             }
             for number in itertools.islice(numbers, per_unit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -19,48 +19,46 @@ PREFETCH = 2
 """Batches that wait ready while the model works on one."""
 
 
-def in_order(
+def ordered_map(
     pool: ThreadPoolExecutor,
     function: Callable[[T], U],
-    items: Sequence[T],
-    *,
+    items: Iterable[T],
     ahead: int,
-    size: Callable[[U], int],
-    most: int,
+    *,
+    size: Callable[[U], int] = lambda _: 0,
+    most: int = 0,
 ) -> Iterator[U]:
-    """``map(function, items)`` with ``ahead`` calls in a pool of threads, which others may use as well.
+    """``map(function, items)`` on a pool of threads, which others may use as well.
 
-    No further call starts while ``2 * ahead`` results are to come, or finished ones that wait for their turn have more
-    than ``most`` bytes by ``size``; so at most ``most`` and the results of ``ahead`` calls are held.
+    Calls run up to ``ahead`` at a time. No further one starts while ``2 * ahead`` results are to come, or finished ones
+    that wait for their turn have more than ``most`` bytes; so at most ``most`` and the results of ``ahead`` calls are
+    held.
+
+    Args:
+        pool: The threads.
+        function: What they do.
+        items: What they do it to.
+        ahead: Calls at a time.
+        size: Bytes of a result, where results are large.
+        most: Bytes of finished results that may wait.
     """
-    running: deque[Future[U]] = deque()
+    pending: deque[Future[U]] = deque()
     try:
         for item in items:
             while True:
-                busy = [each for each in running if not each.done()]
-                if len(running) >= 2 * ahead or sum(size(each.result()) for each in running if each.done()) > most:
-                    yield running.popleft().result()
+                busy = [each for each in pending if not each.done()]
+                if len(pending) >= 2 * ahead or sum(size(each.result()) for each in pending if each.done()) > most:
+                    yield pending.popleft().result()
                 elif len(busy) >= ahead:
                     wait(busy, return_when=FIRST_COMPLETED)
                 else:
                     break
-            running.append(pool.submit(function, item))
-        while running:
-            yield running.popleft().result()
-    finally:
-        for each in running:
-            each.cancel()
-
-
-def ordered_map(pool: ThreadPoolExecutor, function: Callable[[T], U], items: Iterator[T], ahead: int) -> Iterator[U]:
-    """``map`` on a thread pool that keeps the order and works on at most ``ahead`` items at a time."""
-    pending: deque[Future[U]] = deque()
-    for item in items:
-        pending.append(pool.submit(function, item))
-        if len(pending) >= ahead:
+            pending.append(pool.submit(function, item))
+        while pending:
             yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+    finally:
+        for each in pending:
+            each.cancel()
 
 
 def map_in_threads(function: Callable[[T], U], items: Iterable[T], threads: int = READS) -> Iterator[U]:

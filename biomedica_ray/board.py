@@ -1,10 +1,12 @@
-"""How workers tell the driver how they get on."""
+"""How workers report their progress to the driver."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import threading
+from collections.abc import Callable
 from typing import Any, Self
 
 import ray
@@ -14,10 +16,16 @@ from biomedica_ray.cluster import ON_HEAD
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
+LAST_ATTEMPTS = 3
+"""How often the last messages are asked for before the driver ends without them."""
 
 
 class _Board:
+    """Keeps messages until the driver says that it has them, so that an answer that was lost can be given again."""
+
     def __init__(self) -> None:
+        self._life = secrets.token_hex(8)  # a board that Ray started again counts from 0
+        self._first = 0
         self._posts: list[dict[str, Any]] = []
         self._stop = asyncio.Event()
 
@@ -30,9 +38,11 @@ class _Board:
     async def stopping(self) -> None:
         await self._stop.wait()
 
-    async def take(self) -> list[dict[str, Any]]:
-        posts, self._posts = self._posts, []
-        return posts
+    async def after(self, life: str, seen: int) -> tuple[str, int, list[dict[str, Any]]]:
+        if life == self._life:
+            del self._posts[: seen - self._first]
+            self._first = seen
+        return self._life, self._first, self._posts
 
 
 class Board:
@@ -41,6 +51,7 @@ class Board:
     def __init__(self) -> None:
         # Should it die and be started again, training goes on without what it held.
         self._actor: Any = ray.remote(_Board).options(**ON_HEAD).remote()
+        self._life, self._seen = "", 0
 
     def post(self, item: dict[str, Any]) -> None:
         """Send a message."""
@@ -59,15 +70,20 @@ class Board:
         return self._actor.stopping.remote()
 
     def take(self) -> list[dict[str, Any]]:
-        """The messages that have come since the last call."""
-        posts: list[dict[str, Any]] = ray.get(self._actor.take.remote())
-        return posts
+        """The messages that have come since the last call that returned; for one reader.
+
+        Raises:
+            ray.exceptions.RayError: They cannot be read now; the next call gives them.
+        """
+        self._life, first, posts = ray.get(self._actor.after.remote(self._life, self._seen))
+        self._seen = first + len(posts)
+        return list(posts)
 
 
 class Follower:
     """Hands the board's messages to a function while a ``with`` block runs, and the last ones at its end."""
 
-    def __init__(self, board: Board, read: Any) -> None:
+    def __init__(self, board: Board, read: Callable[[dict[str, Any]], object]) -> None:
         self._board, self._read = board, read
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -81,12 +97,21 @@ class Follower:
         self._thread.join()
 
     def _follow(self) -> None:
-        while True:
-            last = self._stopped.wait(POLL_S)
-            for item in self._board.take():
-                try:
-                    self._read(item)
-                except Exception:
-                    log.exception("what a worker posted could not be told")
-            if last:
-                return
+        while not self._stopped.wait(POLL_S):
+            self._read_new()
+        if not any(self._read_new() for _ in range(LAST_ATTEMPTS)):
+            log.warning("the workers' last messages could not be read")
+
+    def _read_new(self) -> bool:
+        """Read what is new; returns whether that was possible."""
+        try:
+            items = self._board.take()
+        except ray.exceptions.RayError as error:
+            log.warning("the workers' messages could not be read (%s); trying again", type(error).__name__)
+            return False
+        for item in items:
+            try:
+                self._read(item)
+            except Exception:
+                log.exception("a worker's message could not be shown")
+        return True

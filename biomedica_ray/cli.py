@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
 
 from biomedica_ray.config import ConfigError, StageConfig
+from biomedica_ray.config.help import stage_help
+from biomedica_ray.config.wording import suggest
 from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.stages import CONFIGS, PipelineConfig, load, work_of
 
 DONE, MISUSED = 0, 2
+_HELP = {"-h", "--help"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one stage, or all of them; returns the exit code (docs/troubleshooting.md)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] not in CONFIGS:
-        known = arguments and arguments[0] in {"-h", "--help"}
-        print(_usage(), file=sys.stdout if known else sys.stderr)
-        return 0 if known else 2
-    stage, *rest = arguments
+    stage = arguments[0] if arguments else ""
+    if stage in _HELP:
+        print(_usage())
+        return DONE
+    if stage == "--version":
+        print(f"biomedica_ray {importlib.metadata.version('biomedica_ray')}")
+        return DONE
+    if stage not in CONFIGS:
+        wrong = f"{stage}: unknown stage; {suggest(stage, CONFIGS)}" if stage else "expected a stage; --help lists them"
+        print(f"biomedica: {wrong}", file=sys.stderr)
+        return MISUSED
+    rest = arguments[1:]
+    if _HELP.intersection(rest):
+        print(stage_help(stage, CONFIGS[stage], sections=stage == "pipeline"), end="")
+        return DONE
     try:
         config = load(stage, rest)
     except ConfigError as error:
         print(f"biomedica {stage}: {error}", file=sys.stderr)
-        return 2
+        return MISUSED
     return _run_pipeline(config) if isinstance(config, PipelineConfig) else run_stage(stage, config)
 
 
@@ -92,7 +106,8 @@ def _is_started() -> bool:
 
 def _usage() -> str:
     lines = [f"  {stage:10} {(model.__doc__ or '').strip().splitlines()[0]}" for stage, model in CONFIGS.items()]
-    return "usage: biomedica STAGE [--config FILE] [--key value ...]\n\nstages:\n" + "\n".join(lines)
+    usage = "usage: biomedica STAGE [--config FILE] [--key value ...]\n       biomedica STAGE --help | --version\n"
+    return "\n".join([usage, "stages:", *lines, "", "example:", "  biomedica extract --store mine --source sample"])
 
 
 if __name__ == "__main__":

@@ -24,13 +24,18 @@ class Progress:
         stage: Name that stands in front.
         what: What is counted: units, steps, shards.
         total: How many there are; None when that is not known.
+        done: How many an earlier run has done.
+        rows: Their rows.
     """
 
-    def __init__(self, stage: str, what: str, total: int | None) -> None:
+    def __init__(self, stage: str, what: str, total: int | None, *, done: int = 0, rows: int = 0) -> None:
         self._stage, self._what, self._total = stage, what, total
-        self._done = self._rows = self._errors = 0
+        self._done, self._rows, self._errors = done, rows, 0
         self._note = ""
-        self._started = self._logged = time.monotonic()
+        self._logged = time.monotonic()
+        self._unlogged = False
+        self._from: tuple[float, int, int] | None = None
+        """When the first piece was finished, the pieces and the rows then: rates leave out what came before it."""
         self._bar: Bar | None = None
         self._task = TaskID(0)
 
@@ -48,13 +53,13 @@ class Progress:
             )
             self._bar = Bar(*columns, console=Console(stderr=True))
             self._bar.start()
-            self._task = self._bar.add_task(self._stage, total=self._total, status="")
+            self._task = self._bar.add_task(self._stage, total=self._total, completed=self._done, status="")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._bar:
             self._bar.stop()
-        if self._done:
+        if self._unlogged:
             log.info("%s", self.line())
 
     def update(self, done: int = 1, *, rows: int = 0, errors: int = 0, note: str = "") -> None:
@@ -63,10 +68,13 @@ class Progress:
         self._rows += rows
         self._errors += errors
         self._note = note or self._note
+        self._unlogged = True
+        if self._from is None and done:
+            self._from = time.monotonic(), self._done, self._rows
         if self._bar:
             self._bar.update(self._task, completed=self._done, status=self._status())
         elif time.monotonic() - self._logged >= LOG_EVERY_S:
-            self._logged = time.monotonic()
+            self._logged, self._unlogged = time.monotonic(), False
             log.info("%s", self.line())
 
     def line(self) -> str:
@@ -75,12 +83,16 @@ class Progress:
         return f"{self._stage}: {self._done:,}{total} {self._what}, {self._status()}{self._left()}"
 
     def _status(self) -> str:
-        rate = self._rows / max(time.monotonic() - self._started, 1e-9)
-        text = f"{self._rows:,} rows, {rate:,.1f}/s, {self._errors:,} errors"
+        rate = ""
+        if self._from and self._done > self._from[1]:
+            since, _, rows = self._from
+            rate = f" {(self._rows - rows) / max(time.monotonic() - since, 1e-9):,.1f}/s,"
+        text = f"{self._rows:,} rows,{rate} {self._errors:,} errors"
         return f"{text}, {self._note}" if self._note else text
 
     def _left(self) -> str:
-        if not self._done or self._total is None or self._done >= self._total:
+        if self._from is None or self._total is None or not self._from[1] < self._done < self._total:
             return ""
-        seconds = (time.monotonic() - self._started) / self._done * (self._total - self._done)
+        since, done, _ = self._from
+        seconds = (time.monotonic() - since) / (self._done - done) * (self._total - self._done)
         return f", {seconds:,.0f} s left"

@@ -66,10 +66,17 @@ class Run:
         if before:
             self.before = add_counts(self.before, counts)
 
-    def progress(self, what: str, total: int | None) -> Progress:
-        """A progress display for ``total`` pieces of work named ``what`` (units, steps, shards)."""
+    def progress(self, what: str, total: int | None, *, done: int = 0, rows: int = 0) -> Progress:
+        """A progress display for ``total`` pieces of work named ``what`` (units, steps, shards).
+
+        Args:
+            what: Name of the pieces.
+            total: How many there are; None when that is not known.
+            done: How many an earlier run has done.
+            rows: Their rows.
+        """
         self._record_start()
-        return Progress(self.stage, what, total)
+        return Progress(self.stage, what, total, done=done, rows=rows)
 
     def __enter__(self) -> Self:
         set_up_logging(self.run_id)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.config import STAGES, StageConfig, command_line, validate
@@ -30,6 +29,8 @@ _SHARED = ("store", "endpoint_url", "ray_address", "max_actors")
 class PipelineConfig(StageConfig):
     """All stages, one after the other; each section takes the keys of its stage."""
 
+    example: ClassVar[str] = "--config jobs/demo.yaml --store mine --extract.source sample"
+
     extract: dict[str, Any] = Field(default_factory=dict, description="keys of extract")
     enrich: dict[str, Any] | None = Field(
         None, description="keys of enrich; none: the stage is left out, as it needs NCBI's servers"
@@ -44,6 +45,13 @@ class PipelineConfig(StageConfig):
     train: dict[str, Any] = Field(default_factory=dict, description="keys of train")
     evaluate: dict[str, Any] = Field(default_factory=dict, description="keys of evaluate")
     report: dict[str, Any] = Field(default_factory=dict, description="keys of report")
+
+    @field_validator(
+        "extract", "dedupe", "panels", "annotate", "label", "serialize", "train", "evaluate", "report", mode="before"
+    )
+    @classmethod
+    def _may_be_empty(cls, section: Any) -> Any:
+        return {} if section is None else section
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -110,18 +118,12 @@ def load(stage: str, argv: Sequence[str]) -> StageConfig:
 
     Raises:
         ConfigError: Something is wrong with it, or with a section of a pipeline.
-        SystemExit: After ``--help``.
     """
-    config = command_line.load(stage, CONFIGS[stage], argv, _sections(stage))
+    config = command_line.load(CONFIGS[stage], argv, _sections(stage))
     if isinstance(config, PipelineConfig):
         for section in config.stages:
             config.stage(section)
     return config
-
-
-def parser(stage: str) -> argparse.ArgumentParser:
-    """The parser of a stage's command line."""
-    return command_line.parser(stage, CONFIGS[stage], _sections(stage))
 
 
 def _sections(stage: str) -> dict[str, type[StageConfig]]:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from biomedica_ray.ahead import in_order, prefetch
+from biomedica_ray.ahead import ordered_map, prefetch
 
 
 @pytest.mark.parametrize("most", [10**9, 25])
@@ -26,7 +26,7 @@ def test_what_waits_for_its_turn_is_bounded_in_number_and_in_bytes(most: int) ->
 
     items = list(range(60))
     with ThreadPoolExecutor(ahead) as pool:
-        for expected, found in enumerate(in_order(pool, work, items, ahead=ahead, size=len, most=most)):
+        for expected, found in enumerate(ordered_map(pool, work, items, ahead, size=len, most=most)):
             assert found == bytes([expected]) * 10
             with lock:
                 taken += 1

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from biomedica_ray.runs import read_runs
+from biomedica_ray.stages import CONFIGS
 from biomedica_ray.store import Store
 from tests.fakes.s3 import client, free_port, s3_server
 
@@ -35,17 +36,20 @@ class Cluster:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """``ray job submit``; returns when the job has ended."""
-        command = [str(BIN / "ray"), "job", "submit", "--address", self.dashboard]
-        environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": ""}
-        return subprocess.run(
-            [*command, *arguments],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        with self.start(*arguments) as submit:
+            stdout, stderr = submit.communicate(timeout=600)
+        return subprocess.CompletedProcess(submit.args, submit.returncode, stdout, stderr)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a command that talks to the cluster."""
+        return {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": ""}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """``ray job submit``, which goes on."""
+        command = [str(BIN / "ray"), "job", "submit", "--address", self.dashboard, *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=pipe, stderr=pipe, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +128,49 @@ def test_the_pipeline_as_a_job_with_its_store_on_s3(cluster: Cluster) -> None:
     assert "unknown key" in again.stdout + again.stderr
 
 
+SUBMIT = "--working-dir . -- python -m biomedica_ray"
+"""How docs/cluster.md submits each stage."""
+
+
+def test_the_guide_submits_stages_by_their_names() -> None:
+    guide = (ROOT / "docs" / "cluster.md").read_text()
+    assert f'{SUBMIT} $1 --config jobs/$1.yaml "${{@:2}}"' in guide
+    assert [stage for stage in CONFIGS if not (ROOT / "jobs" / f"{stage}.yaml").exists()] == []
+
+
+@pytest.mark.cluster
+def test_a_job_that_waits_for_a_node_says_what_for_and_can_be_stopped(cluster: Cluster, tmp_path: Path) -> None:
+    """It joins a cluster by its address, which may grow; ``ray job submit`` of a job that was stopped ends with 0."""
+    command = ["--submission-id", "waits", *SUBMIT.split(), "extract", "--source", "sample"]
+    with cluster.start(*command, "--store", str(tmp_path / "s"), "--memory_gb", "1000") as submit:
+        assert submit.stdout
+        seen = []
+        for line in submit.stdout:
+            seen.append(line)
+            if "waiting for" in line:
+                break
+        assert "extract: waiting for 1000 GB of memory (extract.memory_gb)" in seen[-1], "".join(seen)
+        assert "'memory': 1073741824000.0}: 1" in seen[-1]
+        stop = [str(BIN / "ray"), "job", "stop", "--address", cluster.dashboard, "waits"]
+        subprocess.run(stop, env=cluster.environment, capture_output=True, check=True)
+        after = submit.stdout.read()
+    assert submit.returncode == 0, after
+    assert "biomedica extract: stopped; what is done stays done, and the same command goes on from there" in after
+    assert "Job 'waits' was stopped" in after
+    assert "Traceback" not in after
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.cluster
+def test_stages_are_submitted_by_their_names(cluster: Cluster) -> None:
+    done = cluster.run(*SUBMIT.split(), "select", "--store", "s3://stores/x")
+    assert done.returncode == 1
+    assert "biomedica select: name: missing; expected" in done.stdout + done.stderr
+
+
 @pytest.mark.cluster
 def test_a_job_with_a_bad_config_fails_in_one_line(cluster: Cluster) -> None:
     done = cluster.submit("jobs/extract.py", "--store", "s3://stores/x", "--limit", "none-at-all")
     assert done.returncode != 0
-    assert "limit: Input should be a valid integer" in done.stdout + done.stderr
+    assert "limit: expected a whole number, got none-at-all" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout

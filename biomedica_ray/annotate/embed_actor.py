@@ -1,4 +1,4 @@
-"""The actors that embed and commit units; where they run, torch does, and on a GPU where they have been given one."""
+"""The actors that embed and commit units; imported only where there is something to embed, as torch comes with it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class EmbedActor:
 def embeddings_table(
     figure_ids: list[str], vectors: npt.NDArray[np.float16], info: EncoderInfo, weights: str | None
 ) -> pa.Table:
-    """Rows of the embeddings table; model, weights and preprocessing stand in the schema's metadata.
+    """Rows of the embeddings table; model, weights and preprocessing are in the schema's metadata.
 
     Args:
         figure_ids: n ids.

@@ -1,4 +1,4 @@
-"""How good clusters are: measures that need no truth, and two that hold clusters against one."""
+"""How good clusters are: measures that need no truth, and two that compare clusters with one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sklearn.metrics.cluster import contingency_matrix
 from biomedica_ray.annotate.kmeans import ClusterModel
 
 _DISTANCES_MB = 256
-"""Memory for the distances between points that are held at a time."""
+"""Memory for the distances between points that are held at once."""
 
 
 def inertia(model: ClusterModel) -> float:
-    """Sum of the squared distances of the fitted vectors to their centres, which k-means makes small."""
+    """Sum of the squared distances of the fitted vectors to their centres, which k-means minimises."""
     return float(np.square(model.radii.astype(np.float64)).sum())
 
 

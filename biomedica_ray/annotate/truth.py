@@ -1,4 +1,4 @@
-"""What figures are known to show, to hold clusters against."""
+"""What figures are known to show, to compare clusters with."""
 
 from __future__ import annotations
 

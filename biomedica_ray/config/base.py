@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from biomedica_ray.config.needs import Need
+from biomedica_ray.config.wording import NAME, as_typed, explain
+
+__all__ = ["NAME", "STAGES", "ConfigError", "Name", "StageConfig", "validate"]
+
+PLACEHOLDER = "YOUR_BUCKET"
+"""Stands in the shipped configs for a bucket: S3 allows no such name, so that it is nobody's."""
 
 
 class ConfigError(Exception):
@@ -16,25 +24,40 @@ class ConfigError(Exception):
 class StageConfig(BaseModel):
     """What every stage needs to know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    headings: ClassVar[Mapping[str, str]] = {}
+    """First key of a group -> its heading in the help."""
+    example: ClassVar[str] = ""
+    """Arguments of a command that shows what the stage is for."""
 
     store: str = Field(description="root of the dataset: a local path or s3://bucket/prefix")
-    endpoint_url: str | None = Field(None, description="S3 server of the store, when it is not AWS")
+    endpoint_url: str | None = Field(
+        None, pattern=r"^(https?://)?[^/\s]+/?$", description="S3 server of the store, when it is not AWS"
+    )
     ray_address: str = Field(
         "local",
+        pattern=r"^(local|auto|[^/\s]+:\d{1,5})$",
         description="Ray cluster to join: local (start one here), auto, or host:port; RAY_ADDRESS takes precedence",
     )
     max_actors: int | None = Field(
         None, ge=1, description="most workers at a time; none: as many as the cluster grows to"
     )
 
+    @field_validator("store")
+    @classmethod
+    def _is_a_place(cls, store: str) -> str:
+        if re.match(r"s3:(?!//[^/]+)", store) or re.match(r"(?!s3:|file:)[a-z0-9+]+://", store):
+            raise ValueError(f"expected a local path or s3://bucket/prefix, got {store}")
+        return store
+
     def needs(self) -> tuple[Need, ...]:
         """What the stage asks of the cluster in keys that users set; it cannot go on where that is not met."""
         return ()
 
 
-NAME = r"^[\w-][\w.-]*$"
-"""Names that become a part of a path."""
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+"""A name as a type, for lists of names."""
 
 
 def validate(model: type[StageConfig], values: dict[str, Any], prefix: str = "") -> StageConfig:
@@ -43,19 +66,18 @@ def validate(model: type[StageConfig], values: dict[str, Any], prefix: str = "")
     Raises:
         ConfigError: A key is unknown or missing, or a value is not what is expected; one line, naming the first one.
     """
+    for key, value in values.items():
+        if isinstance(value, str) and not value.strip():
+            raise ConfigError(f"{prefix}{key}: expected a value, got {as_typed(value)}")
+        if isinstance(value, str) and PLACEHOLDER in value:
+            raise ConfigError(f"{prefix}{key}: {PLACEHOLDER} stands for a bucket of yours; put its name in {value}")
+        field = model.model_fields.get(str(key))
+        if isinstance(value, bool) and field is not None and field.annotation is not bool:
+            raise ConfigError(f"{prefix}{key}: expected {field.description}, got {as_typed(value)}")
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = prefix + ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise ConfigError(f"{key}: unknown key; expected one of {', '.join(model.model_fields)}") from None
-        if first["type"] == "missing":
-            description = model.model_fields[str(first["loc"][0])].description
-            raise ConfigError(f"{key}: missing; expected {description}") from None
-        if not first["loc"]:
-            raise ConfigError(prefix + first["msg"].removeprefix("Value error, ")) from None
-        raise ConfigError(f"{key}: {first['msg']}, got {first['input']!r}") from None
+        raise ConfigError(explain(model, error.errors()[0], prefix)) from None
 
 
 STAGES = (

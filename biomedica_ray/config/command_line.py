@@ -2,75 +2,63 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic.fields import FieldInfo
 
 from biomedica_ray.config.base import ConfigError, StageConfig, validate
+from biomedica_ray.config.wording import suggest
 
 
-def load(
-    stage: str, model: type[StageConfig], argv: Sequence[str], sections: Mapping[str, type[StageConfig]]
-) -> StageConfig:
-    """The config of ``stage`` from ``--config FILE`` and ``--key value``; the command line goes before the file.
+def load(model: type[StageConfig], argv: Sequence[str], sections: Mapping[str, type[StageConfig]]) -> StageConfig:
+    """A config from ``--config FILE`` and ``--key value``; the command line takes precedence over the file.
 
     Args:
-        stage: Name of the stage.
-        model: Its config's class.
+        model: The config's class.
         argv: The command line.
         sections: Of a pipeline, the class of each section, whose keys are set as in ``--extract.limit 50``.
 
     Raises:
         ConfigError: As in :func:`validate`, or the file cannot be read.
-        SystemExit: After ``--help``.
     """
-    options, rest = parser(stage, model, sections).parse_known_args(argv)
-    values = _read(options.config) if options.config else {}
-    for key, text in _pairs(rest):
+    pairs = list(_pairs(argv))
+    files = [text for key, text in pairs if key == "config"]
+    values = _read(files[-1]) if files else {}
+    for key, text in pairs:
         section, dot, name = key.rpartition(".")
+        if key == "config":
+            continue
         if not dot:
             values[name] = _value(model, name, text)
         elif section in sections:
-            values[section] = values.get(section) or {}
-            values[section][name] = _value(sections[section], name, text)
+            if not isinstance(values.setdefault(section, {}), dict | None):
+                raise ConfigError(f"{section}: expected keys and values")
+            values[section] = {**(values[section] or {}), name: _value(sections[section], name, text)}
+        elif sections:
+            raise ConfigError(f"{key}: unknown section {section}; {suggest(section, sections)}")
         else:
-            known = f"one of {', '.join(sections)}" if sections else "a key without a section, as this is no pipeline"
-            raise ConfigError(f"{key}: unknown section {section}; expected {known}")
+            raise ConfigError(f"{key}: sections are those of a pipeline; expected --{name}")
     return validate(model, values)
 
 
-def parser(stage: str, model: type[StageConfig], sections: Mapping[str, type[StageConfig]]) -> argparse.ArgumentParser:
-    """The parser of a stage's command line; its help lists every field with type, default and meaning."""
-    rows = [f"  --{name} {_type_name(field)}\n      {_describe(field)}" for name, field in model.model_fields.items()]
-    if sections:
-        rows.append(
-            "  --STAGE.KEY VALUE\n      a key of one stage, as in --extract.limit 50; see `biomedica STAGE --help`"
-        )
-    result = argparse.ArgumentParser(
-        prog=f"biomedica {stage}",
-        description=(model.__doc__ or "").strip(),
-        usage=f"biomedica {stage} [--config FILE] [--key value ...]",
-        epilog="keys:\n" + "\n".join(rows),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    result.add_argument("--config", metavar="FILE", help="YAML file with any of the keys below")
-    return result
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that appears twice is an error: the first value would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping whose keys differ."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if twice := [key for number, key in enumerate(keys) if key in keys[:number] and key != "<<"]:
+            raise yaml.MarkedYAMLError(problem=f"{twice[0]} appears twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _read(path: str) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(Path(path).read_text()) or {}
-    except (
-        OSError,
-        ValueError,
-        yaml.YAMLError,
-    ) as error:  # a ValueError of the 13th month, or of bytes that are no text
+        values = yaml.load(Path(path).read_text(), _Loader) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"--config {path}: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"--config {path}: expected keys and values, got {type(values).__name__}")
@@ -81,12 +69,12 @@ def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """``--key value`` and ``--key=value``."""
     rest = iter(arguments)
     for argument in rest:
-        if not argument.startswith("--"):
-            raise ConfigError(f"{argument}: expected --key value")
         key, equals, text = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or not key:
+            raise ConfigError(f"{argument}: expected --key value")
         value = text if equals else next(rest, None)
-        if value is None:
-            raise ConfigError(f"{key}: expected a value after it")
+        if value is None or (not equals and value.startswith("--")):
+            raise ConfigError(f"{key}: expected a value after it{f', got {value}' if value else ''}")
         yield key.replace("-", "_"), value
 
 
@@ -98,9 +86,10 @@ def _value(model: type[StageConfig], name: str, text: str) -> Any:
     if field is None or _takes_text(field.annotation):
         return text
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):  # YAML reads 2026-13-01 as a date, and fails
+        value = yaml.load(text, _Loader)
+    except (ValueError, yaml.YAMLError):
         return text
+    return text if value is None else value
 
 
 def _takes_text(annotation: Any) -> bool:
@@ -109,13 +98,3 @@ def _takes_text(annotation: Any) -> bool:
     if get_origin(annotation) in {Union, UnionType}:
         return any(_takes_text(part) for part in get_args(annotation))
     return annotation is str
-
-
-def _type_name(field: FieldInfo) -> str:
-    name = field.annotation.__name__ if isinstance(field.annotation, type) else str(field.annotation)
-    return name.replace("typing.", "").replace("NoneType", "none").replace("None", "none")
-
-
-def _describe(field: FieldInfo) -> str:
-    default = "required" if field.is_required() else f"default: {field.get_default(call_default_factory=True)}"
-    return f"{field.description} ({default})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,6 +12,8 @@ from biomedica_ray.config.needs import Need
 
 class DedupeConfig(StageConfig):
     """Find articles and figures that repeat others."""
+
+    example: ClassVar[str] = "--store mine --max_distance 4"
 
     max_distance: int = Field(
         4, ge=0, le=8, description="near duplicates: greatest Hamming distance of the 64-bit perceptual hashes"

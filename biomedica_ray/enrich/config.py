@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from biomedica_ray.config import StageConfig
@@ -12,6 +14,8 @@ class EnrichConfig(StageConfig):
 
     An API key is read from the environment variable NCBI_API_KEY.
     """
+
+    example: ClassVar[str] = "--store mine --email me@my-university.edu"
 
     email: str = Field(
         pattern=r"^[^@\s]+@[^@\s]+$",

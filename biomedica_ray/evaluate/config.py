@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
 from biomedica_ray.config.needs import Need
 
-ONE_DATASET = "selection: expected without data, which names a dataset too"
+ONE_DATASET = "selection: cannot be combined with data, which also names a dataset"
 
 
 class EvaluateConfig(StageConfig):
     """Zero-shot classification and retrieval on held-out figures."""
 
-    data: str | None = Field(None, description="dataset that serialize wrote; none: <store>/dataset")
+    example: ClassVar[str] = "--store mine --name clip"
+
+    data: str | None = Field(None, description="a dataset that serialize wrote; none: <store>/dataset")
     selection: str | None = Field(
         None,
         pattern=NAME,
-        description="the dataset of this selection, which serialize wrote, in place of <store>/dataset",
+        description="use the dataset that serialize wrote for this selection instead of <store>/dataset",
     )
-    name: str = Field("clip", pattern=r"^[\w.-]+$", description="evaluates the model of <store>/checkpoints/<name>")
-    batch_size: int = Field(64, ge=1, description="images a forward pass")
+    name: str = Field("clip", pattern=NAME, description="evaluate the model in <store>/checkpoints/<name>")
+    batch_size: int = Field(64, ge=1, description="images per forward pass")
     samples: int = Field(
-        10_000, ge=2, description="most held-out samples to evaluate; of more, so many are taken at equal distances"
+        10_000, ge=2, description="maximum number of held-out samples; of more, this many are taken at equal distances"
     )
     recall_at: list[int] = Field([1, 5, 10, 100], min_length=1, description="cutoffs k of retrieval recall@k")
     use_gpu: bool = Field(False, description="evaluate on a GPU")

@@ -56,7 +56,7 @@ class Model:
 
     @classmethod
     def of_run(cls, checkpoints: TrainedModel, device: str) -> Self:
-        """The finished model of a run; raises FileNotFoundError where there is none."""
+        """The finished model of a run; raises FileNotFoundError if there is none."""
         with tempfile.TemporaryDirectory() as folder:
             checkpoints.get_folder("model", Path(folder))
             return cls.load(Path(folder), device)
@@ -118,7 +118,7 @@ def encode(
     labels: list[list[str]] = []
     errors: list[Unreadable] = []
     with ThreadPoolExecutor(threads) as pool:
-        prepared = ordered_map(pool, prepare, samples, 4 * threads)
+        prepared = ordered_map(pool, prepare, samples, 2 * threads)
         while batch := list(islice(prepared, batch_size)):
             errors += [item for item in batch if isinstance(item, Unreadable)]
             good = [item for item in batch if not isinstance(item, Unreadable)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from biomedica_ray.evaluate.encode import Encoded, Model, choose, chosen_samples
 from biomedica_ray.evaluate.tasks import TASKS, NotApplicableError, Settings
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.place import Place
-from biomedica_ray.reading.shards import Shard, read_shards
+from biomedica_ray.reading.shards import Shard, Unreadable, read_shards
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.store import Store, StoreError
@@ -29,13 +29,20 @@ VERSION = 1
 """Raise it when the same model and samples would give other scores."""
 
 IRRELEVANT = {
-    *("ray_address", "max_actors", "num_cpus", "use_gpu", "batch_size"),
-    *("endpoint_url", "store", "data", "selection"),
+    "ray_address",
+    "max_actors",
+    "num_cpus",
+    "use_gpu",
+    "batch_size",
+    "endpoint_url",
+    "store",
+    "data",
+    "selection",
 }
 """Keys that do not change the scores; the data counts by what it holds."""
 
 
-def run(config: EvaluateConfig, run: Run) -> None:
+def run(config: EvaluateConfig, record: Run) -> None:
     """Score the model of ``config.name`` on every task, and write ``checkpoints/<name>/evaluation.json``.
 
     Does nothing when that model has been scored on the same samples with the same settings.
@@ -43,41 +50,55 @@ def run(config: EvaluateConfig, run: Run) -> None:
     Raises:
         StoreError: There is no trained model, or fewer than 2 held-out samples can be read.
     """
-    checkpoints = TrainedModel(run.store, config.name)
+    checkpoints = TrainedModel(record.store, config.name)
     origin = checkpoints.origin()
-    held_out = find_held_out(dataset_of(config, run.store), config.samples)
+    held_out = find_held_out(dataset_of(config, record.store), config.samples)
     mark = fingerprint(VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origin, held_out.content)
-    done = run.store.commits(f"evaluate/{config.name}").get(0)
+    done = record.store.commits(f"evaluate/{config.name}").get(0)
     if done and done.complete and done.fingerprint == mark:
-        log.info("evaluate: %s is evaluated", config.name)
-        run.add(done.counts, before=True)
-        _tell(run, checkpoints)
+        log.info("evaluate: %s is already evaluated", config.name)
+        record.add(done.counts, before=True)
+        _tell(record, checkpoints)
         return
     numbers = held_out.numbers
     board = Board()
     job = _Job(config, checkpoints, held_out, board)
     with (
-        run.progress("samples", len(numbers)) as progress,
+        record.progress("samples", len(numbers)) as progress,
         Follower(board, lambda item: progress.update(item["samples"], rows=item["samples"])),
     ):
         work = partial(_evaluate, job)
-        tasks, errors = on_a_worker(work, num_cpus=config.num_cpus, num_gpus=int(config.use_gpu))
-    if not tasks:
-        _commit(run, config, mark, len(numbers), errors, complete=False)
-        readable = len(numbers) - len(errors)
-        raise StoreError(f"{held_out.data.root}: {readable} held-out samples can be read, expected at least 2")
-    for name, task in tasks.items():
+        scored = on_a_worker(work, num_cpus=config.num_cpus, num_gpus=int(config.use_gpu))
+    if not scored.tasks:
+        _commit(record, config, mark, len(numbers), scored, complete=False)
+        raise StoreError(f"{held_out.data.root}: {scored.read} held-out samples can be read, expected at least 2")
+    for name, task in scored.tasks.items():
         if "skipped" in task:
             log.warning("evaluate: %s: %s", name, task["skipped"])
-    document = {"name": config.name, "step": origin["step"], "tasks": tasks, "run_id": run.run_id}
-    run.store.write_json(checkpoints.path("evaluation.json"), document)
-    _commit(run, config, mark, len(numbers), errors, complete=True)
-    _tell(run, checkpoints)
+    document = {"name": config.name, "step": origin["step"], "tasks": scored.tasks, "run_id": record.run_id}
+    record.store.write_json(checkpoints.path("evaluation.json"), document)
+    _commit(record, config, mark, len(numbers), scored, complete=True)
+    _tell(record, checkpoints)
 
 
-def _tell(run: Run, checkpoints: TrainedModel) -> None:
+def _tell(record: Run, checkpoints: TrainedModel) -> None:
     path = checkpoints.path("evaluation.json")
-    run.results.update(evaluation=run.store.uri(path), tasks=run.store.read_json(path)["tasks"])
+    record.results.update(evaluation=record.store.uri(path), tasks=record.store.read_json(path)["tasks"])
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of the held-out samples.
+
+    Attributes:
+        tasks: Scores by task; empty where fewer than 2 samples can be read.
+        read: Samples that were scored.
+        errors: Samples that cannot be read.
+    """
+
+    tasks: dict[str, Any]
+    read: int
+    errors: list[Unreadable]
 
 
 @dataclass(frozen=True)
@@ -96,7 +117,7 @@ class HeldOut:
 
     @property
     def content(self) -> list[tuple[str, str]]:
-        """What tells these shards from others."""
+        """What distinguishes these shards from others."""
         return [(shard.path, shard.content) for shard in self.shards]
 
 
@@ -106,12 +127,12 @@ def dataset_of(config: EvaluateConfig, store: Store) -> Store:
 
 
 def find_held_out(data: Store, most: int) -> HeldOut:
-    """At most so many held-out samples of a dataset; raises StoreError where there are fewer than 2."""
+    """At most ``most`` held-out samples of a dataset; raises StoreError where there are fewer than 2."""
     shards = read_shards(data, None, "test")
     n_samples = sum(shard.samples for shard in shards)
     if n_samples < 2:
         raise StoreError(
-            f"{data.root}: {n_samples} held-out samples, expected at least 2; serialize takes a greater test_fraction"
+            f"{data.root}: {n_samples} held-out samples, expected at least 2; serialize with a greater test_fraction"
         )
     return HeldOut(data, shards, choose(n_samples, most))
 
@@ -124,17 +145,15 @@ class _Job:
     board: Board
 
 
-def _evaluate(job: _Job) -> tuple[dict[str, Any], list[dict[str, str]]]:
+def _evaluate(job: _Job) -> Scored:
     """As :func:`score_model`, for the model of a run; is a task on the cluster."""
     torch.set_num_threads(max(1, int(job.config.num_cpus)))
     model = Model.of_run(job.checkpoints, "cuda" if job.config.use_gpu else "cpu")
     return score_model(model, job.held_out, job.config, lambda n: job.board.post({"samples": n}))
 
 
-def score_model(
-    model: Model, held_out: HeldOut, config: EvaluateConfig, tell: Callable[[int], None]
-) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """Scores by task (none where fewer than 2 samples can be read), and the samples that cannot be read.
+def score_model(model: Model, held_out: HeldOut, config: EvaluateConfig, tell: Callable[[int], None]) -> Scored:
+    """Scores of a model on held-out samples.
 
     Args:
         model: The model.
@@ -144,11 +163,10 @@ def score_model(
     """
     stream = chosen_samples(held_out.data, held_out.shards, held_out.numbers)
     samples = encode(model, stream, config.batch_size, max(1, int(config.num_cpus)), tell)
-    errors = [asdict(error) for error in samples.errors]
-    if len(samples.labels) < 2:
-        return {}, errors
     settings = Settings(config.recall_at, config.bootstrap, config.seed)
-    return {name: _score(name, model, samples, settings) for name in TASKS}, errors
+    enough = len(samples.labels) >= 2
+    tasks = {name: _score(name, model, samples, settings) for name in TASKS} if enough else {}
+    return Scored(tasks, len(samples.labels), samples.errors)
 
 
 def _score(name: str, model: Model, samples: Encoded, settings: Settings) -> dict[str, Any]:
@@ -158,14 +176,12 @@ def _score(name: str, model: Model, samples: Encoded, settings: Settings) -> dic
         return {"skipped": str(error)}
 
 
-def _commit(
-    run: Run, config: EvaluateConfig, mark: str, rows_in: int, errors: list[dict[str, str]], *, complete: bool
-) -> None:
+def _commit(record: Run, config: EvaluateConfig, mark: str, rows_in: int, scored: Scored, *, complete: bool) -> None:
     """Count the samples, and write those that could not be read into the errors table."""
     stage = f"evaluate/{config.name}"
-    rows = [error_row("evaluate", each["what"], each["kind"], each["message"], entity="sample") for each in errors]
-    counts = {"samples": Flow(rows_in, rows_in - len(rows), len(rows))}
-    run.add(counts)
-    with run.store.write_unit(stage, 0, mark, run.run_id) as writer:
+    rows = [error_row("evaluate", error.what, error.kind, error.message, entity="sample") for error in scored.errors]
+    counts = {"samples": Flow(rows_in, scored.read, len(rows))}
+    record.add(counts)
+    with record.store.write_unit(stage, 0, mark, record.run_id) as writer:
         writer.table("errors", ERRORS, directory=f"errors/{stage}").write(rows)
         writer.commit(counts, complete=complete)

@@ -15,7 +15,7 @@ _CHUNK = 1024
 
 
 def standing(queries: Vectors, candidates: Vectors) -> tuple[Indices, Indices]:
-    """How each query's own candidate, the one of the same index, stands among all of them.
+    """The rank of each query's own candidate, the one of the same index, among all of them.
 
     Args:
         queries: Normalised, shape (n, d).

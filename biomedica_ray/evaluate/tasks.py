@@ -20,7 +20,7 @@ class NotApplicableError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What all tasks are told.
+    """Settings of all tasks.
 
     Attributes:
         recall_at: Cutoffs of retrieval.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,8 @@ _License = Literal[
 
 class ExtractConfig(StageConfig):
     """Read articles from a source into listing, catalog, articles, figures and errors."""
+
+    example: ClassVar[str] = "--store mine --source pmc --limit 50"
 
     source: Literal["sample", "packages", "pmc"] = Field(
         "pmc", description="sample (embedded), packages (folders and tar.gz), pmc (PMC's bucket)"

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from biomedica_ray import schema
-from biomedica_ray.ahead import in_order
+from biomedica_ray.ahead import ordered_map
 from biomedica_ray.cluster import on_a_worker, run_units_on_actors
 from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.extract.earlier import TABLES, Earlier
@@ -148,8 +148,8 @@ class ExtractWorker:
         articles, figures, complete = Flow(), Flow(), True
         with self._store.write_unit("extract", unit, mark, self._run_id) as writer:
             tables = {name: _open_table(writer, name, f"{unit:06d}-{mark}{again}") for name in TABLES}
-            extracted = in_order(
-                self._pool, self._extract, todo, ahead=self._fetches, size=Extracted.image_bytes, most=WAITING_BYTES
+            extracted = ordered_map(
+                self._pool, self._extract, todo, self._fetches, size=Extracted.image_bytes, most=WAITING_BYTES
             )
             for one in listed:
                 rows: Mapping[str, Any]

@@ -12,12 +12,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from biomedica_ray.labelling import label_studio
 from biomedica_ray.labelling.taxonomy import Said, Taxonomy
+from biomedica_ray.messages import one_line
 
 FORMAT = "biomedica answers 1"
 
 
 class Answer(Said):
-    """What one annotator said of one cluster; a field that is not filled in is no vote."""
+    """What one annotator said of one cluster; a field that is left empty is not a vote."""
 
     annotator: str = Field(min_length=1, description="who")
     clustering: str = Field(description="fingerprint of the clustering")
@@ -111,7 +112,7 @@ def parse_answers(data: bytes, name: str, taxonomy: Taxonomy) -> Parsed:
     except ValidationError as error:
         return Parsed(faults=[Fault(name, "file", "not-answers", _first(error))])
     except (ValueError, UnicodeDecodeError) as error:
-        return Parsed(faults=[Fault(name, "file", "not-answers", " ".join(str(error).split()))])
+        return Parsed(faults=[Fault(name, "file", "not-answers", one_line(error))])
     if version != taxonomy.version:
         message = f"made with taxonomy {version}, this one is {taxonomy.version}"
         return Parsed(faults=[Fault(name, "file", "other-taxonomy", message)])

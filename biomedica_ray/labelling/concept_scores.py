@@ -1,6 +1,6 @@
 """Zero-shot proposals: which concepts the exemplars of a cluster resemble, by a CLIP model's text tower.
 
-They are a start for annotators, never labels.
+They are a starting point for annotators, never labels.
 """
 
 from __future__ import annotations

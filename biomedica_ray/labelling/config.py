@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from biomedica_ray.config import StageConfig
 from biomedica_ray.config.needs import Need
 
-_TAXONOMY = "taxonomy YAML, local or s3://; none: <store>/taxonomy.yaml if it is there, else the paper's"
+_TAXONOMY = "taxonomy YAML, local or s3://; none: <store>/taxonomy.yaml if it exists, otherwise the paper's"
 
 
 class LabelConfig(StageConfig):
     """Give every figure its cluster, and the labels that annotators gave the cluster."""
+
+    example: ClassVar[str] = "--store mine --labels labels.yaml"
 
     model: str | None = Field(
         None, description="model whose clusters to use; none: that of annotate, where the store has one model's only"
@@ -21,7 +23,7 @@ class LabelConfig(StageConfig):
     labels: str | None = Field(
         None,
         description="labels YAML, local or s3://: what annotators said of each cluster; none: <store>/labels.yaml, "
-        "which votes writes, if it is there, else figures get clusters without labels",
+        "which votes writes, if it exists, otherwise figures get clusters without labels",
     )
     taxonomy: str | None = Field(None, description=_TAXONOMY)
     min_confidence: float = Field(
@@ -32,6 +34,8 @@ class LabelConfig(StageConfig):
 class ProposeConfig(StageConfig):
     """Let a CLIP model propose concepts for each cluster, for annotators to start from; optional, before sheets."""
 
+    example: ClassVar[str] = "--store mine --model open_clip/ViT-B-32 --weights laion2b_s34b_b79k"
+
     model: str = Field(pattern="^open_clip/", description="open_clip/NAME of the CLIP model")
     weights: str | None = Field(
         None, description="where its weights come from: a tag of open_clip, hf-hub:ID, a folder or a file"
@@ -39,24 +43,30 @@ class ProposeConfig(StageConfig):
     images: int = Field(8, ge=1, description="figures of each cluster that it looks at: the nearest to the centre")
     prompts: str | None = Field(
         None,
-        description="prompts YAML, local or s3://: what it is asked; none: <store>/prompts.yaml if it is there, else "
-        "those for the paper's taxonomy",
+        description="prompts YAML, local or s3://: what it is asked; none: <store>/prompts.yaml if it exists, "
+        "otherwise those for the paper's taxonomy",
     )
     taxonomy: str | None = Field(None, description=_TAXONOMY)
-    batch_size: int = Field(64, ge=1, description="most images a forward pass; halved while memory does not suffice")
+    batch_size: int = Field(64, ge=1, description="most images in a forward pass; halved when memory runs out")
     num_cpus: float = Field(1, gt=0, description="CPUs of the task that does it")
     memory_gb: float = Field(3, gt=0, description="memory that it reserves")
+
+    def needs(self) -> tuple[Need, ...]:
+        """The task that does it."""
+        return (Need.of(self, CPU="num_cpus", memory="memory_gb"),)
 
 
 class SheetsConfig(StageConfig):
     """Write label sheets: pages on which annotators see figures of each cluster and say what they show."""
 
+    example: ClassVar[str] = "--store mine --clusters_per_sheet 20"
+
     form: Literal["html", "label-studio"] = Field(
         "html",
-        description="html: pages that work offline in a browser and give the answers as a file; label-studio: tasks "
-        "and labelling config to import there",
+        description="html: pages that work offline in a browser and save the answers to a file; label-studio: "
+        "tasks and labelling config to import there",
     )
-    round: int = Field(1, ge=1, description="1: all clusters; from 2 on: those that votes says are disputed")
+    round: int = Field(1, ge=1, description="1: all clusters; from 2 on: those that are disputed by the votes")
     clusters_per_sheet: int = Field(50, ge=1, description="clusters in one file")
     members: int = Field(
         8, ge=1, description="figures of a cluster that are nearest to its centre; as many farthest out, and at random"
@@ -73,6 +83,8 @@ class SheetsConfig(StageConfig):
 
 class VotesConfig(StageConfig):
     """Count annotators' answers: a labels file for label, their agreement, and what to ask again."""
+
+    example: ClassVar[str] = "--store mine --answers answers"
 
     answers: str | None = Field(
         None,

@@ -14,13 +14,13 @@ from biomedica_ray.pages import page_environment
 
 _KEYS = (
     (("1", "…", "9"), "choose the panels"),
-    (("letters",), "find a concept; Enter takes it, ↑ ↓ choose another, Esc gives up"),
+    (("letters",), "find a concept; Enter takes it, ↑ ↓ move to another, Esc cancels"),
     (("/",), "find a concept whose name begins with a digit"),
-    (("Enter",), "next cluster that is not done"),
+    (("Enter",), "next unfinished cluster"),
     (("←", "→"), "previous, next cluster"),
-    (("+",), "take the concept that is proposed"),
-    (("=",), "the same answer as last"),
-    (("Backspace",), "take the last concept away"),
+    (("+",), "accept the proposed concept"),
+    (("=",), "repeat the last answer"),
+    (("Backspace",), "remove the last concept"),
     (("?",), "this help"),
 )
 
@@ -59,8 +59,8 @@ class ShownCluster:
         size: Figures in it.
         exemplars: figure_ids that name it, also after reclustering: the nearest of those shown.
         members: The figures shown, in order.
-        earlier: What was said of it in the rounds before, in words; empty in the first one.
-        proposals: What a model proposes, best first; no answer until an annotator takes it.
+        earlier: The votes of earlier rounds, in words; empty in the first round.
+        proposals: What a model proposes, best first; not an answer until an annotator accepts it.
     """
 
     cluster: int
@@ -84,7 +84,7 @@ class Sheet:
 
 
 def html(sheet: Sheet) -> str:
-    """The page; its script is named by its hash, and nothing else in it may run or be fetched."""
+    """The page; its policy allows only its own script, by its hash, and nothing to be fetched."""
     environment = page_environment("biomedica_ray.labelling", "sheet")
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the taxonomy's order is the form's
     script = (Path(__file__).parent / "sheet" / "page.js").read_text()
@@ -98,7 +98,7 @@ def html(sheet: Sheet) -> str:
 
 
 def earlier_votes(tallies: Mapping[str, Mapping[str, int]]) -> str:
-    """Votes of the rounds before, a line for each field: ``primary: 2 × Maps, 1 × Tables``."""
+    """Votes of earlier rounds, a line for each field: ``primary: 2 × Maps, 1 × Tables``."""
     return "\n".join(
         f"{name}: " + ", ".join(f"{count} × {value or 'none'}" for value, count in tally.items())
         for name, tally in tallies.items()

@@ -29,7 +29,7 @@ _CAPTIONS = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined
 def config(taxonomy: Taxonomy) -> str:
     """The labelling config, XML: the sheet of a cluster, its panels, its concepts, a note, and the captions.
 
-    The pictures are one picture, as HTML loses those that are part of it: Label Studio takes out what is not a link.
+    The pictures are joined into one, as Label Studio strips embedded pictures from HTML: it keeps only links.
     """
     panels = [f"{type_}{_PANEL}{subtype}" for type_, subtypes in taxonomy.panels.items() for subtype in subtypes]
     return "\n".join(
@@ -60,7 +60,7 @@ def _choices(taxonomy: Taxonomy) -> Iterator[str]:
 
 
 def tasks(sheet: Sheet) -> list[dict[str, Any]]:
-    """One task for each cluster of the sheet, its pictures and what is proposed for it included."""
+    """One task for each cluster of the sheet, including its pictures and proposals."""
     return [
         {"data": _data(sheet, cluster), "predictions": _predictions(sheet.proposer, cluster)}
         for cluster in sheet.clusters
@@ -68,7 +68,7 @@ def tasks(sheet: Sheet) -> list[dict[str, Any]]:
 
 
 def _predictions(proposer: str, cluster: ShownCluster) -> list[dict[str, Any]]:
-    """What is proposed first; Label Studio shows it, and it is no annotation until somebody submits it.
+    """The first proposal; Label Studio shows it, and it becomes an annotation only when somebody submits it.
 
     Format: https://labelstud.io/guide/predictions
     """
@@ -78,7 +78,9 @@ def _predictions(proposer: str, cluster: ShownCluster) -> list[dict[str, Any]]:
             "score": proposal.score,
             "result": [
                 {
-                    **{"from_name": "concepts", "to_name": "sheet", "type": "taxonomy"},
+                    "from_name": "concepts",
+                    "to_name": "sheet",
+                    "type": "taxonomy",
                     "value": {"taxonomy": [[proposal.concept]]},
                 }
             ],
@@ -100,7 +102,7 @@ def _data(sheet: Sheet, cluster: ShownCluster) -> dict[str, Any]:
 
 
 def read_export(document: list[Any]) -> tuple[str, list[dict[str, Any]]]:
-    """The taxonomy's version and the rows of answers in a JSON export; annotations that were cancelled say nothing.
+    """The taxonomy's version and the rows of answers in a JSON export; cancelled annotations are ignored.
 
     Raises:
         ValueError: It is not an export of tasks that :func:`tasks` made, or of several taxonomies.

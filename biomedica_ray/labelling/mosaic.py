@@ -1,4 +1,4 @@
-"""The pictures of a cluster in one picture, for tools that show one picture a task."""
+"""All pictures of a cluster joined into one, for tools that show one picture per task."""
 
 from __future__ import annotations
 

@@ -34,10 +34,10 @@ class ClusterLabel:
 def resolve(labels: LabelsFile, clusters: Mapping[str, int]) -> dict[int, ClusterLabel]:
     """The labels of each cluster that has any.
 
-    An entry with exemplars speaks of the cluster that holds most of them now (the lower id of equals), and so survives
-    reclustering. Where several entries meet in a cluster, the one with most exemplars there is right, and equals are
-    both right: their concepts are joined, and what they disagree on of the panels is left out. An entry that names the
-    cluster by its id goes before all that name it by exemplars.
+    An entry with exemplars speaks of the cluster that holds most of them now (the lower id on a tie), and so survives
+    reclustering. Where several entries land on the same cluster, the one with the most exemplars there wins; on a tie
+    their concepts are joined, and panel fields on which they disagree are left out. An entry that names the cluster by
+    its id takes precedence over all that name it by exemplars.
 
     Args:
         labels: The labels file.

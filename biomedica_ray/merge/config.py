@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from biomedica_ray.config import NAME, Name
 from biomedica_ray.evaluate.config import EvaluateConfig
 
 
 class MergeConfig(EvaluateConfig):
     """Average trained models, and interpolate them with the one that training began with (WiSE-FT)."""
 
-    name: str = Field("clip-merged", pattern=r"^[\w.-]+$", description="the result goes to <store>/checkpoints/<name>")
-    of: list[str] = Field(["clip"], min_length=1, description="training runs whose models are averaged")
+    example: ClassVar[str] = "--store mine --name clip-wise --of [clip] --use_gpu true"
+
+    name: str = Field("clip-merged", pattern=NAME, description="the result goes to <store>/checkpoints/<name>")
+    of: list[Name] = Field(["clip"], min_length=1, description="training runs whose models are averaged")
     base: str | None = Field(
-        None, description="model to interpolate with, as train's pretrained; none: the one that the runs began with"
+        None,
+        description="model to interpolate with, given as train's pretrained; none: the model that the runs began with",
     )
     alphas: list[float] = Field(
         [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1],
         min_length=1,
-        description="shares of the trained model that are tried, from 0 (the base) to 1 (no interpolation)",
+        description="shares of the trained model to try, from 0 (only the base) to 1 (no interpolation)",
     )
     metric: str = Field(
         "zero_shot_primary_label.balanced_accuracy",
-        description="TASK.SCORE of evaluate by which the best share is taken: retrieval.image_to_text.recall@1",
+        description="TASK.SCORE of evaluate that decides which share is best, as in retrieval.image_to_text.recall@1",
     )
 
     @model_validator(mode="after")
@@ -32,5 +36,5 @@ class MergeConfig(EvaluateConfig):
         if not all(0 <= alpha <= 1 for alpha in self.alphas):
             raise ValueError("alphas: expected numbers from 0 to 1")
         if self.name in self.of:
-            raise ValueError(f"name: {self.name} is one of the runs that are averaged; expected another name")
+            raise ValueError(f"name: {self.name} is one of the runs in of; choose another name")
         return self

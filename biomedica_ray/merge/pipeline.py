@@ -38,50 +38,54 @@ VERSION = 2
 """Raise it when the same models would give another one."""
 
 
-def run(config: MergeConfig, run: Run) -> None:
+def run(config: MergeConfig, record: Run) -> None:
     """Merge the models of ``config.of`` and write the best mixture to ``checkpoints/<name>``.
 
     Does nothing when the same models have been merged with the same settings.
 
     Raises:
-        ConfigError: The models differ in architecture, there is no base to interpolate with, or the metric is none.
-        StoreError: A run has no finished model, or there are no held-out samples to tell mixtures apart by.
+        ConfigError: The models differ in architecture, there is no base to interpolate with, or the metric is unknown.
+        StoreError: A run has no finished model, or there are no held-out samples to compare mixtures on.
     """
-    spec, origins = _origins(config, run)
+    spec, origins = _origins(config, record)
     alphas = sorted(set(config.alphas))
     if config.metric.partition(".")[0] not in TASKS:
         raise ConfigError(f"metric: {config.metric}: expected TASK.SCORE, with one of the tasks {', '.join(TASKS)}")
     if alphas != [1] and spec.pretrained is None:
-        raise ConfigError("base: the runs began with random weights; expected a model to interpolate with, or alphas 1")
-    held_out = find_held_out(dataset_of(config, run.store), config.samples) if len(alphas) > 1 else None
-    result = TrainedModel(run.store, config.name)
+        raise ConfigError(
+            "base: the runs began with random weights; name a model to interpolate with, or set alphas: [1]"
+        )
+    held_out = find_held_out(dataset_of(config, record.store), config.samples) if len(alphas) > 1 else None
+    result = TrainedModel(record.store, config.name)
     mark = fingerprint(
         VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origins, held_out.content if held_out else None
     )
     try:
-        done: dict[str, Any] = run.store.read_json(result.path("merge.json"))
+        done: dict[str, Any] = record.store.read_json(result.path("merge.json"))
     except FileNotFoundError:
         done = {}
-        if run.store.list(result.path("model")):
-            raise ConfigError(f"name: {config.name} is a trained model; expected a name of its own") from None
+        if record.store.list(result.path("model")):
+            raise ConfigError(
+                f"name: {config.name} is a trained model; choose another name for the merged one"
+            ) from None
     if done.get("fingerprint") == mark:
-        log.info("merge: %s is merged", config.name)
+        log.info("merge: %s is already merged", config.name)
     else:
-        done = _merge(config, run, _Job(config, spec, alphas, held_out, result, mark, Board()))
+        done = _merge(config, record, _Job(config, spec, alphas, held_out, result, mark, Board()))
     scores = ", ".join(f"{mixture['alpha']:g}: {mixture['score']}" for mixture in done["sweep"])
     log.info("merge: %s by share of the trained model: %s; kept %g", config.metric, scores, done["alpha"])
-    run.results |= {key: done[key] for key in ("alpha", "metric", "sweep")}
-    run.results["model"] = run.store.uri(result.path("model"))
+    record.results |= {key: done[key] for key in ("alpha", "metric", "sweep")}
+    record.results["model"] = record.store.uri(result.path("model"))
 
 
-def _origins(config: MergeConfig, run: Run) -> tuple[ModelSpec, list[dict[str, Any]]]:
+def _origins(config: MergeConfig, record: Run) -> tuple[ModelSpec, list[dict[str, Any]]]:
     """The architecture of the models, its weights those of the base, and how each model was trained."""
-    origins = [TrainedModel(run.store, name).origin() for name in config.of]
+    origins = [TrainedModel(record.store, name).origin() for name in config.of]
     if merged := [name for name, origin in zip(config.of, origins, strict=True) if "model" not in origin]:
-        raise ConfigError(f"of: {merged[0]} is merged itself; expected runs of train")
+        raise ConfigError(f"of: {merged[0]} is itself a merged model; expected runs of train")
     specs = [ModelSpec(**origin["model"]) for origin in origins]
     if unlike := [name for name, spec in zip(config.of, specs, strict=True) if spec.model_cfg != specs[0].model_cfg]:
-        raise ConfigError(f"of: {unlike[0]} is another model than {config.of[0]}; expected runs of one architecture")
+        raise ConfigError(f"of: {unlike[0]} and {config.of[0]} differ in architecture; expected runs of the same one")
     bases = {spec.pretrained for spec in specs}
     if config.base is None and len(bases) > 1:
         raise ConfigError(f"base: the runs began with {', '.join(map(str, sorted(map(str, bases))))}; name one of them")
@@ -99,10 +103,10 @@ class _Job:
     board: Board
 
 
-def _merge(config: MergeConfig, run: Run, job: _Job) -> dict[str, Any]:
+def _merge(config: MergeConfig, record: Run, job: _Job) -> dict[str, Any]:
     n_samples = len(job.alphas) * len(job.held_out.numbers) if job.held_out else 0
     with (
-        run.progress("samples", n_samples) as progress,
+        record.progress("samples", n_samples) as progress,
         Follower(job.board, lambda item: progress.update(item["samples"], rows=item["samples"])),
     ):
         return on_a_worker(partial(_sweep, job), num_cpus=config.num_cpus, num_gpus=int(config.use_gpu))
@@ -164,10 +168,10 @@ def _tasks(job: _Job, folder: Path) -> dict[str, Any]:
     if job.held_out is None:
         return {}
     model = Model.load(folder, "cuda" if job.config.use_gpu else "cpu")
-    tasks, _ = score_model(model, job.held_out, job.config, lambda n: job.board.post({"samples": n}))
-    if not tasks:
-        raise StoreError(f"{job.held_out.data.root}: no held-out samples can be read")
-    return tasks
+    scored = score_model(model, job.held_out, job.config, lambda n: job.board.post({"samples": n}))
+    if not scored.tasks:
+        raise StoreError(f"{job.held_out.data.root}: {scored.read} held-out samples can be read, expected at least 2")
+    return scored.tasks
 
 
 def _score(tasks: Mapping[str, Any], metric: str) -> float | None:

@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from biomedica_ray.config import ConfigError
-from biomedica_ray.models.encoders import load_timm, one_line
+from biomedica_ray.messages import one_line
+from biomedica_ray.models.encoders import load_timm
 
 RECIPES = Path(__file__).parent / "configs"
 """Model configs that come with the package; ``model: clip-lite0`` names one."""

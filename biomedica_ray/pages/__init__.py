@@ -1,4 +1,4 @@
-"""How templates of pages are read: all that is put into them is escaped, and nothing may be missing."""
+"""Pages: templates in which every value is escaped and none may be missing, pictures, and number formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of figures, small enough to stand in the page itself."""
+"""Pictures of figures, small enough to be embedded in the page itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import unit_of
 
 SMALL, LARGE = 200, 560
-"""Longest side in pixels, of a picture among others and of one that stands alone."""
+"""Longest side in pixels of a picture among others, and of one on its own."""
 
 _QUALITY = 80
 _READERS = 4
@@ -51,7 +51,7 @@ ABSENT = Picture(problem="no longer among the figures")
 
 
 def picture(data: bytes, side: int) -> Picture:
-    """A JPEG of an image file, scaled down to ``side`` pixels at most; never raised for, whatever the bytes are."""
+    """A JPEG of an image file, scaled down to at most ``side`` pixels; never raises, whatever the bytes are."""
     try:
         image = decode(data)
     except ImageError as error:

@@ -5,7 +5,7 @@ along the axis with the widest gutter, each part again, until no gutter is left.
 paper around every axis label and between the columns of every table; so a gutter counts only where something that can
 be a panel lies on both of its sides: a connected patch of ink larger than a line of text.
 
-The constants are those that told single from compound figures best on 239 figures of real articles.
+The constants are those that best separated single from compound figures on 239 figures of real articles.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import numpy.typing as npt
 from scipy import ndimage
 
 MIN_SIDE = 100
-"""Pixels of the shorter side below which an image is not cut: a formula or a thumbnail's thumbnail."""
+"""Pixels of the shorter side below which an image is not cut: it is a formula or a tiny thumbnail."""
 
 _WORKING_SIDE = 800
-"""Pixels of the longer side at which it is looked at; every n-th pixel is taken, so that thin gutters stay white."""
+"""Pixels of the longer side to which it is reduced, by taking every n-th pixel, so that thin gutters stay white."""
 _CONTRAST = 40
-"""What differs by more than this from the paper in a channel of 255 is ink; JPEG's noise and pale frames are not."""
+"""What differs from the paper by more than this in a channel, out of 255, is ink; JPEG noise and pale frames do not."""
 _PALE = 200
-"""Where the border's median is darker, the paper is white all the same: a photograph fills its image to the edge."""
+"""Where the border's median is darker, the paper is taken to be white: a photograph fills its image to the edge."""
 _CORE_SHORT, _CORE_LONG = 0.07, 0.08
 """Least sides of a patch of ink that can be a panel, as a share of the figure's longer side."""
 _GUTTER = 0.006
@@ -106,7 +106,7 @@ def split_figure(rgb: npt.NDArray[np.uint8], panels: int | None = None) -> list[
     Args:
         rgb: Pixels (height, width, 3).
         panels: How many are expected, as from the caption. Where narrow gutters give more than that, only the widest
-            are cut at, if so many panels are found that way: a panel may itself be several plots.
+            are cut at, if that gives this many panels: a panel may itself be several plots.
     """
     height, width = rgb.shape[:2]
     if min(height, width) < MIN_SIDE:
@@ -126,7 +126,7 @@ def split_figure(rgb: npt.NDArray[np.uint8], panels: int | None = None) -> list[
 
 
 def reading_order(boxes: list[Box]) -> list[Box]:
-    """Boxes row by row where lines across all of them part rows, else column by column, and so on within each.
+    """Boxes row by row where horizontal lines separate rows, otherwise column by column, and so on within each.
 
     A grid may be lettered either way; rows are the commoner one.
     """
@@ -195,7 +195,7 @@ def _filled(ink: Ink, gutter: _Gutter, band: int) -> bool:
 
 
 def _box(region: _Region, step: int, width: int, height: int) -> Box:
-    """The box around a region's ink, in pixels of the figure of which every ``step``-th was looked at."""
+    """The box around a region's ink, in pixels of the figure, of which every ``step``-th was examined."""
     rows, columns = (np.flatnonzero(region.ink.any(axis=axis)).tolist() for axis in (1, 0))
     if not rows:
         rows, columns = [0, region.ink.shape[0] - 1], [0, region.ink.shape[1] - 1]

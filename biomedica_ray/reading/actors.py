@@ -1,4 +1,4 @@
-"""Batches that Ray actors prepare ahead of a worker, on whichever nodes have the CPUs that they ask for."""
+"""Batches that Ray actors prepare ahead of a worker, on any node that has the CPUs they ask for."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ from biomedica_ray.cluster import RETRIES
 from biomedica_ray.reading.order import LanePosition, Rows
 from biomedica_ray.reading.stream import Batch, Piece, Preparation, Stream, batch_of
 
+LOST = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.ObjectLostError,  # a piece that was ready, and lay on the node
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.OutOfMemoryError,
+)
+"""What Ray raises for an actor that is lost, alone or with its node and the pieces that it had ready there."""
+
 
 class _Reader:
     """Prepares the pieces of one lane, one after the other."""
 
     def __init__(self, stream: Stream, rows: Rows, start: LanePosition, how: Preparation, threads: int) -> None:
-        self._pieces = stream.pieces(rows, start, how, ThreadPoolExecutor(threads), 4 * threads)
+        self._pieces = stream.pieces(rows, start, how, ThreadPoolExecutor(threads), 2 * threads)
 
     def next(self) -> Piece:
         return next(self._pieces)
@@ -33,12 +42,12 @@ def batches_of_actors(
     Args:
         stream: The samples of the run.
         rows: The worker's rows of each batch.
-        lanes: Where the lanes of those rows stand.
+        lanes: The current positions of those rows' lanes.
         how: How samples are prepared.
-        cpus: CPUs of an actor, and how many threads it has, at least one.
+        cpus: CPUs of an actor; it has as many threads, but at least one.
 
     Raises:
-        ray.exceptions.RayActorError: An actor was lost again and again.
+        ray.exceptions.RayError: An actor was lost again and again; one of :data:`LOST`.
     """
     sources = [_pieces(stream, part, lanes[part.lane], how, cpus) for part in rows]
     while True:
@@ -46,9 +55,9 @@ def batches_of_actors(
 
 
 def _pieces(stream: Stream, rows: Rows, start: LanePosition, how: Preparation, cpus: float) -> Iterator[Piece]:
-    """The pieces of a lane; an actor that is lost with its node is replaced, and goes on where the lost one was."""
+    """The pieces of a lane; an actor that is lost is replaced, and the new one continues where the lost one stopped."""
     losses = 0
-    # Beside the workers, whose placement group has no room for it; Ray prefers nodes without GPUs for it.
+    # Outside the workers' placement group, which has no room for it; Ray prefers nodes without GPUs for it.
     actor: Any = ray.remote(_Reader).options(num_cpus=cpus, scheduling_strategy="DEFAULT")
     while True:
         reader = actor.remote(stream, rows, start, how, max(1, int(cpus)))
@@ -59,7 +68,7 @@ def _pieces(stream: Stream, rows: Rows, start: LanePosition, how: Preparation, c
                 ahead.append(reader.next.remote())
                 start, losses = piece.after, 0
                 yield piece
-        except ray.exceptions.RayActorError:
+        except LOST:
             losses += 1
             if losses > RETRIES:
                 raise

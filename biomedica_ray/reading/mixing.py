@@ -23,8 +23,8 @@ class Shuffle:
     Attributes:
         distance: Mean distance between a sample's place in the pass and its place in the input (the shards one after
             the other), as a share of the number of samples; :data:`PERFECT` at best.
-        shards: From how many shards the samples are that a lane gives in a step, on average. The distance alone does
-            not tell that neighbours stay together: shuffled shards without a buffer have a large one.
+        shards: From how many shards a lane's samples in a step come, on average. The distance alone does not show
+            that neighbours stay together: it is large even if only the shards are shuffled.
         perfect_shards: The same of a perfect shuffle.
     """
 

@@ -1,10 +1,10 @@
-"""In which order samples are seen: pure functions of the seed, so that a position in the data is a few integers.
+"""The order in which samples are seen: pure functions of the seed, so that a position in the data is a few integers.
 
-The shards of a pass (epoch) stand in shuffled order and their samples, end to end, are numbered slots. The order is
-made of lanes, whose number stays the same as long as a run lives. Each has a contiguous range of the slots, reads it as
-a stream, and sees it through a shuffle buffer. A step takes a piece of equal size from each lane; its batch is
-the pieces one after the other, and the workers share the rows of that batch, however many workers there are. No data
-are needed to say which slot comes when, and so none are read to find the place where a run stopped.
+In each pass (epoch) the shards are shuffled, and their samples, end to end, are numbered slots. The order consists of
+lanes, whose number never changes during a run. Each lane has a contiguous range of the slots, reads it as a stream, and
+passes it through a shuffle buffer. A step takes a piece of equal size from each lane; its batch is the pieces one after
+the other, and the workers share the rows of that batch, however many workers there are. Which slot comes when does not
+depend on the data, so none are read to find the place where a run stopped.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Segment:
 
 @dataclass(frozen=True)
 class Share:
-    """A lane's range of a pass: ``length`` slots from ``start``, of which the first ``own`` are no other lane's.
+    """A lane's range of a pass: ``length`` slots from ``start``, of which the first ``own`` belong to no other lane.
 
-    All lanes have equally many, because each step takes as many from each. Where the samples do not divide evenly, a
-    range reaches one slot into the next lane's, so that at most ``lanes - 1`` samples of a pass are seen twice and none
-    is left out.
+    All lanes have the same number, because each step takes the same number from each. If the samples do not divide
+    evenly, a range reaches one slot into the next lane's, so at most ``lanes - 1`` samples of a pass are seen twice and
+    none is left out.
     """
 
     start: int
@@ -49,7 +49,7 @@ class Rows:
 
 @dataclass
 class LanePosition:
-    """Where a lane of the order stands: slots of the current pass that it has given, and what it could not read.
+    """The position of a lane: how many slots of the current pass it has given, and what it could not read.
 
     An error is the text of ``what``, ``kind`` and ``message``, and the pass (``epoch``).
     """
@@ -68,20 +68,20 @@ def share(n_samples: int, lane: int, lanes: int) -> Share:
 
 
 def rows_of_worker(rank: int, workers: int, lanes: int, piece: int) -> list[Rows]:
-    """What a worker takes of each batch: its ``lanes * piece / workers`` rows, by lane.
+    """A worker's share of each batch: its ``lanes * piece / workers`` rows, by lane.
 
     Args:
         rank: Number of the worker.
         workers: How many there are.
         lanes: Lanes of the order.
-        piece: Rows that each lane gives to a batch.
+        piece: Rows that each lane contributes to a batch.
 
     Raises:
         ValueError: The rows of a batch cannot be shared evenly.
     """
     own, rest = divmod(lanes * piece, workers)
     if rest:
-        raise ValueError(f"{lanes * piece} samples a step cannot be shared by {workers} workers")
+        raise ValueError(f"{workers} workers cannot share the {lanes * piece} samples of a step evenly")
     start, stop = rank * own, (rank + 1) * own
     return [
         Rows(lane, max(start - lane * piece, 0), min(stop - lane * piece, piece))
@@ -115,8 +115,8 @@ def segments(sizes: Sequence[int], part: Share, *, seed: int, epoch: int) -> lis
 def buffered_order(n_slots: int, buffer: int, seed: str) -> Iterator[int]:
     """The numbers below ``n_slots`` in the order in which a shuffle buffer of ``buffer`` places gives them out.
 
-    At each moment only the numbers in the buffer are known, so a number comes at most ``buffer - 1`` places early and,
-    with high probability, a few times ``buffer`` places late.
+    At any time only the numbers in the buffer are known, so a number comes at most ``buffer - 1`` places early and,
+    with high probability, at most a few times ``buffer`` places late.
     """
     generator = random.Random(seed)
     held = list(range(min(buffer, n_slots)))
@@ -129,9 +129,9 @@ def buffered_order(n_slots: int, buffer: int, seed: str) -> Iterator[int]:
 
 
 def batch_digest(keys: Sequence[str], first_row: int) -> int:
-    """A digest of which sample stands in which row of a batch, as a number below 2**63 and no less than -2**63.
+    """A digest of which sample is in which row of a batch, as a number from -2**63 to 2**63 - 1.
 
-    Those of the parts of a batch add up, modulo 2**64, to that of the whole: workers need not tell each other the keys.
+    The digests of a batch's parts add up, modulo 2**64, to that of the whole, so workers need not exchange the keys.
     """
     total = 0
     for row, key in enumerate(keys, first_row):

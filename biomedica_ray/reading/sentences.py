@@ -15,7 +15,7 @@ _ABBREVIATION = re.compile(
     r"vs|cf|ca|viz|resp|approx|spp?|subsp|var|st|drs?|profs?|mrs?|ms|jr|sr|inc|ltd|co|corp|dept|univ|"
     r"jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec))\Z"
 )
-"""What stands before a full stop that ends no sentence: e.g, an initial or genus (E. coli), but not a unit (24 h)."""
+"""What precedes a full stop that does not end a sentence: e.g, an initial or genus (E. coli), but not a unit (24 h)."""
 _LONGEST_ABBREVIATION = 12
 _WORD = re.compile(r"[^\W\d_]{2}|[^\x00-\x7f]")
 

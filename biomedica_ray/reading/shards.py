@@ -9,6 +9,7 @@ from typing import IO, Any, Protocol
 
 from webdataset.tariterators import group_by_keys
 
+from biomedica_ray.messages import one_line
 from biomedica_ray.store import Store, StoreError
 
 _READ_BYTES = 8 * 2**20
@@ -39,7 +40,7 @@ class Shard:
     Attributes:
         path: Relative to the root of the dataset, or the URL of a shard that belongs to none.
         samples: How many samples it holds.
-        content: What tells it from other shards of that path: SHA-256 of the file, or size and date or ETag.
+        content: Distinguishes it from other shards of that path: SHA-256 of the file, or size and date or ETag.
     """
 
     path: str
@@ -113,7 +114,7 @@ def read_samples(
                     yield _sample(fields, shard)
                 number += 1
     except (tarfile.TarError, EOFError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
     for missing in range(max(number, start), stop):
         yield Unreadable(f"{shard.path}#{missing}", "truncated-shard", reason)
 
@@ -130,7 +131,7 @@ def count_samples(data: Source, path: str) -> int:
             for _ in _groups(stream, path, content=False):
                 count += 1
     except (tarfile.TarError, EOFError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
     if not count:
         raise StoreError(f"{path}: not a shard of samples: {reason}")
     return count
@@ -154,7 +155,7 @@ def _files(stream: IO[bytes], path: str, extensions: tuple[str, ...], *, content
             if member.isreg() and member.name.lower().endswith(wanted):
                 file = archive.extractfile(member) if content else None
                 yield {"fname": member.name, "data": file.read() if file else b"", "__url__": path}
-            archive.members = []  # type: ignore[attr-defined]  # it would else remember all of them
+            archive.members = []  # type: ignore[attr-defined]  # otherwise it remembers all of them
 
 
 def _sample(fields: dict[str, Any], shard: Shard) -> RawSample | Unreadable:

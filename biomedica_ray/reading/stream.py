@@ -1,8 +1,9 @@
-"""Batches of a pass: shards read as a stream, decoded on threads, in an order that can be taken up anywhere."""
+"""Batches of a pass: shards read as a stream, decoded on threads, in an order that can be resumed anywhere."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -28,24 +29,31 @@ class Piece:
         images: uint8, shape (B, 3, height, width).
         tokens: int64, shape (B, context length).
         keys: The samples' keys.
-        after: Where the lane stands after the whole piece; its errors are only those met on the way. One of a sample
-            that is another lane's too is told by that one.
+        after: The lane's position after the whole piece; its errors are only those of this piece. An error of a sample
+            that belongs to another lane too is reported by that lane.
+        given: Number of samples of the whole piece that belong to no other lane, by pass.
     """
 
     images: np.ndarray
     tokens: np.ndarray
     keys: list[str]
     after: LanePosition
+    given: Counter[int]
 
 
 @dataclass
 class Batch:
-    """What one worker trains on in one step: tensors as in :class:`Piece`, and where its lanes stand afterwards."""
+    """What one worker trains on in one step: tensors as in :class:`Piece`, and its lanes' positions afterwards.
+
+    ``given`` counts the samples of those lanes whose first row is this worker's, so that all workers together count
+    each sample once.
+    """
 
     images: torch.Tensor
     tokens: torch.Tensor
     keys: list[str]
     lanes: dict[int, LanePosition]
+    given: Counter[int]
 
 
 @dataclass(frozen=True)
@@ -156,19 +164,19 @@ class Stream:
     def pieces(
         self, rows: Rows, start: LanePosition, how: Preparation, pool: ThreadPoolExecutor, ahead: int
     ) -> Iterator[Piece]:
-        """A lane's pieces from ``start`` on, and of each the rows that are asked for.
+        """A lane's pieces from ``start`` on, with the requested rows of each.
 
-        Samples that cannot be read are passed over: the next one takes their place.
+        Samples that cannot be read are skipped: the next one takes their place.
 
         Args:
-            rows: Of which lane, and which rows.
-            start: Where the lane stands.
+            rows: The lane, and which of its rows.
+            start: The lane's position.
             how: How samples are prepared.
             pool: Prepares samples.
-            ahead: How many samples it works on at a time.
+            ahead: How many samples are prepared at a time.
 
         Raises:
-            StoreError: Not one sample of this lane can be read.
+            StoreError: No sample of this lane can be read.
         """
 
         def prepare(
@@ -182,6 +190,7 @@ class Stream:
         while True:
             taken: list[_Prepared] = []
             errors: list[dict[str, str]] = []
+            given = Counter[int]()
             number = 0
             while number < self.piece:
                 after, result, own = next(stream)
@@ -189,6 +198,7 @@ class Stream:
                     lost = 0
                     if rows.start <= number < rows.stop:
                         taken.append(result)
+                    given[after.epoch] += own
                     number += 1
                     continue
                 lost += 1
@@ -199,21 +209,21 @@ class Stream:
             tokens = how.tokens(taken).numpy()
             images = np.stack([sample.pixels for sample in taken])
             after.errors = errors
-            yield Piece(images, tokens, [sample.key for sample in taken], after)
+            yield Piece(images, tokens, [sample.key for sample in taken], after, given)
 
     def batches(
         self, rows: Sequence[Rows], lanes: Mapping[int, LanePosition], how: Preparation, threads: int
     ) -> Iterator[Batch]:
-        """A worker's batches from where its lanes stand on, without end; raises as :meth:`pieces`.
+        """A worker's batches from its lanes' positions on, without end; raises as :meth:`pieces`.
 
         Args:
             rows: The worker's rows of each batch.
-            lanes: Where the lanes of those rows stand.
+            lanes: The positions of those rows' lanes.
             how: How samples are prepared.
-            threads: In how many threads.
+            threads: Number of threads.
         """
         with ThreadPoolExecutor(threads) as pool:
-            sources = [self.pieces(part, lanes[part.lane], how, pool, 4 * threads) for part in rows]
+            sources = [self.pieces(part, lanes[part.lane], how, pool, 2 * threads) for part in rows]
             while True:
                 yield batch_of(rows, [next(source) for source in sources])
 
@@ -225,6 +235,7 @@ def batch_of(rows: Sequence[Rows], pieces: Sequence[Piece]) -> Batch:
         torch.from_numpy(np.concatenate([piece.tokens for piece in pieces])),
         [key for piece in pieces for key in piece.keys],
         {part.lane: piece.after for part, piece in zip(rows, pieces, strict=True)},
+        sum((piece.given for part, piece in zip(rows, pieces, strict=True) if part.start == 0), Counter[int]()),
     )
 
 

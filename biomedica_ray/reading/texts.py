@@ -1,4 +1,4 @@
-"""Which text a sample is learned with: its caption or another one that belongs to the picture, and which part of it."""
+"""Which text goes with a sample: its caption or another text about the picture, and which part of it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Tokenize = Callable[..., torch.Tensor]
 
 @dataclass(frozen=True)
 class TextChoice:
-    """How texts are chosen; each sample's is drawn anew in each pass, from a generator of its own.
+    """How texts are chosen; they are drawn again in each pass, with a generator per sample.
 
     Attributes:
         weights: Kind of text (caption, panel, mention, also_captioned) -> its weight.
-        long_text: What is taken of a text that is longer than the model's context: its ``first`` tokens, or a random
-            window of whole ``sentences``.
+        long_text: What is kept of a text longer than the model's context: its ``first`` tokens, or a random window of
+            whole ``sentences``.
     """
 
     weights: Mapping[TextKind, float] = field(default_factory=lambda: {"caption": 1.0})
@@ -41,8 +41,8 @@ class TextChoice:
     def draw(self, sample: RawSample, seed: str) -> str:
         """One of the sample's texts: first a kind by its weight, then one of that kind.
 
-        The kinds that a sample lacks leave their weight to those that it has; one without any of the wanted kinds
-        gives its caption. So does one whose JSON says nothing of them, in older and in foreign datasets.
+        The weight of kinds that a sample lacks goes to those that it has; a sample without any of the wanted kinds
+        gives its caption. So does one whose JSON does not mention them, as in datasets that are older or foreign.
         """
         if not self.needs_metadata:
             return sample.caption
@@ -55,7 +55,7 @@ class TextChoice:
         return generator.choice(texts[kind])
 
     def cut(self, text: str, seed: str, tokenize: Tokenize) -> str:
-        """What the tokenizer shall be given of a text; longer texts it cuts off itself."""
+        """The part of a text to give to the tokenizer, which cuts off what is too long."""
         return text if self.long_text == "first" else sentence_window(text, tokenize, random.Random(f"window/{seed}"))
 
 

@@ -19,7 +19,7 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.store import StoreError
 
 ATTEMPTS = 8
-"""How often a server is asked without a byte of progress, over about 35 s on average, before the reader gives up."""
+"""How many requests without a byte of progress, over about 35 s on average, before the reader gives up."""
 TIMEOUT_S = 60.0
 """Longest wait for a connection and for each piece of an answer."""
 
@@ -36,13 +36,13 @@ T = TypeVar("T")
 class WebFile(io.RawIOBase):
     """A file behind an http, https or hf URL, read from its beginning to its end.
 
-    A connection that breaks, a body that ends early, and a server that is busy are tried again, from where the stream
-    stands, by a range request.
+    After a broken connection, a truncated body or a busy server, reading is retried from the current position with a
+    range request.
 
     Attributes:
         url: As it was given.
-        size: Bytes of the whole file, where the server says; known after :meth:`describe` and the first read.
-        version: What changes with the content, where the server says: ETag or date; known likewise.
+        size: Bytes of the whole file, if the server says; known after :meth:`describe` or the first read.
+        version: ETag or date, which change with the content, if the server says; known from then on too.
     """
 
     def __init__(self, url: str) -> None:
@@ -57,8 +57,8 @@ class WebFile(io.RawIOBase):
         """Learn size and version, by asking for the first byte.
 
         Raises:
-            FileNotFoundError: There is none.
-            PermissionError: The server does not give it to us.
+            FileNotFoundError: There is no such file.
+            PermissionError: The server refuses access.
             StoreError: The server answers something else, or does not answer.
         """
         self._persist(lambda response: response.read(1), last="0")
@@ -110,18 +110,18 @@ class WebFile(io.RawIOBase):
         return response
 
     def _check(self, response: urllib3.BaseHTTPResponse) -> None:
-        """See that an answer goes on where the stream stands."""
-        told = f"HTTP {response.status}"
+        """Check that an answer continues at the current position."""
+        status = f"HTTP {response.status}"
         if response.status in _BUSY:
-            raise _BusyError(told, urllib3.Retry().get_retry_after(response))
+            raise _BusyError(status, urllib3.Retry().get_retry_after(response))
         if response.status in {404, 410}:
-            raise FileNotFoundError(f"{self.url}: {told}")
+            raise FileNotFoundError(f"{self.url}: {status}")
         if response.status in {401, 403}:
             hint = "; is HF_TOKEN set, and may it read this repository?" if _on_hub(self._address) else ""
-            raise PermissionError(f"{self.url}: {told}{hint}")
+            raise PermissionError(f"{self.url}: {status}{hint}")
         start, size = _extent(response)
         if response.status not in {200, 206} or start > self._position:
-            raise StoreError(f"{self.url}: {told}, from byte {start}; expected byte {self._position}")
+            raise StoreError(f"{self.url}: {status}, from byte {start}; expected byte {self._position}")
         version = response.headers.get("ETag") or response.headers.get("Last-Modified")
         if self._position and (size, version) != (self.size, self.version):
             raise StoreError(f"{self.url}: the file changed while it was read")

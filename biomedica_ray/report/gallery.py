@@ -33,8 +33,18 @@ _CAPTION, _PARAGRAPH = 1200, 300
 """Characters shown of a caption, and of a panel's text or a mention."""
 
 _CARD_COLUMNS = [
-    *("article_id", "kind", "label", "caption", "panels", "mentions", "permissions", "third_party"),
-    *("format", "width", "height", "image"),
+    "article_id",
+    "kind",
+    "label",
+    "caption",
+    "panels",
+    "mentions",
+    "permissions",
+    "third_party",
+    "format",
+    "width",
+    "height",
+    "image",
 ]
 _ARTICLE_COLUMNS = ["article_id", "title", "journal", "published", "license_code"]
 _LABEL_COLUMNS = ["figure_id", "cluster_id", "distance", "confidence", "panel_subtype", "primary_label"]

@@ -21,7 +21,7 @@ class Training:
         first_loss: Loss of the first step.
         last_loss: Loss of the last step.
         chance_loss: Loss of a model that finds all pairs of a step alike: ln(samples a step).
-        samples: Samples seen.
+        samples: Samples seen, each once a pass.
         samples_per_s: Over the whole run.
         waiting: Share of the time in which the first worker waited for data.
         loss: The loss over steps, with the chance loss for comparison.
@@ -81,7 +81,8 @@ def read_training(store: Store, name: str) -> Training | None:
     if not records:
         return None
     seconds = sum(record["seconds"] for record in records)
-    samples = sum(record["samples"] for record in records)
+    # Older versions did not count which samples fill up the last step.
+    samples = sum(record.get("distinct", record["samples"]) for record in records)
     chance = math.log(max(record["samples"] for record in records))
     steps = [record["step"] for record in records]
     return Training(
@@ -90,7 +91,7 @@ def read_training(store: Store, name: str) -> Training | None:
         records[-1]["loss"],
         chance,
         samples,
-        samples / seconds,
+        sum(record["samples"] for record in records) / seconds,
         sum(record["wait"] * record["seconds"] for record in records) / seconds,
         line_chart(steps, [record["loss"] for record in records], chance),
         line_chart(steps, [record["lr"] for record in records]),

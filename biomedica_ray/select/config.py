@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,8 @@ from biomedica_ray.config.needs import Need
 
 class SelectConfig(StageConfig):
     """Choose figures by a query, and at most so many of each kind; optional, for serialize --selection."""
+
+    example: ClassVar[str] = "--store mine --name microscopy --where \"primary_label contains 'Microscopy'\""
 
     name: str = Field(pattern=NAME, description="the selection is <store>/selections/<name>")
     where: str | None = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from biomedica_ray.config.needs import Need
 
 class SerializeConfig(StageConfig):
     """Write figures as WebDataset shards and Parquet, split by licence group."""
+
+    example: ClassVar[str] = "--store mine --selection microscopy"
 
     selection: str | None = Field(
         None,

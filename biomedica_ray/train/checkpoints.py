@@ -1,13 +1,13 @@
-"""Checkpoints on the store: weights and optimizer as safetensors, the place in the data as JSON, nothing pickled.
+"""Checkpoints on the store: weights and optimizer as safetensors, the position in the data as JSON, nothing pickled.
 
 ``checkpoints/<name>/`` holds::
 
-    training.json            the settings that the run was started with
+    training.json            the settings that the run was started with; written with its first checkpoint
     step-000123/             model.safetensors, optimizer.safetensors, position.json; with a moving average
                              average.safetensors, with fp16 scaler.safetensors
-    latest.json              which step counts, and which ones stay; written last
-    metrics.jsonl            one line a step
-    tensorboard/             the same as event files
+    latest.json              which step counts, and which ones are kept; written last
+    metrics.jsonl            one line per step
+    tensorboard/             the same, as event files
     model/                   the finished model, as open_clip reads it
     merge.json               of a model that `merge` made: from which models, and how each mixture scored
 """
@@ -30,7 +30,7 @@ from biomedica_ray.reading.order import LanePosition
 
 @dataclass
 class Position:
-    """Where training stands: steps done, and the place of each lane."""
+    """The position of a training run: steps done, and the position of each lane."""
 
     step: int
     lanes: list[LanePosition]
@@ -46,7 +46,7 @@ class Snapshot:
     """A checkpoint in host memory.
 
     Attributes:
-        position: Where training stands.
+        position: The position of the run.
         files: Tensors by name, for each of the safetensors files.
         metrics: One record a step, up to this one.
     """
@@ -72,7 +72,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Kept:
-    """A checkpoint that is there, and how good its model is; None where that was not measured."""
+    """A checkpoint that exists, and its model's score; None where that was not measured."""
 
     step: int
     score: float | None = None
@@ -80,13 +80,13 @@ class Kept:
 
 @dataclass(frozen=True)
 class Rule:
-    """Which checkpoints stay: the ``last`` ones, and the one with the highest ``best`` (a metric; None: no such)."""
+    """Which checkpoints are kept: the ``last`` ones, and the one with the highest ``best`` (a metric; None: none)."""
 
     last: int = 2
     best: str | None = None
 
     def staying(self, written: Sequence[Kept]) -> list[Kept]:
-        """Those of the checkpoints, ascending by step, that stay; of equally good ones the first is the best."""
+        """Those of the checkpoints, ascending by step, to keep; of equally good ones the first is the best."""
         steps = {kept.step for kept in written[-self.last :]}
         scored = [(kept.score, -kept.step) for kept in written if kept.score is not None]
         if self.best and scored:
@@ -99,7 +99,7 @@ class Checkpoints(TrainedModel):
     """The checkpoints of one training run."""
 
     def latest(self) -> Position | None:
-        """Where the last checkpoint stands; None before the first one."""
+        """The position of the last checkpoint; None before the first one."""
         try:
             step = self.store.read_json(self.path("latest.json"))["step"]
         except FileNotFoundError:
@@ -112,8 +112,13 @@ class Checkpoints(TrainedModel):
         names = [name for name in self.store.list(self.path(folder)) if name.endswith(".safetensors")]
         return {name: self._tensors(folder, name) for name in names}
 
-    def save(self, snapshot: Snapshot, rule: Rule) -> None:
-        """Write a checkpoint, then say that it is the last one, then remove those that do not stay.
+    def save(self, snapshot: Snapshot, rule: Rule, settings: dict[str, Any] | None = None) -> None:
+        """Write a checkpoint, then record it as the last one, then remove those that are not kept.
+
+        Args:
+            snapshot: What to write.
+            rule: Which checkpoints to keep.
+            settings: Those that the run was started with, if they are not stored yet.
 
         Raises:
             StoreError: Something cannot be written; the checkpoint before this one is still the last one.
@@ -122,6 +127,8 @@ class Checkpoints(TrainedModel):
         for name, tensors in snapshot.files.items():
             self.write(f"{_folder(step)}/{name}", partial(safetensors.torch.save_file, tensors))
         self.write_json(f"{_folder(step)}/position.json", asdict(snapshot.position))
+        if settings is not None:
+            self.write_json("training.json", settings)
         self.write("metrics.jsonl", lambda file: file.write_text(_lines(snapshot.metrics)))
         score = snapshot.metrics[-1].get(rule.best) if rule.best and snapshot.metrics else None
         staying = rule.staying([*self.kept(), Kept(step, score)])
@@ -132,7 +139,7 @@ class Checkpoints(TrainedModel):
             self.persist(folder, partial(self.store.filesystem.delete_dir, self.store.path(folder)))
 
     def kept(self) -> list[Kept]:
-        """The checkpoints that are there, ascending by step."""
+        """The checkpoints that exist, ascending by step."""
         try:
             return [Kept(**kept) for kept in self.store.read_json(self.path("latest.json"))["kept"]]
         except FileNotFoundError:
@@ -174,7 +181,7 @@ def restore_optimizer(
     for path, tensor in tensors.items():
         name, key = path.rsplit("/", 1)
         parameter = parameters[name]
-        # As the parameter lies in memory, which one kernel for all of them takes for granted.
+        # In the parameter's memory layout, which the fused kernel relies on.
         value = tensor.to(parameter.device) if key == "step" else torch.empty_like(parameter).copy_(tensor)
         optimizer.state[parameter][key] = value
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, model_validator
 
@@ -25,108 +27,134 @@ RetrievalScore = Literal[
 class TrainConfig(StageConfig):
     """Pretrain CLIP on the shards by streaming."""
 
+    headings: ClassVar[Mapping[str, str]] = {
+        "data": "data",
+        "name": "model",
+        "num_workers": "workers",
+        "precision": "computation",
+        "schedule": "optimisation",
+        "shuffle_buffer": "reading",
+        "checkpoint_steps": "checkpoints, measurements and what is lost",
+    }
+    example: ClassVar[str] = "--store mine --model ViT-B-32 --pretrained laion2b_s34b_b79k --batch_size 64"
+
     data: str | list[str] | None = Field(
         None,
-        description="dataset that serialize wrote (none: <store>/dataset), or tar files by path or URL (s3, https, "
-        "hf://datasets/OWNER/NAME/PATH), with braces: https://host/{000000..000009}.tar",
+        description="a dataset that serialize wrote (none: <store>/dataset), or tar files by path or URL (s3, https, "
+        "hf://datasets/OWNER/NAME/PATH); braces work: https://host/{000000..000009}.tar",
     )
     selection: str | None = Field(
         None,
         pattern=NAME,
-        description="the dataset of this selection, which serialize wrote, in place of <store>/dataset",
+        description="train on the dataset that serialize wrote for this selection instead of <store>/dataset",
     )
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
-        ["commercial", "noncommercial", "other"], description="which licence groups to train on"
+        ["commercial", "noncommercial", "other"], description="licence groups to train on"
     )
     texts: dict[TextKind, NonNegativeFloat] = Field(
         {"caption": 1.0},
-        description="weights by which the text of a sample is drawn in each pass: its caption, the part of it on one "
-        "panel, a mention (paragraph that refers to the figure), also_captioned (another caption of the same picture); "
-        "what a sample lacks leaves its weight to the others (BIOMEDICA: the caption)",
+        description="weights for drawing a sample's text in each pass: its caption, the part of the caption about one "
+        "panel, a mention (a paragraph that refers to the figure), also_captioned (another caption of the same "
+        "picture); the weight of a kind that a sample lacks goes to the others (BIOMEDICA: the caption)",
     )
     long_text: Literal["first", "sentences"] = Field(
-        "first", description="of a text longer than the model's context: its first tokens, or a random run of sentences"
+        "first",
+        description="what to keep of a text longer than the model's context: its first tokens, or a random run "
+        "of sentences",
     )
-    name: str = Field("clip", pattern=r"^[\w.-]+$", description="checkpoints go to <store>/checkpoints/<name>")
+    name: str = Field("clip", pattern=NAME, description="checkpoints go to <store>/checkpoints/<name>")
     model: str = Field(
         "ViT-L-14",
-        description="open_clip model name, clip-lite0 (a small one that comes with the package), a model config JSON, "
+        description="open_clip model name, clip-lite0 (a small model in this package), a model config JSON, "
         "a folder with open_clip_config.json, or hf-hub:ID",
     )
     pretrained: str | None = Field(
         "commonpool_xl_clip_s13b_b90k", description="open_clip tag, hf-hub:ID, folder or file; none: from scratch"
     )
     image_weights: str | None = Field(
-        None, description="weights for the image tower alone, as in annotate; for models started from scratch"
+        None, description="weights for the image tower alone, as for annotate; for models trained from scratch"
     )
-    lock_image: bool = Field(False, description="freeze the image tower but for its projection")
+    lock_image: bool = Field(False, description="freeze the image tower except its projection")
     lock_text: bool = Field(False, description="freeze the text tower")
     num_workers: int = Field(
-        2, ge=1, description="Ray Train workers; may change when a run is taken up if num_workers x batch_size does not"
+        2,
+        ge=1,
+        description="Ray Train workers; may change when a run is resumed if num_workers x batch_size stays the same",
     )
-    use_gpu: bool = Field(False, description="one GPU a worker")
-    cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
+    use_gpu: bool = Field(False, description="one GPU per worker")
+    cpus_per_worker: float = Field(1, gt=0, description="CPUs per worker")
     precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="bf16, fp16: autocast; fp16 with scaled gradients, on a GPU (BIOMEDICA: fp32)"
+        "fp32", description="bf16 and fp16: autocast; fp16 scales the gradients and needs a GPU (BIOMEDICA: fp32)"
     )
     grad_checkpointing: bool = Field(False, description="recompute activations instead of keeping them")
     loss: Literal["clip", "siglip"] = Field(
-        "clip", description="clip: softmax over the batch; siglip: a sigmoid for each pair, with a learned bias"
+        "clip", description="clip: softmax over the batch; siglip: a sigmoid per pair, with a learned bias"
     )
     patch_dropout: float = Field(0, ge=0, lt=1, description="share of an image's patches that training leaves out")
-    compile: bool = Field(False, description="torch.compile: minutes at the start, faster steps")
-    channels_last: bool = Field(False, description="images and filters channel by channel in memory, for convolutions")
+    compile: bool = Field(False, description="torch.compile: takes minutes at the start, then steps are faster")
+    channels_last: bool = Field(False, description="channels-last memory format, for models with convolutions")
     schedule: Literal["cosine", "const"] = Field("cosine", description="learning rate after the warm-up")
     ema: float = Field(
-        0, ge=0, lt=1, description="decay of a moving average of the weights, which is then the result; 0: none"
+        0, ge=0, lt=1, description="decay of a moving average of the weights, which then is the result; 0: no average"
     )
-    batch_size: int = Field(1024, ge=2, description="samples a worker and step")
+    batch_size: int = Field(1024, ge=2, description="samples per worker and step")
     accumulate: int = Field(
-        1, ge=1, description="parts in which a batch goes through the model: less memory, more time, the same gradient"
+        1, ge=1, description="parts in which a batch goes through the model: less memory, more time, same gradient"
     )
     epochs: int = Field(1, ge=1, description="passes over the data")
     lr: float = Field(1e-6, gt=0, description="peak learning rate (BIOMEDICA: 1e-6)")
     warmup_steps: int = Field(1000, ge=0, description="steps of linear warm-up (BIOMEDICA: 1,000)")
-    weight_decay: float = Field(0.2, ge=0, description="AdamW weight decay, not for norms, biases and gains")
+    weight_decay: float = Field(0.2, ge=0, description="AdamW weight decay; norms, biases and gains do not decay")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW beta1")
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW beta2 (BIOMEDICA: 0.95)")
     eps: float = Field(1e-6, gt=0, description="AdamW epsilon (open_clip_train's for ViT: 1e-6)")
-    grad_clip: float = Field(1.0, gt=0, description="greatest gradient norm (BIOMEDICA: 1.0)")
-    shuffle_buffer: int = Field(2000, ge=1, description="samples in the shuffle buffer of each lane of the order")
+    grad_clip: float = Field(1.0, gt=0, description="maximum gradient norm (BIOMEDICA: 1.0)")
+    shuffle_buffer: int = Field(2000, ge=1, description="samples in each lane's shuffle buffer")
     reader: Literal["worker", "ray"] = Field(
         "worker",
-        description="who reads and decodes: threads of each worker, or Ray actors, one for each lane of a worker",
+        description="who reads and decodes: threads of each worker, or Ray actors, one per lane of a worker",
     )
-    reader_cpus: float = Field(1, gt=0, description="CPUs of such an actor, on any node, beside those of the workers")
+    reader_cpus: float = Field(
+        1, gt=0, description="CPUs of each reader actor, on any node, on top of those of the workers"
+    )
     checkpoint_steps: int = Field(100, ge=1, description="steps between checkpoints")
     max_failures: int = Field(3, ge=0, description="restarts from the last checkpoint after a worker is lost")
     min_workers: int | None = Field(
-        None, ge=1, description="go on with so many workers where the cluster has no room for num_workers; none: wait"
+        None,
+        ge=1,
+        description="train with as few workers as this while the cluster has no room for num_workers; none: wait",
     )
-    keep_last: int = Field(2, ge=1, description="checkpoints that stay: the last ones")
+    keep_last: int = Field(2, ge=1, description="number of latest checkpoints to keep")
     keep_best: RetrievalScore | None = Field(
-        None, description="and the one with the highest score on held-out samples, as evaluate names it"
+        None, description="also keep the checkpoint with the highest score on held-out samples, named as by evaluate"
     )
-    log_steps: int = Field(100, ge=1, description="steps between lines in the job's log")
+    log_steps: int = Field(100, ge=1, description="steps between log lines")
     eval_steps: int | None = Field(
         None, ge=1, description="steps between measurements of retrieval on held-out samples; none: never"
     )
-    eval_samples: int = Field(2000, ge=2, description="held-out samples for that, at equal distances")
-    wandb: str | None = Field(None, description="project of Weights & Biases that gets the metrics too")
-    mlflow: str | None = Field(None, description="tracking URI of MLflow that gets the metrics too")
-    seed: int = Field(0, description="seed of initialisation and order")
+    eval_samples: int = Field(
+        2000, ge=2, description="held-out samples to measure retrieval on, taken at equal distances"
+    )
+    wandb: str | None = Field(None, description="Weights & Biases project to send the metrics to")
+    mlflow: str | None = Field(None, description="MLflow tracking URI to send the metrics to")
+    seed: int = Field(0, description="seed of initialisation and sample order")
 
     def needs(self) -> tuple[Need, ...]:
-        """The fewest workers with which training begins."""
+        """The fewest workers with which training begins, and what Ray actors need that read for them."""
         workers = "num_workers" if self.min_workers is None else "min_workers"
-        return (Need.of(self, workers=workers, CPU="cpus_per_worker", GPU="use_gpu"),)
+        need = Need.of(self, workers=workers, CPU="cpus_per_worker", GPU="use_gpu")
+        if self.reader == "worker":
+            return (need,)
+        cpus = self.cpus_per_worker + self.reader_cpus * self.num_workers / need.workers
+        asks = (replace(ask, amount=cpus, key="cpus_per_worker and reader_cpus") for ask in need.each[:1])
+        return (replace(need, each=(*asks, *need.each[1:])),)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.data and self.selection:
             raise ValueError(ONE_DATASET)
         if not math.isfinite(total := sum(self.texts.values())) or not total:
-            raise ValueError("texts: expected finite weights, one of them above 0")
+            raise ValueError("texts: expected finite weights, at least one of them above 0")
         return self
 
     @model_validator(mode="after")
@@ -138,27 +166,27 @@ class TrainConfig(StageConfig):
         total = self.num_workers * self.batch_size
         if uneven := [n for n in range(self.min_workers, self.num_workers + 1) if total % n]:
             raise ValueError(
-                f"min_workers: {total} samples a step cannot be shared by {uneven[0]} workers; expected a batch_size "
-                f"so that every number from {self.min_workers} to {self.num_workers} divides num_workers x batch_size"
+                f"min_workers: {uneven[0]} workers cannot share the {total} samples of a step; choose a batch_size so "
+                f"that every number from {self.min_workers} to {self.num_workers} divides num_workers x batch_size"
             )
         return self
 
     @model_validator(mode="after")
     def _best_is_measured(self) -> Self:
         if self.keep_best and (self.eval_steps is None or self.checkpoint_steps % self.eval_steps):
-            raise ValueError("keep_best: expected eval_steps of which checkpoint_steps is a multiple")
+            raise ValueError("keep_best: needs eval_steps, and checkpoint_steps must be a multiple of it")
         return self
 
     @model_validator(mode="after")
     def _precision_of_the_device(self) -> Self:
         if self.precision == "fp16" and not self.use_gpu:
-            raise ValueError("precision: fp16 needs a GPU (use_gpu: true); expected fp32 or bf16")
+            raise ValueError("precision: fp16 needs a GPU (use_gpu: true); use fp32 or bf16 without one")
         return self
 
     @model_validator(mode="after")
     def _same_patches_twice(self) -> Self:
         if self.compile and self.patch_dropout:
             raise ValueError(
-                "compile: a compiled model may drop other patches the second time; expected no patch_dropout"
+                "compile: cannot be combined with patch_dropout, as the two passes of a step may drop different patches"
             )
         return self

@@ -1,4 +1,4 @@
-"""What all workers must know of each other after a step, in the one small sum that the loss needs anyway."""
+"""What all workers must know of each other after a step, in the one small reduction that the loss needs anyway."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Word:
     """What one worker says after a step.
 
     Attributes:
-        leave: It was told to end.
+        leave: It was told to stop.
         failed: It could not write a checkpoint.
         ask: It is time to ask Ray for nodes that are drained.
         utilisation: Of its GPU, in percent; None without one.
@@ -27,7 +27,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Agreed:
-    """What holds for all: the mean loss, whether any worker said so, and the utilisation of each."""
+    """What holds for all: the mean loss, whether any worker said yes, and the utilisation of each."""
 
     loss: float
     leave: bool
@@ -39,7 +39,7 @@ class Agreed:
 def agree(loss: torch.Tensor, word: Word, rank: int, workers: int) -> Agreed:
     """Sum up the losses (scalars) and the words of all workers; every worker gets the same answer."""
     used = torch.full((workers,), 0.0)
-    # 0 of the sum means that nothing was said, as a GPU may be idle
+    # 0 in the sum means that there is no value, as a GPU may be idle
     used[rank] = 0.0 if word.utilisation is None else 1.0 + word.utilisation
     flags = torch.tensor([word.leave, word.failed, word.ask], dtype=torch.float32)
     said = torch.cat([loss.detach().float().reshape(1), flags.to(loss.device), used.to(loss.device)])

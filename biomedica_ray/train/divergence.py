@@ -1,4 +1,4 @@
-"""Training that has come to a number that is none: it ends there, with the step and the samples of it."""
+"""Training whose loss or gradient is not finite: it ends there, naming the step and its samples."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 NAMED = 8
-"""Samples that the message names at most."""
+"""How many samples the message names at most."""
 
 
 class DivergedError(Exception):
-    """The loss or the gradient is not finite; raised on all workers alike, and not to be tried again."""
+    """The loss or the gradient is not finite; raised on all workers alike, and not worth another try."""
 
 
 def rows_not_finite(model: Any, images: torch.Tensor, tokens: torch.Tensor, parts: int) -> list[int]:
@@ -34,7 +34,7 @@ def rows_not_finite(model: Any, images: torch.Tensor, tokens: torch.Tensor, part
 
 
 def message(what: str, step: int, suspects: Sequence[str], batch: Sequence[str], samples: int) -> str:
-    """What the user is told.
+    """The message for the user.
 
     Args:
         what: Which number it is, and its value.
@@ -50,4 +50,4 @@ def message(what: str, step: int, suspects: Sequence[str], batch: Sequence[str],
         if suspects
         else f"the features of its {samples} samples are finite"
     )
-    return f"{what} at step {step}; {found}: {keys}; the last checkpoint stays, and a smaller lr may help"
+    return f"{what} at step {step}; {found}: {keys}; the last checkpoint is kept, and a smaller lr may help"

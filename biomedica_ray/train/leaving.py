@@ -1,7 +1,7 @@
-"""Leaving in good order, when a worker, its node or the whole job is told to end.
+"""Leaving in good order, when a worker, its node or the whole job is told to stop.
 
-Notices come in three ways: a node that is drained (a spot instance, a pod) is known to Ray; a worker process may get
-SIGTERM; and SIGTERM or SIGINT of the driver means that the job is to stop. Each ends the training function of all
+Notices come in three ways: Ray knows of nodes that are drained (spot instances, pods); a worker process may get
+SIGTERM; and SIGTERM or SIGINT of the driver means that the job has to stop. Each ends the training function of all
 workers after a checkpoint of the very step in which the notice came.
 """
 
@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
 
 import ray.train
 from ray.train.torch import TorchConfig
 
 from biomedica_ray.board import Board
+from biomedica_ray.stopping import Terminated
 
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ _told = threading.Event()
 
 
 class ListeningTorchConfig(TorchConfig):
-    """Torch's process group, and workers that take SIGTERM for a notice."""
+    """Torch's process group, and workers that take SIGTERM as a notice."""
 
     @property
     def backend_cls(self) -> Any:
@@ -49,11 +51,11 @@ def _listening(backend: Any) -> Any:
 
 def _listen() -> None:
     _told.clear()
-    _at_first([signal.SIGTERM], _told.set)
+    _at_first([signal.SIGTERM], lambda _: _told.set())
 
 
 class Notices:
-    """What a worker hears; rank 0 hears the driver as well."""
+    """The notices that a worker receives; rank 0 also receives the driver's."""
 
     def __init__(self, board: Board, rank: int) -> None:
         self._stop = board.stopping() if rank == 0 else None
@@ -76,17 +78,24 @@ class Notices:
         self._asked = time.monotonic()
 
 
+@dataclass
+class Stop:
+    """Whether the job was told to stop, and by which signal."""
+
+    number: int | None = None
+
+    def raise_it(self) -> NoReturn:
+        """Raise what the signal would have raised without :func:`stop_signals`."""
+        raise Terminated if self.number == signal.SIGTERM else KeyboardInterrupt
+
+
 @contextmanager
-def stop_signals(act: Callable[[], None]) -> Iterator[threading.Event]:
-    """Call ``act`` at the first SIGTERM or SIGINT; the next one does what it would have done without.
+def stop_signals(act: Callable[[], None]) -> Iterator[Stop]:
+    """Call ``act`` at the first SIGTERM or SIGINT; the next one does what it would have done without."""
+    came = Stop()
 
-    Yields:
-        An event that says whether a signal came.
-    """
-    came = threading.Event()
-
-    def stop() -> None:
-        came.set()
+    def stop(number: int) -> None:
+        came.number = number
         act()
 
     # only the main thread may set handlers; a stage that is run by another one is stopped by other means
@@ -99,8 +108,11 @@ def stop_signals(act: Callable[[], None]) -> Iterator[threading.Event]:
             restore()
 
 
-def aside(function: Callable[[], T]) -> T:
-    """``function()`` on a thread of its own, as Ray Train sets a handler of SIGINT in the main thread."""
+def aside(function: Callable[[], T], over: threading.Event) -> T | None:
+    """``function()`` on a thread of its own, as Ray Train sets a handler of SIGINT in the main thread.
+
+    Returns None as soon as ``over`` is set, whatever the function does then.
+    """
     result: Future[T] = Future()
 
     def work() -> None:
@@ -109,11 +121,14 @@ def aside(function: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             result.set_exception(error)
 
-    threading.Thread(target=work, daemon=True).start()
-    return result.result()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive() and not over.is_set():
+        thread.join(0.1)
+    return result.result() if result.done() else None
 
 
-def _at_first(numbers: list[int], act: Callable[[], None]) -> Callable[[], None]:
+def _at_first(numbers: list[int], act: Callable[[int], None]) -> Callable[[], None]:
     """Call ``act`` at the first of the signals, whose handlers come back then; returns what brings them back before."""
     before = {number: signal.getsignal(number) for number in numbers}
 
@@ -121,9 +136,9 @@ def _at_first(numbers: list[int], act: Callable[[], None]) -> Callable[[], None]
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def handle(*_: object) -> None:
+    def handle(number: int, _: object) -> None:
         restore()
-        act()
+        act(number)
 
     for number in numbers:
         signal.signal(number, handle)

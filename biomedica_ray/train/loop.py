@@ -1,4 +1,4 @@
-"""The train stage: runs Ray Train on a plan, and records what came of it."""
+"""The train stage: runs Ray Train on a plan, and records the result."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+import threading
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -14,90 +15,88 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from biomedica_ray.board import Board, Follower
-from biomedica_ray.cluster import StageFailedError, cluster_resource
-from biomedica_ray.progress import Progress
+from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train.failures import FailureTeller, last_line
 from biomedica_ray.train.leaving import ListeningTorchConfig, aside, stop_signals
 from biomedica_ray.train.run_plan import make_plan
-from biomedica_ray.train.trackers import Trackers, open_trackers
+from biomedica_ray.train.trackers import open_trackers
+from biomedica_ray.train.watch import RESTARTS, Watch, samples_of
 from biomedica_ray.train.worker import Job, train_worker
 from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
 
-def run(config: TrainConfig, run: Run) -> None:
+def run(config: TrainConfig, record: Run) -> None:
     """Train the model that ``config`` describes, from the last checkpoint where there is one.
 
     Raises:
         ConfigError: The model or the settings cannot be used, or differ from those the run was started with.
         StoreError: There is no dataset, or a checkpoint cannot be written.
-        StageFailedError: Training failed more often than ``max_failures``, was stopped, or the loss is not finite.
+        StageFailedError: Training failed more often than ``max_failures``, started many times without gaining a step,
+            or the loss is not finite.
+        KeyboardInterrupt: It was told to stop, and did so after a checkpoint.
     """
-    checkpoints = Checkpoints(run.store, config.name)
-    plan = make_plan(config, run, checkpoints)
-    stage, print_ = f"train/{config.name}", fingerprint(plan.settings)
-    done = run.store.commits(stage).get(0)
-    if done and done.fingerprint == print_:
-        log.info("train: %s is trained", config.name)
-        run.add(done.counts, before=True)
+    checkpoints = Checkpoints(record.store, config.name)
+    plan = make_plan(config, record, checkpoints)
+    stage, mark = f"train/{config.name}", fingerprint(plan.settings)
+    done = record.store.commits(stage).get(0)
+    if done and done.fingerprint == mark:
+        log.info("train: %s is already trained", config.name)
+        record.add(done.counts, before=True)
     else:
-        job = Job(config, plan.spec, run.store, plan.stream, plan.held_out, Board())
-        before = checkpoints.metrics(_done(checkpoints))
-        trackers = open_trackers(config, checkpoints, plan.settings, before)
-        _fit(run, job, checkpoints, plan.stream.steps(config.epochs), trackers)
-        run.add(_commit(run, stage, print_, checkpoints, plan.stream.n_samples * config.epochs))
-    run.results.update(_results(checkpoints), shuffle=asdict(plan.shuffle))
+        job = Job(config, plan.spec, record.store, plan.stream, plan.held_out, plan.settings, Board())
+        _fit(record, job, checkpoints, plan.stream.steps(config.epochs))
+        record.add(_commit(record, stage, mark, checkpoints, plan.stream.n_samples * config.epochs))
+    record.results.update(_results(checkpoints), shuffle=asdict(plan.shuffle))
 
 
-def _fit(run: Run, job: Job, checkpoints: Checkpoints, steps: int, trackers: Trackers) -> None:
+def _fit(record: Run, job: Job, checkpoints: Checkpoints, steps: int) -> None:
     """Train the remaining steps."""
-    done = _done(checkpoints)
+    config, done = job.config, _done(checkpoints)
+    before = checkpoints.metrics(done)
+    trackers = open_trackers(config, checkpoints, job.settings, before)
     if done:
-        log.info("train: going on after step %d of %d", done, steps)
-    asked, there = _cpus(job), cluster_resource("CPU")
-    if asked > there:
-        log.warning("train: asks for %g CPUs, of which the cluster has %g now; it waits for the others", asked, there)
-    # Ray Train would else change the working directory of its workers, and with it the meaning of relative paths.
+        log.info("train: resuming after step %d of %d", done, steps)
+    # Otherwise Ray Train changes the working directory of its workers, and with it the meaning of relative paths.
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-    with (
-        run.progress("steps", steps - done) as progress,
-        contextlib.closing(trackers),
-        stop_signals(partial(_stop, job.board)) as stopped,
-    ):
-        reader = _Reader(progress, trackers, done, steps, job.config.log_steps)
-        while True:
-            with Follower(job.board, reader):
-                _fit_once(run, job, checkpoints.path("ray"))
-            if reader.failure:
-                raise reader.failure
-            done = _done(checkpoints)
-            if done >= steps:
-                log.info("train: %d steps were done again, as workers were lost after them", reader.repeated)
-                return
-            if stopped.is_set():
-                raise StageFailedError(f"stopped after step {done} of {steps}; the same command goes on from there")
-            log.warning("train: workers were told to leave; going on after step %d of %d", done, steps)
+    rows = sum(samples_of(line) for line in before)
+    with record.progress("steps", steps, done=done, rows=rows) as progress, contextlib.closing(trackers):
+        restarts = RESTARTS + config.max_failures
+        watch = Watch(progress, trackers, step=done, steps=steps, log_steps=config.log_steps, restarts=restarts)
+        with stop_signals(partial(_stop, job.board, watch)) as stopped:
+            while True:
+                with Follower(job.board, watch):
+                    _fit_once(record, job, watch.over)
+                watch.training = False
+                if watch.failure:
+                    raise watch.failure
+                done = _done(checkpoints)
+                if done >= steps:
+                    break
+                if stopped.number is not None:
+                    log.warning("train: stopped after step %d of %d", done, steps)
+                    stopped.raise_it()
+                log.warning("train: workers were told to leave; resuming after step %d of %d", done, steps)
+        if watch.repeated:
+            log.info("train: %d steps were done again, as workers were lost after them", watch.repeated)
 
 
-def _cpus(job: Job) -> float:
-    """CPUs without which training does not begin."""
-    config = job.config
-    readers = max(job.stream.lanes, config.num_workers) if config.reader == "ray" else 0
-    return (config.min_workers or config.num_workers) * config.cpus_per_worker + readers * config.reader_cpus
-
-
-def _fit_once(run: Run, job: Job, folder: str) -> None:
-    """Let Ray Train run until the workers have finished, or left because they were told to."""
-    config = job.config
+def _fit_once(record: Run, job: Job, over: threading.Event) -> None:
+    """Let Ray Train run until the workers have finished, or left because they were told to, or ``over`` is set."""
+    config, store = job.config, record.store
     # Annotated with the class of Ray Train's first version, which knew no range.
     workers: Any = (config.min_workers, config.num_workers) if config.min_workers else config.num_workers
+    # Ray Train wants a folder that all nodes see, and leaves a marker in it.
+    folder = f".unfinished/{record.run_id}"
     trainer = TorchTrainer(
-        train_worker,
-        train_loop_config={"job": job},
+        # The job is a part of the function, not its config, which Ray Train's controller would read: with the job come
+        # the model libraries, whose import takes seconds.
+        partial(train_worker, job),
         torch_config=ListeningTorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers,
@@ -105,24 +104,36 @@ def _fit_once(run: Run, job: Job, folder: str) -> None:
             resources_per_worker={"CPU": config.cpus_per_worker, **({"GPU": 1} if config.use_gpu else {})},
         ),
         run_config=ray.train.RunConfig(
-            name=f"{run.run_id}-{secrets.token_hex(3)}",
-            storage_path=run.store.path(folder),
-            storage_filesystem=run.store.filesystem,
+            name=secrets.token_hex(3),
+            storage_path=store.path(folder),
+            storage_filesystem=store.filesystem,
             failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
             # Annotated with the callback class of Ray Train's first version.
-            callbacks=[_FailureTeller(job.board)],  # type: ignore[list-item]
+            callbacks=[FailureTeller(job.board)],  # type: ignore[list-item]
         ),
     )
     try:
-        aside(trainer.fit)
+        aside(trainer.fit, over)
     except ray.train.TrainingFailedError as error:
         cause = next(iter(getattr(error, "worker_failures", {}).values()), error)
-        raise StageFailedError(f"training failed: {_last_line(cause)}") from error
+        raise StageFailedError(f"training failed: {last_line(cause)}") from error
+    except ray.exceptions.RayError as error:
+        name = type(error).__name__
+        raise StageFailedError(
+            f"training failed: its controller was lost ({name}); to continue from the last checkpoint, run the same "
+            "command"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            store.filesystem.delete_dir(store.path(folder))
 
 
-def _stop(board: Board) -> None:
-    log.warning("train: stopping after a checkpoint of this step; once more to stop at once")
+def _stop(board: Board, watch: Watch) -> None:
     board.stop()
+    if watch.training:
+        log.warning("train: stopping after a checkpoint of this step; once more to stop at once")
+    else:
+        watch.over.set()
 
 
 def _done(checkpoints: Checkpoints) -> int:
@@ -130,68 +141,7 @@ def _done(checkpoints: Checkpoints) -> int:
     return position.step if position else 0
 
 
-class _Reader:
-    """Shows what workers post; steps that are done again after a failure count once.
-
-    Attributes:
-        failure: What ends the run, as no restart would mend it.
-        repeated: How many steps were done again.
-    """
-
-    def __init__(self, progress: Progress, trackers: Trackers, step: int, steps: int, log_steps: int) -> None:
-        self._progress, self._trackers = progress, trackers
-        self._step, self._steps, self._log_steps = step, steps, log_steps
-        self._workers: int | None = None
-        self.failure: Exception | None = None
-        self.repeated = 0
-
-    def __call__(self, item: dict[str, Any]) -> None:
-        if "failure" in item:
-            self.failure = item["failure"]
-        elif "failed" in item:
-            log.warning("train: %s; going on from the last checkpoint", item["failed"])
-        elif "unreadable" in item:
-            log.warning("train: %s", item["unreadable"])
-            self._progress.update(0, errors=1)
-        elif item["step"] > self._step:
-            self._step = item["step"]
-            if self._workers not in (None, item["workers"]):
-                log.info("train: number of workers: %d, was %d", item["workers"], self._workers)
-            self._workers = item["workers"]
-            note = f"loss {item['loss']:.3f}, lr {item['lr']:.1e}, {item['samples_per_s']:,.1f} samples/s"
-            self._progress.update(rows=item["samples"], note=note)
-            self._trackers.log(item)
-            if self._step % self._log_steps == 0 or any(key.startswith("retrieval.") for key in item):
-                log.info("train: step %d of %d: %s, %s", self._step, self._steps, note, _details(item))
-        else:
-            self.repeated += 1
-
-
-def _details(record: dict[str, Any]) -> str:
-    parts = [
-        f"waited {record['wait']:.1%}",
-        f"gradient {record['grad_norm']:.3g}" if record["grad_norm"] is not None else "gradient too great for fp16",
-        f"scale {record['logit_scale']:.1f}",
-    ]
-    if used := [value for value in record["gpu_utilisation"] if value is not None]:
-        parts.append(f"GPUs {min(used):.0f}-{max(used):.0f} %")
-    parts += [f"{key} {value:.1%}" for key, value in record.items() if key.startswith("retrieval.")]
-    return ", ".join(parts)
-
-
-class _FailureTeller(ray.train.UserCallback):
-    """Tells the driver of workers that failed, as Ray Train starts them again without a word."""
-
-    def __init__(self, board: Board) -> None:
-        self._board = board
-
-    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Post what each of the failed workers met."""
-        for rank, error in worker_exceptions.items():
-            self._board.post({"failed": f"worker {rank} failed: {_last_line(error)}"})
-
-
-def _commit(run: Run, stage: str, print_: str, checkpoints: Checkpoints, rows_in: int) -> Counts:
+def _commit(record: Run, stage: str, mark: str, checkpoints: Checkpoints, rows_in: int) -> Counts:
     """Write the samples that could not be read into the errors table, and that the run is done."""
     position = checkpoints.latest()
     assert isinstance(position, Position)
@@ -200,8 +150,12 @@ def _commit(run: Run, stage: str, print_: str, checkpoints: Checkpoints, rows_in
         for lane in position.lanes
         for error in lane.errors
     ]
-    counts = {"samples": Flow(rows_in, rows_in - len(rows), len(rows))}
-    with run.store.write_unit(stage, 0, print_, run.run_id) as writer:
+    metrics = checkpoints.metrics(position.step)
+    # Of a run that an older version began, what is not counted in every step cannot be checked.
+    counted = all("distinct" in line for line in metrics)
+    rows_out = sum(samples_of(line) for line in metrics) if counted else rows_in - len(rows)
+    counts = {"samples": Flow(rows_in, rows_out, len(rows))}
+    with record.store.write_unit(stage, 0, mark, record.run_id) as writer:
         writer.table("errors", ERRORS, directory=f"errors/{stage}").write(rows)
         writer.commit(counts)
     return counts
@@ -219,8 +173,3 @@ def _results(checkpoints: Checkpoints) -> dict[str, Any]:
         "samples_per_s": round(sum(record["samples"] for record in metrics) / seconds, 2),
         "checkpoint": checkpoints.store.uri(checkpoints.path("model")),
     }
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

@@ -16,8 +16,18 @@ from biomedica_ray.train.config import TrainConfig
 
 _HUB = "hf://datasets/"
 _RECIPE = (
-    *("epochs", "lr", "warmup_steps", "weight_decay", "beta1", "beta2", "grad_clip", "precision", "seed"),
-    *("lock_image", "image_weights", "shuffle_buffer"),
+    "epochs",
+    "lr",
+    "warmup_steps",
+    "weight_decay",
+    "beta1",
+    "beta2",
+    "grad_clip",
+    "precision",
+    "seed",
+    "lock_image",
+    "image_weights",
+    "shuffle_buffer",
 )
 """Settings that say how the model came about; those of where and how fast it was trained do not."""
 
@@ -96,7 +106,7 @@ def model_card(
     recipe = {
         "samples a step": last["samples"],
         "steps": last["step"],
-        **{key: settings[key] for key in _RECIPE if settings[key] not in {None, False}},
+        **{key: settings[key] for key in _RECIPE if settings[key] is not None and settings[key] is not False},
     }
     results = {key: value for key, value in last.items() if key == "loss" or key.startswith("retrieval.")}
     about = _TRAINING.format(

@@ -1,4 +1,4 @@
-"""What a training run is to do, found out and checked before any work."""
+"""What a training run will do, worked out and checked before any work starts."""
 
 from __future__ import annotations
 
@@ -28,20 +28,43 @@ VERSION = 2
 """Changes when the same settings would train another model."""
 
 _IRRELEVANT = {
-    *("store", "endpoint_url", "ray_address", "max_actors", "data", "selection", "name"),
-    *("use_gpu", "cpus_per_worker", "accumulate", "grad_checkpointing", "checkpoint_steps", "max_failures"),
-    *("num_workers", "batch_size", "min_workers", "reader", "reader_cpus", "compile", "channels_last"),
-    *("keep_last", "keep_best", "log_steps", "eval_steps", "eval_samples", "wandb", "mlflow"),
+    "store",
+    "endpoint_url",
+    "ray_address",
+    "max_actors",
+    "data",
+    "selection",
+    "name",
+    "use_gpu",
+    "cpus_per_worker",
+    "accumulate",
+    "grad_checkpointing",
+    "checkpoint_steps",
+    "max_failures",
+    "num_workers",
+    "batch_size",
+    "min_workers",
+    "reader",
+    "reader_cpus",
+    "compile",
+    "channels_last",
+    "keep_last",
+    "keep_best",
+    "log_steps",
+    "eval_steps",
+    "eval_samples",
+    "wandb",
+    "mlflow",
 }
-"""Settings that may differ when a run is taken up again: they change where and how fast it runs. Of workers and samples
-a worker, the product may not."""
+"""Settings that may differ when a run is resumed: they change where and how fast it runs. Of workers and samples a
+worker, the product may not change."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run trains on what.
+    """Which model a run trains, and on what.
 
     Attributes:
         spec: The model.
@@ -58,14 +81,14 @@ class Plan:
     shuffle: Shuffle
 
 
-def make_plan(config: TrainConfig, run: Run, checkpoints: Checkpoints) -> Plan:
-    """What ``config`` asks for; a new run gets its settings written down, one that goes on must have the same.
+def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Plan:
+    """What ``config`` asks for; a run that goes on must have the settings that it was started with. Writes nothing.
 
     Raises:
         ConfigError: The model or the settings cannot be used, or differ from those the run was started with.
         StoreError: There is no dataset, or it has fewer than 2 of the held-out samples that are wanted.
     """
-    data, shards = _find_shards(config, run)
+    data, shards = _find_shards(config, record)
     spec = for_training(
         resolve_model(config.model, config.pretrained), loss=config.loss, patch_dropout=config.patch_dropout
     )
@@ -79,9 +102,12 @@ def make_plan(config: TrainConfig, run: Run, checkpoints: Checkpoints) -> Plan:
     _same_settings(checkpoints, begun, settings)
     shuffle = measure([shard.samples for shard in shards], lanes, stream.piece, seed=config.seed, buffer=stream.buffer)
     log.info(
-        "train: mean distance of samples from their place in the input %.3f of all samples (a perfect shuffle: %.3f); "
-        "a lane gives samples of %.1f shards a step (a perfect shuffle: %.1f)",
-        *(shuffle.distance, PERFECT, shuffle.shards, shuffle.perfect_shards),
+        "train: shuffle: samples are on average %.3f of the data away from their place in it (perfect: %.3f), and come "
+        "from %.1f shards per lane and step (perfect: %.1f)",
+        shuffle.distance,
+        PERFECT,
+        shuffle.shards,
+        shuffle.perfect_shards,
     )
     return Plan(spec, stream, held_out, settings, shuffle)
 
@@ -94,7 +120,7 @@ def _stream(config: TrainConfig, data: Source, shards: tuple[Shard, ...], lanes:
     if stream.n_samples < lanes:
         groups = ", ".join(config.license_groups)
         raise ConfigError(
-            f"data: {data.root}: {stream.n_samples} training samples of {groups}; expected at least one for each worker"
+            f"data: {data.root}: {stream.n_samples} training samples of {groups}; expected at least one per worker"
         )
     for workers in range(config.min_workers or config.num_workers, config.num_workers + 1):
         if stream.step_samples % workers:
@@ -113,16 +139,16 @@ def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
     return settings
 
 
-def _find_shards(config: TrainConfig, run: Run) -> tuple[Source, tuple[Shard, ...]]:
-    root = config.data or run.store.uri(Place(config.selection).folder("dataset"))
+def _find_shards(config: TrainConfig, record: Run) -> tuple[Source, tuple[Shard, ...]]:
+    root = config.data or record.store.uri(Place(config.selection).folder("dataset"))
     if isinstance(root, str) and not is_tars(root):
         data = Store(root, config.endpoint_url)
         return data, read_shards(data, config.license_groups, "train")
     if set(config.license_groups) < set(LICENSE_GROUPS):
         raise ConfigError(
-            "license_groups: shards without a dataset.json tell no licence; leave it out, or name a dataset"
+            "license_groups: shards without a dataset.json do not say their licence; leave it out, or name a dataset"
         )
-    return find_tars([root] if isinstance(root, str) else root, run, config.endpoint_url)
+    return find_tars([root] if isinstance(root, str) else root, record, config.endpoint_url)
 
 
 def _held_out(config: TrainConfig, data: Source) -> HeldOut | None:
@@ -130,10 +156,12 @@ def _held_out(config: TrainConfig, data: Source) -> HeldOut | None:
     if config.eval_steps is None:
         return None
     if not isinstance(data, Store):
-        raise ConfigError("eval_steps: shards without a dataset.json hold none out; leave it out, or name a dataset")
+        raise ConfigError(
+            "eval_steps: shards without a dataset.json have no held-out samples; leave it out, or name a dataset"
+        )
     found = find_held_out(data, config.eval_samples)
     if config.keep_best and len(found.numbers) <= int(config.keep_best.rpartition("@")[2]):
-        raise ConfigError(f"keep_best: {len(found.numbers)} held-out samples; expected more for {config.keep_best}")
+        raise ConfigError(f"keep_best: {len(found.numbers)} held-out samples are too few for {config.keep_best}")
     return found
 
 
@@ -149,13 +177,12 @@ def _settings(config: TrainConfig, spec: ModelSpec, shards: tuple[Shard, ...], l
 
 
 def _same_settings(checkpoints: Checkpoints, begun: dict[str, Any] | None, settings: dict[str, Any]) -> None:
-    """Compare with the settings that the run was started with; a new run gets its own written down."""
+    """Compare with the settings that the run was started with."""
     if begun is None:
-        checkpoints.store.write_json(checkpoints.path("training.json"), settings)
         return
     changed = sorted(key for key in settings.keys() | begun.keys() if settings.get(key) != begun.get(key))
     if changed:
         raise ConfigError(
             f"name: {checkpoints.store.uri(checkpoints.path())} was begun with another {', '.join(changed)}; "
-            "choose another name, or set it back"
+            "choose another name, or restore the setting"
         )

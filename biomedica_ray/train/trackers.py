@@ -1,21 +1,23 @@
 """Where a run's metrics can be watched: TensorBoard always, Weights & Biases and MLflow where the config says so.
 
-The driver feeds them, so that they outlive the workers. What a tracker holds already (of a run that is taken up again)
-is not sent twice, and what it missed is sent from ``metrics.jsonl``: each step is there once.
+The driver feeds them, so that they outlive the workers. What a tracker has already (of a run that is resumed) is not
+sent twice, and what it missed is sent from ``metrics.jsonl``: each step is there once.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import logging
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from biomedica_ray.config import ConfigError
-from biomedica_ray.models.encoders import one_line
+from biomedica_ray.messages import one_line
 from biomedica_ray.train.checkpoints import Checkpoints
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.units import fingerprint
@@ -24,7 +26,7 @@ COPY_EVERY_S = 30.0
 """How often TensorBoard's file is copied to object storage, where nothing can be appended."""
 
 EXPERIMENT = "biomedica"
-"""MLflow's name for what belongs together."""
+"""Name of the MLflow experiment that runs belong to."""
 
 log = logging.getLogger(__name__)
 
@@ -33,21 +35,21 @@ class Tracker(Protocol):
     """One place that takes metrics."""
 
     last: int
-    """The last step that it holds; 0 for none."""
+    """The last step that it has; 0 for none."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Take the metrics of a step."""
         ...
 
     def close(self) -> None:
-        """Hand in what is not yet sent."""
+        """Send what has not been sent yet."""
         ...
 
 
 class Trackers:
     """All trackers of a run.
 
-    One that fails while training runs is told of and left out: all that it would have got is in ``metrics.jsonl``.
+    One that fails while training runs is reported and left out: everything it would have got is in ``metrics.jsonl``.
     """
 
     def __init__(self, trackers: Sequence[Tracker], before: Sequence[Mapping[str, Any]]) -> None:
@@ -56,7 +58,7 @@ class Trackers:
             self.log(record)
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Give the metrics of a step to those that do not hold it."""
+        """Give the metrics of a step to those that do not have it."""
         step, values = record["step"], scalars(record)
         for tracker in list(self._trackers):
             if step > tracker.last:
@@ -64,7 +66,7 @@ class Trackers:
                 tracker.last = step
 
     def close(self) -> None:
-        """Hand in what is not yet sent."""
+        """Send what has not been sent yet."""
         for tracker in list(self._trackers):
             self._try(tracker, tracker.close)
 
@@ -119,40 +121,47 @@ def open_trackers(
 class TensorBoard:
     """Event files in ``checkpoints/<name>/tensorboard``.
 
-    They are written anew from ``metrics.jsonl`` when a run is taken up again.
+    They are written anew from ``metrics.jsonl`` when a run is resumed, and not before there is a step to write.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - takes seconds to import
-
         self.last = 0
         self._checkpoints = checkpoints
-        store = checkpoints.store
-        for name in store.list(checkpoints.path("tensorboard")):
-            store.delete(checkpoints.path("tensorboard", name))
-        self._folder = None if store.is_local else tempfile.TemporaryDirectory()
-        folder = self._folder.name if self._folder else store.path(checkpoints.path("tensorboard"))
-        # to an open TensorBoard this says that the steps it has seen come again
-        self._writer: Any = SummaryWriter(folder, purge_step=1)
+        self._folder: Path | None = None
         self._copied = time.monotonic()
+
+    @cached_property
+    def _writer(self) -> Any:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - takes seconds to import
+
+        store = self._checkpoints.store
+        for name in store.list(self._checkpoints.path("tensorboard")):
+            store.delete(self._checkpoints.path("tensorboard", name))
+        self._folder = None if store.is_local else Path(tempfile.mkdtemp(prefix="biomedica-tensorboard-"))
+        # to an open TensorBoard, purge_step says that the steps it has seen come again
+        folder = self._folder or store.path(self._checkpoints.path("tensorboard"))
+        return SummaryWriter(str(folder), purge_step=1)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """As in :class:`Tracker`."""
         for key, value in values.items():
             self._writer.add_scalar(key, value, step)
-        if self._folder and time.monotonic() - self._copied >= COPY_EVERY_S:
-            self._copy(Path(self._folder.name))
+        if time.monotonic() - self._copied >= COPY_EVERY_S:
+            self._copy()
 
     def close(self) -> None:
         """As in :class:`Tracker`."""
-        self._writer.close()
-        if self._folder:
-            self._copy(Path(self._folder.name))
-            self._folder.cleanup()
+        if "_writer" in self.__dict__:
+            self._copy()
+            self._writer.close()
+            if self._folder:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _copy(self, folder: Path) -> None:
-        self._writer.flush()
-        self._checkpoints.put_folder(folder, "tensorboard")
+    def _copy(self) -> None:
+        """Bring what was logged to object storage."""
+        if self._folder:
+            self._writer.flush()
+            self._checkpoints.put_folder(self._folder, "tensorboard")
         self._copied = time.monotonic()
 
 

@@ -1,4 +1,4 @@
-"""What each Ray Train worker does: stream, learn, write checkpoints, and take up where the last one stands."""
+"""What each Ray Train worker does: stream, learn, write checkpoints, and resume from the last one."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.encode import Model
 from biomedica_ray.evaluate.pipeline import HeldOut
+from biomedica_ray.messages import one_line
 from biomedica_ray.models.clip import ModelSpec, build, export, image_size, preprocessing
-from biomedica_ray.models.encoders import one_line
 from biomedica_ray.reading.actors import batches_of_actors
 from biomedica_ray.reading.order import LanePosition, batch_digest, rows_of_worker
 from biomedica_ray.reading.stream import Batch, Preparation, Stream
@@ -43,31 +43,29 @@ from biomedica_ray.train.leaving import Notices
 from biomedica_ray.train.model_card import model_card
 from biomedica_ray.train.writer import Writer
 
-TOLD_ERRORS = 20
-"""Unreadable samples that a worker tells of in the driver's log; all of them go into the errors table."""
+SHOWN_ERRORS = 20
+"""Unreadable samples of a lane that the driver's log shows; all of them go into the errors table."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all workers of a run are given."""
+    """What all workers of a run get."""
 
     config: TrainConfig
     spec: ModelSpec
     store: Store
     stream: Stream
     held_out: HeldOut | None
+    settings: dict[str, Any]
     board: Board
 
 
-def train_worker(arguments: dict[str, Any]) -> None:
-    """Train from the last checkpoint, or from the beginning, to the end, or to where it is told to leave.
+def train_worker(job: Job) -> None:
+    """Train from the last checkpoint, or from the beginning, to the end, or until it is told to leave.
 
-    What no restart would mend (a model that cannot be built, a full disk) is told to the driver and is no failure.
-
-    Args:
-        arguments: ``job``, a :class:`Job`.
+    What no restart would mend (a model that cannot be built, a full disk) is reported to the driver and does not count
+    as a failure.
     """
-    job: Job = arguments["job"]
     config = job.config
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
@@ -78,17 +76,19 @@ def train_worker(arguments: dict[str, Any]) -> None:
         return
     model, tokenizer = built
     worker = _Worker(job, model, tokenizer, rank, workers)
+    if rank == 0:
+        job.board.post({"started": worker.position.step})
     try:
         worker.learn()
     except DivergedError as error:
-        # No failure of a worker either: from the last checkpoint it would come to the same.
+        # Not a failure of a worker either: a restart from the last checkpoint would end the same way.
         if rank == 0:
             job.board.tell({"failure": StageFailedError(str(error))})
         worker.writer.wait()
 
 
 def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
-    """The model and its tokenizer; None, after telling the driver, when any worker cannot build it.
+    """The model and its tokenizer; None, after reporting it to the driver, if any worker cannot build it.
 
     A model that cannot be built is no failure of a worker, after which Ray Train would try again.
     """
@@ -123,7 +123,9 @@ class _Worker:
         self.total = stream.steps(config.epochs)
         self.position = self.checkpoints.latest() or Position(0, [LanePosition() for _ in range(stream.lanes)])
         rule = Rule(config.keep_last, config.keep_best)
-        self.writer = Writer(partial(self.checkpoints.save, rule=rule), self.position.step)
+        # A run that is resumed has them.
+        settings = None if self.position.step else job.settings
+        self.writer = Writer(partial(self.checkpoints.save, rule=rule, settings=settings), self.position.step)
         self.learner = Learner(model, config, self.total, ray.train.torch.get_device(), rank=rank, workers=workers)
         if self.position.step:
             self.learner.restore(self.checkpoints.load(self.position.step))
@@ -178,9 +180,12 @@ class _Worker:
         agreed = agree(loss, word, self.rank, self.workers)
         if agreed.ask:
             self.notices.ask()
-        digest = torch.tensor(batch_digest(batch.keys, self.rank * len(batch.keys)), device=self.learner.device)
+        distinct = sum(n for epoch, n in batch.given.items() if epoch < self.job.config.epochs)
+        digest = batch_digest(batch.keys, self.rank * len(batch.keys))
+        sums = torch.tensor([digest, distinct], device=self.learner.device)
         if dist.is_initialized():
-            dist.all_reduce(digest)
+            dist.all_reduce(sums)
+        digest, distinct = sums.tolist()
         value = agreed.loss
         if not math.isfinite(value):
             with self.learner.autocast():
@@ -199,12 +204,13 @@ class _Worker:
                 "loss": value,
                 "lr": update.lr,
                 "samples": samples,
+                "distinct": distinct,
                 "seconds": seconds,
                 "samples_per_s": samples / seconds,
                 "wait": waited / seconds,
                 "logit_scale": float(self.learner.model.logit_scale.detach().exp()),
                 "grad_norm": None if update.skipped else update.grad_norm,
-                "batch": f"{int(digest) % 2**64:016x}",
+                "batch": f"{digest % 2**64:016x}",
                 "workers": self.workers,
                 "gpu_utilisation": agreed.utilisation,
             }
@@ -241,8 +247,8 @@ class _Worker:
             # The last step is filled up from a further pass, and so is what could not be read.
             errors = [error for error in after.errors if int(error["epoch"]) < self.job.config.epochs]
             here.errors += errors
-            told = errors[: max(0, TOLD_ERRORS - len(here.errors) + len(errors))] if part.start == 0 else []
-            for error in told:
+            shown = errors[: max(0, SHOWN_ERRORS - len(here.errors) + len(errors))] if part.start == 0 else []
+            for error in shown:
                 self.job.board.post({"unreadable": f"{error['what']}: {error['message']}"})
 
     def _position(self, step: int) -> Position:
@@ -256,7 +262,7 @@ class _Worker:
             self.writer.write(lambda: Snapshot.take(self.learner.files(), position, self.metrics))
 
     def _end(self, step: int, *, failed: bool) -> None:
-        """Write the finished model, and the last checkpoint; tell the driver where that cannot be."""
+        """Write the finished model, and the last checkpoint; report to the driver if that is impossible."""
         position = self._position(step)
         if self.rank:
             return

@@ -112,7 +112,7 @@ def test_clusters_are_labelled_by_keyboard_and_the_answers_come_back(
     assert text(browser, "done") == "3 of 4 done"
 
     browser.find_element(By.ID, "download").click()
-    assert text(browser, "hint") == "Write your name first."
+    assert text(browser, "hint") == "Enter your name first."
     found = parse_answers(download(browser, tmp_path, "Ada L").read_bytes(), "answers", TAXONOMY)
     answers, faults = found.answers, found.faults
     assert faults == []
@@ -131,7 +131,7 @@ def test_what_is_proposed_is_no_answer_until_it_is_taken(browser: webdriver.Chro
     page = tmp_path / "sheet-001.html"
     page.write_text(html(sheet(proposals=[Proposal("Maps", 0.714), Proposal("Tables", 0.2)])))
     browser.get(page.as_uri())
-    assert text(browser, "proposed") == "open_clip/x proposes Maps (71 %), Tables (20 %). Key + takes the first."
+    assert text(browser, "proposed") == "open_clip/x proposes Maps (71 %), Tables (20 %). Press + to accept the first."
     chip = browser.find_element(By.CSS_SELECTOR, "#chosen button")
     assert (chip.text, chip.get_attribute("class")) == ("Maps", "proposed")
     press(browser, "1", Keys.ENTER)
@@ -140,7 +140,7 @@ def test_what_is_proposed_is_no_answer_until_it_is_taken(browser: webdriver.Chro
     press(browser, "+")
     assert browser.find_element(By.CSS_SELECTOR, "#chosen button").get_attribute("class") == ""
     press(browser, "+")
-    assert text(browser, "hint") == "A concept has been chosen."
+    assert text(browser, "hint") == "A concept has already been chosen."
     press(browser, Keys.ENTER, "2", "table", Keys.ENTER)  # another one than was proposed
     assert [chip.text for chip in browser.find_elements(By.CSS_SELECTOR, "#chosen button")] == ["Tables"]
     press(browser, Keys.ENTER, "1", Keys.ARROW_RIGHT)  # the panels only

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import subprocess
+import sys
 from itertools import islice
 from pathlib import Path
 
@@ -40,3 +43,14 @@ def test_actors_give_the_batches_of_the_worker_even_when_one_is_killed(tmp_path:
         assert [batch.keys for batch in found] == [batch.keys for batch in expected]
         assert [batch.lanes for batch in found] == [batch.lanes for batch in expected]
         assert all(torch.equal(one.images, other.images) for one, other in zip(found, expected, strict=True))
+
+
+@pytest.mark.cluster
+def test_a_node_that_is_lost_with_pieces_that_were_ready_costs_nothing(tmp_path: Path) -> None:
+    write_dataset(tmp_path, [map(sample, range(9)), map(sample, range(9, 20))])
+    command = [sys.executable, "-m", "tests.reading.losing_a_node", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
+    assert told["ready"] >= 2
+    assert told["found"] == told["expected"]

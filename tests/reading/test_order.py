@@ -83,7 +83,7 @@ def test_rows_of_a_lane_that_two_workers_share() -> None:
         [Rows(0, 4, 6), Rows(1, 0, 2)],
         [Rows(1, 2, 6)],
     ]
-    with pytest.raises(ValueError, match="12 samples a step cannot be shared by 5 workers"):
+    with pytest.raises(ValueError, match="5 workers cannot share the 12 samples of a step"):
         rows_of_worker(0, 5, 2, 6)
 
 

@@ -20,11 +20,13 @@ from biomedica_ray.reading.stream import Preparation, Stream
 from biomedica_ray.reading.tars import Tars, expand, find_tars, is_tars
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
-from biomedica_ray.train import loop
+from biomedica_ray.train.checkpoints import Checkpoints
 from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train.run_plan import Plan, make_plan
 from tests.fakes.file_server import file_server
 from tests.fakes.s3 import client, s3_server
 from tests.reading.shards import jpeg, sample, write_dataset
+from tests.train.half_done import leave_half_done
 
 HOW = Preparation((8, 8), "bicubic", lambda texts: torch.zeros((len(texts), 4), dtype=torch.long))
 
@@ -155,19 +157,16 @@ def test_sizes_that_are_none(tmp_path: Path) -> None:
             Tars("").sizes(str(tmp_path))
 
 
-def train(store: Path, model: str, data: Any, **changes: Any) -> Run:
-    settings: dict[str, Any] = {
-        "model": model,
-        "pretrained": None,
-        "num_workers": 1,
-        "batch_size": 5,
-        "warmup_steps": 0,
-        **changes,
-    }
-    config = TrainConfig(store=str(store), data=data, **settings)
-    with Run("train", config) as run:
-        loop.run(config, run)
-    return run
+def configured(store: Path, model: str, data: Any, **changes: Any) -> TrainConfig:
+    settings = {"model": model, "pretrained": None, "num_workers": 1, "batch_size": 5, "warmup_steps": 0, **changes}
+    return TrainConfig(store=str(store), data=data, **settings)
+
+
+def plan(store: Path, model: str, data: Any, **changes: Any) -> tuple[Plan, Run]:
+    """What a training run finds out before it begins."""
+    config = configured(store, model, data, **changes)
+    run = Run("train", config)
+    return make_plan(config, run, Checkpoints(run.store, config.name)), run
 
 
 def test_sizes_beside_the_shards_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -190,12 +189,12 @@ def test_sizes_beside_the_shards_are_taken_as_they_are(tmp_path: Path) -> None:
 
 
 def test_mistakes_in_naming_data(tmp_path: Path, tiny_model: str) -> None:
-    with pytest.raises(ConfigError, match=r"license_groups: shards without a dataset\.json tell no licence"):
-        train(tmp_path, tiny_model, "a.tar", license_groups=["commercial"])
+    with pytest.raises(ConfigError, match=r"license_groups: shards without a dataset\.json do not say their licence"):
+        plan(tmp_path, tiny_model, "a.tar", license_groups=["commercial"])
     with pytest.raises(ConfigError, match=rf"data: {tmp_path}/a\.tar: no such file"):
-        train(tmp_path, tiny_model, [f"{tmp_path}/a.tar"])
+        plan(tmp_path, tiny_model, [f"{tmp_path}/a.tar"])
     with pytest.raises(StoreError, match=r"selections/small/dataset/dataset\.json: no dataset here"):
-        train(tmp_path, tiny_model, None, selection="small")
+        plan(tmp_path, tiny_model, None, selection="small")
 
 
 def test_the_dataset_of_a_selection(tmp_path: Path, tiny_model: str) -> None:
@@ -203,7 +202,7 @@ def test_the_dataset_of_a_selection(tmp_path: Path, tiny_model: str) -> None:
     write_dataset(root, [[sample(0)]])
     write_dataset(root, [map(sample, range(3))], "test")
     with pytest.raises(ConfigError, match=rf"data: {root}: 1 training samples"):
-        train(tmp_path, tiny_model, None, selection="small", num_workers=2)
+        plan(tmp_path, tiny_model, None, selection="small", num_workers=2)
     config = EvaluateConfig(store=str(tmp_path), selection="small")
     assert find_held_out(dataset_of(config, Store(str(tmp_path))), config.samples).numbers == [0, 1, 2]
 
@@ -215,12 +214,13 @@ def test_training_on_urls_counts_their_samples_once(tmp_path: Path, tiny_model: 
     store = tmp_path / "store"
     with file_server(files, lambda _, times: "503" if times == 0 else None) as server:
         data = f"{server.url}/a/{{000000..000001}}.tar"
-        run = train(store, tiny_model, data)
-        assert (run.counts["counted"].rows_out, run.counts["samples"].rows_out) == (15, 15)
+        found, run = plan(store, tiny_model, data)
+        assert [shard.samples for shard in found.stream.shards] == [7, 8]
+        assert run.counts["counted"].rows_out == 15
         server.asked.clear()
-        again = train(store, tiny_model, data)
-        assert again.results == run.results
-        assert again.before == run.counts
+        again, run_again = plan(store, tiny_model, data)
+        assert again == found
+        assert run_again.before == run.counts
         # What they are and whether there are sizes, but not what they hold.
         assert Counter(path for path, _ in server.asked) == Counter([*files, "/a/sizes.json"])
 
@@ -234,8 +234,9 @@ def test_training_on_urls_counts_their_samples_once(tmp_path: Path, tiny_model: 
         assert {path for path, bytes_ in server.asked if bytes_ != "bytes=0-0"} == {"/a/000002.tar", "/a/sizes.json"}
         del server.files["/a/000002.tar"]
 
+        leave_half_done(configured(store, tiny_model, data), 1)
         server.files["/a/sizes.json"] = json.dumps(dict.fromkeys(shards, 7)).encode()
         with pytest.raises(ConfigError, match="begun with another data; choose another name"):
-            train(store, tiny_model, data)
+            plan(store, tiny_model, data)
         with pytest.raises(ConfigError, match=r"data: .*/a/000002\.tar: HTTP 404"):
-            train(store, tiny_model, f"{server.url}/a/{{000000..000002}}.tar")
+            plan(store, tiny_model, f"{server.url}/a/{{000000..000002}}.tar")

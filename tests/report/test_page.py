@@ -119,8 +119,12 @@ def test_clusters_show_size_labels_and_members_by_nearness(page: lxml.html.HtmlE
 def test_clusters_are_measured_and_others_tried(page: lxml.html.HtmlElement) -> None:
     measures = page.xpath("//h2[@id='clusters']/following::dl[1]")[0]
     assert [text(each) for each in measures] == [
-        *("variance kept", "0.75", "silhouette", "0.25"),
-        *("stability over seeds (adjusted Rand index)", "0.875"),
+        "variance kept",
+        "0.75",
+        "silhouette",
+        "0.25",
+        "stability over seeds (adjusted Rand index)",
+        "0.875",
     ]
     charts = page.xpath("//h2[@id='clusters']/following::div[@class='charts'][1]/div")
     points = {text(chart[0]).split()[0]: len(chart.xpath(".//polyline/@points")[0].split()) for chart in charts}
@@ -204,10 +208,7 @@ def test_large_groups_and_clusters_are_cut(tmp_path: Path) -> None:
         for n in range(400)
     ]
     commit_tables(store, "dedupe", {"duplicates": {unit: repeats[unit::N_UNITS] for unit in range(N_UNITS)}})
-    labels = [
-        {**{"figure_id": f"PMC9.1_{n:03d}", "cluster_id": 5, "distance": n / 100, "primary_label": []}, **_UNLABELLED}
-        for n in range(400)
-    ]
+    labels = [{"figure_id": f"PMC9.1_{n:03d}", "cluster_id": 5, "distance": n / 100, **_UNLABELLED} for n in range(400)]
     commit_tables(store, "label", {"labels": {unit: labels[unit::N_UNITS] for unit in range(N_UNITS)}})
     record_run(store, "dedupe", {"figures": Flow(5, 5, 0)})
     page = parse(store)
@@ -220,6 +221,11 @@ def test_large_groups_and_clusters_are_cut(tmp_path: Path) -> None:
 
 
 _UNLABELLED = {
-    **{"panel_type": None, "panel_subtype": None, "secondary_label": [], "how": "none"},
-    **{"confidence": 0.5, "uncertain": False},
+    "panel_type": None,
+    "panel_subtype": None,
+    "primary_label": [],
+    "secondary_label": [],
+    "how": "none",
+    "confidence": 0.5,
+    "uncertain": False,
 }

@@ -24,7 +24,7 @@ from biomedica_ray.train import loop
 from biomedica_ray.train.config import TrainConfig
 
 STEP = r"train: step (\d+) of"
-LEFT = r"train: workers were told to leave; going on after step (\d+) of"
+LEFT = r"train: workers were told to leave; resuming after step (\d+) of"
 FAILED = r"train: worker (\d+) failed: "
 WORKERS = r"train: number of workers: (\d+), was"
 
@@ -50,9 +50,9 @@ class _Log(logging.Handler):
 
 def train(store: str, model: str) -> None:
     # So that the test need not wait a minute until Ray looks for room.
-    loop.ray.train.ScalingConfig = partial(ray.train.ScalingConfig, elastic_resize_monitor_interval_s=5.0)
+    loop.ray.train.ScalingConfig = partial(ray.train.ScalingConfig, elastic_resize_monitor_interval_s=2.0)
     workers = {"num_workers": 2, "min_workers": 1, "batch_size": 5, "max_failures": 1}
-    settings = {"epochs": 100, "checkpoint_steps": 10, "log_steps": 1}
+    settings = {"epochs": 50, "checkpoint_steps": 10, "log_steps": 1}
     config = TrainConfig(store=store, name="tiny", model=model, pretrained=None, **workers, **settings)
     with Run("train", config) as run:
         loop.run(config, run)
@@ -61,7 +61,7 @@ def train(store: str, model: str) -> None:
 def main(store: str, model: str) -> None:
     """Prints after which steps machines went, the numbers of workers since, and what the log said, as JSON."""
     log = _Log()
-    loop.log.addHandler(log)
+    logging.getLogger("biomedica_ray.train").addHandler(log)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     drained, killed = (cluster.add_node(num_cpus=1) for _ in range(2))
     ray.init(address=cluster.address, log_to_driver=False)

@@ -25,7 +25,7 @@ def test_message_names_a_few_samples() -> None:
     keys = [f"k{number}" for number in range(10)]
     assert message("the loss is nan", 3, keys[:2], keys, 10) == (
         "the loss is nan at step 3; features of 2 of its 10 samples are not finite: k0, k1; "
-        "the last checkpoint stays, and a smaller lr may help"
+        "the last checkpoint is kept, and a smaller lr may help"
     )
     assert "features of its 10 samples are finite: k0, k1, k2, k3, k4, k5, k6, k7, ...; " in message(
         "the loss is inf", 3, [], keys, 10

@@ -62,17 +62,20 @@ def test_no_score_of_samples_that_cannot_be_read(tmp_path: Path, tiny_model: str
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"keep_best": "retrieval.image_to_text.recall@1"}, "keep_best: expected eval_steps of which checkpoint_steps"),
+        (
+            {"keep_best": "retrieval.image_to_text.recall@1"},
+            "keep_best: needs eval_steps, and checkpoint_steps must be a multiple of it",
+        ),
         (
             {"keep_best": "retrieval.image_to_text.recall@1", "eval_steps": 30, "checkpoint_steps": 100},
-            "keep_best: expected eval_steps of which checkpoint_steps",
+            "keep_best: needs eval_steps, and checkpoint_steps must be a multiple of it",
         ),
-        ({"keep_best": "loss"}, "keep_best: Input should be 'retrieval.image_to_text.recall@1'"),
+        ({"keep_best": "loss"}, "keep_best: expected one of 'retrieval.image_to_text.recall@1'"),
         ({"min_workers": 5, "num_workers": 4}, "min_workers: expected at most num_workers, 4"),
         (
             {"min_workers": 2, "num_workers": 4, "batch_size": 2048},
-            "min_workers: 8192 samples a step cannot be shared by 3 workers; expected a batch_size so that every "
-            "number from 2 to 4 divides num_workers x batch_size",
+            "min_workers: 3 workers cannot share the 8192 samples of a step; choose a batch_size so that every number "
+            "from 2 to 4 divides num_workers x batch_size",
         ),
     ],
 )

@@ -221,5 +221,5 @@ def test_patches_of_a_tower_that_has_none() -> None:
 def test_settings_that_do_not_go_together() -> None:
     with pytest.raises(ValueError, match="precision: fp16 needs a GPU"):
         TrainConfig(store="nowhere", precision="fp16")
-    with pytest.raises(ValueError, match=r"compile: .*; expected no patch_dropout"):
+    with pytest.raises(ValueError, match="compile: cannot be combined with patch_dropout"):
         TrainConfig(store="nowhere", compile=True, patch_dropout=0.5)

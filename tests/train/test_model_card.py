@@ -49,7 +49,7 @@ def test_the_header_is_what_the_hub_reads() -> None:
 
 
 def test_the_tables_have_the_samples_the_recipe_and_the_results(tiny_model: str) -> None:
-    text = card(resolve_model(tiny_model, None), lr=1e-3)
+    text = card(resolve_model(tiny_model, None), lr=1e-3, warmup_steps=0, weight_decay=0, seed=0)
     for row in (
         "| commercial | 35 |",
         "| noncommercial | 12 |",
@@ -57,10 +57,14 @@ def test_the_tables_have_the_samples_the_recipe_and_the_results(tiny_model: str)
         "| samples a step | 10 |",
         "| steps | 2 |",
         "| lr | 0.001 |",
+        "| warmup_steps | 0 |",
+        "| weight_decay | 0.0 |",
+        "| seed | 0 |",
         "| loss | 1.25 |",
         "| retrieval.image_to_text.recall@1 | 0.5 |",
     ):
         assert f"\n{row}\n" in text
+    assert "lock_image" not in text
     assert "begun with random weights." in text
     assert ModelCard(text).data.base_model is None
 

@@ -35,7 +35,7 @@
     try {
       localStorage.setItem(key, value);
     } catch {
-      hint("This browser keeps nothing: download your answers before you close the page.");
+      hint("This browser saves nothing: download your answers before you close the page.");
     }
   };
   const save = () => store(KEY, JSON.stringify({ answers, last }));
@@ -84,7 +84,7 @@
   const proposed = () => (answer().primary.length ? undefined : cluster().proposals[0]?.concept);
   const takeProposed = () => {
     const concept = proposed();
-    if (concept === undefined) return hint(cluster().proposals.length ? "A concept has been chosen." : "Nothing is proposed.");
+    if (concept === undefined) return hint(cluster().proposals.length ? "A concept has already been chosen." : "There is no proposal.");
     hint("");
     toggle({ global: concept, local: null });
   };
@@ -221,7 +221,7 @@
     at("earlier").hidden = !cluster().earlier;
     at("earlier").textContent = cluster().earlier;
     at("proposed").hidden = !cluster().proposals.length;
-    at("proposed").textContent = `${sheet.proposer} proposes ${cluster().proposals.map(percent).join(", ")}. Key + takes the first.`;
+    at("proposed").textContent = `${sheet.proposer} proposes ${cluster().proposals.map(percent).join(", ")}. Press + to accept the first.`;
     document.activeElement?.blur();
     showMembers();
     showForm();
@@ -244,7 +244,7 @@
   const download = () => {
     const annotator = at("annotator").value.trim();
     if (!annotator) {
-      hint("Write your name first.");
+      hint("Enter your name first.");
       return at("annotator").focus();
     }
     const given = sheet.clusters.filter((each) => answers[each.cluster]);
@@ -268,7 +268,7 @@
     try {
       content = JSON.parse(await file.text());
     } catch {
-      return hint(`${file.name} is no file of answers.`);
+      return hint(`${file.name} is not an answers file.`);
     }
     if (content.clustering !== sheet.clustering || content.sheet !== sheet.sheet || content.round !== sheet.round) {
       return hint(`${file.name} belongs to ${content.sheet || "something else"}, this is ${sheet.sheet}, round ${sheet.round}.`);

@@ -1,0 +1,30 @@
+"""Workers that fail, reported to the driver.
+
+Ray Train's controller loads this module, so it imports no model library: that would cost seconds before each run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray.train
+
+from biomedica_ray.board import Board
+
+
+class FailureTeller(ray.train.UserCallback):
+    """Tells the driver of workers that failed, as Ray Train starts them again without a word."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Post what each of the failed workers met."""
+        for rank, error in worker_exceptions.items():
+            self._board.post({"failed": f"worker {rank} failed: {last_line(error)}"})
+
+
+def last_line(error: Exception) -> str:
+    """The last line of an error's message, which says what went wrong where Ray wrapped a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,3 @@
+from tests.train.conftest import one_thread, tiny_model
+
+__all__ = ["one_thread", "tiny_model"]

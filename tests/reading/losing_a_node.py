@@ -1,0 +1,63 @@
+"""Batches of actors whose node is lost with what they had ready: ``python -m tests.reading.losing_a_node DATASET``.
+
+A process of its own, as a process can be the driver of one cluster only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from itertools import islice
+from typing import Any
+
+import ray
+import torch
+from ray._private.internal_api import node_stats
+from ray.cluster_utils import Cluster
+
+from biomedica_ray.ahead import PREFETCH
+from biomedica_ray.reading.actors import batches_of_actors
+from biomedica_ray.reading.order import LanePosition, rows_of_worker
+from biomedica_ray.reading.shards import read_shards
+from biomedica_ray.reading.stream import Preparation, Stream
+from biomedica_ray.store import Store
+
+SIZE = (192, 192)
+"""Pixels of a sample. Pieces of a few are more than the 100 KiB up to which Ray keeps them with whoever asked."""
+
+
+def no_tokens(texts: list[str]) -> torch.Tensor:
+    return torch.zeros((len(texts), 4), dtype=torch.long)
+
+
+def objects_on(node: Any) -> int:
+    """How many objects lie in the memory of a node."""
+    stats: Any = node_stats(node.node_ip_address, node.node_manager_port, include_memory_info=False)
+    return int(stats.store_stats.num_local_objects)
+
+
+def main(root: str) -> None:
+    """Prints the keys of the batches that actors give while their node is lost, and of those without, as JSON."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    node = cluster.add_node(num_cpus=1)
+    ray.init(address=cluster.address, log_to_driver=False)
+    data = Store(root)
+    order = Stream(data, read_shards(data, None, "train"), lanes=1, batch_size=3, seed=0, buffer=4)
+    rows, start, how = rows_of_worker(0, 1, 1, 3), {0: LanePosition()}, Preparation(SIZE, "bicubic", no_tokens)
+    expected = list(islice(order.batches(rows, start, how, 1), 8))
+    with contextlib.closing(batches_of_actors(order, rows, start, how, 1)) as source:
+        found = list(islice(source, 2))
+        while (ready := objects_on(node)) < PREFETCH:
+            time.sleep(0.05)
+        cluster.remove_node(node, allow_graceful=False)
+        cluster.add_node(num_cpus=1)
+        found += list(islice(source, 6))
+    print(json.dumps({"ready": ready, "found": [b.keys for b in found], "expected": [b.keys for b in expected]}))
+    ray.shutdown()
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
