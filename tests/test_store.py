@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from biomedica_ray.store import Store, StoreError, open_filesystem
-from biomedica_ray.units import Flow
+from biomedica_ray.units import Flow, LostRowsError
 from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.s3 import client, s3_server
 
@@ -245,3 +245,31 @@ def test_an_object_that_a_server_refuses_is_an_error_however_small(size: int) ->
         with pytest.raises(OSError, match=r"(?i)slow.?down"):
             store.write_bytes("refused", b"x" * size)
         assert "refused" not in store.list("")
+
+
+def test_a_unit_whose_counts_do_not_add_up_is_not_committed(store: Store) -> None:
+    commit(store, 1, "aa", ["x"])
+    for flow, n_errors, message in (
+        (Flow(3, 1, 1), 1, "extract, unit 1: rows lost: figures: 3 in but 1 out \\+ 1 errors"),
+        (Flow(3, 1, 1, 2), 1, "rows lost: figures: 3 in but 1 out \\+ 1 errors \\+ 2 skipped"),
+        (Flow(3, 1, 2), 1, "rows lost: 2 errors, but 1 in the errors table"),
+    ):
+        with pytest.raises(LostRowsError, match=message), store.write_unit("extract", 1, "bb") as writer:
+            writer.table("figures", SCHEMA).write([{"id": "y", "image": b""}])
+            writer.table("errors", SCHEMA, directory="errors").write([{"id": "z", "image": b""}] * n_errors)
+            writer.commit({"figures": flow})
+        assert store.dataset("extract", "figures").to_table()["id"].to_pylist() == ["x"]
+        assert store.list("errors") == []
+
+
+def test_rows_are_counted_where_they_are_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomedica_ray.store.ROW_GROUP_BYTES", 100)
+    with store.write_unit("extract", 1, "aa") as writer:
+        table = writer.table("figures", SCHEMA)
+        for n in (3, 0, 40, 1):
+            table.write({"id": str(number), "image": b"x"} for number in range(n))
+        assert table.rows == 44
+        table.write(pa.Table.from_pylist([{"id": "y", "image": b""}] * 2, SCHEMA))
+        assert table.rows == 46
+        made = writer.commit({})
+    assert store.read(made, "figures").num_rows == table.rows == 46
