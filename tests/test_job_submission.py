@@ -19,6 +19,7 @@ from biomedica_ray.runs import read_runs
 from biomedica_ray.stages import CONFIGS
 from biomedica_ray.store import Store
 from tests.fakes.s3 import client, free_port, s3_server
+from tests.test_pipeline import assert_rows_are_in_the_tables
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -118,11 +119,7 @@ def test_the_pipeline_as_a_job_with_its_store_on_s3(cluster: Cluster) -> None:
         "evaluate",
         "report",
     ]
-    for run in runs.values():
-        for flow in run["counts"].values():
-            assert flow["rows_in"] == flow["rows_out"] + flow["errors"]
-    shards = store.read_json("dataset/dataset.json")["shards"]
-    assert sum(shard["samples"] for shard in shards) == runs["serialize"]["counts"]["figures"]["rows_out"]
+    assert_rows_are_in_the_tables(store, runs)
     assert "report.html" in done.stdout
     again = cluster.submit("jobs/extract.py", "--config", "jobs/demo.yaml")
     assert again.returncode != 0, "a pipeline's config is none of extract's"

@@ -82,9 +82,9 @@ def run(config: SerializeConfig, record: Run) -> None:
     shards, marks = on_a_worker(partial(plan_shards, store, contents, config), memory_gb=config.memory_gb)
     if {number: commit.fingerprint for number, commit in store.commits(place.shards_stage).items()} != marks:
         withdraw(store, place)
+    _check_plan(record.counts["figures"].rows_out, shards.values())
     write = partial(ShardWorker, store, record.run_id, config, shards)
     run_units(record, place.shards_stage, marks, write, memory_gb=config.memory_gb, max_actors=config.max_actors)
-    _check_plan(record.counts)
 
     rows = store.dataset(place.shards_stage, "shards").to_table().sort_by("path").to_pylist() if shards else []
     if not rows:
@@ -95,9 +95,9 @@ def run(config: SerializeConfig, record: Run) -> None:
     record.results["shards"] = len(rows)
 
 
-def _check_plan(counts: Counts) -> None:
+def _check_plan(chosen: int, shards: Iterable[Shard]) -> None:
     """Fail where the plan of the shards has not all figures that were chosen, or some of them twice."""
-    chosen, planned = counts["figures"].rows_out, counts.get("samples", Flow()).rows_in
+    planned = sum(shard.size for shard in shards)
     if chosen != planned:
         raise LostRowsError(f"rows lost: {chosen:,} figures chosen, but {planned:,} in the plan of the shards")
 
