@@ -12,9 +12,7 @@ import torch
 
 from biomedica_ray.reading.sentences import sentence_spans, word_spans
 from biomedica_ray.reading.shards import RawSample
-
-TextKind = Literal["caption", "panel", "mention", "also_captioned"]
-"""What a text of a sample can be."""
+from biomedica_ray.reading.text_kinds import TextKind
 
 Tokenize = Callable[..., torch.Tensor]
 """A tokenizer of open_clip: of texts and, by name, ``context_length``; gives int64 tokens (n, context length)."""
