@@ -78,6 +78,7 @@ def _fit(record: Run, job: Job, checkpoints: Checkpoints, steps: int) -> None:
                     _fit_once(record, job, watch.over)
                 watch.training = False
                 if watch.failure:
+                    job.board.stop()  # where workers may still be started
                     raise watch.failure
                 done = _done(checkpoints)
                 if done >= steps:
