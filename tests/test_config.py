@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -313,13 +312,6 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--batch_size INTEGER" in capsys.readouterr().out
     assert cli.main(["--version"]) == 0
     assert re.fullmatch(r"biomedica_ray \d+\.\d+\.\d+\n", capsys.readouterr().out)
-
-
-def test_a_command_line_is_read_without_the_libraries_of_the_work() -> None:
-    """They take seconds to import, and not every stage needs them."""
-    code = "import sys, biomedica_ray.stages, biomedica_ray.cli; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert {"torch", "ray", "pyarrow", "pandas", "numpy"}.isdisjoint(done.stdout.split())
 
 
 def test_no_job_has_the_name_of_a_module_of_python() -> None:

@@ -9,10 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from biomedica_ray.reading.sentences import sentence_spans, word_spans
-<<<<<<< HEAD
-from biomedica_ray.reading.shards import RawSample
-from biomedica_ray.reading.text_kinds import TextKind
-=======
 
 if TYPE_CHECKING:  # every command reads train's config, and with it this file; torch takes seconds to import
     import torch
@@ -21,7 +17,6 @@ if TYPE_CHECKING:  # every command reads train's config, and with it this file; 
 
 TextKind = Literal["caption", "panel", "mention", "also_captioned"]
 """What a text of a sample can be."""
->>>>>>> main
 
 Tokenize = Callable[..., "torch.Tensor"]
 """A tokenizer of open_clip: of texts and, by name, ``context_length``; gives int64 tokens (n, context length)."""

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, model_validator
 from biomedica_ray.config import NAME, StageConfig
 from biomedica_ray.config.needs import Need
 from biomedica_ray.evaluate.config import ONE_DATASET
-from biomedica_ray.reading.text_kinds import TextKind
+from biomedica_ray.reading.texts import TextKind
 
 RetrievalScore = Literal[
     "retrieval.image_to_text.recall@1",
