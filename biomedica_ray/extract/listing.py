@@ -12,6 +12,7 @@ import pyarrow.dataset as pads
 
 from biomedica_ray import schema
 from biomedica_ray.ahead import map_in_threads
+from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
 from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.extract.guard import newly_skipped, refuse_to_drop
@@ -79,11 +80,13 @@ def write_listing(config: ExtractConfig, selection: Selection, rules: str, store
 
     Raises:
         ConfigError: The source cannot be listed, or articles that the store holds would be dropped.
+        StageFailedError: The source does not answer now.
     """
     try:
         listing = make_source(config).list()
     except SourceError as error:
-        raise ConfigError(f"source: {error}") from error
+        kind = StageFailedError if error.retryable else ConfigError
+        raise kind(f"source: {error}") from error
     commits = store.commits("listing")
     held = _held(store, commits)
     if commits and not config.allow_drop:
