@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from PIL import Image
 
 from biomedica_ray import schema
@@ -104,3 +105,11 @@ def write_extracted(store: Store, articles: Iterable[Row], figures: Iterable[Row
             writer.table("errors", schema.ERRORS, directory="errors/extract").write([])
             rows_out = {"articles": len(its_articles), "figures": len(its_figures)}
             writer.commit({kind: Flow(n, n) for kind, n in rows_out.items()})
+
+
+def lose_a_row(store: Store, stage: str, unit: int, table: str) -> int:
+    """Take the first row out of a committed table, as a reader that skips one would; returns how many there were."""
+    commit = store.commit(stage, unit)
+    rows = store.read(commit, table)
+    pq.write_table(rows[1:], store.path(commit.files[table]))
+    return int(rows.num_rows)

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from biomedica_ray.store import Store, StoreError, open_filesystem
-from biomedica_ray.units import Flow
+from biomedica_ray.units import Flow, LostRowsError
+from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.s3 import client, s3_server
 
 SCHEMA = pa.schema([pa.field("id", pa.string(), nullable=False), ("image", pa.large_binary())])
@@ -234,3 +235,41 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(StoreError, match="the server does not answer"):
             store.try_writing()
     assert time.monotonic() - started < 8
+
+
+@pytest.mark.parametrize("size", [10, 6 * 2**20])
+def test_an_object_that_a_server_refuses_is_an_error_however_small(size: int) -> None:
+    with s3_server() as server, flaky_proxy(server, lambda path, _: "503" if "refused" in path else None) as (url, _):
+        client(server).create_bucket(Bucket="bucket")
+        store = Store("s3://bucket/store", url)
+        with pytest.raises(OSError, match=r"(?i)slow.?down"):
+            store.write_bytes("refused", b"x" * size)
+        assert "refused" not in store.list("")
+
+
+def test_a_unit_whose_counts_do_not_add_up_is_not_committed(store: Store) -> None:
+    commit(store, 1, "aa", ["x"])
+    for flow, n_errors, message in (
+        (Flow(3, 1, 1), 1, "extract, unit 1: rows lost: figures: 3 in but 1 out \\+ 1 errors"),
+        (Flow(3, 1, 1, 2), 1, "rows lost: figures: 3 in but 1 out \\+ 1 errors \\+ 2 skipped"),
+        (Flow(3, 1, 2), 1, "rows lost: 2 errors, but 1 in the errors table"),
+    ):
+        with pytest.raises(LostRowsError, match=message), store.write_unit("extract", 1, "bb") as writer:
+            writer.table("figures", SCHEMA).write([{"id": "y", "image": b""}])
+            writer.table("errors", SCHEMA, directory="errors").write([{"id": "z", "image": b""}] * n_errors)
+            writer.commit({"figures": flow})
+        assert store.dataset("extract", "figures").to_table()["id"].to_pylist() == ["x"]
+        assert store.list("errors") == []
+
+
+def test_rows_are_counted_where_they_are_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomedica_ray.store.ROW_GROUP_BYTES", 100)
+    with store.write_unit("extract", 1, "aa") as writer:
+        table = writer.table("figures", SCHEMA)
+        for n in (3, 0, 40, 1):
+            table.write({"id": str(number), "image": b"x"} for number in range(n))
+        assert table.rows == 44
+        table.write(pa.Table.from_pylist([{"id": "y", "image": b""}] * 2, SCHEMA))
+        assert table.rows == 46
+        made = writer.commit({})
+    assert store.read(made, "figures").num_rows == table.rows == 46

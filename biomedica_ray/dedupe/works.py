@@ -41,9 +41,24 @@ _GENERIC_TITLE = re.compile(
 )
 _GENERIC_TYPES = frozenset(
     (
-        *("abstract", "addendum", "announcement", "article-commentary", "book-review", "calendar", "correction"),
-        *("discussion", "editorial", "expression-of-concern", "in-brief", "introduction", "letter", "news", "obituary"),
-        *("partial-retraction", "reply", "retraction"),
+        "abstract",
+        "addendum",
+        "announcement",
+        "article-commentary",
+        "book-review",
+        "calendar",
+        "correction",
+        "discussion",
+        "editorial",
+        "expression-of-concern",
+        "in-brief",
+        "introduction",
+        "letter",
+        "news",
+        "obituary",
+        "partial-retraction",
+        "reply",
+        "retraction",
     )
 )
 """JATS article types whose titles repeat from issue to issue, or repeat that of the article that they speak of."""

@@ -33,15 +33,15 @@ API_KEY_VARIABLE = "NCBI_API_KEY"
 """The environment variable that holds the API key, as for NCBI's own EDirect."""
 
 RATE, RATE_WITH_KEY = 3.0, 10.0
-"""Calls a second that NCBI allows (https://www.ncbi.nlm.nih.gov/books/NBK25497/)."""
+"""Calls per second that NCBI allows (https://www.ncbi.nlm.nih.gov/books/NBK25497/)."""
 
 _CALL_S = 3.0
-"""A call for 200 records may take this long: so many workers for each call a second keep up the rate."""
+"""A call for 200 records may take this long, so this many workers for each call per second keep up the rate."""
 _WORKER_CPUS = 0.25
-"""Workers wait, most of the time."""
+"""Workers spend most of their time waiting."""
 _WORKER_GB = 0.5
 _PMID = re.compile(r"[1-9]\d{0,7}")
-"""NLM: one to eight digits without leading zeros. Anything else is not sent, as it may spoil the whole call."""
+"""NLM: one to eight digits without leading zeros. Nothing else is sent, as it may spoil the whole call."""
 
 Row = dict[str, Any]
 
@@ -61,7 +61,7 @@ def run(config: EnrichConfig, record: Run) -> None:
     units = {u: fingerprint(VERSION, config.edition, commit.content) for u, commit in extracted.items()}
     done = {u for u, c in record.store.commits("enrich").items() if c.complete and units.get(u) == c.fingerprint}
     if units.keys() - done:
-        log.info("enrich: %s API key, %g calls a second", "with an" if key else "without", rate)
+        log.info("enrich: %s API key, %g calls per second", "with an" if key else "without", rate)
         on_a_worker(partial(_check, service, rate), num_cpus=_WORKER_CPUS, memory_gb=_WORKER_GB)
     workers = math.ceil(rate * _CALL_S)
     run_units(

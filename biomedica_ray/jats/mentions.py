@@ -38,9 +38,27 @@ _SERIES = re.compile(
     r"|(?P<A>[Aa]ppendix))[\u2020,:]?\s)\Z"
 )
 _SERIES_ENDS = (
-    *("\u2020 ", ", ", ": ", "upp ", "upp. ", "uppl ", "uppl. "),
-    *("ary ", "tal ", "ment ", "ing ", "ion ", "ial ", "ials "),
-    *("ile ", "SI ", "ine ", "rce ", "eb ", "ata ", "dix "),
+    "\u2020 ",
+    ", ",
+    ": ",
+    "upp ",
+    "upp. ",
+    "uppl ",
+    "uppl. ",
+    "ary ",
+    "tal ",
+    "ment ",
+    "ing ",
+    "ion ",
+    "ial ",
+    "ials ",
+    "ile ",
+    "SI ",
+    "ine ",
+    "rce ",
+    "eb ",
+    "ata ",
+    "dix ",
 )
 _LONGEST_SERIES, _LONGEST_LABEL = 30, 60
 _NO_WORD = re.compile(r"\W*")

@@ -35,9 +35,28 @@ _TAKEN = re.compile(
 )
 # What a caption of which _TAKEN finds something has in it, in lower case; most have nothing of it.
 _TAKEN_STEMS = (
-    *("permission", "courtes", "adap", "reproduc", "reproduz", "reprint", "republ", "redrawn", "reuse", "excerpt"),
-    *("kindly", "reserved", "google", "streetmap", "getty", "shutterstock", "wikimedia", "modificad"),
-    *("extraíd", "extraid", "retirad", "tomad"),
+    "permission",
+    "courtes",
+    "adap",
+    "reproduc",
+    "reproduz",
+    "reprint",
+    "republ",
+    "redrawn",
+    "reuse",
+    "excerpt",
+    "kindly",
+    "reserved",
+    "google",
+    "streetmap",
+    "getty",
+    "shutterstock",
+    "wikimedia",
+    "modificad",
+    "extraíd",
+    "extraid",
+    "retirad",
+    "tomad",
 )
 _BY = ("after ", "from ", "by ")
 _BY_SOURCE = re.compile(rf"\b(?:from|after|by)\s(?:the\swork\sof\s)?{_SOURCE}")

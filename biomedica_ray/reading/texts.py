@@ -44,7 +44,7 @@ class TextChoice:
         """One of the sample's texts: first a kind by its weight, then one of that kind.
 
         The weight of kinds that a sample lacks goes to those that it has; a sample without any of the wanted kinds
-        gives its caption. So does one whose JSON does not mention them, as in datasets that are older or foreign.
+        gives its caption. So does one whose JSON does not mention them, as in older datasets and those from elsewhere.
         """
         if not self.needs_metadata:
             return sample.caption

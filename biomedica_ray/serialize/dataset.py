@@ -1,4 +1,4 @@
-"""What stands beside the shards: dataset.json, which names them all, and the dataset card."""
+"""What lies beside the shards: dataset.json, which names them all, and the dataset card."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LICENSES = {
 
 
 def withdraw(store: Store, place: Place) -> None:
-    """Remove dataset.json, so that nobody takes a dataset for whole while its shards change."""
+    """Remove dataset.json, so that nobody takes the dataset for complete while its shards change."""
     store.delete(place.document)
 
 
 def publish(store: Store, place: Place, shards: Sequence[dict[str, Any]], settings: dict[str, Any]) -> None:
-    """Remove files that belong to no shard, then write the card, then dataset.json; nothing if it is all there.
+    """Remove files that belong to no shard, then write the card, then dataset.json; do nothing if nothing changed.
 
     Args:
         store: The store.

@@ -127,7 +127,7 @@ class PackagesSource:
         """The package; an archive is unpacked to a temporary folder for as long as the package is open.
 
         Raises:
-            SourceError: It has gone, or is no sound archive.
+            SourceError: It no longer exists, or is not a sound archive.
         """
         filesystem, root = self._location
         path = posixpath.join(root, listed.source_uri.removeprefix(self.root.rstrip("/")).lstrip("/"))

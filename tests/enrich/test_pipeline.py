@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import ray
 
+from biomedica_ray import cli
 from biomedica_ray.config import ConfigError
 from biomedica_ray.enrich.config import EnrichConfig
 from biomedica_ray.enrich.pipeline import run as enrich
@@ -19,7 +20,7 @@ from biomedica_ray.stages import PipelineConfig, load
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow
 from tests.fakes.eutils import KEY, EutilsServer, eutils_server
-from tests.synthetic import article, write_extracted
+from tests.synthetic import article, lose_a_row, write_extracted
 
 N_ARTICLES = 12
 UNKNOWN = "1003"
@@ -82,6 +83,19 @@ def test_a_unit_that_could_not_be_asked_for_is_tried_again(ray_cluster: None, st
         second = run(store, server, rate=50)
     assert second.counts["articles"] == Flow(N_ARTICLES - 1, N_ARTICLES - 2, 1)
     assert len(server.answered) == failed + 1, "only what failed, and the probe"
+
+
+@pytest.mark.cluster
+def test_an_article_that_is_not_read_fails_the_run(
+    ray_cluster: None, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unit = min(store.commits("extract"))
+    lose_a_row(store, "extract", unit, "articles")
+    with eutils_server(100) as server:
+        command = ["enrich", "--store", store.root, "--email", "somebody@example.org", "--eutils_url", server.url]
+        assert cli.main([*command, "--rate", "50"]) == 1
+    assert f"enrich, unit {unit}: rows lost: articles: " in capsys.readouterr().err.splitlines()[-1]
+    assert unit not in store.commits("enrich")
 
 
 @pytest.mark.cluster

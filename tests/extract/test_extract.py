@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from biomedica_ray import cli
@@ -166,9 +167,10 @@ def test_a_killed_run_is_taken_up_again(clean: Store, endpoint: str, tmp_path: P
         deadline = time.monotonic() + 120
         while len(store.commits("extract")) < 3 and time.monotonic() < deadline and driver.poll() is None:
             time.sleep(0.05)
+        cluster = psutil.Process(driver.pid).children(recursive=True)
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
-        time.sleep(2)  # the cluster that the driver started notices that it is gone
+        psutil.wait_procs(cluster, timeout=60)  # they end as they notice that the driver is gone
         done = {unit: commit.run_id for unit, commit in store.commits("extract").items()}
         assert 3 <= len(done) < len(clean.commits("extract"))
         assert cli.main(["extract", *arguments]) == 0

@@ -53,7 +53,9 @@ def test_legacy_archives_with_their_list_and_plain_xml(ray_cluster: None, disk: 
     assert ids(store) == {"PMC1.1", "PMC7.1", "PMC8.1", "paper.1"}
     catalog = {row["article_id"]: row for row in table(store, "catalog")}
     assert {article_id: row["skipped"] for article_id, row in catalog.items() if row["skipped"]} == {
-        **{"PMC2.1": "license", "PMC3.1": "retracted", "PMC5.1": "license"},
+        "PMC2.1": "license",
+        "PMC3.1": "retracted",
+        "PMC5.1": "license",
     }
     assert catalog["PMC1.1"]["last_modified"] == datetime(2024, 3, 5, 10, 11, 12, tzinfo=UTC)
     facts = {i: tuple(r[c] for c in ("license_code", "is_retracted", "is_open_access")) for i, r in catalog.items()}

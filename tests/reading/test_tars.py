@@ -175,7 +175,8 @@ def test_sizes_beside_the_shards_are_taken_as_they_are(tmp_path: Path) -> None:
     with file_server(files) as server:
         source, shards = find_tars([f"{server.url}/a/{{0..1}}.tar"], run, None)
         assert sorted(server.asked, key=str) == [
-            *(("/a/0.tar", "bytes=0-0"), ("/a/1.tar", "bytes=0-0")),
+            ("/a/0.tar", "bytes=0-0"),
+            ("/a/1.tar", "bytes=0-0"),
             ("/a/sizes.json", None),
         ]
     assert [(shard.path, shard.samples) for shard in shards] == [

@@ -38,8 +38,10 @@ def test_texts_come_as_often_as_their_weights_say() -> None:
     counts = drawn(WEIGHTS, FIELDS)
     shares = {
         "The caption.": 0.4,
-        **{"(A) Left.": 0.15, "(B) Right.": 0.15},
-        **{"Figure 1 shows it.": 0.1, "See Figure 1.": 0.1},
+        "(A) Left.": 0.15,
+        "(B) Right.": 0.15,
+        "Figure 1 shows it.": 0.1,
+        "See Figure 1.": 0.1,
         "In other words.": 0.1,
     }
     assert counts.keys() == shares.keys()

@@ -18,8 +18,8 @@ from biomedica_ray.select.pipeline import run as select
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.pipeline import run as serialize
 from biomedica_ray.store import Store, StoreError
-from biomedica_ray.units import Flow, unit_of
-from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
+from biomedica_ray.units import Flow, LostRowsError, unit_of
+from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, picture, write_extracted
 
 N_ARTICLES = 16
 CONCEPTS = (["Microscopy"], ["Maps"], ["Microscopy", "Maps"], [])
@@ -136,6 +136,20 @@ def test_what_has_not_been_done_yet_is_named(store: Store, tmp_path: Path) -> No
     unknown = SerializeConfig(store=store.root, selection="maps")
     with pytest.raises(ConfigError, match="selection: maps: no such selection in"), Run("serialize", unknown) as other:
         serialize(unknown, other)
+
+
+def test_a_figure_that_is_not_read_fails_the_unit(store: Store) -> None:
+    config = SelectConfig(store=store.root, name="test", where="primary_label contains 'Maps'")
+    unit = min(store.commits("extract"))
+    matching = MatchWorker(store, "run", config)(unit, "m")["figures"].rows_out
+    lose_a_row(store, "select/test/matching", unit, "selections")
+    message = f"select/test, unit {unit}: rows lost: matching: {matching} in but {matching - 1} out"
+    with pytest.raises(LostRowsError, match=message):
+        TakeWorker(store, "run", "test", {})(unit, "t")
+    n = lose_a_row(store, "extract", unit, "figures")
+    with pytest.raises(LostRowsError, match=f"select/test/matching, unit {unit}: rows lost: figures: {n} in but "):
+        MatchWorker(store, "run", config)(unit, "m")
+    assert store.commits("select/test") == {}
 
 
 CAPPED = ("Chemical Structures", "Clinical Imaging", "Illustrative Diagrams", "Immuno Assays", "Maps", "Microscopy")

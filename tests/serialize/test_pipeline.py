@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 import webdataset
 
-from biomedica_ray import schema
+from biomedica_ray import cli, schema
 from biomedica_ray.runs import Run
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.pipeline import run as serialize
 from biomedica_ray.store import Store
 from biomedica_ray.units import Flow, unit_of
-from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
+from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, picture, write_extracted
 
 pytestmark = pytest.mark.cluster
 
@@ -180,3 +180,16 @@ def test_nothing_selected(ray_cluster: None, store: Store) -> None:
     write_extracted(store, *rows())
     assert run(store, min_side=1000).counts == {"figures": Flow(20, 0, 20)}
     assert store.read_json("dataset/dataset.json")["shards"] == []
+
+
+def test_figures_that_are_chosen_but_not_planned_fail_the_run(
+    ray_cluster: None, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_extracted(store, *rows())
+    run(store)
+    lose_a_row(store, "serialize", unit_of("PMC5", N_UNITS), "samples")
+    command = ["serialize", "--store", store.root, "--samples_per_shard", "5", "--test_fraction", "0"]
+    assert cli.main([*command, "--memory_gb", "0.3"]) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line == "biomedica serialize: rows lost: 17 figures chosen, but 16 in the plan of the shards"
+    assert not (Path(store.root) / "dataset" / "dataset.json").exists()

@@ -91,8 +91,13 @@ def test_what_is_unknown_is_null() -> None:
     bare = stored(schema.ARTICLES, article("PMC1", 2, title=None, journal=None, published=None, abstract=None))
     fields = sample_fields(FIGURES[0], ArticleFields(bare, tuple(FIGURES)), None, (64, 48))
     assert {name for name, value in fields.items() if value is None} == {
-        *("image_label_id", "image_panel_type", "image_panel_subtype"),
-        *("article_title", "article_journal", "article_date", "article_abstract"),
+        "image_label_id",
+        "image_panel_type",
+        "image_panel_subtype",
+        "article_title",
+        "article_journal",
+        "article_date",
+        "article_abstract",
     }
     assert (fields["image_primary_label"], fields["panels"]) == ([], [])
 
