@@ -86,9 +86,9 @@ def _guarded(stage: str, config: StageConfig, work: Callable[[], int]) -> int:
         if not _is_started():
             where = "on this machine" if config.ray_address == "local" else f"at {config.ray_address}"
             print(f"biomedica {stage}: starting, with Ray {where}", file=sys.stderr, flush=True)
-            from biomedica_ray.store import Store  # noqa: PLC0415 - after the line that says that something happens
+        from biomedica_ray.store import Store  # noqa: PLC0415 - after the line that says that something happens
 
-            Store(config.store, config.endpoint_url).try_writing()
+        Store(config.store, config.endpoint_url).try_writing()
         return work()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - endings shows the traceback where one is due
         from biomedica_ray.endings import ending  # noqa: PLC0415

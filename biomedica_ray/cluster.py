@@ -19,6 +19,7 @@ import ray.data
 from biomedica_ray import head_node
 from biomedica_ray.config import ConfigError
 from biomedica_ray.head_node import ClusterError
+from biomedica_ray.messages import one_line
 from biomedica_ray.runs import Run, cause
 from biomedica_ray.stopping import terminable
 from biomedica_ray.store import StoreError
@@ -92,7 +93,7 @@ def connect(address: str) -> Iterator[None]:
         what = (
             "Ray cannot start here" if address == "local" else f"cannot join a Ray cluster with ray_address {address}"
         )
-        raise ClusterError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}") from error
+        raise ClusterError(f"{what}: {one_line(error)}") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # ours counts rows and errors
     logging.getLogger("ray.data").setLevel(logging.WARNING)
@@ -230,7 +231,7 @@ def run_units_on_actors(
 
 
 def missing_units(run: Run, stage: str, units: Mapping[int, str]) -> list[int]:
-    """The units that are still to be done; drops what the stage made of units that are no more.
+    """The units that are still to be done; drops what the stage made of units that no longer exist.
 
     Args:
         run: The run; counts of units that were done before are added to it.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 
 import ray
+from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
@@ -19,7 +21,10 @@ log = logging.getLogger(__name__)
 FAILED, MISUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 """What a shell expects: 128 + the signal's number for a process that was told to stop."""
 
-_GO_ON = "what is done stays done, and the same command goes on from there"
+_OUTSIDE = (OSError, BotoCoreError, ClientError, HTTPError)
+"""What disks, networks and servers do to us: it may be otherwise the next time."""
+
+_GO_ON = "what is done stays done, and the same command continues from there"
 
 
 def ending(error: BaseException) -> tuple[int, str]:
@@ -32,7 +37,7 @@ def ending(error: BaseException) -> tuple[int, str]:
         return MISUSED, text
     if isinstance(found, (StoreError, StageFailedError, LostRowsError, ClusterError)):
         return FAILED, text
-    if isinstance(found, OSError):
+    if isinstance(found, _OUTSIDE):
         return FAILED, f"{type(found).__name__}: {text}; {_GO_ON}"
     if isinstance(found, ray.exceptions.RayError):
         return FAILED, f"lost a part of the cluster ({type(found).__name__}: {_first(text)}); {_GO_ON}"

@@ -1,4 +1,4 @@
-"""Whether a Ray cluster is at an address, found out in seconds: Ray itself goes on asking for a quarter of an hour."""
+"""Whether a Ray cluster is at an address, found out in seconds: Ray itself keeps asking for a quarter of an hour."""
 
 from __future__ import annotations
 

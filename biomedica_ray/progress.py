@@ -21,7 +21,7 @@ class Progress:
     """Counts finished pieces of work and shows rows, rate, errors and the time left.
 
     Args:
-        stage: Name that stands in front.
+        stage: Name at the start of each line.
         what: What is counted: units, steps, shards.
         total: How many there are; None when that is not known.
         done: How many an earlier run has done.
@@ -63,7 +63,7 @@ class Progress:
             log.info("%s", self.line())
 
     def update(self, done: int = 1, *, rows: int = 0, errors: int = 0, note: str = "") -> None:
-        """Count ``done`` further pieces with ``rows`` rows and ``errors`` errors; ``note`` stands at the end."""
+        """Count ``done`` further pieces with ``rows`` rows and ``errors`` errors; ``note`` is shown at the end."""
         self._done += done
         self._rows += rows
         self._errors += errors

@@ -39,7 +39,7 @@ class Run:
     """One start of one stage; a context manager that writes the run's record when it starts and when it ends.
 
     Attributes:
-        run_id: Time, stage and a random suffix; stands in every log line and commit.
+        run_id: Time, stage and a random suffix; part of every log line and commit.
         store: The store it works on.
         counts: What became of the rows, by kind; the stage adds to it.
         before: The part of the counts that earlier runs had done already.
@@ -127,7 +127,7 @@ class Run:
             "results": self.results,
             "config": self._config.model_dump(mode="json"),
             "versions": _versions(),
-            "git_commit": _git_commit(),
+            "git_commit": git_commit(Path(__file__)),
             "command": sys.argv,
         }
         self.store.write_json(f"runs/{self.run_id}/run.json", record)
@@ -179,16 +179,14 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _git_commit() -> str | None:
-    """The commit of the checkout that this code runs from, with '+' where it has been changed; None outside one.
+def git_commit(file: Path) -> str | None:
+    """The commit of the checkout that a file is tracked in, with '+' if the checkout has changes; None without one.
 
     A repository that merely surrounds the environment in which the package is installed says nothing about it.
     """
-    git = ["git", "-C", str(Path(__file__).parent)]
+    git = ["git", "-C", str(file.parent)]
     try:
-        subprocess.run(
-            [*git, "ls-files", "--error-unmatch", Path(__file__).name], capture_output=True, check=True, timeout=10
-        )
+        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], capture_output=True, check=True, timeout=10)
         found = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
         dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):

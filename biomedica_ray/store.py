@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import socket
 import tempfile
 import time
@@ -44,6 +45,7 @@ ROW_GROUP_BYTES = 32 * 2**20
 """A row group is written when this many bytes have gathered, so that no process holds a whole unit's images."""
 _ROWS_AT_A_TIME = 16
 """Rows become a table in batches of this size: one by one costs several times as much, more would hold more images."""
+_COPY_BYTES = 8 * 2**20
 _UNFINISHED = ".unfinished"
 """Where a local store keeps unfinished files."""
 _ABANDONED_S = 24 * 3600.0
@@ -313,12 +315,12 @@ class _AtomicFile:
                 Path(self._target).parent.mkdir(parents=True, exist_ok=True)
                 self._local.replace(self._target)
             elif kind is None:
-                pafs.copy_files(
-                    str(self._local),
-                    self._target,
-                    source_filesystem=pafs.LocalFileSystem(),
-                    destination_filesystem=self._store.filesystem,
-                )
+                # Not pyarrow's copy_files, which says nothing when a server refuses an object that is one PUT.
+                with (
+                    self._local.open("rb") as source,
+                    self._store.filesystem.open_output_stream(self._target) as target,
+                ):
+                    shutil.copyfileobj(source, target, _COPY_BYTES)
         finally:
             self._local.unlink(missing_ok=True)
 

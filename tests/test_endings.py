@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import ray
+from botocore.exceptions import EndpointConnectionError
+from urllib3 import HTTPConnectionPool
+from urllib3.exceptions import MaxRetryError
 
 from biomedica_ray import cli
 from biomedica_ray.cluster import StageFailedError
@@ -28,6 +31,8 @@ from tests.fakes.s3 import free_port, s3_server
         (LostRowsError("rows"), 1, "rows"),
         (ClusterError("none"), 1, "none"),
         (ConnectionResetError("by peer"), 1, "ConnectionResetError: by peer; what is done stays done"),
+        (EndpointConnectionError(endpoint_url="http://h"), 1, "EndpointConnectionError: Could not connect to the"),
+        (MaxRetryError(HTTPConnectionPool("h"), "/x"), 1, "MaxRetryError: HTTPConnectionPool"),
         (ray.exceptions.ActorDiedError(), 1, "lost a part of the cluster (ActorDiedError: The actor died unexpectedly"),
         (KeyboardInterrupt(), 130, "stopped; what is done stays done"),
         (Terminated(), 143, "stopped; what is done stays done"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from biomedica_ray.runs import read_runs
 from biomedica_ray.stages import CONFIGS
 from biomedica_ray.store import Store
 from tests.fakes.s3 import client, free_port, s3_server
+from tests.test_pipeline import assert_rows_are_in_the_tables
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -117,11 +119,7 @@ def test_the_pipeline_as_a_job_with_its_store_on_s3(cluster: Cluster) -> None:
         "evaluate",
         "report",
     ]
-    for run in runs.values():
-        for flow in run["counts"].values():
-            assert flow["rows_in"] == flow["rows_out"] + flow["errors"]
-    shards = store.read_json("dataset/dataset.json")["shards"]
-    assert sum(shard["samples"] for shard in shards) == runs["serialize"]["counts"]["figures"]["rows_out"]
+    assert_rows_are_in_the_tables(store, runs)
     assert "report.html" in done.stdout
     again = cluster.submit("jobs/extract.py", "--config", "jobs/demo.yaml")
     assert again.returncode != 0, "a pipeline's config is none of extract's"
@@ -144,18 +142,15 @@ def test_a_job_that_waits_for_a_node_says_what_for_and_can_be_stopped(cluster: C
     command = ["--submission-id", "waits", *SUBMIT.split(), "extract", "--source", "sample"]
     with cluster.start(*command, "--store", str(tmp_path / "s"), "--memory_gb", "1000") as submit:
         assert submit.stdout
-        seen = []
-        for line in submit.stdout:
-            seen.append(line)
-            if "waiting for" in line:
-                break
-        assert "extract: waiting for 1000 GB of memory (extract.memory_gb)" in seen[-1], "".join(seen)
-        assert "'memory': 1073741824000.0}: 1" in seen[-1]
+        seen = list(itertools.takewhile(lambda line: "waiting for" not in line, submit.stdout))
+        waiting = submit.stdout.readline()
         stop = [str(BIN / "ray"), "job", "stop", "--address", cluster.dashboard, "waits"]
         subprocess.run(stop, env=cluster.environment, capture_output=True, check=True)
         after = submit.stdout.read()
+    assert "extract: waiting for 1000 GB of memory (extract.memory_gb)" in waiting, "".join(seen)
+    assert "'memory': 1073741824000.0}: 1" in waiting
     assert submit.returncode == 0, after
-    assert "biomedica extract: stopped; what is done stays done, and the same command goes on from there" in after
+    assert "biomedica extract: stopped; what is done stays done, and the same command continues from there" in after
     assert "Job 'waits' was stopped" in after
     assert "Traceback" not in after
     assert not (tmp_path / "s").exists()

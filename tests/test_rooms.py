@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -38,3 +40,18 @@ def test_no_rooms_import_in_a_circle() -> None:
         list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         raise AssertionError(f"rooms import in a circle: {' -> '.join(error.args[1])}") from None
+
+
+def test_what_needs_no_model_imports_no_torch() -> None:
+    """Labels, panels and selections need none, and annotate's driver none before there is something to embed."""
+    stages = ("annotate", "label", "panels", "select", "sheets", "votes")
+    heavy = "{'torch', 'torchvision', 'timm', 'open_clip'}"
+    code = f"import sys; from biomedica_ray.stages import work_of; [work_of(stage) for stage in {stages}]; "
+    done = subprocess.run(
+        [sys.executable, "-c", code + f"print(sorted({heavy} & sys.modules.keys()))"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    assert done.stdout.strip() == "[]"

@@ -38,7 +38,9 @@ def test_a_stop_is_quiet_and_what_was_done_stays(tmp_path: Path, number: signal.
             break
     after = run.stderr.read().splitlines()
     assert run.wait(60) == code, "".join(seen)
-    assert after[-1] == ("biomedica extract: stopped; what is done stays done, and the same command goes on from there")
+    assert after[-1] == (
+        "biomedica extract: stopped; what is done stays done, and the same command continues from there"
+    )
     assert "extract: stopped after" in after[-2]
     assert len(after) <= 6
     assert [line for line in after if any(word in line for word in ("Traceback", "PC: @", "SystemExit"))] == []

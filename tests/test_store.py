@@ -13,6 +13,7 @@ import pytest
 
 from biomedica_ray.store import Store, StoreError, open_filesystem
 from biomedica_ray.units import Flow, LostRowsError
+from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.s3 import client, s3_server
 
 SCHEMA = pa.schema([pa.field("id", pa.string(), nullable=False), ("image", pa.large_binary())])
@@ -234,6 +235,16 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(StoreError, match="the server does not answer"):
             store.try_writing()
     assert time.monotonic() - started < 8
+
+
+@pytest.mark.parametrize("size", [10, 6 * 2**20])
+def test_an_object_that_a_server_refuses_is_an_error_however_small(size: int) -> None:
+    with s3_server() as server, flaky_proxy(server, lambda path, _: "503" if "refused" in path else None) as (url, _):
+        client(server).create_bucket(Bucket="bucket")
+        store = Store("s3://bucket/store", url)
+        with pytest.raises(OSError, match=r"(?i)slow.?down"):
+            store.write_bytes("refused", b"x" * size)
+        assert "refused" not in store.list("")
 
 
 def test_a_unit_whose_counts_do_not_add_up_is_not_committed(store: Store) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from biomedica_ray.config.needs import Need
-from biomedica_ray.config.wording import NAME, as_typed, explain
+from biomedica_ray.config.wording import NAME, as_typed, explain, kind_of
 
 __all__ = ["NAME", "STAGES", "ConfigError", "Name", "StageConfig", "validate"]
 
@@ -33,7 +33,7 @@ class StageConfig(BaseModel):
 
     store: str = Field(description="root of the dataset: a local path or s3://bucket/prefix")
     endpoint_url: str | None = Field(
-        None, pattern=r"^(https?://)?[^/\s]+/?$", description="S3 server of the store, when it is not AWS"
+        None, pattern=r"^(https?://)?[^/\s]+/?$", description="S3 server of the store, if it is not AWS"
     )
     ray_address: str = Field(
         "local",
@@ -41,7 +41,7 @@ class StageConfig(BaseModel):
         description="Ray cluster to join: local (start one here), auto, or host:port; RAY_ADDRESS takes precedence",
     )
     max_actors: int | None = Field(
-        None, ge=1, description="most workers at a time; none: as many as the cluster grows to"
+        None, ge=1, description="maximum number of workers at a time; none: as many as the cluster can hold"
     )
 
     @field_validator("store")
@@ -73,7 +73,7 @@ def validate(model: type[StageConfig], values: dict[str, Any], prefix: str = "")
             raise ConfigError(f"{prefix}{key}: {PLACEHOLDER} stands for a bucket of yours; put its name in {value}")
         field = model.model_fields.get(str(key))
         if isinstance(value, bool) and field is not None and field.annotation is not bool:
-            raise ConfigError(f"{prefix}{key}: expected {field.description}, got {as_typed(value)}")
+            raise ConfigError(f"{prefix}{key}: expected {kind_of(field.annotation)}, got {as_typed(value)}")
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable
+from datetime import date
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -75,6 +76,13 @@ def suggest(word: str, known: Iterable[str]) -> str:
     if close := difflib.get_close_matches(word, known, 1):
         return f"did you mean {close[0]}?"
     return f"expected one of {', '.join(known)}" if len(known) <= _MOST_WORDS else "--help lists them all"
+
+
+def kind_of(annotation: Any) -> str:
+    """What kind of value a field takes, in words."""
+    words = {int: "a whole number", float: "a number", date: "a date, as in 2026-01-31", str: "text"}
+    kinds = [words[part] for part in (annotation, *get_args(annotation)) if part in words]
+    return kinds[0] if kinds else "another kind of value"
 
 
 def as_typed(value: Any) -> str:

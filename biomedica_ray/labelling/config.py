@@ -18,7 +18,7 @@ class LabelConfig(StageConfig):
     example: ClassVar[str] = "--store mine --labels labels.yaml"
 
     model: str | None = Field(
-        None, description="model whose clusters to use; none: that of annotate, where the store has one model's only"
+        None, description="model whose clusters to use; none: the only model that the store has clusters of"
     )
     labels: str | None = Field(
         None,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 
 from biomedica_ray.config import ConfigError
-from biomedica_ray.store import open_filesystem
+from biomedica_ray.store import StoreError, open_filesystem
 from biomedica_ray.units import fingerprint
 
 
@@ -54,11 +54,11 @@ def weights_mark(weights: str | None, endpoint_url: str | None) -> str | None:
             return f"{weights} {importlib.metadata.version(weights.removeprefix('package:'))}"
         except importlib.metadata.PackageNotFoundError:
             return None
-    filesystem, path = open_filesystem(weights, endpoint_url)
     try:
+        filesystem, path = open_filesystem(weights, endpoint_url)
         top = filesystem.get_file_info(path)
         infos = filesystem.get_file_info(pafs.FileSelector(path, recursive=True)) if not top.is_file else [top]
-    except OSError:
+    except (OSError, StoreError):
         is_path = "/" in weights or Path(weights).suffix in {".safetensors", ".pt", ".pth", ".bin"}
         return None if is_path else weights  # a tag of open_clip
     return fingerprint(weights, sorted((info.path, info.size, info.mtime_ns) for info in infos if info.is_file))

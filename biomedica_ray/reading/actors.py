@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -36,7 +36,7 @@ class _Reader:
 
 def batches_of_actors(
     stream: Stream, rows: Sequence[Rows], lanes: Mapping[int, LanePosition], how: Preparation, cpus: float
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The batches of ``stream.batches``, prepared by an actor for each lane.
 
     Args:
@@ -54,7 +54,9 @@ def batches_of_actors(
         yield batch_of(rows, [next(source) for source in sources])
 
 
-def _pieces(stream: Stream, rows: Rows, start: LanePosition, how: Preparation, cpus: float) -> Iterator[Piece]:
+def _pieces(
+    stream: Stream, rows: Rows, start: LanePosition, how: Preparation, cpus: float
+) -> Generator[Piece, None, None]:
     """The pieces of a lane; an actor that is lost is replaced, and the new one continues where the lost one stopped."""
     losses = 0
     # Outside the workers' placement group, which has no room for it; Ray prefers nodes without GPUs for it.

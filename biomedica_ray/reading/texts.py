@@ -6,17 +6,19 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-import torch
+from typing import TYPE_CHECKING, Any, Literal
 
 from biomedica_ray.reading.sentences import sentence_spans, word_spans
-from biomedica_ray.reading.shards import RawSample
+
+if TYPE_CHECKING:  # every command reads train's config, and with it this file; torch takes seconds to import
+    import torch
+
+    from biomedica_ray.reading.shards import RawSample
 
 TextKind = Literal["caption", "panel", "mention", "also_captioned"]
 """What a text of a sample can be."""
 
-Tokenize = Callable[..., torch.Tensor]
+Tokenize = Callable[..., "torch.Tensor"]
 """A tokenizer of open_clip: of texts and, by name, ``context_length``; gives int64 tokens (n, context length)."""
 
 
@@ -42,7 +44,7 @@ class TextChoice:
         """One of the sample's texts: first a kind by its weight, then one of that kind.
 
         The weight of kinds that a sample lacks goes to those that it has; a sample without any of the wanted kinds
-        gives its caption. So does one whose JSON does not mention them, as in datasets that are older or foreign.
+        gives its caption. So does one whose JSON does not mention them, as in older datasets and those from elsewhere.
         """
         if not self.needs_metadata:
             return sample.caption

@@ -24,7 +24,7 @@ Units are chosen by a hash of pmcid, so they are a fair sample; a share of a hal
 
 TOP_JOURNALS = 12
 YEARS = 24
-"""The last years, which are shown one by one."""
+"""The most recent years, which are shown one by one."""
 EXAMPLES = 3
 """Inputs named for each reason."""
 
@@ -66,7 +66,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Bar:
-    """One value, how many rows have it, and that number as a share of the greatest one and of all."""
+    """One value, how many rows have it, and that number as a share of the largest one and of all."""
 
     name: str
     count: int

@@ -1,4 +1,4 @@
-"""What the report shows as pictures: groups of duplicates, clusters, and some figures with what is known of them."""
+"""What the report shows as pictures: groups of duplicates, clusters, and some figures with what is known about them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Group:
         kept: The kept figure.
         size: Figures that repeat it.
         repeats: The first of these.
-        boilerplate: The picture is boilerplate, so that the kept one is left out as well.
+        boilerplate: The picture is boilerplate, so the kept one is left out too.
     """
 
     kept_id: str
@@ -81,7 +81,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Member:
-    """A figure of a cluster, and how near to its centre it lies: 1 for the nearest."""
+    """A figure of a cluster, and how near to its centre it is: 1 for the nearest."""
 
     figure_id: str
     confidence: float
@@ -102,7 +102,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Card:
-    """A figure with what is known of it.
+    """A figure with what is known about it.
 
     Attributes:
         figure_id: The figure.
@@ -225,7 +225,7 @@ def figure_cards(store: Store, extracted: Mapping[int, Commit], *, invented: boo
     units = draw((unit for unit, commit in sorted(extracted.items()) if commit.counts["figures"].rows_out), FIGURES)
     ids: list[str] = []
     for index, unit in enumerate(units):
-        # So many of each that they are FIGURES together.
+        # As many of each as make FIGURES together.
         share = FIGURES * (index + 1) // len(units) - FIGURES * index // len(units)
         table = store.read(extracted[unit], "figures", ["figure_id", "caption"])
         found = table.filter(pc.field("caption").is_valid())["figure_id"].to_pylist()

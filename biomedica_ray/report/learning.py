@@ -41,7 +41,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Score:
-    """A score with its 95 % interval, where there is one, and what guessing gives."""
+    """A score with its 95 % interval, if there is one, and what guessing gives."""
 
     task: str
     name: str
@@ -72,7 +72,7 @@ class Evaluation:
 
 
 def read_training(store: Store, name: str) -> Training | None:
-    """The training run ``name``; None where it has not come to its first checkpoint."""
+    """The training run ``name``; None if it has not reached its first checkpoint."""
     try:
         with store.filesystem.open_input_stream(store.path("checkpoints", name, "metrics.jsonl")) as stream:
             records = [json.loads(line) for line in stream.read().splitlines()]
@@ -99,7 +99,7 @@ def read_training(store: Store, name: str) -> Training | None:
 
 
 def read_evaluation(store: Store, name: str) -> Evaluation | None:
-    """The scores of training run ``name``; None where it has not been evaluated."""
+    """The scores of training run ``name``; None if it has not been evaluated."""
     try:
         document = store.read_json(f"checkpoints/{name}/evaluation.json")
     except FileNotFoundError:

@@ -23,9 +23,9 @@ PAGE = "report.html"
 """Where the report is, relative to the store's root, unless the config says otherwise."""
 
 _REPEATS = {"figure": FIGURE_REPEATS, "article": ARTICLE_REPEATS}
-"""Kinds of duplicates that repeat another; the others say something else of a figure or an article."""
+"""Kinds of duplicates that repeat another; the others say something else about a figure or an article."""
 
-_TOLD_SCORES = {
+_SCORES = {
     "zero-shot accuracy": ("zero shot primary label", "accuracy"),
     **{
         f"{way} recall@{k}": ("retrieval", f"{way} recall@{k}")
@@ -38,7 +38,7 @@ _TOLD_SCORES = {
 
 @dataclass(frozen=True)
 class Fact:
-    """A number to be told, and what there is to say about it."""
+    """A number of the summary, and a note on it."""
 
     name: str
     value: str
@@ -57,15 +57,15 @@ def print_summary(report: ReportConfig) -> None:
 
 
 def summary_rows(store: Store, name: str) -> list[tuple[str, str]]:
-    """Pairs of what is told and its value, as text; what has not been done is left out.
+    """Names and values of the summary, as text; what has not been done is left out.
 
     Args:
         store: The store.
         name: The training run.
     """
     runs = read_runs(store)
-    told = facts(store, name, stage_flows(runs), count_duplicates(store), count_clusters(store))
-    rows = [(fact.name, f"{fact.value} ({fact.note})" if fact.note else fact.value) for fact in told]
+    found = facts(store, name, stage_flows(runs), count_duplicates(store), count_clusters(store))
+    rows = [(fact.name, f"{fact.value} ({fact.note})" if fact.note else fact.value) for fact in found]
     seconds = {run["stage"]: run["seconds"] for run in runs if run["status"] == "done"}
     times = [f"{stage} {duration(seconds[stage])}" for stage in STAGES if stage in seconds]
     return [*rows, ("time", ", ".join(times))] if times else rows
@@ -133,7 +133,7 @@ def _learned(store: Store, name: str) -> list[Fact]:
         found.append(Fact("training loss", change, things(training.steps, "step")))
     if evaluation := read_evaluation(store, name):
         scores = {(score.task, score.name): score for score in evaluation.scores}
-        for what, key in _TOLD_SCORES.items():
+        for what, key in _SCORES.items():
             if score := scores.get(key):
                 found.append(Fact(what, share(score.value), f"chance {share(score.chance)}"))
     return found

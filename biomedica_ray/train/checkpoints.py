@@ -118,7 +118,7 @@ class Checkpoints(TrainedModel):
         Args:
             snapshot: What to write.
             rule: Which checkpoints to keep.
-            settings: Those that the run was started with, if they are not stored yet.
+            settings: Those that the run was started with, which are stored with its first checkpoint.
 
         Raises:
             StoreError: Something cannot be written; the checkpoint before this one is still the last one.
@@ -127,11 +127,12 @@ class Checkpoints(TrainedModel):
         for name, tensors in snapshot.files.items():
             self.write(f"{_folder(step)}/{name}", partial(safetensors.torch.save_file, tensors))
         self.write_json(f"{_folder(step)}/position.json", asdict(snapshot.position))
-        if settings is not None:
+        kept = self.kept()
+        if settings is not None and not kept:
             self.write_json("training.json", settings)
         self.write("metrics.jsonl", lambda file: file.write_text(_lines(snapshot.metrics)))
         score = snapshot.metrics[-1].get(rule.best) if rule.best and snapshot.metrics else None
-        staying = rule.staying([*self.kept(), Kept(step, score)])
+        staying = rule.staying([*kept, Kept(step, score)])
         latest = {"step": step, "folder": _folder(step), "kept": [asdict(kept) for kept in staying]}
         self.write_json("latest.json", latest)
         for old in self._steps() - {kept.step for kept in staying}:

@@ -140,14 +140,18 @@ class TrainConfig(StageConfig):
     seed: int = Field(0, description="seed of initialisation and sample order")
 
     def needs(self) -> tuple[Need, ...]:
-        """The fewest workers with which training begins, and what Ray actors need that read for them."""
+        """The fewest workers with which training begins, and the Ray actors that read for them."""
+        return (self.need(self.num_workers),)
+
+    def need(self, lanes: int) -> Need:
+        """The same where the order has a number of lanes, each of which an actor reads with ``reader: ray``."""
         workers = "num_workers" if self.min_workers is None else "min_workers"
         need = Need.of(self, workers=workers, CPU="cpus_per_worker", GPU="use_gpu")
         if self.reader == "worker":
-            return (need,)
-        cpus = self.cpus_per_worker + self.reader_cpus * self.num_workers / need.workers
+            return need
+        cpus = self.cpus_per_worker + self.reader_cpus * max(lanes, need.workers) / need.workers
         asks = (replace(ask, amount=cpus, key="cpus_per_worker and reader_cpus") for ask in need.each[:1])
-        return (replace(need, each=(*asks, *need.each[1:])),)
+        return replace(need, each=(*asks, *need.each[1:]))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

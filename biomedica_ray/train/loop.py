@@ -16,6 +16,8 @@ from ray.train.torch import TorchTrainer
 
 from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import StageFailedError
+from biomedica_ray.head_node import is_local
+from biomedica_ray.resources import check, nodes
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.train.checkpoints import Checkpoints, Position
@@ -49,6 +51,8 @@ def run(config: TrainConfig, record: Run) -> None:
         log.info("train: %s is already trained", config.name)
         record.add(done.counts, before=True)
     else:
+        if is_local(config.ray_address):  # again, as the order of a resumed run may have more lanes than workers
+            check([config.need(plan.stream.lanes)], nodes())
         job = Job(config, plan.spec, record.store, plan.stream, plan.held_out, plan.settings, Board())
         _fit(record, job, checkpoints, plan.stream.steps(config.epochs))
         record.add(_commit(record, stage, mark, checkpoints, plan.stream.n_samples * config.epochs))
@@ -74,6 +78,7 @@ def _fit(record: Run, job: Job, checkpoints: Checkpoints, steps: int) -> None:
                     _fit_once(record, job, watch.over)
                 watch.training = False
                 if watch.failure:
+                    job.board.stop()  # where workers may still be started
                     raise watch.failure
                 done = _done(checkpoints)
                 if done >= steps:

@@ -123,9 +123,7 @@ class _Worker:
         self.total = stream.steps(config.epochs)
         self.position = self.checkpoints.latest() or Position(0, [LanePosition() for _ in range(stream.lanes)])
         rule = Rule(config.keep_last, config.keep_best)
-        # A run that is resumed has them.
-        settings = None if self.position.step else job.settings
-        self.writer = Writer(partial(self.checkpoints.save, rule=rule, settings=settings), self.position.step)
+        self.writer = Writer(partial(self.checkpoints.save, rule=rule, settings=job.settings), self.position.step)
         self.learner = Learner(model, config, self.total, ray.train.torch.get_device(), rank=rank, workers=workers)
         if self.position.step:
             self.learner.restore(self.checkpoints.load(self.position.step))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from biomedica_ray.config import ConfigError
 from biomedica_ray.models.encoder_info import EncoderInfo, Preprocessing
 from biomedica_ray.models.encoders import Encoder, embed_all, load_encoder
-from biomedica_ray.models.weights import local_weights
+from biomedica_ray.models.weights import local_weights, weights_mark
 from tests.fakes.s3 import client, s3_server
 from tests.synthetic import picture
 
@@ -200,3 +201,23 @@ def test_weights_of_another_model_do_not_fit(tmp_path: Path) -> None:
     safetensors.torch.save_file({"head.weight": torch.zeros(2)}, tmp_path / "weights.safetensors")
     with pytest.raises(ConfigError, match=r"weights: .*Missing key"):
         load_encoder(TINY, str(tmp_path / "weights.safetensors"))
+
+
+def test_weights_that_may_have_changed_have_another_mark(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    assert weights_mark(str(file), None) is None  # it may be on another machine
+    file.write_bytes(b"abc")
+    first = weights_mark(str(file), None)
+    assert first == weights_mark(str(file), None)
+    os.utime(file, (1, 1))
+    second = weights_mark(str(file), None)
+    file.write_bytes(b"abcd")
+    third = weights_mark(str(tmp_path), None)
+    (tmp_path / "other").touch()
+    assert len({None, first, second, third, weights_mark(str(tmp_path), None)}) == 5
+    assert weights_mark(None, None) == "default"
+    assert weights_mark("hf-hub:a/b", None) == "hf-hub:a/b"
+    assert weights_mark("laion2b_s34b_b79k", None) == "laion2b_s34b_b79k"
+    assert weights_mark("http://x/y", None) is None
+    assert weights_mark("package:none_such", None) is None
+    assert str(weights_mark("package:numpy", None)).startswith("package:numpy ")

@@ -134,6 +134,7 @@ def test_any_stops_and_any_numbers_of_workers_give_the_same_batches(
     position = Position(0, start(order))
     seen: list[list[str]] = []
     lost: list[dict[str, str]] = []
+    given = Counter[int]()
     # Each run is killed some steps after its last checkpoint, the last run does what remains.
     for wanted, unkept, choice in [*stops, (total, 0, 0)]:
         workers = divisors[choice % len(divisors)]
@@ -146,12 +147,16 @@ def test_any_stops_and_any_numbers_of_workers_give_the_same_batches(
         leads = [rows_of_worker(rank, workers, order.lanes, order.piece) for rank in range(workers)]
         for step in found[:kept]:
             for rows, batch in zip(leads, step, strict=True):
+                given += batch.given
                 lost += [error for part in rows if part.start == 0 for error in batch.lanes[part.lane].errors]
         position = Position.from_json(
             json.loads(json.dumps(asdict(Position(position.step + kept, after(found[kept - 1])))))
         )
     assert seen == step_keys(whole)
     assert sorted(map(str, lost)) == sorted(map(str, errors(whole)))
+    # What workers count together is each readable sample once a pass.
+    assert (given[0], given[1]) == (20, 20)
+    assert given == sum((batch.given for step in whole for batch in step), Counter[int]())
     first = [f"PMC{number}-1_001" for number in range(23) if number not in (3, 4, 20)]
     assert set(first) == {key for step in seen for key in step}
     assert [error["what"] for error in lost if error["epoch"] == "0"].count("PMC20-1_001") == 1

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+# Processes of torch.distributed are forked from one that has imported what they need, which takes seconds.
+multiprocessing.set_forkserver_preload(["biomedica_ray.train.learner", "biomedica_ray.train.consensus"])
 
 TINY: dict[str, Any] = {
     "embed_dim": 16,

@@ -19,7 +19,7 @@ def say(rank: int, folder: str, answers: Any) -> None:
 
 
 def test_all_workers_hear_what_any_of_them_says(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
     answers = context.Queue()
     workers = [context.Process(target=say, args=(rank, str(tmp_path), answers)) for rank in range(len(WORDS))]
     for worker in workers:

@@ -68,7 +68,8 @@ def workers_learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = {**TINY["text_cfg"], "vocab_size": 400}
     config = {**TINY, "text_cfg": text, "init_logit_scale": 2.3, "init_logit_bias": -3}
     (folder / "model.json").write_text(json.dumps(config))
-    torch.multiprocessing.spawn(_process, (str(folder / "model.json"), str(folder)), nprocs=max(WORKERS))
+    arguments = (str(folder / "model.json"), str(folder))
+    torch.multiprocessing.start_processes(_process, arguments, nprocs=max(WORKERS), start_method="forkserver")
     return folder
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 import torch
+from ray.util.placement_group import PlacementGroup
 from safetensors.torch import load_file
 
 from biomedica_ray.cluster import StageFailedError
@@ -120,6 +121,7 @@ def test_a_run_of_two_workers_goes_on_with_one_whatever_is_killed(
         with signalled(name, tmp_path, beyond=before) as killed, pytest.raises(StageFailedError, match=message) as told:
             train(tmp_path, tiny_model, **settings)
         assert killed
+        free_what_was_asked_for()
         assert "\n" not in str(told.value)
         assert before < last_step(tmp_path) < 120
     run = train(tmp_path, tiny_model, reader="ray", reader_cpus=0.5, **settings)
@@ -178,8 +180,16 @@ def test_a_run_that_waits_for_resources_ends_at_the_first_signal(
         # It would go on waiting for as long as this process is the driver of a cluster.
         for controller in processes("TrainController"):
             controller.kill()
+        free_what_was_asked_for()
         ray.kill(taken)
     assert not (tmp_path / "checkpoints").exists()
+
+
+def free_what_was_asked_for() -> None:
+    """Of a controller that was killed. Ray does so when the driver ends, which here is the one of all tests."""
+    for number, group in ray.util.placement_group_table().items():
+        if group["state"] != "REMOVED":
+            ray.util.remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(number))))
 
 
 class _Taken:

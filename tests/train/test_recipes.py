@@ -25,7 +25,7 @@ BATCHES = {
 
 @pytest.mark.parametrize("name", BATCHES)
 def test_a_recipe_is_a_config_whose_model_and_weights_are_known(name: str) -> None:
-    config = load("train", ["--config", str(JOBS / "recipes" / f"{name}.yaml")])
+    config = load("train", ["--config", str(JOBS / "recipes" / f"{name}.yaml"), "--store", "s"])
     assert isinstance(config, TrainConfig)
     assert config.num_workers * config.batch_size == BATCHES[name]
     assert resolve_model(config.model, config.pretrained).model_cfg["embed_dim"]

@@ -1,9 +1,7 @@
-"""Sheets and votes in which something gets lost on the way: the run fails."""
+"""The worker of the stage sheets, without a cluster."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,9 +10,7 @@ import pytest
 
 from biomedica_ray import schema
 from biomedica_ray.annotate.members import Wanted, choose_members
-from biomedica_ray.labelling import votes
-from biomedica_ray.labelling.answers import Answer, one_each
-from biomedica_ray.labelling.config import SheetsConfig, VotesConfig
+from biomedica_ray.labelling.config import SheetsConfig
 from biomedica_ray.labelling.proposals_file import Proposals
 from biomedica_ray.labelling.sheets import Plan, SheetWorker
 from biomedica_ray.labelling.taxonomy import papers_taxonomy
@@ -46,27 +42,3 @@ def test_a_picture_that_gets_lost(tmp_path: Path, lost: int) -> None:
     else:
         assert SheetWorker(store, "run", plan)(0, "m")["pictures"] == Flow(4, 4)
     assert any(commit.complete for commit in store.commits(plan.stage).values()) == (not lost)
-
-
-def test_an_answer_that_gets_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(str(tmp_path))
-    store.open_or_create(1)
-    said = [
-        {"cluster": n, "exemplars": ["PMC1.1_001"], "primary": ["Maps"], "answered": "2026-01-02T03:04:05Z"}
-        for n in range(3)
-    ]
-    head = {"format": "biomedica answers 1", "annotator": "A", "taxonomy": "biomedica-1", "clustering": "f"}
-    document = {**head, "round": 1, "sheet": "sheet-001", "answers": said}
-    store.write_bytes("answers/a.json", json.dumps(document).encode())
-    config = VotesConfig(store=store.root, min_votes=1)
-    with Run("votes", config) as record:
-        votes.run(config, record)
-    assert record.counts["answers"].rows_out == 3
-    assert (tmp_path / "labels.yaml").exists()  # where label finds it
-
-    def forgetful(answers: Iterable[Answer], *, last: bool) -> Iterator[Answer]:
-        yield from list(one_each(answers, last=last))[1:]
-
-    monkeypatch.setattr(votes, "one_each", forgetful)
-    with pytest.raises(LostRowsError, match=r"rows lost: answers: 3 in .* 2 out"), Run("votes", config) as record:
-        votes.run(config, record)
