@@ -16,7 +16,7 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.extract.guard import newly_skipped, refuse_to_drop
 from biomedica_ray.sample import PACKAGES
-from biomedica_ray.sources.base import Source, SourceError
+from biomedica_ray.sources.base import Source
 from biomedica_ray.sources.filters import Filters, Selection, read_pmcids, select, split_by_unit, unknown_ids
 from biomedica_ray.sources.packages import PackagesSource
 from biomedica_ray.sources.pmc_cloud import PmcSource
@@ -78,12 +78,10 @@ def write_listing(config: ExtractConfig, selection: Selection, rules: str, store
         run_id: The run.
 
     Raises:
-        ConfigError: The source cannot be listed, or articles that the store holds would be dropped.
+        ConfigError: Articles that the store holds would be dropped.
+        SourceError: The source cannot be listed.
     """
-    try:
-        listing = make_source(config).list()
-    except SourceError as error:
-        raise ConfigError(f"source: {error}") from error
+    listing = make_source(config).list()
     commits = store.commits("listing")
     held = _held(store, commits)
     if commits and not config.allow_drop:
