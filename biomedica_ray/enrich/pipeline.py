@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from biomedica_ray import schema
-from biomedica_ray.cluster import on_a_worker, run_units
+from biomedica_ray.cluster import StageFailedError, on_a_worker, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.enrich.client import IDS_PER_CALL, Eutils, EutilsError
 from biomedica_ray.enrich.config import EnrichConfig
@@ -50,7 +50,8 @@ def run(config: EnrichConfig, record: Run) -> None:
     """Fetch the records of all articles that have a pmid; commits pubmed and errors unit by unit.
 
     Raises:
-        ConfigError: The service cannot be reached, or refuses the API key.
+        ConfigError: The service refuses the API key.
+        StageFailedError: The service cannot be reached.
         StoreError: Nothing has been extracted yet.
         UnitsFailedError: Units failed; all others are done.
     """
@@ -80,8 +81,9 @@ def _check(service: Eutils, rate: float) -> None:
     try:
         replace(service, attempts=3).fetch(["1"], ClusterLimiter(rate))
     except EutilsError as error:
-        key = API_KEY_VARIABLE if error.kind == "refused" else "eutils_url"
-        raise ConfigError(f"{key}: {error}") from None
+        if error.kind == "refused":
+            raise ConfigError(f"{API_KEY_VARIABLE}: {error}") from None
+        raise StageFailedError(f"eutils_url: {error}") from None
 
 
 class EnrichWorker:

@@ -12,12 +12,11 @@ import pyarrow.dataset as pads
 
 from biomedica_ray import schema
 from biomedica_ray.ahead import map_in_threads
-from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
 from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.extract.guard import newly_skipped, refuse_to_drop
 from biomedica_ray.sample import PACKAGES
-from biomedica_ray.sources.base import Source, SourceError
+from biomedica_ray.sources.base import Source
 from biomedica_ray.sources.filters import Filters, Selection, read_pmcids, select, split_by_unit, unknown_ids
 from biomedica_ray.sources.packages import PackagesSource
 from biomedica_ray.sources.pmc_cloud import PmcSource
@@ -79,14 +78,10 @@ def write_listing(config: ExtractConfig, selection: Selection, rules: str, store
         run_id: The run.
 
     Raises:
-        ConfigError: The source cannot be listed, or articles that the store holds would be dropped.
-        StageFailedError: The source does not answer now.
+        ConfigError: Articles that the store holds would be dropped.
+        SourceError: The source cannot be listed.
     """
-    try:
-        listing = make_source(config).list()
-    except SourceError as error:
-        kind = StageFailedError if error.retryable else ConfigError
-        raise kind(f"source: {error}") from error
+    listing = make_source(config).list()
     commits = store.commits("listing")
     held = _held(store, commits)
     if commits and not config.allow_drop:

@@ -15,7 +15,8 @@ from typing import Any
 
 from biomedica_ray import schema
 from biomedica_ray.ahead import ordered_map
-from biomedica_ray.cluster import on_a_worker, run_units_on_actors
+from biomedica_ray.cluster import StageFailedError, on_a_worker, run_units_on_actors
+from biomedica_ray.config import ConfigError
 from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.extract.earlier import TABLES, Earlier
 from biomedica_ray.extract.listing import (
@@ -57,8 +58,9 @@ def run(config: ExtractConfig, record: Run) -> None:
     """List the source, cut the listing into units, and extract what is new or has changed in them.
 
     Raises:
-        ConfigError: The source cannot be listed, the file of pmcids cannot be read, or articles that the store holds
-            would be dropped.
+        ConfigError: The source does not exist or is of another kind, the file of pmcids cannot be read, or articles
+            that the store holds would be dropped.
+        StageFailedError: The source does not answer.
         UnitsFailedError: Units failed; all others are done.
     """
     source, selection, filters = make_source(config), make_selection(config), make_filters(config)
@@ -67,7 +69,10 @@ def run(config: ExtractConfig, record: Run) -> None:
         listing = retry_listing(record.store, rules)
     else:
         work = partial(write_listing, config, selection, rules, record.store, record.run_id)
-        listing = on_a_worker(work, memory_gb=config.memory_gb)
+        try:
+            listing = on_a_worker(work, memory_gb=config.memory_gb)
+        except SourceError as error:
+            raise (StageFailedError if error.retryable else ConfigError)(f"source: {error}") from error
         _tell_listing(listing, record)
     run_units_on_actors(
         record,

@@ -1,4 +1,4 @@
-"""At most a number of figures of each group; which ones does not depend on their order."""
+"""At most a given number of figures of each group; which ones does not depend on their order."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from biomedica_ray.config.needs import Need
 
 
 class SelectConfig(StageConfig):
-    """Choose figures by a query, at most a number of each kind; optional, for serialize --selection."""
+    """Choose figures by a query, at most a given number of each kind; optional, for serialize --selection."""
 
     example: ClassVar[str] = "--store mine --name microscopy --where \"primary_label contains 'Microscopy'\""
 

@@ -1,4 +1,4 @@
-"""Selection: find the figures that meet a query unit by unit, then take at most a number of each group."""
+"""Selection: find the figures that meet a query unit by unit, then take at most a given number of each group."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def groups_of(values: pa.ChunkedArray) -> list[list[str]]:
 
 
 class TakeWorker:
-    """Takes at most a number of each group."""
+    """Takes at most a given number of each group."""
 
     def __init__(self, store: Store, run_id: str, name: str, highest: Mapping[str, int]) -> None:
         self._store, self._run_id, self._name, self._highest = store, run_id, name, highest

@@ -73,7 +73,8 @@ class PackagesSource:
         try:
             infos = filesystem.get_file_info(pafs.FileSelector(root, recursive=True))
         except OSError as error:
-            raise SourceError("missing-source", f"{self.root}: {error}") from error
+            unreachable = "NETWORK_CONNECTION" in str(error)
+            raise SourceError("missing-source", f"{self.root}: {error}", retryable=unreachable) from error
         files = [info for info in infos if info.type == pafs.FileType.File]
         packages = _group(files, root)
         entries = self._file_list() if f"{root}/{file_list.NAME}" in {info.path for info in files} else {}

@@ -251,7 +251,7 @@ def test_nothing_extracted(ray_cluster: None, store: Store) -> None:
 def test_a_figure_that_is_not_read_fails_the_run(
     ray_cluster: None, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_extracted(store, *rows())
+    write_extracted(store, *rows(store))
     unit = unit_of("PMC2", N_UNITS)
     n = lose_a_row(store, "extract", unit, "figures")
     assert cli.main(["dedupe", "--store", store.root, "--memory_gb", "0.5"]) == 1
