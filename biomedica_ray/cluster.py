@@ -129,7 +129,7 @@ def on_a_worker(
         result: T = ray.get(task.options(**options).remote(work))
         return result
     except ray.exceptions.RayTaskError as error:
-        raise cause(error) from None
+        raise cause(error) from error
 
 
 def _call(work: Callable[[], T]) -> T:
