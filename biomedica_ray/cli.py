@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -84,7 +85,8 @@ def _guarded(stage: str, config: StageConfig, work: Callable[[], int]) -> int:
     """Do ``work`` once the store has been found to be writable; whatever ends it is one line and an exit code."""
     try:
         if not _is_started():
-            where = "on this machine" if config.ray_address == "local" else f"at {config.ray_address}"
+            address = os.environ.get("RAY_ADDRESS") or config.ray_address
+            where = "on this machine" if address == "local" else f"at {address}"
             print(f"biomedica {stage}: starting, with Ray {where}", file=sys.stderr, flush=True)
         from biomedica_ray.store import Store  # noqa: PLC0415 - after the line that says that something happens
 

@@ -249,8 +249,8 @@ FIGURES = pa.schema(
         ),
         _field("permissions", pa.string(), "licence, copyright or attribution of the figure itself", null=True),
         _field("third_party", pa.bool_(), "reproduced from elsewhere: the article's licence may not cover it"),
-        _field("sub_article", pa.string(), "type of the sub-article it stands in: translation, reply", null=True),
-        _field("language", pa.string(), "language of the part of the article it stands in, lower case", null=True),
+        _field("sub_article", pa.string(), "type of the sub-article that contains it: translation, reply", null=True),
+        _field("language", pa.string(), "language of the part of the article that contains it, lower case", null=True),
         _field("href", pa.string(), "graphic/@xlink:href as written in the XML"),
         _field("file_name", pa.string(), "name of the image file in the package"),
         _field("image", pa.large_binary(), "the image file's bytes, as published"),
@@ -273,13 +273,13 @@ ERRORS = pa.schema(
         _field("what", pa.string(), "the input: an article_id, a figure_id or a file name"),
         _field("where", pa.string(), "URI at which it lies", null=True),
         _field("stage", pa.string(), "stage that met it"),
-        _field("entity", pa.string(), "what kind of row was lost or made less: article, figure"),
+        _field("entity", pa.string(), "kind of row that is missing or incomplete: article, figure"),
         _field("kind", pa.string(), "reason in one word: bad-xml, missing-image, truncated-image, duplicate, ..."),
         _field("message", pa.string(), "reason in words, naming what was expected and what was there"),
-        _field("attempts", pa.int32(), "how often it was tried"),
+        _field("attempts", pa.int32(), "number of tries"),
         _field("article_id", pa.string(), "the article that it belongs to", null=True),
         _field("file", pa.string(), "file of the article's package, or the name that the XML gives it", null=True),
-        _field("retryable", pa.bool_(), "a later run may succeed; null where the stage cannot say", null=True),
+        _field("retryable", pa.bool_(), "whether a later run may succeed; null where the stage cannot say", null=True),
     ]
 )
 
@@ -314,7 +314,7 @@ FIGURE_REPEATS = ("exact", "same-pixels", "near", "semantic")
 DUPLICATES = pa.schema(
     [
         _field("id", pa.string(), "article_id or figure_id of the one that repeats"),
-        _field("of", pa.string(), "the kept one; for against, what it is like in the other set; see docs/dedupe.md"),
+        _field("of", pa.string(), "the kept one; for against, the picture of the other set; see docs/dedupe.md"),
         _field("entity", pa.string(), "article or figure"),
         _field(
             "kind",
@@ -350,7 +350,7 @@ LABELS = pa.schema(
         _field("how", pa.string(), "propagated (from the cluster) or none"),
         _field("confidence", pa.float32(), "0 to 1: share of the cluster's members lying at least as far out"),
         _field(
-            "uncertain", pa.bool_(), "so far out that its cluster's labels may not hold: confidence < min_confidence"
+            "uncertain", pa.bool_(), "so far out that its cluster's labels may not apply: confidence < min_confidence"
         ),
     ]
 )
@@ -361,7 +361,7 @@ MEMBERS = pa.schema(
         _field("cluster_size", pa.int64(), "figures in it"),
         _field("place", pa.string(), "nearest (to the centre), random or farthest"),
         _field("rank", pa.int32(), "order within the place, from 0"),
-        _field("figure_id", pa.string(), "the figure, which stands in one place only"),
+        _field("figure_id", pa.string(), "the figure; it has one place only"),
         _field("distance", pa.float32(), "as in labels"),
     ]
 )
@@ -370,7 +370,7 @@ PANELS = pa.schema(
     [
         _field("figure_id", pa.string(), "the figure"),
         _field("panel_type", pa.string(), "single or multiple, by the gutters of the image itself"),
-        _field("n_panels", pa.int32(), "how many are in panel_boxes"),
+        _field("n_panels", pa.int32(), "number of panel_boxes"),
         _field("least_confidence", pa.float32(), "the least confidence of one of them; 1 for a single one"),
         _field("caption_panels", pa.int32(), "panels that the caption names; (A, B) are two"),
         _field(
@@ -394,9 +394,11 @@ SELECTIONS = pa.schema(
     [
         _field("figure_id", pa.string(), "the figure"),
         _field(
-            "rank", pa.uint64(), "hash of seed and figure_id; of a group over its cap, those of lowest rank are taken"
+            "rank",
+            pa.uint64(),
+            "hash of seed and figure_id; of a group over its cap, those of the lowest rank are taken",
         ),
-        _field("groups", _STRINGS, "its values in the column that is balanced; one, empty, where it has none"),
+        _field("groups", _STRINGS, "its values in the balanced column; one empty text where it has none"),
     ]
 )
 

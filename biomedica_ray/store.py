@@ -8,7 +8,7 @@ Layout under the root::
     runs/<run_id>/run.json
 
 A stage's work on a unit becomes visible when its commit record is written, in one atomic step (a rename on disk, a
-single PUT in S3). Readers go through commit records and therefore never see half a file, nor half of a unit.
+single PUT in S3). Readers go through commit records, and so never see half a file or half a unit.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ FORMAT = 1
 ROW_GROUP_BYTES = 32 * 2**20
 """A row group is written when this many bytes have gathered, so that no process holds a whole unit's images."""
 _ROWS_AT_A_TIME = 16
-"""Rows become a table so many at a time: one by one costs several times as much, and more would hold more images."""
+"""Rows become a table in batches of this size: one by one costs several times as much, more would hold more images."""
 _COPY_BYTES = 8 * 2**20
 _UNFINISHED = ".unfinished"
-"""Where a local store keeps files in the making."""
+"""Where a local store keeps unfinished files."""
 _ABANDONED_S = 24 * 3600.0
-"""A file in the making that has not been touched for this long belongs to a worker that was killed."""
+"""An unfinished file that has not been touched for this long belongs to a worker that was killed."""
 
 
 class StoreError(Exception):
@@ -71,7 +71,7 @@ class Commit:
     worker: str = ""
     """Host and process that did it."""
     complete: bool = True
-    """False when something could not be had this time (a server that did not answer): a rerun tries the unit again."""
+    """False when something was not available (a server that did not answer): a rerun tries the unit again."""
 
     @property
     def content(self) -> str:
@@ -94,7 +94,7 @@ class Store:
 
     Attributes:
         root: A local path or ``s3://bucket/prefix``.
-        endpoint_url: Another S3 server than AWS; credentials come from the usual AWS variables and files.
+        endpoint_url: An S3 server other than AWS; credentials come from the usual AWS variables and files.
     """
 
     root: str
@@ -149,7 +149,7 @@ class Store:
     # JSON documents
 
     def read_json(self, path: str) -> Any:
-        """Parse the JSON document at ``path`` below the root; raises FileNotFoundError if there is none."""
+        """Parse the JSON document at ``path`` below the root; raises FileNotFoundError if it does not exist."""
         with self.filesystem.open_input_stream(self.path(path)) as stream:
             return json.loads(stream.read())
 
@@ -218,7 +218,7 @@ class Store:
         """Every unit that has been extracted, which is where all later stages begin.
 
         Raises:
-            StoreError: There is none.
+            StoreError: Nothing has been extracted yet.
         """
         commits = self.commits("extract")
         if not commits:
@@ -417,7 +417,7 @@ class UnitWriter:
 
 
 class TableWriter:
-    """One Parquet file in the making; ``path`` is where it will be, below the root."""
+    """An unfinished Parquet file; ``path`` is where it will be, below the root."""
 
     def __init__(self, store: Store, path: str, schema: pa.Schema) -> None:
         self.path = path
@@ -494,12 +494,12 @@ def open_filesystem(
 
     Args:
         uri: A local path, ``file://`` URI or ``s3://bucket/prefix``.
-        endpoint_url: For S3, another server than AWS.
+        endpoint_url: For S3, a server other than AWS.
         anonymous: For S3, send unsigned requests.
         timeout_s: For S3, give up a request that is not answered within this time, at the second try.
 
     Raises:
-        StoreError: Another scheme than file or s3.
+        StoreError: A scheme other than file or s3.
     """
     if uri.startswith("s3://"):
         # a small file is one PUT, not the three requests of an upload in parts

@@ -22,8 +22,8 @@ MIN_UNITS = 16
 class Flow:
     """What became of the rows of one kind: ``rows_in == rows_out + errors + skipped``, or rows were lost.
 
-    So that a loss shows, ``rows_in`` is what the stage before says that there are (its commit, a plan); the others are
-    counted where rows are written or left out.
+    For a loss to show, ``rows_in`` comes from where the rows do (the commit of the stage before, a plan), and the
+    others are counted where rows are written or left out.
     """
 
     rows_in: int = 0

@@ -50,7 +50,7 @@ WRONG = [
     # keys
     ("extract", [], "store: missing; expected root of the dataset: a local path or s3://bucket/prefix"),
     ("enrich", ["--store", "s"], "email: missing; expected your e-mail address"),
-    ("select", ["--store", "s"], "name: missing; expected name of the selection"),
+    ("select", ["--store", "s"], "name: missing; expected the name of the selection"),
     ("propose", ["--store", "s"], "model: missing; expected open_clip/NAME of the CLIP model"),
     ("extract", ["--store", "s", "--limt", "5"], "limt: unknown key; did you mean limit?"),
     ("label", ["--store", "s", "--xyz", "5"], "xyz: unknown key; expected one of store, endpoint_url, ray_address"),
@@ -141,9 +141,9 @@ WRONG = [
     ("enrich", ["--store", "s", "--email", "me"], "email: expected your e-mail address.*, got me"),
     ("propose", ["--store", "s", "--model", "ViT-L-14"], "model: expected open_clip/NAME of the CLIP model"),
     # what does not go together
-    ("extract", ["--store", "s", "--source", "packages"], "packages: expected a directory or s3:// prefix"),
-    ("dedupe", ["--store", "s", "--semantic_model", "m"], "min_cosine: missing; expected the least cosine"),
-    ("dedupe", ["--store", "s", "--min_cosine", "0.9"], "semantic_model: missing; expected the model"),
+    ("extract", ["--store", "s", "--source", "packages"], "packages: missing; source packages needs a directory"),
+    ("dedupe", ["--store", "s", "--semantic_model", "m"], "min_cosine: missing; semantic_model needs the"),
+    ("dedupe", ["--store", "s", "--min_cosine", "0.9"], "semantic_model: missing; min_cosine needs the model"),
     ("train", ["--store", "s", "--data", "d", "--selection", "n"], "selection: cannot be combined with data"),
     ("merge", ["--store", "s", "--data", "d", "--selection", "n"], "selection: cannot be combined with data"),
     ("merge", ["--store", "s", "--name", "clip"], "name: clip is one of the runs in of; choose another"),
@@ -154,7 +154,7 @@ WRONG = [
     # queries
     ("select", ["--store", "s", "--name", "a", "--where", "widht > 3"], "where: widht: no such column; did you mean"),
     ("select", ["--store", "s", "--name", "a", "--where", "width >"], "where: "),
-    ("select", ["--store", "s", "--name", "a", "--balance", "label"], "cap: missing; expected how many"),
+    ("select", ["--store", "s", "--name", "a", "--balance", "label"], "cap: missing; balance needs the most figures"),
     ("select", ["--store", "s", "--name", "a", "--balance", "colour", "--cap", "3"], "balance: colour: no such col"),
     # a pipeline
     ("pipeline", ["--store", "s", "--extract.limt", "5"], r"extract\.limt: unknown key; did you mean limit\?"),
@@ -163,7 +163,7 @@ WRONG = [
     ("pipeline", ["--store", "s", "--.limit", "5"], r"\.limit: unknown section ; expected one of extract"),
     ("pipeline", ["--store", "s", "--limit", "5"], "limit: unknown key; expected one of store"),
     ("pipeline", ["--store", "s", "--train.name", ".."], r"train\.name: expected letters"),
-    ("pipeline", ["--store", "s", "--enrich.rate", "1"], r"enrich\.email: missing; expected your e-mail"),
+    ("pipeline", ["--store", "s", "--enrich.rate", "1"], r"enrich\.email: missing; expected your e-mail address"),
     ("pipeline", ["--store", "s", "--extract", "pmc"], "extract: expected keys and values, got pmc"),
     ("extract", ["--store", "s", "--extract.limit", "5"], r"extract\.limit: sections are those of a pipe"),
 ]  # fmt: skip

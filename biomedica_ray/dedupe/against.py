@@ -1,4 +1,4 @@
-"""Another set of pictures that figures are looked for in: images, tars, Parquet files or a store, on disk or in S3."""
+"""Another set of pictures in which figures are looked for: images, tars, Parquet files or a store, local or in S3."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Piece:
 
 
 class Picture(NamedTuple):
-    """A picture as it is read: its row in the piece, its name, and its file's bytes or why they cannot be read."""
+    """A picture: its row in the piece, its name, and its file's bytes, or why they cannot be read."""
 
     row: int
     name: str
@@ -90,7 +90,7 @@ def find_pieces(uri: str, endpoint_url: str | None) -> tuple[list[Piece], list[A
     """The parts of a set, and what changes when the set changes.
 
     Raises:
-        ConfigError: There is nothing that could hold pictures.
+        ConfigError: Nothing there can hold pictures.
     """
     expected = f"against: {uri}: expected a folder of images, tar or Parquet files, one such file, or a store"
     try:
@@ -113,7 +113,7 @@ def find_pieces(uri: str, endpoint_url: str | None) -> tuple[list[Piece], list[A
     for start in range(0, len(images), _FILES_PER_PIECE):
         pieces.append(Piece(uri.rstrip("/"), tuple(images[start : start + _FILES_PER_PIECE]), endpoint_url))
     if not pieces:
-        raise ConfigError(f"{expected}; there is none")
+        raise ConfigError(f"{expected}; found none")
     return pieces, [uri, *((file.path, file.size, file.mtime_ns) for file in files)]
 
 
@@ -224,7 +224,7 @@ def _in_parquet(piece: Piece, wanted: frozenset[int] | None) -> Iterator[Picture
 
 
 def _bytes(value: Any) -> tuple[bytes, str]:
-    """What a cell holds, and why it is no image where it holds no bytes."""
+    """The bytes that a cell holds, or why it holds none."""
     data = value.get("bytes") if isinstance(value, dict) else value
     return (data, "") if isinstance(data, bytes) else (b"", f"expected bytes, got {type(data).__name__}")
 

@@ -10,7 +10,7 @@ from biomedica_ray.dedupe.columns import Rows, distinct, duplicate_rows
 
 
 def boilerplate(figures: pa.Table, same: Rows, repeats: pa.Table, max_articles: int) -> pa.Table:
-    """Find pictures that more than so many unrelated articles have pixel by pixel, and what is near to them.
+    """Find pictures that more than a number of unrelated articles have pixel by pixel, and what is near to them.
 
     Args:
         figures: figure_id and family, which is the same for articles that are related; best first.

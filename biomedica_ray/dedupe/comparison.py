@@ -95,7 +95,7 @@ def compare(store: Store, inputs: Inputs, config: DedupeConfig) -> tuple[str, Fo
 
 
 class _Comparison:
-    """Compares everything, collecting errors and counts by the way."""
+    """Compares everything, and collects errors on the way."""
 
     def __init__(self, store: Store, inputs: Inputs, config: DedupeConfig) -> None:
         self._store, self._inputs, self._config = store, inputs, config
@@ -230,7 +230,7 @@ class _Comparison:
         return pa.Table.from_pylist(other_captions(groups, captions), schema=schema.CAPTIONS)
 
     def _with_semantic(self, figures: pa.Table, repeats: pa.Table) -> pa.Table:
-        """The duplicates with those that the embeddings tell."""
+        """The duplicates, with those by embeddings."""
         from biomedica_ray.dedupe.semantic import alike_in_clusters, with_semantic  # noqa: PLC0415 - needs scikit-learn
 
         assert self._config.min_cosine is not None
@@ -252,10 +252,10 @@ class _Comparison:
 
 
 def _ranked(figures: pa.Table, articles: pa.Table, groups: ArticleGroups) -> pa.Table:
-    """The figures with what their articles tell, and the rank by which one is kept before another.
+    """The figures with what is known of their articles, and the rank by which one is kept rather than another.
 
     The first thing that counts is that the article is kept and not retracted, then that there is a caption, then that
-    the figure is the authors' own, then the licence: or else a picture that could be used would give way to one that
+    the figure is the authors' own, then the licence: otherwise a usable picture would give way to one that
     later stages leave out.
     """
     place = pc.index_in(figures["article_id"], articles["article_id"].combine_chunks()).to_numpy()
@@ -287,7 +287,7 @@ def _grouped(keys: npt.NDArray[np.int32], order: Rows) -> dict[int, Rows]:
 
 
 def _by_shuffle(hashes: npt.NDArray[np.uint64], max_distance: int) -> Iterator[Rows]:
-    """The pairs by a shuffle that a task of no CPU leads: this one lends out its CPUs as it waits for that."""
+    """The pairs by a shuffle, led by a task without CPUs; this task lends out its own while it waits for that one."""
     task: Any = ray.remote(pair_blocks_by_shuffle)
     options = {"num_cpus": 0, "num_returns": "streaming", "max_retries": RETRIES}
     for block in task.options(**options).remote(hashes, max_distance):
@@ -295,7 +295,7 @@ def _by_shuffle(hashes: npt.NDArray[np.uint64], max_distance: int) -> Iterator[R
 
 
 def _in_tasks(function: Callable[..., T], calls: Mapping[int, tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
-    """Call a function in a Ray task for each key's arguments; what it returns, as it comes."""
+    """Call a function in a Ray task for each key's arguments; yields results as they come."""
     task = ray.remote(function).options(num_cpus=1, memory=int(WORKER_GB * 2**30), max_retries=RETRIES)
     pending = {task.remote(*arguments): key for key, arguments in calls.items()}
     while pending:

@@ -16,33 +16,36 @@ class DedupeConfig(StageConfig):
     example: ClassVar[str] = "--store mine --max_distance 4"
 
     max_distance: int = Field(
-        4, ge=0, le=8, description="near duplicates: greatest Hamming distance of the 64-bit perceptual hashes"
+        4, ge=0, le=8, description="near duplicates: largest Hamming distance of the 64-bit perceptual hashes"
     )
     min_correlation: float = Field(
-        0.95, gt=0, le=1, description="near duplicates: least correlation of their 32x32 grey thumbnails"
+        0.95, gt=0, le=1, description="near duplicates: smallest correlation of their 32x32 grey thumbnails"
     )
     boilerplate_articles: int = Field(
-        10, ge=1, description="a picture in more unrelated articles than this is boilerplate: a logo, an icon, a spacer"
+        10,
+        ge=1,
+        description="a picture that more unrelated articles than this have is boilerplate: a logo, an icon, a spacer",
     )
     against: list[str] = Field(
         [],
-        description="other sets of pictures to look for figures in: folders of images, tars or Parquet files, single "
-        "files, or stores; local or s3:// on the store's server",
+        description="also look for the figures in these sets of pictures: images, tars, Parquet files, folders of "
+        "them, or stores; local, or s3:// on the store's server",
     )
     semantic_model: str | None = Field(
         None,
-        description="also find figures that mean the same according to this model's embeddings, made by annotate "
+        description="also find figures that show the same by this model's embeddings, which annotate must have made "
         "before; none: do not",
     )
     min_cosine: float | None = Field(
-        None, gt=0, le=1, description="for semantic_model: least cosine of two embeddings; each model needs its own"
+        None, gt=0, le=1, description="for semantic_model: smallest cosine of two embeddings; every model needs its own"
     )
     shuffle_from: int = Field(
         50_000_000,
         ge=0,
-        description="from this number of figures on, they are compared by a shuffle across the cluster, same result",
+        description="from this many figures on, they are compared by a shuffle across the cluster, with the same "
+        "result",
     )
-    num_cpus: int = Field(1, ge=1, description="CPUs of the comparison; its search uses as many threads")
+    num_cpus: int = Field(1, ge=1, description="CPUs of the comparison: the threads of its search")
     memory_gb: float = Field(4, gt=0, description="memory that the comparison reserves")
 
     def needs(self) -> tuple[Need, ...]:
@@ -57,7 +60,9 @@ class DedupeConfig(StageConfig):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.semantic_model and self.min_cosine is None:
-            raise ValueError("min_cosine: missing; expected the least cosine of two embeddings of semantic_model")
+            raise ValueError(
+                "min_cosine: missing; semantic_model needs the smallest cosine of two embeddings, as in 0.95"
+            )
         if self.min_cosine is not None and not self.semantic_model:
-            raise ValueError("semantic_model: missing; expected the model that min_cosine applies to")
+            raise ValueError("semantic_model: missing; min_cosine needs the model whose embeddings it is for")
         return self

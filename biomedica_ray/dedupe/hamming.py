@@ -2,9 +2,10 @@
 
 Multi-index hashing (Norouzi, Punjani and Fleet, "Fast search in Hamming space with multi-index hashing", CVPR 2012):
 cut bands out of the 64 bits and give each a radius, so that the sum of ``radius + 1`` is more than the distance. Two
-hashes within the distance then differ in no more bits than the radius in at least one band, or they would differ in
-too many overall. So for each band sort the hashes into buckets by its bits, and compare each bucket with itself and
-with those whose number differs in up to ``radius`` bits. Buckets are visited in order, so memory is read in streams.
+hashes within the distance then differ in no more bits than the radius in at least one band; otherwise they would
+differ in too many overall. So for each band sort the hashes into buckets by its bits, and compare each bucket with
+itself and with those whose number differs in up to ``radius`` bits. Buckets are visited in order, so memory is read in
+streams.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Deduplication: one task compares the slim columns of all units; then each unit gets its duplicates."""
+"""Deduplication: one task compares the slim columns of all units; then the duplicates are written unit by unit."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from biomedica_ray.units import Counts, fingerprint
 log = logging.getLogger(__name__)
 
 VERSION = 2
-"""Raise it when the same input would give other rows."""
+"""Raise it when the same input gives other rows."""
 
 _RULES = {"max_distance", "min_correlation", "boilerplate_articles", "semantic_model", "min_cosine"}
 """Settings that change the rows."""
 _HASH = "phash"
-"""The hash that extract stores, of which fingerprints have always told."""
+"""The hash that extract stores; its name is part of the fingerprints of all stores."""
 
 
 def run(config: DedupeConfig, record: Run) -> None:
@@ -37,14 +37,14 @@ def run(config: DedupeConfig, record: Run) -> None:
     Every unit depends on all others, so they share one fingerprint, and any change compares everything again.
 
     Raises:
-        ConfigError: There is nothing else to look in, or there are no embeddings of the semantic model.
+        ConfigError: A set to look in has no pictures, or the semantic model has no embeddings.
         StoreError: Nothing has been extracted yet.
         UnitsFailedError: Units could not be written; all others are done.
     """
     store = record.store
     extracted = store.extracted()
     if store.root in config.against:
-        raise ConfigError(f"against: {store.root}: expected another set than the store itself")
+        raise ConfigError(f"against: {store.root}: is the store itself; expected another set")
     elsewhere = [find_pieces(uri, config.endpoint_url) for uri in config.against]
     embedded, clustering = _embeddings(store, config.semantic_model, extracted) if config.semantic_model else ({}, {})
     enriched = store.commits("enrich")
@@ -79,7 +79,7 @@ def run(config: DedupeConfig, record: Run) -> None:
 
 
 def _embeddings(store: Store, model: str, units: Iterable[int]) -> tuple[dict[int, Commit], dict[str, Any]]:
-    """The commits of a model's embeddings, and what is known of their clusters."""
+    """The commits of a model's embeddings, and the record of their clusters."""
     slug = model_slug(model)
     embedded = store.commits(f"embed/{slug}")
     try:
@@ -88,8 +88,8 @@ def _embeddings(store: Store, model: str, units: Iterable[int]) -> tuple[dict[in
         clustering = {}
     if not clustering or set(units) - embedded.keys():
         raise ConfigError(
-            f"semantic_model: {model}: expected its embeddings and clusters of all figures; "
-            f"run `biomedica annotate --model {model}` first, then dedupe once more"
+            f"semantic_model: {model}: needs its embeddings and clusters of all figures; "
+            f"run `biomedica annotate --model {model}` first, then dedupe again"
         )
     return embedded, clustering
 

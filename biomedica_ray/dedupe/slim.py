@@ -55,7 +55,7 @@ def read_slim(store: Store, commit: Commit, enriched: Commit | None) -> Slim:
     Args:
         store: The store.
         commit: The unit's commit of extract.
-        enriched: The one of enrich, if there is one: PubMed hears of retractions that the XML does not tell.
+        enriched: The one of enrich, if there is one: PubMed knows of retractions that the XML does not mention.
     """
     articles = store.read(commit, "articles", sorted({*_ARTICLE_COLUMNS, *_METADATA, *_WORK_COLUMNS}))
     pubmed = store.read(enriched, "pubmed", _PUBMED_COLUMNS).to_pylist() if enriched else []

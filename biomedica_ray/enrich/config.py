@@ -19,7 +19,7 @@ class EnrichConfig(StageConfig):
 
     email: str = Field(
         pattern=r"^[^@\s]+@[^@\s]+$",
-        description="your e-mail address, which NCBI requires, to write to before it blocks a user",
+        description="your e-mail address, which NCBI asks for with each call, so that it can write before it blocks",
     )
     eutils_url: str = Field(
         "https://eutils.ncbi.nlm.nih.gov/entrez/eutils", pattern="^https?://", description="address of the E-utilities"
@@ -27,10 +27,11 @@ class EnrichConfig(StageConfig):
     rate: float | None = Field(
         None,
         gt=0,
-        description="calls per second of all jobs of the cluster; none: NCBI's limits, 3, or 10 with an API key",
+        description="calls per second of all jobs of the cluster together; none: NCBI's limits, 3, or 10 with an API "
+        "key",
     )
     edition: str | None = Field(
         None,
-        description="any text, such as 2027; a change of it fetches every record again, as NLM keeps indexing "
-        "articles after they are published and revises all MeSH headings each year",
+        description="any text, such as 2027; when it changes, every record is fetched again, as NLM keeps indexing "
+        "articles after their publication and revises all MeSH headings each year",
     )

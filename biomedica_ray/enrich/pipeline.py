@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from biomedica_ray import schema
-from biomedica_ray.cluster import on_a_worker, run_units
+from biomedica_ray.cluster import StageFailedError, on_a_worker, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.enrich.client import IDS_PER_CALL, Eutils, EutilsError
 from biomedica_ray.enrich.config import EnrichConfig
@@ -33,15 +33,15 @@ API_KEY_VARIABLE = "NCBI_API_KEY"
 """The environment variable that holds the API key, as for NCBI's own EDirect."""
 
 RATE, RATE_WITH_KEY = 3.0, 10.0
-"""Calls a second that NCBI allows (https://www.ncbi.nlm.nih.gov/books/NBK25497/)."""
+"""Calls per second that NCBI allows (https://www.ncbi.nlm.nih.gov/books/NBK25497/)."""
 
 _CALL_S = 3.0
-"""A call for 200 records may take this long: so many workers for each call a second keep up the rate."""
+"""A call for 200 records may take this long, so this many workers for each call per second keep up the rate."""
 _WORKER_CPUS = 0.25
-"""Workers wait, most of the time."""
+"""Workers spend most of their time waiting."""
 _WORKER_GB = 0.5
 _PMID = re.compile(r"[1-9]\d{0,7}")
-"""NLM: one to eight digits without leading zeros. Anything else is not sent, as it may spoil the whole call."""
+"""NLM: one to eight digits without leading zeros. Nothing else is sent, as it may spoil the whole call."""
 
 Row = dict[str, Any]
 
@@ -50,7 +50,8 @@ def run(config: EnrichConfig, record: Run) -> None:
     """Fetch the records of all articles that have a pmid; commits pubmed and errors unit by unit.
 
     Raises:
-        ConfigError: The service cannot be reached, or refuses the API key.
+        ConfigError: The service refuses the API key.
+        StageFailedError: The service cannot be reached.
         StoreError: Nothing has been extracted yet.
         UnitsFailedError: Units failed; all others are done.
     """
@@ -61,7 +62,7 @@ def run(config: EnrichConfig, record: Run) -> None:
     units = {u: fingerprint(VERSION, config.edition, commit.content) for u, commit in extracted.items()}
     done = {u for u, c in record.store.commits("enrich").items() if c.complete and units.get(u) == c.fingerprint}
     if units.keys() - done:
-        log.info("enrich: %s API key, %g calls a second", "with an" if key else "without", rate)
+        log.info("enrich: %s API key, %g calls per second", "with an" if key else "without", rate)
         on_a_worker(partial(_check, service, rate), num_cpus=_WORKER_CPUS, memory_gb=_WORKER_GB)
     workers = math.ceil(rate * _CALL_S)
     run_units(
@@ -80,8 +81,9 @@ def _check(service: Eutils, rate: float) -> None:
     try:
         replace(service, attempts=3).fetch(["1"], ClusterLimiter(rate))
     except EutilsError as error:
-        key = API_KEY_VARIABLE if error.kind == "refused" else "eutils_url"
-        raise ConfigError(f"{key}: {error}") from None
+        if error.kind == "refused":
+            raise ConfigError(f"{API_KEY_VARIABLE}: {error}") from None
+        raise StageFailedError(f"eutils_url: {error}") from None
 
 
 class EnrichWorker:

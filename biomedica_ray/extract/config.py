@@ -35,47 +35,54 @@ class ExtractConfig(StageConfig):
     )
     packages: str | None = Field(
         None,
-        description="for source packages: directory or s3:// prefix of folders and tar.gz, one per article, or of "
-        "plain XML files; oa_file_list.csv is used if it is there",
+        description="for source packages: a directory or s3:// prefix that holds one folder or tar.gz for each "
+        "article, or plain XML files; oa_file_list.csv is used if it is there",
     )
-    bucket: str = Field("pmc-oa-opendata", description="for source pmc: the bucket")
-    source_endpoint_url: str | None = Field(None, description="for s3 sources: another S3 server than AWS")
+    bucket: str = Field("pmc-oa-opendata", description="for source pmc: the bucket to read")
+    source_endpoint_url: str | None = Field(None, description="for s3 sources: an S3 server other than AWS")
     source_anonymous: bool = Field(True, description="for s3 sources: send unsigned requests")
-    versions: Literal["latest", "all"] = Field("latest", description="which versions of an article to take")
+    versions: Literal["latest", "all"] = Field("latest", description="which versions of each article to take")
     limit: int | None = Field(
         None,
         ge=1,
-        description="take this many articles: those that the store holds, then others by a stable hash of pmcid",
+        description="take this many articles: first those that the store holds, then others in the order of a stable "
+        "hash",
     )
     pmcids: str | None = Field(
-        None, description="file with the articles to take, one PMC id per line; the store is to hold no others"
+        None, description="file of the articles to take, one PMC id per line; the store will hold only these"
     )
     since: date | None = Field(
         None,
-        description="add what the source changed on this day (UTC) or later to what the store holds; nothing is "
-        "dropped for being older",
+        description="add what the source has changed on or after this day (UTC), as in 2026-01-31; nothing in the "
+        "store is dropped for being older",
     )
     licenses: list[_License] | None = Field(
         None,
         min_length=1,
-        description="licence codes and groups to take, as in [commercial, CC BY-NC]; none: all; like keep_retracted "
-        "and open_access_only, this is decided before any XML is fetched, where the source's metadata say enough",
+        description="licence codes and groups to take, as in [commercial, CC BY-NC]; none: all. Like keep_retracted "
+        "and open_access_only, this is decided from the source's metadata where possible, before any XML is fetched",
     )
-    keep_retracted: bool = Field(True, description="take retracted articles; they are marked, and not serialized")
-    open_access_only: bool = Field(True, description="leave out what the source says is not in the Open Access Subset")
+    keep_retracted: bool = Field(
+        True, description="take retracted articles too; they are marked, and serialize leaves them out"
+    )
+    open_access_only: bool = Field(
+        True, description="leave out articles that, as the source says, are not in the Open Access Subset"
+    )
     allow_drop: bool = Field(
         False,
-        description="drop articles that the store holds and that the keys above no longer take; without it such a run "
-        "ends before it starts",
+        description="drop articles that the store holds but the keys above no longer take; otherwise such a run is "
+        "refused",
     )
     retry_errors: bool = Field(
-        False, description="only retry the articles that had retryable errors; the source is not listed again"
+        False, description="only retry the articles that had retryable errors, without listing the source again"
     )
-    fetches: int = Field(16, ge=1, description="articles that one worker fetches at a time")
+    fetches: int = Field(16, ge=1, description="articles that one worker fetches at the same time")
     max_fetches: int = Field(
-        1024, ge=1, description="articles that all workers together fetch at a time; limits the number of workers"
+        1024,
+        ge=1,
+        description="articles that all workers together fetch at the same time; limits the number of workers",
     )
-    units: int | None = Field(None, ge=1, description="units of a new store; none: one for each 250 articles")
+    units: int | None = Field(None, ge=1, description="number of units of a new store; none: one per 250 articles")
     memory_gb: float = Field(1.5, gt=0, description="memory that one worker reserves")
 
     def needs(self) -> tuple[Need, ...]:
@@ -85,7 +92,7 @@ class ExtractConfig(StageConfig):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.source == "packages" and not self.packages:
-            raise ValueError("packages: expected a directory or s3:// prefix, as source is packages")
+            raise ValueError("packages: missing; source packages needs a directory or s3:// prefix")
         if self.fetches > self.max_fetches:
             raise ValueError(f"fetches: expected at most max_fetches, {self.max_fetches}, got {self.fetches}")
         return self

@@ -1,4 +1,4 @@
-"""What an earlier run extracted of a unit, so that articles which have not changed are copied, not fetched again."""
+"""What an earlier run extracted of a unit: articles that have not changed are copied instead of fetched again."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from biomedica_ray.units import Flow
 
 TABLES = ("catalog", "articles", "figures", "errors")
 _COMPARED = ("source_uri", "etag", "license_code", "is_retracted", "is_open_access")
-"""Columns of the listing, null where it does not say, that change when the article is to be extracted again."""
+"""Columns of the listing, null where the source does not say; the article is extracted again when one changes."""
 _BATCH_ROWS = 16
 """Figures that are held in memory at a time."""
 
 
 class Earlier:
-    """The rows of the articles of a unit that can be kept, each read once and in order.
+    """The rows of those articles of a unit that can be kept; each row is read once, in order.
 
     Args:
         store: The store.
-        commit: The unit's commit of extract, made by the version that runs now; None where there is none.
+        commit: The unit's commit of extract, made by the version that runs now, if there is one.
         listed: The unit's article versions as they are listed now, in order.
-        filters: What is left out now, where that differs from then; None where it is the same.
+        filters: What is left out now; None if that has not changed.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Earlier:
                 self._readers[name] = _Reader(store.batches(commit, name, batch_size=_BATCH_ROWS), self.kept)
 
     def take(self, article_id: str) -> dict[str, pa.Table]:
-        """The rows of a kept article by table; articles have to be asked for in order."""
+        """The rows of a kept article by table; articles must be asked for in order."""
         return {
             name: pa.Table.from_batches(reader.take(article_id), schema.TABLES[name])
             for name, reader in self._readers.items()
@@ -62,7 +62,7 @@ class Earlier:
 
 
 def reasons(store: Store, commit: Commit, filters: Filters) -> dict[str, tuple[str | None, str | None]]:
-    """Article version -> why it was left out when it was extracted, and why ``filters`` would leave it out, if so."""
+    """Article version -> why it was left out when it was extracted, and why ``filters`` leaves it out, or None."""
     facts = ["article_id", "license_code", "is_retracted"]
     read = {row["article_id"]: row for row in store.read(commit, "articles", facts).to_pylist()}
     found = {}
@@ -83,14 +83,14 @@ def _count_images(store: Store, commit: Commit) -> Counter[str]:
 
 
 def _judged_anew(store: Store, commit: Commit, filters: Filters | None) -> set[str]:
-    """The article versions that other filters than before treat otherwise."""
+    """The article versions that new filters treat differently."""
     if filters is None:
         return set()
     return {article_id for article_id, (then, now) in reasons(store, commit, filters).items() if then != now}
 
 
 def _unchanged(store: Store, commit: Commit, listed: Iterable[Listed]) -> set[str]:
-    """The article versions whose listing is the same and that had no error which may be gone now."""
+    """The article versions whose listing has not changed and that had no error that a retry may cure."""
     rows = store.read(commit, "catalog", ["article_id", *_COMPARED]).to_pylist()
     before = {row["article_id"]: row for row in rows}
     errors = store.read(commit, "errors", ["article_id", "retryable"])
@@ -112,7 +112,7 @@ class _Reader:
         self._next = next(self._pieces, None)
 
     def take(self, article_id: str) -> list[pa.RecordBatch]:
-        """The rows of an article; none where it has no rows here."""
+        """The rows of an article, if it has any here."""
         found = []
         while self._next is not None and self._next[0] == article_id:
             found.append(self._next[1])
@@ -121,7 +121,7 @@ class _Reader:
 
 
 def _by_article(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Consecutive rows of the same article, which are one piece, or two where a batch ends between them."""
+    """The rows of each article; they are in two pieces where a batch ends between them."""
     start = 0
     for article_id, rows in groupby(batch["article_id"].to_pylist()):
         n = len(list(rows))

@@ -1,4 +1,4 @@
-"""What a run would take out of a store though the source still has it; that is not done unless it is asked for."""
+"""Articles that a run would drop from a store although the source still has them, which has to be asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from biomedica_ray.sources.filters import Filters, Selection, select
 from biomedica_ray.store import Commit, Store
 
 MOST_GONE = 0.5
-"""A source that lacks a larger share of what the store holds is taken for another source, or for a broken listing."""
+"""A source that lacks more than this share of what the store holds is probably another one, or listed incompletely."""
 
 _KEYS = {
     "not-in-pmcids": "pmcids",
@@ -30,22 +30,22 @@ _KEYS = {
 
 
 def refuse_to_drop(held: pa.Table, listing: pa.Table, selection: Selection, skipped: Mapping[str, str]) -> None:
-    """Fail where article versions that the store holds would go, unless the source has dropped or replaced them.
+    """Fail if article versions that the store holds would be dropped, unless the source dropped or replaced them.
 
     Args:
         held: article_id of the store's listing.
         listing: What the source has now.
-        selection: What is taken of it.
-        skipped: Article version -> why new filters leave it out, from :func:`newly_skipped`.
+        selection: Which part of it is taken.
+        skipped: Article version -> why the new filters leave it out, from :func:`newly_skipped`.
 
     Raises:
-        ConfigError: It names the keys, and how many articles would go.
+        ConfigError: Some would be; names the keys, and how many.
     """
     there = listing.filter(pc.is_in(listing["article_id"], value_set=held["article_id"].combine_chunks()))
     gone = held.num_rows - there.num_rows
     if gone > MOST_GONE * held.num_rows:
         _refuse("source", gone, held.num_rows)
-    # Of what is held alone: an older version counts if the store holds the later one as well.
+    # Judged among what the store holds: an older version counts as one only if the store holds the later one too.
     taken, counts = select(there, selection, there["pmcid"])
     left_out = Counter(counts)
     left_out.update(skipped[article_id] for article_id in skipped.keys() & set(taken["article_id"].to_pylist()))
@@ -54,7 +54,7 @@ def refuse_to_drop(held: pa.Table, listing: pa.Table, selection: Selection, skip
 
 
 def newly_skipped(store: Store, commits: Iterable[Commit], filters: Filters) -> dict[str, str]:
-    """Article version -> reason, of extracted units: what was taken, and ``filters`` would leave out."""
+    """Article version -> reason, for those of extracted units that were taken and that ``filters`` would leave out."""
     units = map_in_threads(partial(reasons, store, filters=filters), commits)
     return {one: now for unit in units for one, (then, now) in unit.items() if now and then is None}
 
@@ -62,5 +62,5 @@ def newly_skipped(store: Store, commits: Iterable[Commit], filters: Filters) -> 
 def _refuse(keys: str, n_dropped: int, n_held: int) -> None:
     raise ConfigError(
         f"{keys}: would drop {n_dropped:,} of the {n_held:,} article versions that the store holds; "
-        "expected what takes them as well, another store, or allow_drop true"
+        "widen the selection, use another store, or set allow_drop: true"
     )

@@ -1,4 +1,4 @@
-"""The listing: what a source has and a run takes of it, cut into units."""
+"""The listing: what a source has, and which part of it a run takes, cut into units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.extract.guard import newly_skipped, refuse_to_drop
 from biomedica_ray.sample import PACKAGES
-from biomedica_ray.sources.base import Source, SourceError
+from biomedica_ray.sources.base import Source
 from biomedica_ray.sources.filters import Filters, Selection, read_pmcids, select, split_by_unit, unknown_ids
 from biomedica_ray.sources.packages import PackagesSource
 from biomedica_ray.sources.pmc_cloud import PmcSource
@@ -33,8 +33,8 @@ class Listing:
     Attributes:
         units: Unit -> fingerprint of its listing and of how it is extracted.
         listed: Article versions that the source has.
-        left_out: Reason -> how many of them the run does not take.
-        unknown: Ids that were asked for and that the source does not have.
+        left_out: Reason -> how many of them the run leaves out.
+        unknown: Ids that were asked for but that the source does not have.
     """
 
     units: dict[int, str]
@@ -52,38 +52,36 @@ def make_source(config: ExtractConfig) -> Source:
 
 
 def make_filters(config: ExtractConfig) -> Filters:
-    """What the config leaves out by what is known of an article."""
+    """Which articles the config leaves out, judged by their metadata."""
     licenses = None if config.licenses is None else tuple(sorted(config.licenses))
     return Filters(config.open_access_only, config.keep_retracted, licenses)
 
 
 def make_selection(config: ExtractConfig) -> Selection:
-    """What the config takes of the listing.
+    """Which part of the listing the config takes.
 
     Raises:
-        ConfigError: The file of pmcids cannot be read, or names none.
+        ConfigError: The file of pmcids cannot be read, or has none.
     """
     pmcids = None if config.pmcids is None else _read_pmcids(config.pmcids, config.endpoint_url)
     return Selection(config.versions, pmcids, config.since, config.limit)
 
 
 def write_listing(config: ExtractConfig, selection: Selection, rules: str, store: Store, run_id: str) -> Listing:
-    """List the source and write what is taken of it, a file a unit, where it has changed.
+    """List the source, and write the part that is taken, one file per unit, for units that have changed.
 
     Args:
-        config: Names the source, what is left out, the units of a new store, and whether it may drop what it holds.
-        selection: What is taken; read from the config where its file is.
-        rules: What stands in front of each fingerprint: how articles are extracted.
+        config: The source, the filters, the number of units of a new store, and whether articles may be dropped.
+        selection: Which part is taken, from :func:`make_selection`, which runs where the file of pmcids is.
+        rules: The beginning of each fingerprint: how articles are extracted.
         store: The store.
         run_id: The run.
 
     Raises:
-        ConfigError: The source cannot be listed, or the store would lose what it holds.
+        ConfigError: Articles that the store holds would be dropped.
+        SourceError: The source cannot be listed.
     """
-    try:
-        listing = make_source(config).list()
-    except SourceError as error:
-        raise ConfigError(f"source: {error}") from error
+    listing = make_source(config).list()
     commits = store.commits("listing")
     held = _held(store, commits)
     if commits and not config.allow_drop:
@@ -120,10 +118,10 @@ def _held(store: Store, commits: Mapping[int, Commit]) -> pa.Table:
 
 
 def retry_listing(store: Store, rules: str) -> Listing:
-    """The units that have been extracted, so that just those are done again in which something may now succeed.
+    """The units that have been extracted, so that only those are redone in which a retry may succeed.
 
     Raises:
-        ConfigError: They were extracted in another way than ``rules`` says.
+        ConfigError: They were extracted by other rules.
         StoreError: Nothing has been extracted yet.
     """
     listed, extracted = store.commits("listing"), store.extracted()
@@ -131,7 +129,9 @@ def retry_listing(store: Store, rules: str) -> Listing:
         unit: commit.fingerprint if commit.complete else listed[unit].fingerprint for unit, commit in extracted.items()
     }
     if any(not mark.startswith(rules) for mark in units.values()):
-        raise ConfigError("retry_errors: expected the filters and the version with which the store was extracted")
+        raise ConfigError(
+            "retry_errors: the store was extracted with other filters or by another version; run extract without it"
+        )
     return Listing(units)
 
 
@@ -143,5 +143,5 @@ def _read_pmcids(uri: str, endpoint_url: str | None) -> frozenset[str]:
     except (OSError, StoreError, UnicodeDecodeError) as error:
         raise ConfigError(f"pmcids: expected a text file of PMC ids; {uri}: {error}") from None
     if not ids:
-        raise ConfigError(f"pmcids: expected a text file of PMC ids; {uri} names none")
+        raise ConfigError(f"pmcids: expected a text file of PMC ids; {uri} has none")
     return ids

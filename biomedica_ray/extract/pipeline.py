@@ -15,7 +15,8 @@ from typing import Any
 
 from biomedica_ray import schema
 from biomedica_ray.ahead import ordered_map
-from biomedica_ray.cluster import on_a_worker, run_units_on_actors
+from biomedica_ray.cluster import StageFailedError, on_a_worker, run_units_on_actors
+from biomedica_ray.config import ConfigError
 from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.extract.earlier import TABLES, Earlier
 from biomedica_ray.extract.listing import (
@@ -39,16 +40,16 @@ from biomedica_ray.units import Counts, Flow, fingerprint
 log = logging.getLogger(__name__)
 
 VERSION = 3
-"""Raise it when the same input would give other rows, so that stores are extracted anew."""
+"""Raise it when the same input gives other rows, so that stores are extracted again."""
 
 VERSION_DIGITS, RULES_DIGITS = 8, 16
-"""The first digits of a unit's fingerprint: the same where the version is, and where the filters are as well."""
+"""The first digits of a unit's fingerprint stand for the version, and these many for version and filters."""
 
 WAITING_BYTES = 2**27
-"""Images that one unit holds in memory for articles which wait until those before them are written."""
+"""Bytes of images that a unit holds in memory of articles that wait for those before them to be written."""
 
 UNITS_AT_A_TIME = 2
-"""While the last articles of a unit come, and the first of the next, there is another to use the processor."""
+"""While one unit waits for its last articles, or for its first, the other one uses the processor."""
 
 Row = dict[str, Any]
 
@@ -57,8 +58,9 @@ def run(config: ExtractConfig, record: Run) -> None:
     """List the source, cut the listing into units, and extract what is new or has changed in them.
 
     Raises:
-        ConfigError: The source cannot be listed, the file of pmcids cannot be read, or the store would lose what it
-            holds.
+        ConfigError: The source does not exist or is of another kind, the file of pmcids cannot be read, or articles
+            that the store holds would be dropped.
+        StageFailedError: The source does not answer.
         UnitsFailedError: Units failed; all others are done.
     """
     source, selection, filters = make_source(config), make_selection(config), make_filters(config)
@@ -67,7 +69,10 @@ def run(config: ExtractConfig, record: Run) -> None:
         listing = retry_listing(record.store, rules)
     else:
         work = partial(write_listing, config, selection, rules, record.store, record.run_id)
-        listing = on_a_worker(work, memory_gb=config.memory_gb)
+        try:
+            listing = on_a_worker(work, memory_gb=config.memory_gb)
+        except SourceError as error:
+            raise (StageFailedError if error.retryable else ConfigError)(f"source: {error}") from error
         _tell_listing(listing, record)
     run_units_on_actors(
         record,
@@ -124,7 +129,7 @@ class ExtractWorker:
         filters: What is left out.
         store: Where the rows go.
         run_id: The run.
-        fetches: Articles that are fetched at a time, so that it does not wait for the network.
+        fetches: Articles that are fetched at the same time, so that the processor does not wait for the network.
     """
 
     def __init__(self, source: Source, filters: Filters, store: Store, run_id: str, fetches: int) -> None:
@@ -135,14 +140,14 @@ class ExtractWorker:
     def __call__(self, unit: int, mark: str) -> Counts:
         """Extract one unit and commit it, row group by row group; returns its counts of articles and figures.
 
-        Articles that an earlier run of the same version has extracted, and that are the same, are copied.
+        Articles that an earlier run of the same version extracted, and that have not changed, are copied.
         """
         listing = self._store.read(self._store.commit("listing", unit), "listing")
         listed = Listed.from_table(listing)
         before = self._commit_before(unit, mark)
         same = before is None or before.fingerprint[:RULES_DIGITS] == mark[:RULES_DIGITS]
         earlier = Earlier(self._store, before, listed, None if same else self._filters)
-        # Other rows under the same fingerprint get other names, lest a kill between two files mixes old and new rows.
+        # Other rows under the same fingerprint get other names, as a kill between two files could mix old and new rows.
         again = f"-{self._run_id[-6:]}" if before and before.fingerprint == mark else ""
         todo = [one for one in listed if one.article_id not in earlier.kept]
         articles, figures, complete = Flow(), Flow(), True
@@ -184,7 +189,7 @@ def _open_table(writer: UnitWriter, name: str, file: str) -> TableWriter:
 
 @dataclass(slots=True)
 class Extracted:
-    """What one article version gave."""
+    """What was extracted of one article version."""
 
     catalog: list[Row] = field(default_factory=list)
     articles: list[Row] = field(default_factory=list)
@@ -197,11 +202,11 @@ class Extracted:
 
     @property
     def retryable(self) -> bool:
-        """Whether an error may be gone when it is tried again later."""
+        """Whether a later try may succeed where this one failed."""
         return any(row["retryable"] for row in self.errors)
 
     def image_bytes(self) -> int:
-        """What its images weigh."""
+        """Bytes of its images."""
         return sum(len(row["image"]) for row in self.figures)
 
     def tables(self) -> dict[str, list[Row]]:
@@ -243,13 +248,13 @@ class Extracted:
 
 
 def extract_article(source: Source, filters: Filters, cpu: AbstractContextManager[Any], listed: Listed) -> Extracted:
-    """Fetch and parse one article version and read its images; whatever is wrong with it ends as errors, not raised.
+    """Fetch and parse one article version and read its images; whatever goes wrong becomes errors and is not raised.
 
     Args:
         source: Where it is.
-        filters: What is left out; nothing is fetched that is not needed to tell.
-        cpu: Held while it is parsed and while an image is decoded, so that of several calls in threads only one takes
-            the CPU and the memory for it, and the others fetch.
+        filters: What is left out; no more is fetched than is needed to decide.
+        cpu: Held while XML is parsed or an image decoded, so that of several calls in threads one computes, and needs
+            memory for it, while the others fetch.
         listed: The article version.
     """
     result = Extracted(catalog=[_catalog_row(listed, None)])

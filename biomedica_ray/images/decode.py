@@ -125,7 +125,7 @@ def upright_rgb(image: Image.Image) -> tuple[Image.Image, int]:
     if orientation == 1:
         return rgb, orientation
     upright = rgb.transpose(_TURNS[orientation])
-    upright.info.clear()  # or else whoever looks for an orientation would turn it again
+    upright.info.clear()  # otherwise a reader that looks for an orientation would turn it again
     return upright, orientation
 
 

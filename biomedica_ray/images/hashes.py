@@ -78,7 +78,7 @@ def read_image(data: bytes) -> ImageInfo:
 
 
 def resolution(image: Image.Image) -> tuple[float | None, float | None]:
-    """Pixels per inch across and down of an image that :func:`upright_rgb` has decoded, None where the file names none.
+    """Pixels per inch across and down of an image that :func:`upright_rgb` has decoded, None where the file has none.
 
     From JFIF's density, PNG's pHYs, BMP's header, or the tags of TIFF and EXIF. Pillow's ``info["dpi"]`` has 72 for a
     JPEG whose EXIF is incomplete, and 1 for a TIFF without the tags; neither is taken.
@@ -96,7 +96,7 @@ def resolution(image: Image.Image) -> tuple[float | None, float | None]:
 
 
 def _positive(value: Any) -> float | None:
-    """A number read from a file, None where it is none that a resolution can be."""
+    """A number read from a file, None where it cannot be a resolution."""
     try:
         number = float(value)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):

@@ -42,7 +42,7 @@ _NO_SUBSCRIPT = re.compile(r"[^\W_0-9]")
 _ORDINAL = re.compile(r"st|nd|rd|th")
 _SPACE = re.compile(r"\s")
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
-# Tags of which the text is not simply what stands in them.
+# Tags whose text is not simply their content.
 _ATTENDED: frozenset[object] = frozenset(
     {*_NO_TEXT, *_BLOCKS, *_SPACED, "sub", "sup", "math", "tex-math", "alternatives"}
     | {etree.Entity, etree.Comment, etree.ProcessingInstruction}

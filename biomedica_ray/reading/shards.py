@@ -9,6 +9,7 @@ from typing import IO, Any, Protocol
 
 from webdataset.tariterators import group_by_keys
 
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.messages import one_line
 from biomedica_ray.store import Store, StoreError
 
@@ -89,7 +90,7 @@ def read_shards(data: Store, license_groups: Collection[str] | None, split: str)
         for entry in document["shards"]
         if entry["split"] == split and (license_groups is None or entry["license_group"] in license_groups)
     )
-    infos = data.filesystem.get_file_info([data.path(shard.path) for shard in shards])
+    infos = map_in_threads(lambda shard: data.filesystem.get_file_info(data.path(shard.path)), shards)
     for shard, info in zip(shards, infos, strict=True):
         if not info.is_file:
             raise StoreError(f"{data.uri(shard.path)}: dataset.json names this shard, but it is not there")

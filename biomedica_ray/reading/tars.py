@@ -27,13 +27,13 @@ _WEB = ("http://", "https://", "hf://")
 _SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _PARALLEL_REQUESTS = 16
 _MEMORY_GB = 0.5
-"""What a worker reserves that counts samples; it holds one read of the storage at a time."""
+"""Memory that a task reserves to count samples; it holds one read of the storage at a time."""
 _VERSION = 1
-"""Raise it when samples would be counted otherwise."""
+"""Raise it when samples are counted in another way."""
 
 
 def is_tars(data: str) -> bool:
-    """Whether ``data`` names shards themselves rather than the root of a dataset."""
+    """Whether ``data`` names shards rather than the root of a dataset."""
     return data.endswith(_SUFFIXES) or "::" in data
 
 
@@ -70,7 +70,7 @@ class Tars:
         """Samples by file name, as ``sizes.json`` beside the shards says (img2dataset's, open_clip's); empty without.
 
         Raises:
-            ConfigError: It says something else.
+            ConfigError: It is something else.
         """
         path = f"{folder}/sizes.json"
         try:
@@ -86,17 +86,17 @@ class Tars:
 def find_tars(patterns: Sequence[str], record: Run, endpoint_url: str | None) -> tuple[Tars, tuple[Shard, ...]]:
     """The shards that patterns mean, in the order of their URLs.
 
-    Their samples are counted once, on the cluster: by ``sizes.json`` beside them, or else by reading them; the store
-    keeps what was counted for as long as the files are the same.
+    Their numbers of samples are those in ``sizes.json`` beside them. Otherwise the shards are read once, on the
+    cluster, and the store keeps the counts for as long as the files are the same.
 
     Args:
         patterns: Paths or URLs, with braces as in ``{000000..000009}``; one text may hold several, between ``::``.
         record: The run that wants them.
-        endpoint_url: For S3, another server than AWS.
+        endpoint_url: For S3, a server other than AWS.
 
     Raises:
         ConfigError: One of them does not exist or cannot be read, or is named twice.
-        UnitsFailedError: One of them is no shard.
+        UnitsFailedError: One of them is not a shard.
     """
     paths = expand(patterns)
     source = Tars(paths[0] if len(paths) == 1 else f"{paths[0]} ... {paths[-1]}", endpoint_url)
@@ -113,7 +113,7 @@ def find_tars(patterns: Sequence[str], record: Run, endpoint_url: str | None) ->
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
-    """The paths and URLs that patterns mean, sorted; raises ConfigError for one that is no tar or comes twice."""
+    """The paths and URLs that patterns mean, sorted; raises ConfigError for one that is not a tar or appears twice."""
     try:
         paths = sorted(_absolute(path) for pattern in patterns for path in expand_urls(pattern))
     except ValueError as error:  # a brace too many
@@ -122,7 +122,7 @@ def expand(patterns: Sequence[str]) -> list[str]:
         if not path.endswith(_SUFFIXES):
             raise ConfigError(f"data: {path}: expected the path or URL of a {' or '.join(_SUFFIXES)}")
         if times > 1:
-            raise ConfigError(f"data: {path}: named {times} times, expected once")
+            raise ConfigError(f"data: {path}: named {times} times; expected once")
     return paths
 
 

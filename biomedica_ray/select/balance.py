@@ -1,4 +1,4 @@
-"""At most so many figures of each group: which ones does not depend on the order in which they come."""
+"""At most a given number of figures of each group; which ones does not depend on their order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Ranks = npt.NDArray[np.uint64]
 
 
 def ranks(figure_ids: Iterable[str], seed: int) -> Ranks:
-    """A number for each figure, as good as random and the same for the same seed."""
+    """A pseudo-random number for each figure, the same for the same seed."""
     return np.array([stable_hash(f"{seed}:{figure_id}") for figure_id in figure_ids], np.uint64)
 
 

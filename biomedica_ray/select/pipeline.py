@@ -1,4 +1,4 @@
-"""Selection: find the figures that meet a query unit by unit, then take at most so many of each group."""
+"""Selection: find the figures that meet a query unit by unit, then take at most a given number of each group."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Counts, Flow, fingerprint
 
 VERSION = 1
-"""Raise it when the same query would find other figures."""
+"""Raise it when the same query finds other figures."""
 
 _STAGES = {
     "figures": "extract",
@@ -131,7 +131,7 @@ class MatchWorker:
             return writer.commit({"figures": Flow(n_extracted, written.rows, skipped=skipped)}).counts
 
     def _read(self, unit: int, table: str) -> pa.Table:
-        """The columns that are needed; no rows where the stage has not done the unit."""
+        """The columns that are needed; without rows where the stage has not done the unit."""
         columns = self._query.names(table)
         try:
             return self._store.read(self._store.commit(_STAGES[table], unit), table, columns)
@@ -140,14 +140,14 @@ class MatchWorker:
 
 
 def groups_of(values: pa.ChunkedArray) -> list[list[str]]:
-    """The groups of each figure: what it has in a column, as text; one, empty, where it has nothing."""
+    """The groups of each figure: its values in a column, as text; one empty text where it has none."""
     if is_texts(values.type):
         return [list(dict.fromkeys(each)) if each else [""] for each in values.to_pylist()]
     return [[""] if value is None else [str(value)] for value in values.to_pylist()]
 
 
 class TakeWorker:
-    """Takes at most so many of each group."""
+    """Takes at most a given number of each group."""
 
     def __init__(self, store: Store, run_id: str, name: str, highest: Mapping[str, int]) -> None:
         self._store, self._run_id, self._name, self._highest = store, run_id, name, highest
@@ -191,7 +191,7 @@ def _by_group(table: pa.Table) -> Iterator[tuple[str, balance.Ranks]]:
 
 
 def selected_ids(store: Store, name: str, unit: int) -> frozenset[str]:
-    """The figure_ids that a selection has in a unit; none where the unit was not there when it was made."""
+    """The figure_ids of a selection in a unit; none where the unit did not exist when the selection was made."""
     try:
         commit = store.commit(stage_of(name), unit)
     except FileNotFoundError:

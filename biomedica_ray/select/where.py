@@ -86,7 +86,7 @@ def parse(text: str) -> Condition:
     empty list too.
 
     Raises:
-        ValueError: It is no query; one line that names the column or the place.
+        ValueError: It is not a query; one line that names the column or the place.
     """
     try:
         condition = cast("Condition", _PARSER.parse(text))
@@ -94,7 +94,7 @@ def parse(text: str) -> Condition:
     except lark.exceptions.UnexpectedInput as error:
         raise ValueError(_place(text, error)) from None
     except RecursionError:
-        raise ValueError("too many conditions within one another") from None
+        raise ValueError("conditions are nested too deeply") from None
     return condition
 
 
@@ -102,7 +102,7 @@ def _place(text: str, error: lark.exceptions.UnexpectedInput) -> str:
     at = cast("int", error.pos_in_stream)
     if isinstance(error, lark.UnexpectedToken) and error.token.type == "$END":
         return "ends too early; expected a condition such as width >= 300"
-    return f"{text[at:].split(maxsplit=1)[0][:30]!r} at character {at + 1}: not expected there"
+    return f"{text[at:].split(maxsplit=1)[0][:30]!r} at character {at + 1}: unexpected"
 
 
 @lark.v_args(inline=True)
@@ -142,7 +142,7 @@ class _Conditions(lark.Transformer[Any, Condition]):
 
     def compared_columns(self, one: Column, sign: str, other: Column) -> Condition:
         if is_texts(one.type) or _kind(one.type) != _kind(other.type):
-            raise ValueError(f"{one}: is {_kind(one.type)}, which {other}, {_kind(other.type)}, does not compare with")
+            raise ValueError(f"{one}: is {_kind(one.type)}, and cannot be compared with {other}, {_kind(other.type)}")
         read, compare = operator.itemgetter(str(one), str(other)), _COMPARE[sign]
         return Condition(frozenset({one, other}), lambda table: compare(*read(table)))
 
@@ -210,7 +210,7 @@ def _scalar(column: Column, value: Value) -> pa.Scalar:
         try:
             return pa.scalar(value, pa.float64() if isinstance(value, float) else type_)
         except (pa.ArrowInvalid, OverflowError):
-            raise ValueError(f"{column}: {value} is no {type_}") from None
+            raise ValueError(f"{column}: {value} is not of type {type_}") from None
     raise ValueError(f"{column}: is {_kind(type_)}, got {value!r}")
 
 

@@ -18,24 +18,26 @@ class SerializeConfig(StageConfig):
     selection: str | None = Field(
         None,
         pattern=NAME,
-        description="only the figures of this selection, to <store>/selections/<selection>/dataset; none: all figures, "
-        "to <store>/dataset",
+        description="write only the figures of this selection, to <store>/selections/<selection>/dataset; none: all "
+        "figures, to <store>/dataset",
     )
-    samples_per_shard: int = Field(10_000, ge=1, description="samples in each shard but the last (BIOMEDICA: 10,000)")
+    samples_per_shard: int = Field(10_000, ge=1, description="samples in every shard but the last (BIOMEDICA: 10,000)")
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
         ["commercial", "noncommercial", "other"], description="which licence groups to write"
     )
-    min_side: int = Field(21, ge=1, description="least width and height in pixels (BIOMEDICA: more than 20)")
-    keep_duplicates: bool = Field(False, description="write figures and articles that repeat others")
-    keep_boilerplate: bool = Field(False, description="write pictures that many unrelated articles have")
-    keep_against: bool = Field(False, description="write figures that occur in the sets given to dedupe as against")
-    keep_retracted: bool = Field(False, description="write figures of retracted articles")
-    keep_third_party: bool = Field(False, description="write figures reproduced from elsewhere in the commercial group")
+    min_side: int = Field(21, ge=1, description="smallest width and height in pixels (BIOMEDICA: more than 20)")
+    keep_duplicates: bool = Field(False, description="also write figures and articles that repeat others")
+    keep_boilerplate: bool = Field(False, description="also write pictures that many unrelated articles have")
+    keep_against: bool = Field(False, description="also write figures that occur in the sets of dedupe's against")
+    keep_retracted: bool = Field(False, description="also write figures of retracted articles")
+    keep_third_party: bool = Field(
+        False, description="also write figures of the commercial group that are reproduced from elsewhere"
+    )
     jpeg_quality: int = Field(
-        95, ge=1, le=100, description="quality for images that are not plain, upright RGB JPEGs already"
+        95, ge=1, le=100, description="quality of images that are not yet a plain, upright RGB JPEG"
     )
     test_fraction: float = Field(
-        0.1, ge=0, lt=1, description="share of articles held out for evaluation, by stable hash"
+        0.1, ge=0, lt=1, description="share of articles held out for evaluation, chosen by a stable hash"
     )
     memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")
 

@@ -1,4 +1,4 @@
-"""What stands beside the shards: dataset.json, which names them all, and the dataset card."""
+"""What lies beside the shards: dataset.json, which names them all, and the dataset card."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.fs as pafs
 import yaml
 
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.reading.place import Place
 from biomedica_ray.store import Store
 
@@ -22,12 +23,12 @@ _LICENSES = {
 
 
 def withdraw(store: Store, place: Place) -> None:
-    """Remove dataset.json, so that nobody takes a dataset for whole while its shards change."""
+    """Remove dataset.json, so that nobody takes the dataset for complete while its shards change."""
     store.delete(place.document)
 
 
 def publish(store: Store, place: Place, shards: Sequence[dict[str, Any]], settings: dict[str, Any]) -> None:
-    """Remove files that belong to no shard, then write the card, then dataset.json; nothing if it is all there.
+    """Remove files that belong to no shard, then write the card, then dataset.json; do nothing if nothing changed.
 
     Args:
         store: The store.
@@ -49,12 +50,10 @@ def publish(store: Store, place: Place, shards: Sequence[dict[str, Any]], settin
 
 def _remove_others(store: Store, folder: str, kept: set[str]) -> None:
     root = store.path(folder) + "/"
-    for form in _FORMS:
-        selector = pafs.FileSelector(root + form, allow_not_found=True, recursive=True)
-        for info in store.filesystem.get_file_info(selector):
-            path = info.path.removeprefix(root)
-            if info.type == pafs.FileType.File and path not in kept:
-                store.delete(f"{folder}/{path}")
+    selectors = (pafs.FileSelector(root + form, allow_not_found=True, recursive=True) for form in _FORMS)
+    infos = (info for selector in selectors for info in store.filesystem.get_file_info(selector))
+    found = (info.path.removeprefix(root) for info in infos if info.type == pafs.FileType.File)
+    list(map_in_threads(store.delete, [f"{folder}/{path}" for path in found if path not in kept]))
 
 
 def card(document: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Which figures are written, why the others are not, and who is in the training and who in the test split."""
+"""Which figures are written, why the others are not, and which are in the training and which in the test split."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def _reasons(figure: Row, article: Row, duplicates: Duplicates, config: Serializ
         yield LeftOut("duplicate-article", f"its article repeats {repeat['of']} ({repeat['kind']})")
     if not config.keep_retracted and article["is_retracted"]:
         yield LeftOut("retracted", "its article has been retracted")
-    if not config.keep_retracted and (told := of_article.get("retracted")):
-        yield LeftOut("retracted", f"its article has been retracted, as {told['of']} says")
+    if not config.keep_retracted and (notice := of_article.get("retracted")):
+        yield LeftOut("retracted", f"its article has been retracted, as {notice['of']} says")
     group = article["license_group"]
     if group not in config.license_groups:
         yield LeftOut("license-group", f"licence group {group}; wanted are {', '.join(config.license_groups)}")

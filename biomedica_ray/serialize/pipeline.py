@@ -32,7 +32,7 @@ from biomedica_ray.units import Counts, Flow, LostRowsError, fingerprint
 log = logging.getLogger(__name__)
 
 VERSION = 3
-"""Raise it when the same input would give another selection or other shards."""
+"""Raise it when the same input gives other samples or shards."""
 
 _SELECTION_KEYS = {
     "selection",
@@ -52,7 +52,7 @@ _Member = tuple[Row, samples.ArticleFields, Row | None, list[str]]
 
 
 def run(config: SerializeConfig, record: Run) -> None:
-    """Write the dataset; what is there already and would be the same is not written again.
+    """Write the dataset; shards that would not change are not written again.
 
     Raises:
         ConfigError: There is no such selection.
@@ -64,9 +64,11 @@ def run(config: SerializeConfig, record: Run) -> None:
     extracted = store.extracted()
     deduped, labelled, enriched = (_contents(store, stage) for stage in ("dedupe", "label", "enrich"))
     if missing := extracted.keys() - deduped.keys():
-        log.warning("serialize: %d of %d units not deduplicated: repeats stay in", len(missing), len(extracted))
+        log.warning(
+            "serialize: %d of %d units are not deduplicated: their repeats stay in", len(missing), len(extracted)
+        )
     if missing := extracted.keys() - labelled.keys():
-        log.info("serialize: %d of %d units not labelled: their labels are empty", len(missing), len(extracted))
+        log.info("serialize: %d of %d units have no labels yet: these stay empty", len(missing), len(extracted))
 
     wanted = _selection(store, config.selection, len(extracted)) if config.selection else {}
 
@@ -88,7 +90,7 @@ def run(config: SerializeConfig, record: Run) -> None:
 
     rows = store.dataset(place.shards_stage, "shards").to_table().sort_by("path").to_pylist() if shards else []
     if not rows:
-        log.warning("serialize: no figure was selected, the dataset is empty")
+        log.warning("serialize: no figure was chosen: the dataset is empty")
     settings = config.model_dump(include={"samples_per_shard", "jpeg_quality", *_SELECTION_KEYS})
     publish(store, place, rows, settings)
     record.results["dataset"] = store.uri(place.folder("dataset"))
@@ -141,7 +143,7 @@ class SelectionWorker:
         name = self._config.selection
         selected = selected_ids(self._store, name, unit) if name else None
         by_id = {article["article_id"]: article for article in articles}
-        for article_id in by_id.keys() & pubmed.keys():  # PubMed hears of retractions that the XML does not tell
+        for article_id in by_id.keys() & pubmed.keys():  # PubMed knows of retractions that the XML does not mention
             by_id[article_id]["is_retracted"] |= pubmed[article_id]["is_retracted"]
         chosen, left_out, skipped = [], [], 0
         for row, figure in enumerate(figures):
@@ -282,12 +284,12 @@ class ShardWorker:
 
 
 def _pubmed(store: Store, unit: int) -> dict[str, Row]:
-    """What PubMed knows of a unit's articles, by article_id."""
+    """PubMed's records of a unit's articles, by article_id."""
     return {row["article_id"]: row for row in _rows(store, "enrich", unit, "pubmed")}
 
 
 def _rows(store: Store, stage: str, unit: int, table: str) -> list[Row]:
-    """The rows of a unit's table; none where the stage has not done the unit, or did not write that table yet."""
+    """The rows of a unit's table; none where the stage has not done the unit, or had no such table yet."""
     try:
         commit = store.commit(stage, unit)
     except FileNotFoundError:

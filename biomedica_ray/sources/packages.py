@@ -73,7 +73,8 @@ class PackagesSource:
         try:
             infos = filesystem.get_file_info(pafs.FileSelector(root, recursive=True))
         except OSError as error:
-            raise SourceError("missing-source", f"{self.root}: {error}") from error
+            unreachable = "NETWORK_CONNECTION" in str(error)
+            raise SourceError("missing-source", f"{self.root}: {error}", retryable=unreachable) from error
         files = [info for info in infos if info.type == pafs.FileType.File]
         packages = _group(files, root)
         entries = self._file_list() if f"{root}/{file_list.NAME}" in {info.path for info in files} else {}
@@ -127,7 +128,7 @@ class PackagesSource:
         """The package; an archive is unpacked to a temporary folder for as long as the package is open.
 
         Raises:
-            SourceError: It has gone, or is no sound archive.
+            SourceError: It no longer exists, or is not a sound archive.
         """
         filesystem, root = self._location
         path = posixpath.join(root, listed.source_uri.removeprefix(self.root.rstrip("/")).lstrip("/"))

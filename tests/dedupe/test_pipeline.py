@@ -180,7 +180,7 @@ def test_figures_that_mean_the_same(ray_cluster: None, store: Store) -> None:
     figures.append(figure("PMC5.1", 1, figures[1]["image"]))
     write_extracted(store, articles, figures)
     keys = {"semantic_model": "timm/x", "min_cosine": 0.9}
-    with pytest.raises(ConfigError, match=r"^semantic_model: timm/x: expected its embeddings and clusters"):
+    with pytest.raises(ConfigError, match=r"^semantic_model: timm/x: needs its embeddings and clusters"):
         run(store, **keys)
 
     vectors = dict(
@@ -239,7 +239,7 @@ def test_nothing_to_look_in(ray_cluster: None, store: Store, tmp_path: Path) -> 
     write_extracted(store, [article("PMC1")], [])
     with pytest.raises(ConfigError, match=f"^against: {tmp_path}/absent: expected a folder"):
         run(store, against=f"{tmp_path}/absent")
-    with pytest.raises(ConfigError, match="expected another set than the store itself"):
+    with pytest.raises(ConfigError, match="is the store itself; expected another set"):
         run(store, against=store.root)
 
 
@@ -251,7 +251,7 @@ def test_nothing_extracted(ray_cluster: None, store: Store) -> None:
 def test_a_figure_that_is_not_read_fails_the_run(
     ray_cluster: None, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_extracted(store, *rows())
+    write_extracted(store, *rows(store))
     unit = unit_of("PMC2", N_UNITS)
     n = lose_a_row(store, "extract", unit, "figures")
     assert cli.main(["dedupe", "--store", store.root, "--memory_gb", "0.5"]) == 1

@@ -11,6 +11,7 @@ import pytest
 import ray
 
 from biomedica_ray import cli
+from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
 from biomedica_ray.enrich.config import EnrichConfig
 from biomedica_ray.enrich.pipeline import run as enrich
@@ -133,7 +134,7 @@ def test_the_key_is_used_and_written_nowhere(ray_cluster: None, store: Store, mo
 def test_a_service_out_of_reach_is_one_line(ray_cluster: None, store: Store, tmp_path: Path) -> None:
     with eutils_server() as server:
         pass
-    with pytest.raises(ConfigError, match=r"eutils_url: http://127\.0\.0\.1") as caught:
+    with pytest.raises(StageFailedError, match=r"eutils_url: http://127\.0\.0\.1") as caught:
         run(store, server)
     assert "\n" not in str(caught.value)
     with pytest.raises(StoreError, match="nothing extracted yet"):

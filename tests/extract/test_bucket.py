@@ -270,5 +270,5 @@ def test_requests_at_a_time_and_connections_are_as_many_as_fetches(bucket: Bucke
 
 def test_retrying_wants_the_filters_of_the_store(bucket: Bucket, tmp_path: Path) -> None:
     bucket.extract(tmp_path / "store")
-    with pytest.raises(ConfigError, match="retry_errors: expected the filters"):
+    with pytest.raises(ConfigError, match="retry_errors: the store was extracted with other filters"):
         bucket.extract(tmp_path / "store", retry_errors=True, keep_retracted=False)

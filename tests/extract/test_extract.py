@@ -28,7 +28,7 @@ from biomedica_ray.store import Store
 from biomedica_ray.units import Flow
 from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.pmc_bucket import BUCKET, lay_out
-from tests.fakes.s3 import client, s3_server
+from tests.fakes.s3 import client, free_port, s3_server
 
 TABLES = ("articles", "figures", "errors")
 PLACES = ("where", "file")
@@ -211,5 +211,11 @@ def pa_starts(table: Any, prefix: str) -> Any:
 
 
 @pytest.mark.cluster
-def test_a_source_that_is_not_there_is_a_config_error(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_source_that_is_not_there_is_a_config_error_and_one_that_does_not_answer_a_failure(
+    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert extract(tmp_path / "store", "--source", "packages", "--packages", str(tmp_path / "none")) == 2
+    nobody = ["--source_endpoint_url", f"http://127.0.0.1:{free_port()}"]
+    assert extract(tmp_path / "store", "--source", "packages", "--packages", "s3://none/here", *nobody) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("biomedica extract: source: s3://none/here: ")
+    assert not (tmp_path / "store").exists()

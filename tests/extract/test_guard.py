@@ -60,7 +60,7 @@ def test_a_run_that_would_drop_articles_ends_before_it_starts(
         extract(store, packages, **keys)
     assert str(caught.value) == (
         f"{named}: would drop {n} of the 6 article versions that the store holds; "
-        "expected what takes them as well, another store, or allow_drop true"
+        "widen the selection, use another store, or set allow_drop: true"
     )
     assert {stage: Store(str(store)).commits(stage) for stage in before} == before
     left = extract(store, packages, allow_drop=True, **keys)
