@@ -105,7 +105,7 @@ def test_a_full_disk_ends_the_run_in_one_line_and_the_checkpoint_before_is_good(
     if os.getuid() or subprocess.run(mount, check=False).returncode:
         pytest.skip("file systems cannot be mounted here")
     try:
-        config = tiny(small, tiny_model, data=str(tmp_path / "dataset"), epochs=15, checkpoint_steps=10, keep_last=1)
+        config = tiny(small, tiny_model, data=str(tmp_path / "dataset"), epochs=10, checkpoint_steps=10, keep_last=1)
         with pytest.raises(StoreError) as caught, Run("train", config) as run:
             loop.run(config, run)
         assert re.fullmatch(
@@ -136,6 +136,7 @@ def test_a_cluster_without_room_for_all_workers_trains_with_fewer(
         num_workers=cpus + 1,
         min_workers=1,
         epochs=1,
+        checkpoint_steps=1,
         batch_size=math.lcm(*range(1, cpus + 2)),
         eval_steps=1,
         keep_best="retrieval.image_to_text.recall@5",
