@@ -17,6 +17,7 @@ import ray
 import ray.data
 
 from biomedica_ray import head_node
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import ConfigError
 from biomedica_ray.head_node import ClusterError
 from biomedica_ray.messages import one_line
@@ -240,8 +241,7 @@ def missing_units(run: Run, stage: str, units: Mapping[int, str]) -> list[int]:
     """
     run.store.sweep()
     commits = run.store.commits(stage)
-    for unit in commits.keys() - units.keys():
-        run.store.drop(commits[unit])
+    list(map_in_threads(run.store.drop, [commits[unit] for unit in commits.keys() - units.keys()]))
     done = {unit: c for unit, c in commits.items() if c.complete and units.get(unit) == c.fingerprint}
     for commit in done.values():
         run.add(commit.counts, before=True)

@@ -11,10 +11,12 @@ import sys
 import time
 import traceback
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import StageConfig
 from biomedica_ray.progress import Progress
 from biomedica_ray.store import Store
@@ -144,9 +146,9 @@ def read_runs(store: Store) -> list[dict[str, Any]]:
     import pyarrow.fs as pafs  # noqa: PLC0415
 
     selector = pafs.FileSelector(store.path("runs"), allow_not_found=True)
-    names = (i.base_name for i in store.filesystem.get_file_info(selector) if i.type == pafs.FileType.Directory)
-    records = [record for name in names if (record := _read_run(store, name)) is not None]
-    return sorted(records, key=lambda record: str(record["started"]))
+    names = [i.base_name for i in store.filesystem.get_file_info(selector) if i.type == pafs.FileType.Directory]
+    records = map_in_threads(partial(_read_run, store), names)
+    return sorted((record for record in records if record is not None), key=lambda record: str(record["started"]))
 
 
 def _read_run(store: Store, name: str) -> dict[str, Any] | None:
