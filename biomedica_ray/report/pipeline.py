@@ -39,21 +39,21 @@ _MEMORY_GB = 2.0
 """Memory that the task reserves: a few row groups of images, and the commit records of a large store."""
 
 
-def run(config: ReportConfig, run: Run) -> None:
+def run(config: ReportConfig, record: Run) -> None:
     """Write the page to ``config.output``, or to the store's ``report.html``.
 
     Raises:
         ConfigError: The output cannot be a file.
         StoreError: There is no store.
     """
-    output = config.output or run.store.uri(PAGE)
+    output = config.output or record.store.uri(PAGE)
     if output.endswith("/"):
         raise ConfigError(f"output: expected a file, got {output!r}")
-    run.store.n_units()
-    page = on_a_worker(partial(make_page, run.store, config.name, config.title), memory_gb=_MEMORY_GB)
+    record.store.n_units()
+    page = on_a_worker(partial(make_page, record.store, config.name, config.title), memory_gb=_MEMORY_GB)
     write_file(output, page.encode(), config.endpoint_url)
-    run.results["report"] = output
-    run.results["bytes"] = len(page.encode())
+    record.results["report"] = output
+    record.results["bytes"] = len(page.encode())
     log.info("report: %s, %s", output, formats.size(len(page.encode())))
 
 
