@@ -84,9 +84,8 @@ class Progress:
 
     def _status(self) -> str:
         rate = ""
-        if self._from and self._done > self._from[1]:
-            since, _, rows = self._from
-            rate = f" {(self._rows - rows) / max(time.monotonic() - since, 1e-9):,.1f}/s,"
+        if self._from and self._done > self._from[1] and (seconds := time.monotonic() - self._from[0]) >= 1:
+            rate = f" {(self._rows - self._from[2]) / seconds:,.1f}/s,"
         text = f"{self._rows:,} rows,{rate} {self._errors:,} errors"
         return f"{text}, {self._note}" if self._note else text
 

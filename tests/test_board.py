@@ -52,5 +52,7 @@ def test_a_board_that_was_started_again_gives_what_came_since(ray_cluster: None)
     assert [item["n"] for item in board.take()] == [0, 1, 2, 3, 4]
     assert board.take() == []
     ray.kill(board._actor, no_restart=False)
+    while ray.get(board._actor.after.remote("", 0))[0] == board._life:
+        pass  # the old one still answers
     board.tell({"n": 5})
     assert board.take() == [{"n": 5}]

@@ -54,7 +54,7 @@ def test_a_sample_that_is_lost_fails_the_run(
     monkeypatch.setattr(pipeline, "chosen_samples", losing)
     # Here, as a task would not see what was changed in this process.
     monkeypatch.setattr(pipeline, "on_a_worker", lambda work, **_: work())
-    with pytest.raises(LostRowsError, match=r"samples: 6 in = 5 out \+ 0 errors"):
+    with pytest.raises(LostRowsError, match=r"samples: 6 in but 5 out \+ 0 errors"):
         score(tmp_path)
 
 

@@ -57,7 +57,9 @@ def test_runs_are_averaged_and_interpolated_with_the_model_they_began_with(
     assert scored["value"] == pytest.approx(sweep[alpha])
     assert merge(tmp_path, **settings).results == done.results
 
-    with pytest.raises(ConfigError, match=r"^base: the runs began with random weights; expected a model"):
+    with pytest.raises(
+        ConfigError, match=r"^base: the runs began with random weights; name a model to interpolate with"
+    ):
         merge(tmp_path, of=["start"], alphas=[0.5])
     with pytest.raises(ConfigError, match=r"^metric: retrieval.recall: expected one of samples, image_to_text"):
         merge(tmp_path, of=["one"], alphas=[0, 1], metric="retrieval.recall")
