@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,11 @@ def test_a_stop_is_quiet_and_what_was_done_stays(tmp_path: Path, number: signal.
     seen = []
     for line in run.stderr:
         seen.append(line)
-        if "1/14 units" in line:
-            os.killpg(run.pid, number) if number == signal.SIGINT else run.send_signal(number)
+        if "14 units, 0 done before" in line:
             break
+    while run.poll() is None and not [*tmp_path.glob("s/commits/extract/*.json")]:
+        time.sleep(0.01)
+    os.killpg(run.pid, number) if number == signal.SIGINT else run.send_signal(number)
     after = run.stderr.read().splitlines()
     assert run.wait(60) == code, "".join(seen)
     assert after[-1] == (
