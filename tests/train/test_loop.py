@@ -78,7 +78,7 @@ def test_a_sample_that_is_lost_fails_the_run(
 ) -> None:
     write_dataset(tmp_path / "dataset", [map(sample, range(10))])
     monkeypatch.setattr(run_plan, "Stream", _Losing)
-    with pytest.raises(LostRowsError, match=r"samples: 20 in = 18 out \+ 0 errors"):
+    with pytest.raises(LostRowsError, match=r"samples: 20 in but 18 out \+ 0 errors"):
         train(tmp_path, tiny_model, num_workers=1, epochs=2)
 
 
