@@ -20,7 +20,7 @@ from biomedica_ray import head_node
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import ConfigError
 from biomedica_ray.head_node import ClusterError
-from biomedica_ray.messages import one_line
+from biomedica_ray.messages import last_line, one_line
 from biomedica_ray.runs import Run, cause
 from biomedica_ray.stopping import terminable
 from biomedica_ray.store import StoreError
@@ -335,7 +335,7 @@ def collect_units(
         failures |= _collect(run, stage, do_apart(rows(lost)), lost)
     if failures:
         unit = min(failures)
-        reason = _last_line(failures[unit])
+        reason = last_line(failures[unit])
         raise UnitsFailedError(f"{len(failures)} of {len(todo)} units failed, unit {unit} first: {reason}")
 
 
@@ -350,7 +350,7 @@ def _collect(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int]) -
         try:
             for row in dataset.iter_rows():
                 if row["failure"]:
-                    if (reason := _last_line(row["failure"])) not in told:
+                    if (reason := last_line(row["failure"])) not in told:
                         log.error("%s: unit %d failed: %s", stage, row["unit"], row["failure"])
                         told.add(reason)
                     failures[row["unit"]] = row["failure"]
@@ -361,13 +361,8 @@ def _collect(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int]) -
                 total = sum(counts.values(), Flow())
                 progress.update(rows=total.rows_out, errors=total.errors)
         except ray.exceptions.RayError as error:
-            raise StageFailedError(f"no worker can start: {_last_line(str(cause(error)))}") from error
+            raise StageFailedError(f"no worker can start: {last_line(cause(error))}") from error
     return failures
-
-
-def _last_line(text: str) -> str:
-    """What an error says in the end, below the traceback that it carries."""
-    return text.strip().splitlines()[-1].strip()
 
 
 def unit_row(unit: int, counts: Callable[[], Counts]) -> Row:

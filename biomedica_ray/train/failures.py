@@ -10,6 +10,7 @@ from typing import Any
 import ray.train
 
 from biomedica_ray.board import Board
+from biomedica_ray.messages import last_line
 
 
 class FailureTeller(ray.train.UserCallback):
@@ -22,9 +23,3 @@ class FailureTeller(ray.train.UserCallback):
         """Post what each of the failed workers met."""
         for rank, error in worker_exceptions.items():
             self._board.post({"failed": f"worker {rank} failed: {last_line(error)}"})
-
-
-def last_line(error: Exception) -> str:
-    """The last line of an error's message, which says what went wrong where Ray wrapped a traceback."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

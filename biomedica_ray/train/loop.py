@@ -17,12 +17,13 @@ from ray.train.torch import TorchTrainer
 from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.head_node import is_local
+from biomedica_ray.messages import last_line
 from biomedica_ray.resources import check, nodes
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.config import TrainConfig
-from biomedica_ray.train.failures import FailureTeller, last_line
+from biomedica_ray.train.failures import FailureTeller
 from biomedica_ray.train.leaving import ListeningTorchConfig, aside, stop_signals
 from biomedica_ray.train.run_plan import make_plan
 from biomedica_ray.train.trackers import open_trackers
