@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import ray
 from ray._raylet import GcsClient
@@ -20,13 +21,18 @@ from ray.cluster_utils import Cluster
 from ray.core.generated import autoscaler_pb2
 
 from biomedica_ray.runs import Run
-from biomedica_ray.train import loop
+from biomedica_ray.train import learner, loop
 from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train.worker import Job, train_worker
 
 STEP = r"train: step (\d+) of"
 LEFT = r"train: workers were told to leave; resuming after step (\d+) of"
 FAILED = r"train: worker (\d+) failed: "
 WORKERS = r"train: number of workers: (\d+), was"
+HELD_AT = 250
+"""No worker goes beyond this step until the run has grown: however fast the machine, there is a run that can grow."""
+PACE_S = 0.1
+"""The least that a step takes until then: a notice, which workers ask for every few seconds, comes before the hold."""
 
 
 class _Log(logging.Handler):
@@ -48,9 +54,25 @@ class _Log(logging.Handler):
                 return int(found[1])
 
 
-def train(store: str, model: str) -> None:
+def train_until_held(grown: Path, job: Job) -> None:
+    """``train_worker``, slow at first and held at a step, until the file ``grown`` is there."""
+    learning_rate = learner.learning_rate
+
+    def held(step: int, *schedule: object) -> float:
+        while not grown.exists():
+            time.sleep(PACE_S)
+            if step < HELD_AT:
+                break
+        return learning_rate(step, *schedule)  # type: ignore[arg-type]
+
+    learner.learning_rate = held  # type: ignore[assignment]
+    train_worker(job)
+
+
+def train(store: str, model: str, grown: Path) -> None:
     # So that the test need not wait a minute until Ray looks for room.
     loop.ray.train.ScalingConfig = partial(ray.train.ScalingConfig, elastic_resize_monitor_interval_s=2.0)
+    loop.train_worker = partial(train_until_held, grown)  # type: ignore[assignment]
     workers = {"num_workers": 2, "min_workers": 1, "batch_size": 5, "max_failures": 1}
     settings = {"epochs": 50, "checkpoint_steps": 10, "log_steps": 1}
     config = TrainConfig(store=store, name="tiny", model=model, pretrained=None, **workers, **settings)
@@ -66,7 +88,8 @@ def main(store: str, model: str) -> None:
     drained, killed = (cluster.add_node(num_cpus=1) for _ in range(2))
     ray.init(address=cluster.address, log_to_driver=False)
     # Aside, as nodes can be added by the main thread only.
-    training = threading.Thread(target=train, args=(store, model))
+    grown = Path(store) / "grown"
+    training = threading.Thread(target=train, args=(store, model, grown))
     training.start()
 
     drained_after = log.number(STEP)
@@ -85,6 +108,7 @@ def main(store: str, model: str) -> None:
 
     cluster.add_node(num_cpus=1)
     workers.append(log.number(WORKERS))
+    grown.touch()
     training.join()
     told = [line for line in log.lines if not re.match(STEP, line)]
     print(json.dumps({"after": [drained_after, left_after, killed_after], "workers": workers, "told": told}))
