@@ -239,7 +239,6 @@ def missing_units(run: Run, stage: str, units: Mapping[int, str]) -> list[int]:
         stage: Name under which units are committed.
         units: Unit -> fingerprint of its inputs and settings.
     """
-    run.store.sweep()
     commits = run.store.commits(stage)
     list(map_in_threads(run.store.drop, [commits[unit] for unit in commits.keys() - units.keys()]))
     done = {unit: c for unit, c in commits.items() if c.complete and units.get(unit) == c.fingerprint}

@@ -21,6 +21,7 @@ from biomedica_ray.messages import last_line
 from biomedica_ray.resources import check, nodes
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS, error_row
+from biomedica_ray.store.atomic import UNFINISHED, unfinished_name
 from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.failures import FailureTeller
@@ -98,7 +99,7 @@ def _fit_once(record: Run, job: Job, over: threading.Event) -> None:
     # Annotated with the class of Ray Train's first version, which knew no range.
     workers: Any = (config.min_workers, config.num_workers) if config.min_workers else config.num_workers
     # Ray Train wants a folder that all nodes see, and leaves a marker in it.
-    folder = f".unfinished/{record.run_id}"
+    folder = f"{UNFINISHED}/{unfinished_name()}"
     trainer = TorchTrainer(
         # The job is a part of the function, not its config, which Ray Train's controller would read: with the job come
         # the model libraries, whose import takes seconds.

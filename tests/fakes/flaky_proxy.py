@@ -15,8 +15,15 @@ _OF_A_CONNECTION = {"host", "connection", "expect", "transfer-encoding"}
 """Headers that are not passed on."""
 
 Spoil = Callable[[str, int], str | None]
-"""From path and how often it was asked for before, to: "503" (SlowDown), "truncate" (less comes than Content-Length
-says), "alter" (a wrong byte), "hang" (no answer comes), or None to pass the answer on."""
+"""From path and how often it was asked for before, to: "500" (InternalError) or "503" (SlowDown) instead of an answer,
+"truncate" (less comes than Content-Length says), "alter" (a wrong byte), "hang" (no answer comes), "cut" (the
+connection ends, and the server does not hear of the request), "lose" (the server does what it is asked, and the
+connection ends before the answer), or None to pass the answer on."""
+
+_ERRORS = {
+    "500": b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>",
+    "503": b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>",
+}
 
 
 @dataclass
@@ -78,10 +85,11 @@ def flaky_proxy(upstream: str, spoil: Spoil = lambda _, __: None) -> Iterator[tu
                 self.close_connection = True
                 self._count_answered()
                 return
-            if how == "503":
-                self._answer(
-                    503, {}, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
-                )
+            if how in _ERRORS:
+                self._answer(int(how), {}, _ERRORS[how])
+                return
+            if how == "cut":
+                self._hang_up()
                 return
             connection = http.client.HTTPConnection(host, timeout=30)
             given = {k: v for k, v in self.headers.items() if k.lower() not in _OF_A_CONNECTION}
@@ -89,6 +97,9 @@ def flaky_proxy(upstream: str, spoil: Spoil = lambda _, __: None) -> Iterator[tu
             response = connection.getresponse()
             body = response.read()
             connection.close()
+            if how == "lose":
+                self._hang_up()
+                return
             passed = {"content-type", "content-range", "etag", "last-modified"}
             headers = {k: v for k, v in response.getheaders() if k.lower() in passed}
             if self.command == "HEAD":
@@ -96,6 +107,10 @@ def flaky_proxy(upstream: str, spoil: Spoil = lambda _, __: None) -> Iterator[tu
             if how == "alter":
                 body = body[:-1] + bytes([body[-1] ^ 255])
             self._answer(response.status, headers, body, cut=how == "truncate")
+
+        def _hang_up(self) -> None:
+            self._count_answered()
+            self.close_connection = True
 
         def _count_answered(self) -> None:
             with seen.lock:

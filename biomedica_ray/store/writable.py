@@ -1,4 +1,4 @@
-"""Why a place cannot be written to, in words: tried with a few bytes before a run starts."""
+"""Why a place cannot be used, in words: tried with a few bytes before a run starts."""
 
 from __future__ import annotations
 
@@ -61,6 +61,14 @@ def why_not_s3(filesystem: pafs.FileSystem, prefix: str) -> str | None:
     except OSError as error:
         return _s3_reason(str(error))
     return None
+
+
+def is_final(error: OSError) -> bool:
+    """Whether the same request would fail again: a missing file, no permission, wrong credentials."""
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+        return True
+    name = re.search(r"AWS Error (\w+)", str(error))
+    return name is not None and name[1] in _S3_REASONS.keys() - {"NETWORK_CONNECTION"}
 
 
 def _s3_reason(message: str) -> str:

@@ -4,6 +4,9 @@ import os
 import pickle
 import resource
 import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 from biomedica_ray.store import Store, StoreError, open_filesystem
+from biomedica_ray.store.atomic import UNFINISHED
 from biomedica_ray.units import Flow, LostRowsError
 from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.s3 import client, s3_server
@@ -81,15 +85,49 @@ def test_a_new_commit_replaces_the_files_of_the_old_one(store: Store) -> None:
     assert store.dataset("extract", "figures").to_table()["id"].to_pylist() == ["new", "other"]
 
 
-def test_what_killed_workers_left_is_swept_when_it_is_old(tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
-    files = [store.atomic_file("figures/x.parquet").__enter__() for _ in range(2)]
-    for file in files:
-        file.write_bytes(b"half")
-    os.utime(files[0], (0, 0))
-    store.sweep()
-    assert [file.exists() for file in files] == [False, True]
-    assert store.list("figures") == []
+@pytest.mark.parametrize("root", ["local", "s3"])
+def test_what_dead_processes_left_is_swept_by_the_next_one(root: str, tmp_path: Path) -> None:
+    folder = tmp_path / UNFINISHED if root == "local" else tmp_path
+    folder.mkdir(exist_ok=True)
+    host = socket.gethostname()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    kept = {f"biomedica-{host}-{os.getpid()}-a", "biomedica-other-host-1-b", "biomedica-other-host-1-folder"}
+    old = {f"biomedica-{host}-{ended.pid}-c", "biomedica-other-host-1-d", "biomedica-0123456789abcdef"}
+    for name in kept | old:
+        (folder / name).write_bytes(b"half")
+    (folder / "biomedica-other-host-1-folder").unlink()
+    for name in (f"biomedica-{host}-{ended.pid}-folder", "biomedica-other-host-1-folder"):
+        (folder / name).mkdir()
+        os.utime(folder / name, (0, 0))
+    for name in ("biomedica-other-host-1-d", "biomedica-0123456789abcdef"):
+        os.utime(folder / name, (0, 0))
+    place = tmp_path if root == "local" else "s3://stores/swept"
+    code = f"from biomedica_ray.store import Store; Store({str(place)!r}, 'http://127.0.0.1:1').atomic_file('x').__enter__()"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, check=True)
+    assert {path.name for path in folder.glob("biomedica-*")} == kept
+
+
+@pytest.mark.parametrize("on", ["local", "s3"])
+def test_a_full_disk_costs_one_unit_and_nothing_stays_on_it(
+    on: str, tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(str(tmp_path)) if on == "local" else Store(f"s3://stores/{tmp_path.name}", endpoint)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"), store.write_unit("extract", 1, "aa") as writer:
+            writer.table("articles", SCHEMA).write([{"id": "x", "image": b""}])
+            writer.file("tar", "dataset/a.tar").write_bytes(b"tar")
+            writer.table("figures", SCHEMA).write([{"id": "x", "image": os.urandom(2**18)}])
+            writer.commit({})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.rglob("biomedica-*")) == []
+    assert store.commits("extract") == {}
+    commit(store, 1, "aa", ["x"])
+    assert store.dataset("extract", "figures").to_table()["id"].to_pylist() == ["x"]
 
 
 def test_drop_removes_record_and_files(store: Store) -> None:
@@ -100,7 +138,7 @@ def test_drop_removes_record_and_files(store: Store) -> None:
 
 
 def test_rows_are_cut_into_row_groups_by_bytes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("biomedica_ray.store.ROW_GROUP_BYTES", 1000)
+    monkeypatch.setattr("biomedica_ray.store.writing.ROW_GROUP_BYTES", 1000)
     with store.write_unit("extract", 0, "aa") as writer:
         table = writer.table("figures", SCHEMA)
         for number in range(40):
@@ -150,7 +188,7 @@ def test_other_schemes_are_refused() -> None:
 
 
 def test_rows_at_positions_are_read_from_their_row_groups_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("biomedica_ray.store.ROW_GROUP_BYTES", 1)
+    monkeypatch.setattr("biomedica_ray.store.writing.ROW_GROUP_BYTES", 1)
     with store.write_unit("extract", 1, "aa") as writer:
         table = writer.table("figures", SCHEMA)
         for group in range(4):
@@ -228,7 +266,7 @@ def test_a_bucket_that_cannot_be_written_says_why(endpoint: str) -> None:
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("biomedica_ray.store.TRIAL_S", 1.0)
+    monkeypatch.setattr("biomedica_ray.store.root.TRIAL_S", 1.0)
     started = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         store = Store("s3://stores/x", f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -238,7 +276,8 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("size", [10, 6 * 2**20])
-def test_an_object_that_a_server_refuses_is_an_error_however_small(size: int) -> None:
+def test_an_object_that_a_server_refuses_is_an_error_however_small(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomedica_ray.store.filesystem.ATTEMPTS", 2)
     with s3_server() as server, flaky_proxy(server, lambda path, _: "503" if "refused" in path else None) as (url, _):
         client(server).create_bucket(Bucket="bucket")
         store = Store("s3://bucket/store", url)
@@ -263,7 +302,7 @@ def test_a_unit_whose_counts_do_not_add_up_is_not_committed(store: Store) -> Non
 
 
 def test_rows_are_counted_where_they_are_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("biomedica_ray.store.ROW_GROUP_BYTES", 100)
+    monkeypatch.setattr("biomedica_ray.store.writing.ROW_GROUP_BYTES", 100)
     with store.write_unit("extract", 1, "aa") as writer:
         table = writer.table("figures", SCHEMA)
         for n in (3, 0, 40, 1):

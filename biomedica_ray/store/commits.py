@@ -1,0 +1,50 @@
+"""Commit records: what one stage made of one unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from biomedica_ray.units import Counts, counts_from_json, counts_to_json
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What one stage made of one unit."""
+
+    stage: str
+    unit: int
+    fingerprint: str
+    files: dict[str, str] = field(default_factory=dict)
+    """Table name -> path of its Parquet file, relative to the root."""
+    counts: Counts = field(default_factory=dict)
+    run_id: str = ""
+    seconds: float = 0.0
+    worker: str = ""
+    """Host and process that did it."""
+    complete: bool = True
+    """False when something was not available (a server that did not answer): a rerun tries the unit again."""
+
+    @property
+    def content(self) -> str:
+        """Changes when the rows may have changed: the fingerprint, and the run where a rerun may give other rows."""
+        return self.fingerprint if self.complete else f"{self.fingerprint}-{self.run_id}"
+
+    @property
+    def record(self) -> str:
+        """Path of the record, relative to the root."""
+        return record_path(self.stage, self.unit)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it is stored."""
+        return {**self.__dict__, "counts": counts_to_json(self.counts)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Commit:
+        """The inverse of :meth:`to_json`."""
+        return cls(**{**data, "counts": counts_from_json(data["counts"])})
+
+
+def record_path(stage: str, unit: int) -> str:
+    """Path of the record of what ``stage`` made of ``unit``, relative to the root."""
+    return f"commits/{stage}/{unit:06d}.json"

@@ -1,0 +1,72 @@
+"""Local disks and object storage as pyarrow's filesystems, and requests that are sent again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow.fs as pafs
+
+from biomedica_ray.backoff import wait_after
+from biomedica_ray.store.writable import is_final
+
+ATTEMPTS = 10
+"""How often Arrow sends a request that a server refuses to answer for now: waits of 90 s in all, for a bucket that is
+asked by thousands of workers at once and slows them down."""
+READ_AGAIN_S = 60.0
+"""How long a failed read is tried again beyond that: Arrow does not repeat a GET whose error has a longer text than the
+range that was asked for, nor a body that was cut."""
+
+T = TypeVar("T")
+
+
+class StoreError(Exception):
+    """A store that cannot be opened, or whose content is not what this version of the project writes."""
+
+
+def open_filesystem(
+    uri: str, endpoint_url: str | None = None, *, anonymous: bool = False, timeout_s: float | None = None
+) -> tuple[pafs.FileSystem, str]:
+    """The pyarrow filesystem of a local path or ``s3://`` URI, and the path within it, without a trailing slash.
+
+    Args:
+        uri: A local path, ``file://`` URI or ``s3://bucket/prefix``.
+        endpoint_url: For S3, a server other than AWS.
+        anonymous: For S3, send unsigned requests.
+        timeout_s: For S3, give up a request that is not answered within this time, at the second try.
+
+    Raises:
+        StoreError: A scheme other than file or s3.
+    """
+    if uri.startswith("s3://"):
+        attempts = pafs.AwsStandardS3RetryStrategy(max_attempts=2 if timeout_s else ATTEMPTS)
+        # a small file is one PUT, not the three requests of an upload in parts
+        options: dict[str, Any] = {"anonymous": anonymous, "allow_delayed_open": True, "retry_strategy": attempts}
+        if timeout_s:
+            options |= {"connect_timeout": timeout_s, "request_timeout": timeout_s}
+        if endpoint_url:
+            scheme, _, host = endpoint_url.rpartition("://")
+            options |= {"endpoint_override": host, "scheme": scheme or "https"}
+        return pafs.S3FileSystem(**options), uri.removeprefix("s3://").rstrip("/")
+    if "://" in uri and not uri.startswith("file://"):
+        raise StoreError(f"{uri}: expected a local path or s3://bucket/prefix")
+    return pafs.LocalFileSystem(), str(Path(uri.removeprefix("file://")).expanduser().absolute())
+
+
+def read_again(read: Callable[[], T]) -> T:
+    """``read()``, and again where object storage failed it, with growing waits, until :data:`READ_AGAIN_S` have passed.
+
+    Raises:
+        OSError: What the last attempt met; at once where no further one could help (no such file, no permission).
+    """
+    started, attempt = time.monotonic(), 0
+    while True:
+        try:
+            return read()
+        except OSError as error:
+            attempt += 1
+            if is_final(error) or time.monotonic() - started > READ_AGAIN_S:
+                raise
+            wait_after(attempt)

@@ -1,0 +1,127 @@
+"""A place on a local disk or in object storage, and the files below it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from biomedica_ray.store.atomic import AtomicFile
+from biomedica_ray.store.filesystem import StoreError, open_filesystem, read_again
+from biomedica_ray.store.writable import TRIAL_S, why_not_local, why_not_s3
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Root:
+    """A place that files are read from and written to.
+
+    Attributes:
+        root: A local path or ``s3://bucket/prefix``.
+        endpoint_url: An S3 server other than AWS; credentials come from the usual AWS variables and files.
+    """
+
+    root: str
+    endpoint_url: str | None = None
+
+    @cached_property
+    def _location(self) -> tuple[pafs.FileSystem, str]:
+        return open_filesystem(self.root, self.endpoint_url)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"root": self.root, "endpoint_url": self.endpoint_url}
+
+    @property
+    def filesystem(self) -> pafs.FileSystem:
+        """The pyarrow filesystem that the root lies on."""
+        return self._location[0]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the root is a directory of this machine's file system."""
+        return isinstance(self.filesystem, pafs.LocalFileSystem)
+
+    def path(self, *parts: str) -> str:
+        """A path within the root, for :attr:`filesystem`; without parts, the root's."""
+        return "/".join([self._location[1], *parts])
+
+    def uri(self, *parts: str) -> str:
+        """The same place as a path or URI that a user can copy."""
+        return "/".join([self.root.rstrip("/"), *parts])
+
+    def open(self, path: str, buffer_size: int | None = None) -> pa.NativeFile:
+        """The file at ``path`` below the root as a stream; each read of the storage is of ``buffer_size`` bytes."""
+        return self.filesystem.open_input_stream(self.path(path), buffer_size=buffer_size)
+
+    def try_writing(self) -> None:
+        """Write a few bytes below the root and remove them, so that a run which cannot write fails before it starts.
+
+        A root that does not exist yet is not made. A server that does not answer costs about ten seconds.
+
+        Raises:
+            StoreError: Nothing can be written there; one line that says why.
+        """
+        if self.is_local:
+            reason = why_not_local(Path(self.path()))
+        else:
+            filesystem, prefix = open_filesystem(self.root, self.endpoint_url, timeout_s=TRIAL_S)
+            reason = why_not_s3(filesystem, prefix)
+        if reason:
+            at = f" at {self.endpoint_url}" if self.endpoint_url else ""
+            raise StoreError(f"store {self.root}{at}: {reason}")
+
+    # JSON documents
+
+    def read_json(self, path: str) -> Any:
+        """Parse the JSON document at ``path`` below the root; raises FileNotFoundError if it does not exist."""
+        return json.loads(self.read_bytes(path))
+
+    def read_bytes(self, path: str) -> bytes:
+        """A small file at ``path`` below the root; raises FileNotFoundError if it does not exist."""
+
+        def read() -> bytes:
+            with self.filesystem.open_input_stream(self.path(path)) as stream:
+                data: bytes = stream.read()
+            return data
+
+        return read_again(read)
+
+    def write_json(self, path: str, document: Any) -> None:
+        """Write a JSON document in one atomic step."""
+        self.write_bytes(path, json.dumps(document, indent=1, default=str).encode())
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Write a small file in one atomic step."""
+        with self.atomic_file(path) as local:
+            local.write_bytes(data)
+
+    def atomic_file(self, path: str) -> AtomicFile:
+        """A local path to write to, which becomes the file ``path`` of the store when the ``with`` block succeeds."""
+        return AtomicFile(self.filesystem, self.path(), self.path(path))
+
+    def list(self, prefix: str) -> list[str]:
+        """Names of the files directly under ``prefix``, sorted; hidden ones are left out."""
+        selector = pafs.FileSelector(self.path(prefix), allow_not_found=True)
+        infos = self.filesystem.get_file_info(selector)
+        names = (info.base_name for info in infos if info.type == pafs.FileType.File)
+        return sorted(name for name in names if not name.startswith("."))
+
+    def folders(self, prefix: str) -> tuple[str, ...]:
+        """Names of the folders directly under ``prefix``, sorted."""
+        selector = pafs.FileSelector(self.path(prefix), allow_not_found=True)
+        infos = self.filesystem.get_file_info(selector)
+        return tuple(sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory))
+
+    def delete(self, path: str) -> None:
+        """Remove the file at ``path`` below the root, if it is there."""
+        try:
+            self.filesystem.delete_file(self.path(path))
+        except FileNotFoundError:
+            log.debug("%s was already gone", self.uri(path))
