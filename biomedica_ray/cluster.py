@@ -31,6 +31,13 @@ log = logging.getLogger(__name__)
 RETRIES = 3
 """How often a unit is tried again after its worker died; a unit that kills workers must not do so forever."""
 
+TRIES_MORE = 2
+"""How often units that failed are tried again, after all others are done."""
+_ALL = 8
+"""Where more units than this are to be done and every one fails, they are not tried again."""
+_NAMED = 20
+"""Failed units that a message names."""
+
 T = TypeVar("T")
 Row = dict[str, Any]
 
@@ -239,8 +246,8 @@ def missing_units(run: Run, stage: str, units: Mapping[int, str]) -> list[int]:
         stage: Name under which units are committed.
         units: Unit -> fingerprint of its inputs and settings.
     """
-    commits = run.store.commits(stage)
-    list(map_in_threads(run.store.drop, [commits[unit] for unit in commits.keys() - units.keys()]))
+    commits = run.committed(stage)
+    list(map_in_threads(run.store.drop, [commits.pop(unit) for unit in commits.keys() - units.keys()]))
     done = {unit: c for unit, c in commits.items() if c.complete and units.get(unit) == c.fingerprint}
     for commit in done.values():
         run.add(commit.counts, before=True)
@@ -332,10 +339,21 @@ def collect_units(
         log.warning("%s: %d units lost their workers; each is tried once more, apart from others", stage, len(lost))
         failures = {unit: reason for unit, reason in failures.items() if reason != _LOST}
         failures |= _collect(run, stage, do_apart(rows(lost)), lost)
+    for attempt in range(1, TRIES_MORE + 1):
+        # Those that lost their workers were tried again each time; where all fail, no unit is to blame.
+        failed = [unit for unit, reason in failures.items() if reason != _LOST]
+        if not failed or len(failed) == len(todo) > _ALL:
+            break
+        log.warning("%s: %d units failed; they are tried again (%d of %d)", stage, len(failed), attempt, TRIES_MORE)
+        failures = {unit: reason for unit, reason in failures.items() if reason == _LOST}
+        failures |= _collect(run, stage, do(rows(failed)), failed)
     if failures:
-        unit = min(failures)
+        run.results["failed_units"] = {f"{stage} {unit}": last_line(reason) for unit, reason in failures.items()}
+        unit, *others = sorted(failures)
+        also = f", then {', '.join(map(str, others[:_NAMED]))}" if others else ""
+        also += f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
         reason = last_line(failures[unit])
-        raise UnitsFailedError(f"{len(failures)} of {len(todo)} units failed, unit {unit} first: {reason}")
+        raise UnitsFailedError(f"{len(failures)} of {len(todo)} units failed, unit {unit} first{also}: {reason}")
 
 
 def _collect(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int]) -> dict[int, str]:

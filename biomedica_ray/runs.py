@@ -19,7 +19,8 @@ from typing import Any, Self
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import StageConfig
 from biomedica_ray.progress import Progress
-from biomedica_ray.store import Store
+from biomedica_ray.store import Commit, Store
+from biomedica_ray.store.lease import Lease
 from biomedica_ray.units import Counts, LostRowsError, add_counts, counts_to_json, lost_rows
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class Run:
         self._started = now
         self._clock = time.monotonic()
         self._recorded = False
+        part = f"{stage}/{config.part}" if config.part else stage
+        self._lease = Lease(self.store, part, self.run_id, wait=config.wait)
 
     def add(self, counts: Counts, *, before: bool = False) -> None:
         """Add to the counts; ``before`` says that an earlier run has done this part."""
@@ -67,6 +70,25 @@ class Run:
         self.counts = add_counts(self.counts, counts)
         if before:
             self.before = add_counts(self.before, counts)
+
+    def committed(self, stage: str) -> dict[int, Commit]:
+        """What ``stage`` has committed and need not do again, by unit: what this run itself makes, not what it reads.
+
+        Units whose files somebody has deleted are none of it; their records go, so that no one looks for the files.
+        With the config's ``again`` nothing is.
+        """
+        commits = self.store.commits(stage)
+        missing = self.store.without_files(commits.values())
+        if missing:
+            unit = min(missing)
+            log.warning(
+                "%s: files of %d units are missing (%s first); these units are done again",
+                stage,
+                len(missing),
+                self.store.uri(missing[unit]),
+            )
+            list(map_in_threads(self.store.drop, [commits.pop(unit) for unit in missing]))
+        return {} if self._config.again else commits
 
     def progress(self, what: str, total: int | None, *, done: int = 0, rows: int = 0) -> Progress:
         """A progress display for ``total`` pieces of work named ``what`` (units, steps, shards).
@@ -82,29 +104,40 @@ class Run:
 
     def __enter__(self) -> Self:
         set_up_logging(self.run_id)
-        if self._store_exists():
-            self._record_start()
-        log.info("%s: store %s", self.stage, self.store.root)
+        self._lease.__enter__()
+        try:
+            self._start()
+        except BaseException:
+            self._lease.__exit__()
+            raise
         return self
 
+    def _start(self) -> None:
+        if self.store.exists():
+            self._record_start()
+        log.info("%s: store %s", self.stage, self.store.root)
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            self._end(error)
+        finally:
+            self._lease.__exit__()
+
+    def _end(self, error: BaseException | None) -> None:
         lost = lost_rows(self.counts)
         status, failure = ("failed", lost) if lost else ("done", None)
         if isinstance(error, KeyboardInterrupt):
             status, failure = "stopped", None
         elif error is not None:
             status, failure = "failed", f"{type(cause(error)).__name__}: {cause(error)}"
-        if self._recorded or self._store_exists():
+        if self._recorded:
             self._record(status, failure, "".join(traceback.format_exception(error)) if failure and error else None)
         for name, flow in self.counts.items():
             log.info("%s: %s: %s", self.stage, name, flow)
         seconds = time.monotonic() - self._clock
         log.log(logging.ERROR if failure else logging.INFO, "%s: %s after %.1f s", self.stage, status, seconds)
-        if kind is None and lost:
+        if error is None and lost:
             raise LostRowsError(f"{self.stage}: {lost}")
-
-    def _store_exists(self) -> bool:
-        return "store.json" in self.store.list("")
 
     def _record_start(self) -> None:
         """Record that the run has begun.

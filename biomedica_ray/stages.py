@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field, field_validator
 
 from biomedica_ray.annotate.config import AnnotateConfig
-from biomedica_ray.config import STAGES, StageConfig, command_line, validate
+from biomedica_ray.config import OF_A_RUN, STAGES, StageConfig, command_line, validate
 from biomedica_ray.config.needs import Need
 from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.enrich.config import EnrichConfig
@@ -22,8 +22,6 @@ from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.train.config import TrainConfig
-
-_SHARED = ("store", "endpoint_url", "ray_address", "max_actors")
 
 
 class PipelineConfig(StageConfig):
@@ -60,7 +58,7 @@ class PipelineConfig(StageConfig):
 
     def stage(self, stage: str) -> StageConfig:
         """The config of one stage; raises ConfigError, so that a pipeline fails before its first stage starts."""
-        shared = {key: getattr(self, key) for key in _SHARED}
+        shared = {key: getattr(self, key) for key in OF_A_RUN}
         return validate(CONFIGS[stage], {**shared, **getattr(self, stage)}, prefix=f"{stage}.")
 
     def needs(self) -> tuple[Need, ...]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -10,10 +11,18 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from biomedica_ray.cluster import RETRIES, StageFailedError, UnitsFailedError, run_units, run_units_on_actors
+from biomedica_ray.cluster import (
+    RETRIES,
+    TRIES_MORE,
+    StageFailedError,
+    UnitsFailedError,
+    run_units,
+    run_units_on_actors,
+)
 from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.runs import Run, read_runs
-from biomedica_ray.store import Store
+from biomedica_ray.store import Store, StoreError
+from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.units import Counts, Flow, LostRowsError
 
 SCHEMA = pa.schema([("unit", pa.int32())])
@@ -33,7 +42,9 @@ class Worker:
 
     def __call__(self, unit: int, fingerprint: str) -> Counts:
         root = Path(self._store.root)
-        if (root / f"fail-{unit}").exists():
+        if (fails := root / f"fail-{unit}").exists():
+            left = int(fails.read_text())
+            fails.write_text(str(left - 1)) if left > 1 else fails.unlink()
             raise ValueError(f"unit {unit} is spoiled")
         if (root / f"die-once-{unit}").exists():
             (root / f"die-once-{unit}").unlink()
@@ -55,8 +66,8 @@ class Worker:
             return writer.commit({"rows": Flow(1, 1, 0)}).counts
 
 
-def start(root: Path, units: dict[int, str]) -> Run:
-    with Run("dedupe", DedupeConfig(store=str(root))) as run:
+def start(root: Path, units: dict[int, str], *, again: bool = False) -> Run:
+    with Run("dedupe", DedupeConfig(store=str(root), again=again)) as run:
         run_units(run, "stage", units, partial(Worker, run.store), memory_gb=0.1)
     return run
 
@@ -98,15 +109,67 @@ def test_a_worker_does_as_many_units_at_a_time_as_it_may(ray_cluster: None, tmp_
 
 @pytest.mark.cluster
 def test_one_bad_unit_costs_no_other(ray_cluster: None, tmp_path: Path) -> None:
-    (tmp_path / "fail-3").touch()
-    with pytest.raises(UnitsFailedError, match=r"1 of 6 units failed, unit 3 first: ValueError: unit 3 is spoiled"):
+    for unit, times in {1: TRIES_MORE, 3: 9, 4: 9}.items():
+        (tmp_path / f"fail-{unit}").write_text(str(times))
+    message = r"2 of 6 units failed, unit 3 first, then 4: ValueError: unit 3 is spoiled"
+    with pytest.raises(UnitsFailedError, match=message):
         start(tmp_path, dict.fromkeys(range(6), "aa"))
     store = Store(str(tmp_path))
-    assert sorted(store.commits("stage")) == [0, 1, 2, 4, 5]
-    assert read_runs(store)[0]["status"] == "failed"
-    (tmp_path / "fail-3").unlink()
+    assert sorted(store.commits("stage")) == [0, 1, 2, 5]
+    (run,) = read_runs(store)
+    assert run["status"] == "failed"
+    assert run["results"]["failed_units"] == {f"stage {n}": f"ValueError: unit {n} is spoiled" for n in (3, 4)}
+    for unit in (3, 4):
+        assert (tmp_path / f"fail-{unit}").read_text() == str(9 - 1 - TRIES_MORE)
+        (tmp_path / f"fail-{unit}").unlink()
     start(tmp_path, dict.fromkeys(range(6), "aa"))
     assert sorted(store.commits("stage")) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.cluster
+def test_units_that_all_fail_are_not_tried_again(ray_cluster: None, tmp_path: Path) -> None:
+    for unit in range(10):
+        (tmp_path / f"fail-{unit}").write_text("9")
+    with pytest.raises(UnitsFailedError, match="10 of 10 units failed, unit 0 first, then 1, 2"):
+        start(tmp_path, dict.fromkeys(range(10), "aa"))
+    assert (tmp_path / "fail-0").read_text() == "8"
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("deleted", ["rows", "rows/000002-aa.parquet"])
+def test_what_somebody_deleted_is_made_again(ray_cluster: None, tmp_path: Path, deleted: str) -> None:
+    units = dict.fromkeys(range(4), "aa")
+    start(tmp_path, units)
+    whole = tmp_path / deleted
+    shutil.rmtree(whole) if whole.is_dir() else whole.unlink()
+    run = start(tmp_path, units)
+    assert run.counts == {"rows": Flow(4, 4)}
+    assert run.before.get("rows", Flow()).rows_out == (0 if deleted == "rows" else 3)
+    assert Store(str(tmp_path)).dataset("stage", "rows").to_table().num_rows == 4
+
+
+@pytest.mark.cluster
+def test_again_does_what_is_done(ray_cluster: None, tmp_path: Path) -> None:
+    units = dict.fromkeys(range(3), "aa")
+    start(tmp_path, units)
+    assert start(tmp_path, units).before == {"rows": Flow(3, 3)}
+    again = start(tmp_path, units, again=True)
+    assert (again.counts, again.before) == ({"rows": Flow(3, 3)}, {})
+
+
+def test_a_store_of_another_format_is_refused_by_every_stage(tmp_path: Path) -> None:
+    Store(str(tmp_path)).write_json("store.json", {"format": 99, "units": 1})
+    with pytest.raises(StoreError, match=r"store.json: format 99, expected 1; use the version"), start_empty(tmp_path):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"store.json", ".unfinished"}
+
+
+def test_two_runs_of_a_stage_do_not_write_to_a_store_at_once(tmp_path: Path) -> None:
+    with start_empty(tmp_path) as first:
+        with pytest.raises(StoreError, match=f"dedupe is held by {first.run_id}"), start_empty(tmp_path):
+            pass
+        with Run("train", TrainConfig(store=str(tmp_path), name="one")):
+            pass
 
 
 @pytest.mark.cluster

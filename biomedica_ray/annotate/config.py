@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
@@ -67,6 +68,11 @@ class AnnotateConfig(StageConfig):
             if key in values:
                 raise ValueError(f"{key}: no longer a key of annotate; {place}")
         return values
+
+    @property
+    def part(self) -> str:
+        """The model's embeddings."""
+        return re.sub(r"[^\w.-]+", "-", self.model)
 
     def needs(self) -> tuple[Need, ...]:
         """An embedding worker, and the task that fits."""

@@ -40,7 +40,8 @@ def fit(config: AnnotateConfig, store: Store, dim: int, embedded: Mapping[int, C
     path = clustering_path(config.model)
     mark = fingerprint(VERSION, _data(config, embedded), config.clusters)
     found = read_clustering(store, path)
-    if found and found.fingerprint == mark and found.measured_with == config.measured_with:
+    done = found and found.fingerprint == mark and found.measured_with == config.measured_with
+    if found and done and store.has(found.file) and not config.again:
         return found
     _check(config, config.clusters, dim, embedded)
     log.info("annotate: fitting %d clusters on %d embeddings", config.clusters, _n_fitted(config, embedded))

@@ -4,6 +4,6 @@ Each stage's config class is in the stage's room. Unknown keys and wrong values 
 starts. The resolved config is stored with each run.
 """
 
-from biomedica_ray.config.base import NAME, STAGES, ConfigError, Name, StageConfig, validate
+from biomedica_ray.config.base import NAME, OF_A_RUN, STAGES, ConfigError, Name, StageConfig, validate
 
-__all__ = ["NAME", "STAGES", "ConfigError", "Name", "StageConfig", "validate"]
+__all__ = ["NAME", "OF_A_RUN", "STAGES", "ConfigError", "Name", "StageConfig", "validate"]

@@ -11,10 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from biomedica_ray.config.needs import Need
 from biomedica_ray.config.wording import NAME, as_typed, explain, kind_of
 
-__all__ = ["NAME", "STAGES", "ConfigError", "Name", "StageConfig", "validate"]
+__all__ = ["NAME", "OF_A_RUN", "STAGES", "ConfigError", "Name", "StageConfig", "validate"]
 
 PLACEHOLDER = "YOUR_BUCKET"
 """Stands in the shipped configs for a bucket: S3 allows no such name, so that it is nobody's."""
+
+
+OF_A_RUN = frozenset({"store", "endpoint_url", "ray_address", "max_actors", "again", "wait"})
+"""The keys of all stages: none of them changes what a stage makes."""
 
 
 class ConfigError(Exception):
@@ -44,12 +48,20 @@ class StageConfig(BaseModel):
         None, ge=1, description="maximum number of workers at a time; none: as many as the cluster can hold"
     )
 
+    again: bool = Field(False, description="do everything again, also what is done already")
+    wait: bool = Field(False, description="wait while another run of this stage writes to the same store")
+
     @field_validator("store")
     @classmethod
     def _is_a_place(cls, store: str) -> str:
         if re.match(r"s3:(?!//[^/]+)", store) or re.match(r"(?!s3:|file:)[a-z0-9+]+://", store):
             raise ValueError(f"expected a local path or s3://bucket/prefix, got {store}")
         return store
+
+    @property
+    def part(self) -> str:
+        """What the stage writes, where it may write different things at the same time; empty where it may not."""
+        return ""
 
     def needs(self) -> tuple[Need, ...]:
         """What the stage asks of the cluster in keys that users set; it cannot go on where that is not met."""

@@ -61,7 +61,7 @@ def run(config: DedupeConfig, record: Run) -> None:
         clustering.get("fingerprint"),
     ]
     mark = fingerprint(VERSION, {"hash": _HASH, **config.model_dump(include=_RULES)}, contents)
-    committed = store.commits("dedupe")
+    committed = record.committed("dedupe")
     found: Any = None  # stays so when every unit is done and no worker will ask for it
     if any(unit not in committed or committed[unit].fingerprint != mark for unit in extracted):
         task: Any = ray.remote(compare)

@@ -60,7 +60,7 @@ def run(config: EnrichConfig, record: Run) -> None:
     service = Eutils(config.eutils_url, config.email, SecretStr(key) if key else None)
     rate = config.rate or (RATE_WITH_KEY if key else RATE)
     units = {u: fingerprint(VERSION, config.edition, commit.content) for u, commit in extracted.items()}
-    done = {u for u, c in record.store.commits("enrich").items() if c.complete and units.get(u) == c.fingerprint}
+    done = {u for u, c in record.committed("enrich").items() if c.complete and units.get(u) == c.fingerprint}
     if units.keys() - done:
         log.info("enrich: %s API key, %g calls per second", "with an" if key else "without", rate)
         on_a_worker(partial(_check, service, rate), num_cpus=_WORKER_CPUS, memory_gb=_WORKER_GB)

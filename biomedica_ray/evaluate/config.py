@@ -34,6 +34,11 @@ class EvaluateConfig(StageConfig):
     bootstrap: int = Field(1000, ge=0, description="bootstrap resamples for the confidence intervals")
     seed: int = Field(0, description="seed of the bootstrap")
 
+    @property
+    def part(self) -> str:
+        """The model's scores."""
+        return self.name
+
     def needs(self) -> tuple[Need, ...]:
         """The task that scores the model."""
         return (Need.of(self, CPU="num_cpus", GPU="use_gpu"),)

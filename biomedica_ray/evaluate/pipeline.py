@@ -12,6 +12,7 @@ import torch
 
 from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import on_a_worker
+from biomedica_ray.config import OF_A_RUN
 from biomedica_ray.evaluate.config import EvaluateConfig
 from biomedica_ray.evaluate.encode import Encoded, Model, choose, chosen_samples, encode
 from biomedica_ray.evaluate.tasks import TASKS, NotApplicableError, Settings
@@ -28,17 +29,7 @@ log = logging.getLogger(__name__)
 VERSION = 1
 """Raise it when the same model and samples would give other scores."""
 
-IRRELEVANT = {
-    "ray_address",
-    "max_actors",
-    "num_cpus",
-    "use_gpu",
-    "batch_size",
-    "endpoint_url",
-    "store",
-    "data",
-    "selection",
-}
+IRRELEVANT = {*OF_A_RUN, "num_cpus", "use_gpu", "batch_size", "data", "selection"}
 """Keys that do not change the scores; the data counts by what it holds."""
 
 
@@ -54,8 +45,9 @@ def run(config: EvaluateConfig, record: Run) -> None:
     origin = checkpoints.origin()
     held_out = find_held_out(dataset_of(config, record.store), config.samples)
     mark = fingerprint(VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origin, held_out.content)
-    done = record.store.commits(f"evaluate/{config.name}").get(0)
-    if done and done.complete and done.fingerprint == mark:
+    done = record.committed(f"evaluate/{config.name}").get(0)
+    there = record.store.has(checkpoints.path("evaluation.json"))
+    if done and done.complete and done.fingerprint == mark and there:
         log.info("evaluate: %s is already evaluated", config.name)
         record.add(done.counts, before=True)
         _tell(record, checkpoints)

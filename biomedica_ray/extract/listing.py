@@ -83,6 +83,8 @@ def write_listing(config: ExtractConfig, selection: Selection, rules: str, store
     """
     listing = make_source(config).list()
     commits = store.commits("listing")
+    for unit in store.without_files(commits.values()):
+        store.drop(commits.pop(unit))
     held = _held(store, commits)
     if commits and not config.allow_drop:
         changed = any(not commit.fingerprint.startswith(rules) for commit in commits.values())

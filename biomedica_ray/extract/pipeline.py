@@ -78,7 +78,7 @@ def run(config: ExtractConfig, record: Run) -> None:
         record,
         "extract",
         listing.units,
-        partial(ExtractWorker, source, filters, record.store, record.run_id, config.fetches),
+        partial(ExtractWorker, source, filters, record.store, record.run_id, config.fetches, again=config.again),
         memory_gb=config.memory_gb,
         max_actors=min(config.max_actors or len(listing.units), config.max_fetches // config.fetches),
         at_a_time=UNITS_AT_A_TIME,
@@ -130,10 +130,14 @@ class ExtractWorker:
         store: Where the rows go.
         run_id: The run.
         fetches: Articles that are fetched at the same time, so that the processor does not wait for the network.
+        again: Fetch articles that have not changed as well.
     """
 
-    def __init__(self, source: Source, filters: Filters, store: Store, run_id: str, fetches: int) -> None:
+    def __init__(
+        self, source: Source, filters: Filters, store: Store, run_id: str, fetches: int, *, again: bool = False
+    ) -> None:
         self._extract = partial(extract_article, source, filters, threading.Lock())
+        self._again = again
         self._store, self._run_id, self._fetches, self._filters = store, run_id, fetches, filters
         self._pool = ThreadPoolExecutor(fetches)
 
@@ -146,7 +150,7 @@ class ExtractWorker:
         listed = Listed.from_table(listing)
         before = self._commit_before(unit, mark)
         same = before is None or before.fingerprint[:RULES_DIGITS] == mark[:RULES_DIGITS]
-        earlier = Earlier(self._store, before, listed, None if same else self._filters)
+        earlier = Earlier(self._store, None if self._again else before, listed, None if same else self._filters)
         # Other rows under the same fingerprint get other names, as a kill between two files could mix old and new rows.
         again = f"-{self._run_id[-6:]}" if before and before.fingerprint == mark else ""
         todo = [one for one in listed if one.article_id not in earlier.kept]

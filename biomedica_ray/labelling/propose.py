@@ -90,7 +90,7 @@ def write_proposals(config: ProposeConfig, store: Store, labelled: list[Commit],
         found = store.read_json(path)
     except FileNotFoundError:
         found = {}
-    if weights is None or {key: found.get(key) for key in asked} != asked:
+    if config.again or weights is None or {key: found.get(key) for key in asked} != asked:
         clusters = _look(config, store, members, prompts)
         unseen = sorted(set(members["cluster_id"].to_pylist()) - clusters.keys())
         found = {**asked, "clusters": clusters, "unseen": unseen}

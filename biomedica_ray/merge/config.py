@@ -38,3 +38,8 @@ class MergeConfig(EvaluateConfig):
         if self.name in self.of:
             raise ValueError(f"name: {self.name} is one of the runs in of; choose another name")
         return self
+
+    @property
+    def part(self) -> str:
+        """The merged model."""
+        return self.name

@@ -68,7 +68,7 @@ def run(config: MergeConfig, record: Run) -> None:
             raise ConfigError(
                 f"name: {config.name} is a trained model; choose another name for the merged one"
             ) from None
-    if done.get("fingerprint") == mark:
+    if done.get("fingerprint") == mark and not config.again:
         log.info("merge: %s is already merged", config.name)
     else:
         done = _merge(config, record, _Job(config, spec, alphas, held_out, result, mark, Board()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ import safetensors
 from biomedica_ray.backoff import wait_after
 from biomedica_ray.store import Store, StoreError
 
-ATTEMPTS = 4
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
 """How often a file is sent to object storage before the run gives up; its client repeats single requests besides."""
 
 
@@ -36,7 +39,7 @@ class TrainedModel:
         Raises:
             StoreError: There is no finished model.
         """
-        if not self.store.list(self.path("model")):
+        if not self.is_finished():
             raise StoreError(f"{self.store.uri(self.path('model'))}: no model; run `biomedica train` to its end first")
         try:
             merged: dict[str, Any] = self.store.read_json(self.path("merge.json"))
@@ -44,6 +47,17 @@ class TrainedModel:
             step = self.store.read_json(self.path("latest.json"))["step"]
             return {**self.store.read_json(self.path("training.json")), "step": step}
         return {**merged, "step": None}
+
+    def is_finished(self) -> bool:
+        """Whether the finished model is there."""
+        return bool(self.store.list(self.path("model")))
+
+    def remove(self) -> None:
+        """Remove all that the run has written."""
+        try:
+            self.store.filesystem.delete_dir(self.store.path(self.path()))
+        except FileNotFoundError:
+            log.debug("%s was not there", self.store.uri(self.path()))
 
     def put_folder(self, local: Path, name: str) -> None:
         """Copy the files of a local folder to the folder ``name`` of this run; raises StoreError where that fails."""

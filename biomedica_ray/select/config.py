@@ -32,6 +32,11 @@ class SelectConfig(StageConfig):
     seed: int = Field(0, description="decides which figures are taken where there are more than cap")
     memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")
 
+    @property
+    def part(self) -> str:
+        """The selection."""
+        return self.name
+
     def needs(self) -> tuple[Need, ...]:
         """A worker."""
         return (Need.of(self, memory="memory_gb"),)

@@ -65,7 +65,7 @@ def run(config: SelectConfig, record: Run) -> None:
     count = partial(count_groups, store, f"{stage}/matching", config.cap)
     matching, highest = on_a_worker(count, memory_gb=config.memory_gb)
     marks = {unit: fingerprint(mark, config.cap, highest) for unit, mark in marks.items()}
-    if {unit: commit.fingerprint for unit, commit in store.commits(stage).items()} != marks:
+    if {unit: commit.fingerprint for unit, commit in record.committed(stage).items()} != marks:
         store.delete(f"selections/{config.name}.json")
     run_units(record, stage, marks, partial(TakeWorker, store, record.run_id, config.name, highest), **options)
 

@@ -41,6 +41,11 @@ class SerializeConfig(StageConfig):
     )
     memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")
 
+    @property
+    def part(self) -> str:
+        """The dataset."""
+        return self.selection or ""
+
     def needs(self) -> tuple[Need, ...]:
         """A worker."""
         return (Need.of(self, memory="memory_gb"),)

@@ -82,7 +82,7 @@ def run(config: SerializeConfig, record: Run) -> None:
 
     contents = {unit: [commit.content, labelled.get(unit), enriched.get(unit)] for unit, commit in extracted.items()}
     shards, marks = on_a_worker(partial(plan_shards, store, contents, config), memory_gb=config.memory_gb)
-    if {number: commit.fingerprint for number, commit in store.commits(place.shards_stage).items()} != marks:
+    if {number: commit.fingerprint for number, commit in record.committed(place.shards_stage).items()} != marks:
         withdraw(store, place)
     _check_plan(record.counts["figures"].rows_out, shards.values())
     write = partial(ShardWorker, store, record.run_id, config, shards)

@@ -105,7 +105,7 @@ def sweep(folder: Path) -> None:
         host, _, process = path.name.removeprefix("biomedica-").rpartition("-")[0].rpartition("-")
         try:
             if host == socket.gethostname() and process.isdigit():
-                gone = not _is_running(int(process))
+                gone = not is_running(int(process))
             else:
                 gone = path.is_file() and time.time() - path.stat().st_mtime > _ABANDONED_S
             if gone:
@@ -114,7 +114,8 @@ def sweep(folder: Path) -> None:
             continue  # another process sweeps as well
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number on this machine."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

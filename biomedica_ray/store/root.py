@@ -113,6 +113,11 @@ class Root:
         names = (info.base_name for info in infos if info.type == pafs.FileType.File)
         return sorted(name for name in names if not name.startswith("."))
 
+    def has(self, path: str) -> bool:
+        """Whether there is a file at ``path`` below the root."""
+        info = read_again(lambda: self.filesystem.get_file_info(self.path(path)))
+        return bool(info.type == pafs.FileType.File)
+
     def folders(self, prefix: str) -> tuple[str, ...]:
         """Names of the folders directly under ``prefix``, sorted."""
         selector = pafs.FileSelector(self.path(prefix), allow_not_found=True)

@@ -14,7 +14,8 @@ single PUT in S3). Readers go through commit records, and so never see half a fi
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +24,10 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.store.commits import Commit, record_path
 from biomedica_ray.store.filesystem import StoreError, read_again
 from biomedica_ray.store.parquet import ParquetRows
+from biomedica_ray.store.records import read_records
 from biomedica_ray.store.root import Root
 from biomedica_ray.store.writing import UnitWriter
 
@@ -42,19 +43,24 @@ class Store(Root):
 
     # Units
 
+    def exists(self) -> bool:
+        """Whether there is a store at this root.
+
+        Raises:
+            StoreError: There is one in another format.
+        """
+        return self._document() is not None
+
     def open_or_create(self, n_units: int) -> int:
         """The number of units of this store; a new store gets ``n_units``.
 
         Raises:
             StoreError: The store was written in another format.
         """
-        try:
-            document = self.read_json("store.json")
-        except FileNotFoundError:
+        document = self._document()
+        if document is None:
             document = {"format": FORMAT, "units": n_units}
             self.write_json("store.json", document)
-        if document.get("format") != FORMAT:
-            raise StoreError(f"{self.uri('store.json')}: format {document.get('format')}, expected {FORMAT}")
         return int(document["units"])
 
     def n_units(self) -> int:
@@ -63,17 +69,32 @@ class Store(Root):
         Raises:
             StoreError: Nothing has been written to this root yet, or in another format.
         """
-        try:
-            self.read_json("store.json")
-        except FileNotFoundError:
-            raise StoreError(f"{self.root}: no store here; run `biomedica extract` first") from None
+        if not self.exists():
+            raise StoreError(f"{self.root}: no store here; run `biomedica extract` first")
         return self.open_or_create(0)
+
+    def _document(self) -> dict[str, Any] | None:
+        try:
+            document: dict[str, Any] = self.read_json("store.json")
+        except FileNotFoundError:
+            return None
+        if document.get("format") != FORMAT:
+            raise StoreError(
+                f"{self.uri('store.json')}: format {document.get('format')}, expected {FORMAT}; use the version of "
+                "biomedica_ray that wrote this store, or another store"
+            )
+        return document
 
     def commits(self, stage: str) -> dict[int, Commit]:
         """Every unit that ``stage`` has committed, by unit."""
-        paths = [f"commits/{stage}/{name}" for name in self.list(f"commits/{stage}")]
-        commits = [Commit.from_json(document) for document in map_in_threads(self.read_json, paths)]
-        return {commit.unit: commit for commit in sorted(commits, key=lambda commit: commit.unit)}
+        return {commit.unit: commit for commit in read_records(self, f"commits/{stage}")}
+
+    def without_files(self, commits: Iterable[Commit]) -> dict[int, str]:
+        """Units of which a file that is committed is not there -> its path; one listing for each folder of a table."""
+        paths = [(commit.unit, path) for commit in commits for path in commit.files.values()]
+        folders = sorted({path.rpartition("/")[0] for _, path in paths})
+        there = {f"{folder}/{name}" for folder in folders for name in self.list(folder)}
+        return {unit: path for unit, path in paths if path not in there}
 
     def extracted(self) -> dict[int, Commit]:
         """Every unit that has been extracted, which is where all later stages begin.
@@ -104,14 +125,15 @@ class Store(Root):
 
     def read(self, commit: Commit, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of ``table`` that ``commit`` made, in memory."""
-        path = self.path(commit.files[table])
-        return read_again(lambda: pq.read_table(path, columns=columns, filesystem=self.filesystem))
+        with _expected(self, commit, table) as path:
+            return read_again(lambda: pq.read_table(path, columns=columns, filesystem=self.filesystem))
 
     def batches(
         self, commit: Commit, table: str, columns: Sequence[str] | None = None, batch_size: int = 64
     ) -> Iterator[pa.RecordBatch]:
         """The same, streamed: at most a row group is in memory."""
-        file = ParquetRows(self.filesystem, self.path(commit.files[table]))
+        with _expected(self, commit, table) as path:
+            file = ParquetRows(self.filesystem, path)
         for group in range(len(file.sizes)):
             yield from file.group(group, columns).to_batches(max_chunksize=batch_size)
 
@@ -120,7 +142,8 @@ class Store(Root):
     ) -> Iterator[dict[str, Any]]:
         """The rows at ``positions`` (ascending, from 0), streamed; row groups that hold none of them are not read."""
         wanted = np.asarray(positions, np.int64)
-        file = ParquetRows(self.filesystem, self.path(commit.files[table]))
+        with _expected(self, commit, table) as path:
+            file = ParquetRows(self.filesystem, path)
         start = 0
         for group, size in enumerate(file.sizes):
             here = wanted[(wanted >= start) & (wanted < start + size)] - start
@@ -135,7 +158,28 @@ class Store(Root):
         Raises:
             StoreError: The stage has committed nothing of that table.
         """
-        paths = [self.path(c.files[table]) for c in self.commits(stage).values() if table in c.files]
-        if not paths:
-            raise StoreError(f"{self.root}: no {table} yet; run `biomedica {stage.split('/', maxsplit=1)[0]}` first")
-        return pads.dataset(paths, filesystem=self.filesystem, format="parquet")
+        commits = [commit for commit in self.commits(stage).values() if table in commit.files]
+        if not commits:
+            raise StoreError(f"{self.root}: no {table} yet; run `biomedica {_command(stage)}` first")
+        with _expected(self, commits[0], table):
+            paths = [self.path(commit.files[table]) for commit in commits]
+            return pads.dataset(paths, filesystem=self.filesystem, format="parquet")
+
+
+@contextmanager
+def _expected(store: Store, commit: Commit, table: str) -> Iterator[str]:
+    """The path of a table's file, which somebody may have deleted; the error then says what makes it again."""
+    path = store.path(commit.files[table])
+    try:
+        yield path
+    except FileNotFoundError:
+        raise StoreError(
+            f"{store.uri(commit.files[table])}: deleted since {commit.stage} wrote it; `biomedica "
+            f"{_command(commit.stage)}` makes again what is missing"
+        ) from None
+
+
+def _command(stage: str) -> str:
+    """The command behind the name of a part of a stage (embed/<model>, serialize/shards)."""
+    name = stage.partition("/")[0]
+    return {"embed": "annotate", "listing": "extract"}.get(name, name)

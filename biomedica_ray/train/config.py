@@ -139,6 +139,11 @@ class TrainConfig(StageConfig):
     mlflow: str | None = Field(None, description="MLflow tracking URI to send the metrics to")
     seed: int = Field(0, description="seed of initialisation and sample order")
 
+    @property
+    def part(self) -> str:
+        """The run."""
+        return self.name
+
     def needs(self) -> tuple[Need, ...]:
         """The fewest workers with which training begins, and the Ray actors that read for them."""
         return (self.need(self.num_workers),)

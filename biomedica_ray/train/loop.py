@@ -46,10 +46,12 @@ def run(config: TrainConfig, record: Run) -> None:
         KeyboardInterrupt: It was told to stop, and did so after a checkpoint.
     """
     checkpoints = Checkpoints(record.store, config.name)
+    if config.again:
+        checkpoints.remove()
     plan = make_plan(config, record, checkpoints)
     stage, mark = f"train/{config.name}", fingerprint(plan.settings)
-    done = record.store.commits(stage).get(0)
-    if done and done.fingerprint == mark:
+    done = record.committed(stage).get(0)
+    if done and done.fingerprint == mark and checkpoints.is_finished():
         log.info("train: %s is already trained", config.name)
         record.add(done.counts, before=True)
     else:

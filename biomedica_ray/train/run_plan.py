@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from biomedica_ray.config import ConfigError
+from biomedica_ray.config import OF_A_RUN, ConfigError
 from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
 from biomedica_ray.models.clip import ModelSpec, resolve_model
 from biomedica_ray.models.variants import for_training
@@ -28,10 +28,7 @@ VERSION = 2
 """Changes when the same settings would train another model."""
 
 _IRRELEVANT = {
-    "store",
-    "endpoint_url",
-    "ray_address",
-    "max_actors",
+    *OF_A_RUN,
     "data",
     "selection",
     "name",

@@ -210,6 +210,7 @@ def test_a_file_that_may_not_grow_is_one_line_too(tmp_path: Path) -> None:
 
 
 def test_object_storage_that_refuses_is_tried_again_and_then_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomedica_ray.store.filesystem.ATTEMPTS", 2)
     monkeypatch.setattr("biomedica_ray.models.trained.ATTEMPTS", 2)
     refusals: dict[str, int] = {}
 

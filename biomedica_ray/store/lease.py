@@ -1,0 +1,250 @@
+"""One run at a time: a run that writes a part of a store holds a lease on it, a small file that it renews.
+
+``leases/<part>.json`` says who holds it. Its date says when the holder was last alive; no clock but that of the disk or
+the server is asked. A lease that was not renewed for :data:`EXPIRES_S` is free, and so is one whose process on this
+machine has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from biomedica_ray.store.atomic import is_running, unfinished_name
+from biomedica_ray.store.filesystem import StoreError
+from biomedica_ray.store.root import Root
+
+log = logging.getLogger(__name__)
+
+RENEW_S = 30.0
+EXPIRES_S = 120.0
+ASK_AGAIN_S = 5.0
+"""How often a run that waits asks whether the lease is free."""
+
+_MEANT = {"NoSuchKey", "404", "PreconditionFailed", "412", "ConditionalRequestConflict", "409", "NotImplemented"}
+"""Codes of answers that tell how things are: no lease, another one than was thought, or a server without conditions."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lease as it is stored.
+
+    Attributes:
+        holder: run_id, host, process and since.
+        age_s: Seconds since it was renewed.
+        version: Changes when it is written.
+    """
+
+    holder: dict[str, Any]
+    age_s: float
+    version: str
+
+    @property
+    def is_free(self) -> bool:
+        """Whether its holder has ended, as far as one can know."""
+        ended = self.holder.get("host") == socket.gethostname() and not is_running(int(self.holder["process"]))
+        return ended or self.age_s > EXPIRES_S
+
+    def __str__(self) -> str:
+        holder = {"run_id": "a run that is starting", "host": "?", "since": "now", **self.holder}
+        return (
+            f"held by {holder['run_id']} on {holder['host']} since {holder['since']}, renewed {self.age_s:.0f} s ago "
+            f"(free {EXPIRES_S:.0f} s after the last time)"
+        )
+
+
+class _Place(Protocol):
+    """Where a lease is stored."""
+
+    def read(self) -> Held | None: ...
+
+    def write(self, holder: dict[str, Any], version: str | None) -> str | None:
+        """Write it if it has still this version (None: if there is none); returns the new version, or None."""
+
+    def delete(self, version: str) -> None: ...
+
+
+class Lease:
+    """Held within a ``with`` block. If it is lost there all the same, the main thread gets KeyboardInterrupt.
+
+    Args:
+        root: The store.
+        part: What of it is held.
+        run_id: Who holds it.
+        wait: Wait until it is free, instead of raising.
+
+    Raises:
+        StoreError: Another run holds it; says which, where and since when.
+    """
+
+    def __init__(self, root: Root, part: str, run_id: str, *, wait: bool = False) -> None:
+        path = f"leases/{part}.json"
+        self._place: _Place = _LocalPlace(Path(root.path(path))) if root.is_local else _S3Place(root, path)
+        self._what, self._wait = f"{root.root}: {part}", wait
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        self._holder = {"run_id": run_id, "host": socket.gethostname(), "process": os.getpid(), "since": since}
+        self._version = ""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def __enter__(self) -> Self:
+        told = False
+        while not (version := self._take()):
+            held = self._place.read()
+            if held is None or held.is_free:
+                continue
+            if not self._wait:
+                raise StoreError(f"{self._what} is {held}; let it end, or pass --wait true")
+            if not told:
+                log.warning("%s is %s; waiting for it to end", self._what, held)
+                told = True
+            time.sleep(ASK_AGAIN_S)
+        self._version = version
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        try:
+            self._place.delete(self._version)
+        except OSError as error:
+            log.warning("%s stays held for %.0f s: %s", self._what, EXPIRES_S, error)
+
+    def _take(self) -> str | None:
+        held = self._place.read()
+        if held is not None and not held.is_free:
+            return None
+        return self._place.write(self._holder, held.version if held else None)
+
+    def _renew(self) -> None:
+        while not self._ended.wait(RENEW_S):
+            try:
+                version = self._place.write(self._holder, self._version)
+            except OSError as error:
+                log.warning("%s cannot be renewed now: %s", self._what, " ".join(str(error).split()))
+                continue
+            if version is None:
+                log.error("%s was taken by another run, as it could not be renewed in time; stopping", self._what)
+                _stop_main()
+                return
+            self._version = version
+
+
+def _stop_main() -> None:
+    """Wake the main thread, whatever it waits for: as SIGTERM where somebody listens to it, else as Ctrl-C."""
+    listened = callable(signal.getsignal(signal.SIGTERM))
+    ident = threading.main_thread().ident
+    assert ident is not None
+    signal.pthread_kill(ident, signal.SIGTERM if listened else signal.SIGINT)
+
+
+class _LocalPlace:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> Held | None:
+        try:
+            text, written = self._path.read_text(), self._path.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        try:
+            holder = json.loads(text)
+        except json.JSONDecodeError:  # it is being written
+            holder = {}
+        return Held(holder, time.time() - written, text)
+
+    def write(self, holder: dict[str, Any], version: str | None) -> str | None:
+        if version is not None and not self._set_aside(version):
+            return None
+        text = json.dumps(holder)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._path.open("x") as file:
+                file.write(text)
+        except FileExistsError:
+            return None
+        return text
+
+    def delete(self, version: str) -> None:
+        self._set_aside(version)
+        for folder in self._path.parents:  # a run that failed before its first work leaves nothing behind
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+
+    def _set_aside(self, version: str) -> bool:
+        """Remove it if it has this version: of several that try, one moves the file."""
+        aside = self._path.with_name(f".{unfinished_name()}")
+        try:
+            self._path.rename(aside)
+        except FileNotFoundError:
+            return False
+        ours = aside.read_text() == version
+        if not ours and not self._path.exists():
+            aside.rename(self._path)
+            return False
+        aside.unlink(missing_ok=True)
+        return ours
+
+
+class _S3Place:
+    """By conditional writes (RFC 9110's If-Match and If-None-Match), where the server has them.
+
+    One that does not know them says so, or lets the last writer win; so what was written is read again.
+    """
+
+    def __init__(self, root: Root, path: str) -> None:
+        import boto3  # noqa: PLC0415 - half a second in every process that opens a store
+
+        self._bucket, _, self._key = root.path(path).partition("/")
+        url = root.endpoint_url
+        self._client = boto3.client("s3", endpoint_url=url if url is None or "://" in url else f"https://{url}")
+
+    def read(self) -> Held | None:
+        code, found = self._ask(self._client.get_object)
+        if code in {"NoSuchKey", "404"}:
+            return None
+        now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
+        age_s = (now - found["LastModified"]).total_seconds()
+        return Held(json.loads(found["Body"].read()), age_s, found["ETag"])
+
+    def write(self, holder: dict[str, Any], version: str | None) -> str | None:
+        # different each time, as the version is a hash of the content
+        body = json.dumps({**holder, "renewed": datetime.now(UTC).isoformat()}).encode()
+        condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
+        code, written = self._ask(self._client.put_object, Body=body, **condition)
+        if code == "NotImplemented":
+            code, written = self._ask(self._client.put_object, Body=body)
+        there = None if code else self.read()
+        return there.version if there is not None and there.version == written["ETag"] else None
+
+    def delete(self, version: str) -> None:
+        there = self.read()
+        if there is not None and there.version == version:
+            self._ask(self._client.delete_object)
+
+    def _ask(self, request: Callable[..., Any], **arguments: Any) -> tuple[str, Any]:
+        """The code of an error that has a meaning here, or "" and the answer; other errors are raised as OSError."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            return "", request(Bucket=self._bucket, Key=self._key, **arguments)
+        except ClientError as error:
+            if (code := error.response["Error"]["Code"]) in _MEANT:
+                return code, None
+            raise OSError(f"s3://{self._bucket}/{self._key}: {error}") from error
+        except BotoCoreError as error:
+            raise OSError(f"s3://{self._bucket}/{self._key}: {error}") from error
