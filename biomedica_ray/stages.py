@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field, field_validator
 
 from biomedica_ray.annotate.config import AnnotateConfig
+from biomedica_ray.check.config import CheckConfig
 from biomedica_ray.config import OF_A_RUN, STAGES, StageConfig, command_line, validate
 from biomedica_ray.config.needs import Need
 from biomedica_ray.dedupe.config import DedupeConfig
@@ -82,6 +83,7 @@ CONFIGS: dict[str, type[StageConfig]] = {
     "evaluate": EvaluateConfig,
     "merge": MergeConfig,
     "report": ReportConfig,
+    "check": CheckConfig,
     "pipeline": PipelineConfig,
 }
 
@@ -101,6 +103,7 @@ _MODULES = {
     "evaluate": "biomedica_ray.evaluate.pipeline",
     "merge": "biomedica_ray.merge.pipeline",
     "report": "biomedica_ray.report.pipeline",
+    "check": "biomedica_ray.check.pipeline",
 }
 """Where each stage's ``run(config, run)`` is; imported when it runs, so that no stage needs another one's libraries."""
 

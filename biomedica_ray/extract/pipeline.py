@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import posixpath
 import threading
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -27,6 +26,7 @@ from biomedica_ray.extract.listing import (
     retry_listing,
     write_listing,
 )
+from biomedica_ray.extract.reasons import ReasonCounter, count_reasons
 from biomedica_ray.images import ImageError, ImageInfo, read_image
 from biomedica_ray.images.resolve import resolve
 from biomedica_ray.jats import Article, Figure, JatsError, parse_article
@@ -108,19 +108,6 @@ def _tell_listing(listing: Listing, record: Run) -> None:
         log.warning("extract: the source does not have %s", _names(listing.unknown))
 
 
-def count_reasons(store: Store) -> dict[str, dict[str, int]]:
-    """Why articles were skipped and rows lost: "articles skipped", "article errors"... -> kind -> how many."""
-    skipped = store.dataset("extract", "catalog").to_table(columns=["skipped"])["skipped"].drop_null()
-    errors = store.dataset("extract", "errors").to_table(columns=["entity", "kind", "retryable"])
-    counts: dict[str, Counter[str]] = {"articles skipped": Counter(skipped.to_pylist())}
-    for row in errors.group_by(errors.column_names).aggregate([([], "count_all")]).to_pylist():
-        what = f"{row['entity']} errors"
-        counts.setdefault(what, Counter())[row["kind"]] += row["count_all"]
-        if row["retryable"]:
-            counts.setdefault(f"retryable {what}", Counter())[row["kind"]] += row["count_all"]
-    return {what: dict(kinds.most_common()) for what, kinds in sorted(counts.items()) if kinds}
-
-
 class ExtractWorker:
     """Extracts units, several at a time in threads; lives on an actor.
 
@@ -154,7 +141,7 @@ class ExtractWorker:
         # Other rows under the same fingerprint get other names, as a kill between two files could mix old and new rows.
         again = f"-{self._run_id[-6:]}" if before and before.fingerprint == mark else ""
         todo = [one for one in listed if one.article_id not in earlier.kept]
-        articles, figures, complete = Flow(), Flow(), True
+        articles, figures, complete, reasons = Flow(), Flow(), True, ReasonCounter()
         with self._store.write_unit("extract", unit, mark, self._run_id) as writer:
             tables = {name: _open_table(writer, name, f"{unit:06d}-{mark}{again}") for name in TABLES}
             extracted = ordered_map(
@@ -171,11 +158,13 @@ class ExtractWorker:
                     complete = complete and not result.retryable
                 for name, table in tables.items():
                     table.write(rows[name])
+                    reasons.add(name, rows[name])
                 articles += article_flow
                 figures += figure_flow
             articles = replace(articles, rows_in=listing.num_rows, rows_out=tables["articles"].rows)
             figures = replace(figures, rows_out=tables["figures"].rows)
-            return writer.commit({"articles": articles, "figures": figures}, complete=complete).counts
+            counts = {"articles": articles, "figures": figures}
+            return writer.commit(counts, complete=complete, reasons=reasons.counted()).counts
 
     def _commit_before(self, unit: int, mark: str) -> Commit | None:
         """What an earlier run has extracted in the version of ``mark``."""

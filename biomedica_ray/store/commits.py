@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from biomedica_ray.units import Counts, counts_from_json, counts_to_json
@@ -22,6 +22,9 @@ class Commit:
     seconds: float = 0.0
     worker: str = ""
     """Host and process that did it."""
+    reasons: dict[str, dict[str, int]] | None = None
+    """Why rows were lost or left out ("figure errors"...) -> kind -> how many, so that nobody need read the errors of
+    all units to count them; None where the stage does not count them."""
     complete: bool = True
     """False when something was not available (a server that did not answer): a rerun tries the unit again."""
 
@@ -41,8 +44,9 @@ class Commit:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Commit:
-        """The inverse of :meth:`to_json`."""
-        return cls(**{**data, "counts": counts_from_json(data["counts"])})
+        """The inverse of :meth:`to_json`; what only a later version knows is left out."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: data[key] for key in data.keys() & known} | {"counts": counts_from_json(data["counts"])})
 
 
 def record_path(stage: str, unit: int) -> str:

@@ -21,6 +21,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+import pyarrow.fs as pafs
+
 from biomedica_ray.store.atomic import is_running, unfinished_name
 from biomedica_ray.store.filesystem import StoreError
 from biomedica_ray.store.root import Root
@@ -75,6 +77,18 @@ class _Place(Protocol):
     def delete(self, version: str) -> None: ...
 
 
+def others(root: Root, run_id: str) -> str:
+    """A lease that another run holds, in words; empty where none does."""
+    selector = pafs.FileSelector(root.path("leases"), allow_not_found=True, recursive=True)
+    for info in root.filesystem.get_file_info(selector):
+        if info.type == pafs.FileType.File and not info.base_name.startswith("."):
+            path = info.path.removeprefix(root.path() + "/")
+            held = _place(root, path).read()
+            if held is not None and held.holder.get("run_id") != run_id and not held.is_free:
+                return f"{path.removeprefix('leases/').removesuffix('.json')} is {held}"
+    return ""
+
+
 class Lease:
     """Held within a ``with`` block. If it is lost there all the same, the main thread gets KeyboardInterrupt.
 
@@ -89,8 +103,7 @@ class Lease:
     """
 
     def __init__(self, root: Root, part: str, run_id: str, *, wait: bool = False) -> None:
-        path = f"leases/{part}.json"
-        self._place: _Place = _LocalPlace(Path(root.path(path))) if root.is_local else _S3Place(root, path)
+        self._place = _place(root, f"leases/{part}.json")
         self._what, self._wait = f"{root.root}: {part}", wait
         since = datetime.now(UTC).isoformat(timespec="seconds")
         self._holder = {"run_id": run_id, "host": socket.gethostname(), "process": os.getpid(), "since": since}
@@ -140,6 +153,10 @@ class Lease:
                 _stop_main()
                 return
             self._version = version
+
+
+def _place(root: Root, path: str) -> _Place:
+    return _LocalPlace(Path(root.path(path))) if root.is_local else _S3Place(root, path)
 
 
 def _stop_main() -> None:

@@ -73,12 +73,15 @@ class UnitWriter:
         self._files[name] = (path, self._root.atomic_file(path))
         return self._files[name][1].local
 
-    def commit(self, counts: Counts, *, complete: bool = True) -> Commit:
+    def commit(
+        self, counts: Counts, *, complete: bool = True, reasons: dict[str, dict[str, int]] | None = None
+    ) -> Commit:
         """Make everything written visible, at once; then remove what an earlier commit of this unit left.
 
         Args:
             counts: What became of the unit's rows.
             complete: As in :class:`Commit`.
+            reasons: As in :class:`Commit`.
 
         Raises:
             LostRowsError: Rows came in that are neither out nor errors, or the errors table has not as many rows as
@@ -102,6 +105,7 @@ class UnitWriter:
             counts=counts,
             seconds=round(time.monotonic() - self._started, 3),
             worker=f"{socket.gethostname()}:{os.getpid()}",
+            reasons=reasons,
             complete=complete,
         )
         self._root.write_json(commit.record, commit.to_json())

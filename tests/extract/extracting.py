@@ -12,7 +12,8 @@ from typing import Any
 from biomedica_ray.cluster import missing_units
 from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.extract.listing import make_filters, make_selection, make_source, retry_listing, write_listing
-from biomedica_ray.extract.pipeline import ExtractWorker, count_reasons, rules_of
+from biomedica_ray.extract.pipeline import ExtractWorker, rules_of
+from biomedica_ray.extract.reasons import count_reasons
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store
 from tests.synthetic import encoded, picture
@@ -74,7 +75,7 @@ def extract_here(store: Store | Path, **keys: Any) -> Run:
             listing = retry_listing(run.store, rules_of(filters))
         else:
             listing = write_listing(config, make_selection(config), rules_of(filters), run.store, run.run_id)
-        worker = ExtractWorker(source, filters, run.store, run.run_id, config.fetches)
+        worker = ExtractWorker(source, filters, run.store, run.run_id, config.fetches, again=config.again)
         for unit in missing_units(run, "extract", listing.units):
             run.add(worker(unit, listing.units[unit]))
         run.results.update(left_out=listing.left_out, reasons=count_reasons(run.store) if run.counts else {})

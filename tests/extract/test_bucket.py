@@ -14,6 +14,7 @@ from mypy_boto3_s3 import S3Client
 
 from biomedica_ray import backoff
 from biomedica_ray.config import ConfigError
+from biomedica_ray.extract.reasons import reasons_of_tables
 from biomedica_ray.runs import Run
 from biomedica_ray.sources import pmc_cloud
 from biomedica_ray.sources.retries import ATTEMPTS
@@ -272,3 +273,24 @@ def test_retrying_wants_the_filters_of_the_store(bucket: Bucket, tmp_path: Path)
     bucket.extract(tmp_path / "store")
     with pytest.raises(ConfigError, match="retry_errors: the store was extracted with other filters"):
         bucket.extract(tmp_path / "store", retry_errors=True, keep_retracted=False)
+
+
+def test_reasons_are_counted_where_rows_are_written(bucket: Bucket, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    for spoil in (lambda path, _: "503" if path.endswith("f1.jpg") else None), (lambda _, __: None):
+        run, _ = bucket.extract(store, spoil)
+        commits = store.extracted().values()
+        assert [commit.reasons for commit in commits] == [reasons_of_tables(store, commit) for commit in commits]
+        assert ("figure errors" in run.results["reasons"]) == (
+            "figures" in run.counts and run.counts["figures"].errors > 0
+        )
+    assert run.results["reasons"] == {"articles skipped": {"not-open-access": 1}}
+
+
+def test_again_fetches_what_has_not_changed(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.extract(tmp_path / "store")
+    _, seen = bucket.extract(tmp_path / "store")
+    assert bucket.asked(seen) == {}
+    run, seen = bucket.extract(tmp_path / "store", again=True)
+    assert bucket.asked(seen) == bucket.objects(*ALL) | {"metadata/PMC4.1.json": 1}
+    assert (run.counts["articles"].rows_out, run.before) == (len(ALL), {})

@@ -1,0 +1,1 @@
+"""Check: whether a store has all that its commit records say, and nothing else."""

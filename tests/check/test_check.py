@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from biomedica_ray.check.config import CheckConfig
+from biomedica_ray.check.pipeline import run
+from biomedica_ray.cluster import StageFailedError
+from biomedica_ray.runs import Run, read_runs
+from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store.lease import Lease
+from biomedica_ray.units import Flow
+
+SCHEMA = pa.schema([("id", pa.string())])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Three units, and a file that is not the store's."""
+    store = Store(str(tmp_path))
+    store.open_or_create(3)
+    for unit in range(3):
+        with store.write_unit("extract", unit, "aa") as writer:
+            writer.table("figures", SCHEMA).write([{"id": str(unit)}])
+            writer.table("errors", SCHEMA, directory="errors/extract").write([])
+            writer.commit({"figures": Flow(1, 1)})
+    store.write_bytes("labels.yaml", b"mine")
+    return store
+
+
+def spoil(store: Store) -> None:
+    """A file too few, one too many, a younger one that may still be committed, and a record of another version."""
+    store.delete("figures/000001-aa.parquet")
+    store.write_bytes("figures/000002-bb.parquet", b"of a killed run")
+    os.utime(store.path("figures/000002-bb.parquet"), (0, 0))
+    store.write_bytes("errors/extract/000000-cc.parquet", b"of a run that goes on")
+    store.write_json("commits/later/000000.json", {"stage": "later", "unit": 0})
+
+
+def check(store: Store, *, mend: bool = False) -> list[str]:
+    config = CheckConfig(store=store.root, mend=mend)
+    with Run("check", config) as record:
+        run(config, record)
+    faults: list[str] = record.results["faults"]
+    return faults
+
+
+def files(store: Store) -> set[str]:
+    root = Path(store.root)
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and "runs" not in path.parts}
+
+
+def test_a_whole_store_has_no_faults(store: Store) -> None:
+    before = files(store)
+    assert check(store, mend=True) == []
+    assert files(store) == before
+
+
+def test_faults_are_listed_and_the_exit_is_a_failure(store: Store) -> None:
+    spoil(store)
+    before = files(store)
+    with pytest.raises(StageFailedError, match=r"1 units with missing files, 1 files left over, 1 unreadable records"):
+        check(store)
+    assert files(store) == before
+    assert read_runs(store)[-1]["results"]["faults"] == [
+        "missing: figures/000001-aa.parquet of extract, unit 1",
+        "left over: figures/000002-bb.parquet",
+        "not readable by this version: commits/later/000000.json",
+    ]
+
+
+def test_what_is_mended_is_whole_and_nothing_else_is_touched(store: Store) -> None:
+    spoil(store)
+    before = files(store)
+    assert len(check(store, mend=True)) == 3
+    assert before - files(store) == {
+        "commits/extract/000001.json",
+        "errors/extract/000001-aa.parquet",
+        "figures/000002-bb.parquet",
+        "commits/later/000000.json",
+    }
+    assert check(store) == []
+    assert store.dataset("extract", "figures").to_table()["id"].to_pylist() == ["0", "2"]
+
+
+def test_nothing_is_mended_under_a_run(store: Store) -> None:
+    spoil(store)
+    before = files(store)
+    with (
+        Lease(store, "extract", "run-1"),
+        pytest.raises(StoreError, match=r"extract is held by run-1 .*; mend when it has ended"),
+    ):
+        check(store, mend=True)
+    assert files(store) == before
+
+
+def test_there_must_be_a_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no store here"):
+        check(Store(str(tmp_path / "none")))
