@@ -21,7 +21,11 @@ class SerializeConfig(StageConfig):
         description="write only the figures of this selection, to <store>/selections/<selection>/dataset; none: all "
         "figures, to <store>/dataset",
     )
-    samples_per_shard: int = Field(10_000, ge=1, description="samples in every shard but the last (BIOMEDICA: 10,000)")
+    samples_per_shard: int = Field(
+        2_500,
+        ge=1,
+        description="samples in every shard but the last; a worker holds one on its disk twice, as tar and as Parquet",
+    )
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
         ["commercial", "noncommercial", "other"], description="which licence groups to write"
     )

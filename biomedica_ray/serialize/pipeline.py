@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 VERSION = 3
 """Raise it when the same input gives other samples or shards."""
 
+_FORMS = 2
+"""A shard is written as a tar and as Parquet; they go to the store when both are complete."""
+
 _SELECTION_KEYS = {
     "selection",
     "license_groups",
@@ -81,11 +84,15 @@ def run(config: SerializeConfig, record: Run) -> None:
     run_units(record, place.stage, marks, select, memory_gb=config.memory_gb, max_actors=config.max_actors)
 
     contents = {unit: [commit.content, labelled.get(unit), enriched.get(unit)] for unit, commit in extracted.items()}
+    figure_bytes = on_a_worker(partial(bytes_of_a_figure, store, extracted), memory_gb=config.memory_gb)
     shards, marks = on_a_worker(partial(plan_shards, store, contents, config), memory_gb=config.memory_gb)
     if {number: commit.fingerprint for number, commit in record.committed(place.shards_stage).items()} != marks:
         withdraw(store, place)
     _check_plan(record.counts["figures"].rows_out, shards.values())
-    write = partial(ShardWorker, store, record.run_id, config, shards)
+    disk_bytes = int(figure_bytes * _FORMS * max((shard.size for shard in shards.values()), default=0))
+    log.info("serialize: %d shards; each worker needs %.1f GB of disk", len(shards), disk_bytes / 1e9)
+    record.results["disk_bytes_per_worker"] = disk_bytes
+    write = partial(ShardWorker, store, record.run_id, config, shards, disk_bytes)
     run_units(record, place.shards_stage, marks, write, memory_gb=config.memory_gb, max_actors=config.max_actors)
 
     rows = store.dataset(place.shards_stage, "shards").to_table().sort_by("path").to_pylist() if shards else []
@@ -219,12 +226,32 @@ def _state(samples: pa.Table) -> tuple[str, list[Row]]:
     return samples["row"].to_numpy().tobytes().hex(), captioned.to_pylist()
 
 
-class ShardWorker:
-    """Writes shards, sample by sample."""
+def bytes_of_a_figure(store: Store, extracted: Mapping[int, Commit]) -> float:
+    """How large a figure is on average, with its row, as extract stored it; 0 of an empty store."""
+    figures = sum(commit.counts["figures"].rows_out for commit in extracted.values())
+    return store.total_bytes("figures") / figures if figures else 0.0
 
-    def __init__(self, store: Store, run_id: str, config: SerializeConfig, shards: Mapping[int, Shard]) -> None:
+
+class ShardWorker:
+    """Writes shards, sample by sample.
+
+    Args:
+        store: The store.
+        run_id: The run.
+        config: The stage's.
+        shards: All shards by number.
+        disk_bytes: What the largest of them takes on this machine's disk until it is in the store.
+
+    Raises:
+        StoreError: The disk has less room than that.
+    """
+
+    def __init__(
+        self, store: Store, run_id: str, config: SerializeConfig, shards: Mapping[int, Shard], disk_bytes: int
+    ) -> None:
         self._store, self._run_id, self._shards = store, run_id, shards
         self._quality, self._place = config.jpeg_quality, Place(config.selection)
+        store.check_room(disk_bytes, "samples_per_shard")
 
     def __call__(self, number: int, mark: str) -> Counts:
         """Write and commit one shard; returns the counts of its samples."""

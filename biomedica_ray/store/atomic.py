@@ -31,6 +31,14 @@ def unfinished_name() -> str:
     return f"biomedica-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
 
 
+def unfinished_folder(filesystem: pafs.FileSystem, root: str) -> Path:
+    """Where this machine keeps files of the store at ``root`` until they are complete; made if it is not there."""
+    local = isinstance(filesystem, pafs.LocalFileSystem)
+    folder = Path(root, UNFINISHED) if local else Path(tempfile.gettempdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 class AtomicFile:
     """A file that is written on this machine's disk, at :attr:`local`, and then put in its place in one step.
 
@@ -45,8 +53,7 @@ class AtomicFile:
     def __init__(self, filesystem: pafs.FileSystem, root: str, target: str) -> None:
         self._filesystem, self._target = filesystem, target
         self._is_local = isinstance(filesystem, pafs.LocalFileSystem)
-        folder = Path(root, UNFINISHED) if self._is_local else Path(tempfile.gettempdir())
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = unfinished_folder(filesystem, root)
         _sweep_once(folder)
         self.local = folder / unfinished_name()
 

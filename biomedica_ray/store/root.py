@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+import socket
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from biomedica_ray.store.atomic import AtomicFile
+from biomedica_ray.store.atomic import AtomicFile, unfinished_folder
 from biomedica_ray.store.filesystem import StoreError, open_filesystem, read_again
 from biomedica_ray.store.writable import TRIAL_S, why_not_local, why_not_s3
 
@@ -117,6 +119,30 @@ class Root:
         """Whether there is a file at ``path`` below the root."""
         info = read_again(lambda: self.filesystem.get_file_info(self.path(path)))
         return bool(info.type == pafs.FileType.File)
+
+    def total_bytes(self, prefix: str) -> int:
+        """Bytes of the files directly under ``prefix``."""
+        selector = pafs.FileSelector(self.path(prefix), allow_not_found=True)
+        infos = read_again(lambda: self.filesystem.get_file_info(selector))
+        return sum(info.size or 0 for info in infos if info.type == pafs.FileType.File)
+
+    def check_room(self, needed: int, key: str) -> None:
+        """Look whether this machine's disk has room for files that are not in their place yet.
+
+        Args:
+            needed: Bytes of them.
+            key: The config's key that makes them smaller, for the message.
+
+        Raises:
+            StoreError: There is less.
+        """
+        folder = unfinished_folder(self.filesystem, self.path())
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise StoreError(
+                f"{socket.gethostname()}: {folder} has {free / 1e9:.1f} GB free, and {needed / 1e9:.1f} GB are needed; "
+                f"lower {key}, or set TMPDIR to a larger disk"
+            )
 
     def folders(self, prefix: str) -> tuple[str, ...]:
         """Names of the folders directly under ``prefix``, sorted."""

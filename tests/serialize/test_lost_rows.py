@@ -61,7 +61,7 @@ def test_a_sample_that_is_not_written_in_either_form(
     shards, marks = plan_shards(store, dict.fromkeys(store.commits("extract")), config)
     assert [shard.size for shard in shards.values()] == [5, 5]
     first, second = shards
-    write = ShardWorker(store, "run", config, shards)
+    write = ShardWorker(store, "run", config, shards, 0)
     with monkeypatch.context() as patch:
         patch.setattr(writer, "write", _without_first(writer.write))
         message = f"serialize/shards, unit {first}: rows lost: samples: 5 in but 4 out"

@@ -12,8 +12,9 @@ import webdataset
 from biomedica_ray import cli, schema
 from biomedica_ray.runs import Run
 from biomedica_ray.serialize.config import SerializeConfig
+from biomedica_ray.serialize.pipeline import ShardWorker, bytes_of_a_figure
 from biomedica_ray.serialize.pipeline import run as serialize
-from biomedica_ray.store import Store
+from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, unit_of
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, picture, write_extracted
 
@@ -144,6 +145,15 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {"dataset.json", "README.md"}
     assert store.read_json("dataset/dataset.json")["shards"] == shards[:3] + shards[4:]
+
+
+def test_a_worker_does_not_begin_on_a_disk_without_room(store: Store) -> None:
+    articles, figures = rows()
+    write_extracted(store, articles, figures)
+    stored = sum(path.stat().st_size for path in Path(store.root, "figures").iterdir())
+    assert bytes_of_a_figure(store, store.extracted()) == stored / len(figures)
+    with pytest.raises(StoreError, match="lower samples_per_shard, or set TMPDIR"):
+        ShardWorker(store, "run", SerializeConfig(store=store.root), {}, 10**18)
 
 
 def test_another_caption_goes_with_the_sample_and_changes_its_shard_alone(ray_cluster: None, store: Store) -> None:

@@ -312,3 +312,19 @@ def test_rows_are_counted_where_they_are_written(store: Store, monkeypatch: pyte
         assert table.rows == 46
         made = writer.commit({})
     assert store.read(made, "figures").num_rows == table.rows == 46
+
+
+def test_a_disk_without_room_is_named_with_the_key_to_change(store: Store) -> None:
+    store.check_room(1, "samples_per_shard")
+    message = (
+        rf"^{socket.gethostname()}: /\S+ has \d+\.\d GB free, and 1000000000\.0 GB are needed; lower samples_per_shard"
+    )
+    with pytest.raises(StoreError, match=message):
+        store.check_room(10**18, "samples_per_shard")
+
+
+def test_bytes_of_a_folder(store: Store) -> None:
+    assert store.total_bytes("figures") == 0
+    for name, size in (("a", 10), ("b", 7), ("deeper/c", 100)):
+        store.write_bytes(f"figures/{name}", bytes(size))
+    assert store.total_bytes("figures") == 17
