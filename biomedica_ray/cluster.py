@@ -83,6 +83,8 @@ def connect(address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    # An error is raised where a result is read; of a task with two of them, Ray would print that of the other as well.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     in_environment = os.environ.get("RAY_ADDRESS")
     address = in_environment or address
     if address == "local":

@@ -20,7 +20,7 @@ from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import StageConfig
 from biomedica_ray.progress import Progress
 from biomedica_ray.store import Commit, Store
-from biomedica_ray.store.lease import Lease
+from biomedica_ray.store.lease import Lease, lease_path
 from biomedica_ray.units import Counts, LostRowsError, add_counts, counts_to_json, lost_rows
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class Run:
         store: The store it works on.
         counts: What became of the rows, by kind; the stage adds to it.
         before: The part of the counts that earlier runs had done already.
+        lease: Path of the run's lease, relative to the store's root.
         results: Further numbers of the stage (losses, accuracies, paths).
     """
 
@@ -63,6 +64,7 @@ class Run:
         self._recorded = False
         part = f"{stage}/{config.part}" if config.part else stage
         self._lease = Lease(self.store, part, self.run_id, wait=config.wait)
+        self.lease = lease_path(part)
 
     def add(self, counts: Counts, *, before: bool = False) -> None:
         """Add to the counts; ``before`` says that an earlier run has done this part."""

@@ -3,7 +3,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biomedica_ray.units import Flow, add_counts, counts_from_json, counts_to_json, fingerprint, unit_count, unit_of
+from biomedica_ray.units import (
+    AsJson,
+    Flow,
+    add_counts,
+    counts_from_json,
+    counts_to_json,
+    fingerprint,
+    unit_count,
+    unit_of,
+)
 
 
 def test_unit_of_never_changes() -> None:
@@ -33,6 +42,13 @@ def test_fingerprint_depends_on_content_not_on_key_order() -> None:
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
     assert fingerprint("ab", "c") != fingerprint("a", "bc")
+
+
+def test_fingerprints_stay_what_they_were() -> None:
+    """Those of stores of today; a part that is JSON already is the same part."""
+    parts = (3, {"b": [1.5, None], "a": "\u00e9"}, "x")
+    assert fingerprint(*parts) == "bda684c7f281f94d"
+    assert fingerprint(3, AsJson.of(parts[1]), "x") == fingerprint(*parts)
 
 
 def test_flow_balances_only_when_every_row_is_accounted_for() -> None:

@@ -77,10 +77,11 @@ class ExtractConfig(StageConfig):
         False, description="only retry the articles that had retryable errors, without listing the source again"
     )
     fetches: int = Field(16, ge=1, description="articles that one worker fetches at the same time")
-    max_fetches: int = Field(
-        1024,
+    max_fetches: int | None = Field(
+        None,
         ge=1,
-        description="articles that all workers together fetch at the same time; limits the number of workers",
+        description="maximum number of articles that all workers together fetch at the same time; none: as many as the "
+        "cluster has workers for",
     )
     units: int | None = Field(None, ge=1, description="number of units of a new store; none: one per 250 articles")
     memory_gb: float = Field(1.5, gt=0, description="memory that one worker reserves")
@@ -93,6 +94,6 @@ class ExtractConfig(StageConfig):
     def _consistent(self) -> Self:
         if self.source == "packages" and not self.packages:
             raise ValueError("packages: missing; source packages needs a directory or s3:// prefix")
-        if self.fetches > self.max_fetches:
+        if self.max_fetches and self.fetches > self.max_fetches:
             raise ValueError(f"fetches: expected at most max_fetches, {self.max_fetches}, got {self.fetches}")
         return self

@@ -80,7 +80,10 @@ def run(config: ExtractConfig, record: Run) -> None:
         listing.units,
         partial(ExtractWorker, source, filters, record.store, record.run_id, config.fetches, again=config.again),
         memory_gb=config.memory_gb,
-        max_actors=min(config.max_actors or len(listing.units), config.max_fetches // config.fetches),
+        max_actors=min(
+            config.max_actors or len(listing.units),
+            config.max_fetches // config.fetches if config.max_fetches else len(listing.units),
+        ),
         at_a_time=UNITS_AT_A_TIME,
     )
     if not record.counts:

@@ -22,7 +22,7 @@ from biomedica_ray.labelling.propagation import ClusterLabel, label_rows, resolv
 from biomedica_ray.labelling.taxonomy import load_taxonomy
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store
-from biomedica_ray.units import Counts, Flow, fingerprint
+from biomedica_ray.units import AsJson, Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def run(config: LabelConfig, record: Run) -> None:
     clustering = find_clustering(record.store, config.model)
     place = config.labels or record.store.uri(files.LABELS)
     labelled = _labels_of_clusters(said, place, clustering, record) if said else {}
-    plain = {cluster: asdict(label) for cluster, label in labelled.items()}
+    plain = AsJson.of({cluster: asdict(label) for cluster, label in labelled.items()})
     units = {
         unit: fingerprint(VERSION, commit.content, clustering.fingerprint, plain, config.min_confidence)
         for unit, commit in record.store.commits(clustering.stage).items()

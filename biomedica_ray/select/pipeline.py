@@ -19,7 +19,7 @@ from biomedica_ray.select.columns import KEYS, TABLES, Column, find_column, is_t
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.select.where import Condition, parse
 from biomedica_ray.store import Store, StoreError
-from biomedica_ray.units import Counts, Flow, fingerprint
+from biomedica_ray.units import AsJson, Counts, Flow, fingerprint
 
 VERSION = 1
 """Raise it when the same query finds other figures."""
@@ -64,7 +64,8 @@ def run(config: SelectConfig, record: Run) -> None:
 
     count = partial(count_groups, store, f"{stage}/matching", config.cap)
     matching, highest = on_a_worker(count, memory_gb=config.memory_gb)
-    marks = {unit: fingerprint(mark, config.cap, highest) for unit, mark in marks.items()}
+    ranks = AsJson.of(highest)
+    marks = {unit: fingerprint(mark, config.cap, ranks) for unit, mark in marks.items()}
     if {unit: commit.fingerprint for unit, commit in record.committed(stage).items()} != marks:
         store.delete(f"selections/{config.name}.json")
     run_units(record, stage, marks, partial(TakeWorker, store, record.run_id, config.name, highest), **options)

@@ -77,6 +77,11 @@ class _Place(Protocol):
     def delete(self, version: str) -> None: ...
 
 
+def lease_path(part: str) -> str:
+    """Where the lease on a part of a store is, relative to the root."""
+    return f"leases/{part}.json"
+
+
 def others(root: Root, run_id: str) -> str:
     """A lease that another run holds, in words; empty where none does."""
     selector = pafs.FileSelector(root.path("leases"), allow_not_found=True, recursive=True)
@@ -103,7 +108,7 @@ class Lease:
     """
 
     def __init__(self, root: Root, part: str, run_id: str, *, wait: bool = False) -> None:
-        self._place = _place(root, f"leases/{part}.json")
+        self._place = _place(root, lease_path(part))
         self._what, self._wait = f"{root.root}: {part}", wait
         since = datetime.now(UTC).isoformat(timespec="seconds")
         self._holder = {"run_id": run_id, "host": socket.gethostname(), "process": os.getpid(), "since": since}
