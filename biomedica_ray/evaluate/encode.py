@@ -20,8 +20,7 @@ from biomedica_ray.ahead import ordered_map
 from biomedica_ray.evaluate.zero_shot import Vectors
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.models.trained import TrainedModel
-from biomedica_ray.reading.shards import RawSample, Shard, Unreadable, read_samples
-from biomedica_ray.store import Store
+from biomedica_ray.reading.shards import RawSample, Unreadable
 
 
 @dataclass(frozen=True)
@@ -75,25 +74,6 @@ class Model:
         """Normalised vectors, shape (n, d)."""
         with torch.inference_mode():
             return _numpy(self._model.encode_text(self._tokenize(list(texts)).to(self._device), normalize=True))
-
-
-def choose(n_samples: int, most: int) -> list[int]:
-    """At most ``most`` of the numbers below ``n_samples``, at equal distances."""
-    count = min(n_samples, most)
-    return [number * n_samples // count for number in range(count)]
-
-
-def chosen_samples(data: Store, shards: Sequence[Shard], numbers: Sequence[int]) -> Iterator[RawSample | Unreadable]:
-    """The samples with the given ascending numbers, counted through all shards."""
-    first = 0
-    wanted = set(numbers)
-    for shard in shards:
-        here = [number - first for number in range(first, first + shard.samples) if number in wanted]
-        if here:
-            samples = read_samples(data, shard, 0, here[-1] + 1, metadata=True)
-            picked = set(here)
-            yield from (sample for number, sample in enumerate(samples) if number in picked)
-        first += shard.samples
 
 
 def encode(

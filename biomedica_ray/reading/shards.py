@@ -42,6 +42,7 @@ class Shard:
         path: Relative to the root of the dataset, or the URL of a shard that belongs to none.
         samples: How many samples it holds.
         content: Distinguishes it from other shards of that path: SHA-256 of the file, or size and date or ETag.
+        parquet: The same samples as Parquet, relative to the root of the dataset; None where there is no such file.
     """
 
     path: str
@@ -49,6 +50,7 @@ class Shard:
     split: str
     samples: int
     content: str
+    parquet: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,14 @@ def read_shards(data: Store, license_groups: Collection[str] | None, split: str)
     except FileNotFoundError:
         raise StoreError(f"{data.uri('dataset.json')}: no dataset here; run `biomedica serialize` first") from None
     shards = tuple(
-        Shard(entry["path"], entry["license_group"], entry["split"], entry["samples"], entry["sha256"])
+        Shard(
+            entry["path"],
+            entry["license_group"],
+            entry["split"],
+            entry["samples"],
+            entry["sha256"],
+            entry.get("parquet"),
+        )
         for entry in document["shards"]
         if entry["split"] == split and (license_groups is None or entry["license_group"] in license_groups)
     )

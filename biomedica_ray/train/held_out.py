@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from biomedica_ray.evaluate.encode import Model, chosen_samples, encode
+from biomedica_ray.evaluate.encode import Model, encode
 from biomedica_ray.evaluate.pipeline import HeldOut
 from biomedica_ray.evaluate.retrieval import recall
 
@@ -33,8 +33,7 @@ def retrieval(
         batch_size: Samples a forward pass.
         threads: That decode.
     """
-    stream = chosen_samples(held_out.data, held_out.shards, held_out.numbers[rank::workers])
-    mine = encode(model, stream, batch_size, threads, lambda _: None)
+    mine = encode(model, held_out.samples(rank, workers), batch_size, threads, lambda _: None)
     parts = [part for part in gather((mine.images, mine.texts)) if len(part[0])]
     if sum(len(images) for images, _ in parts) < 2:
         return {}
