@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 RANGE_BYTES = 8 * 2**20
 """Most bytes of one request: so many that its latency is small beside its transfer."""
-AHEAD = 6
-"""Requests that a stream has under way, or whose bytes wait; with those being read, 56 MiB in all."""
+AHEAD = 8
+"""Requests that a stream has under way, or whose bytes wait; with those being read, 72 MiB in all."""
 ATTEMPTS = 8
 """How often a range is asked for, over about 35 s on average, before the reader gives up."""
 
@@ -40,7 +40,7 @@ _CONNECT_TIMEOUT_S = 10.0
 _READ_TIMEOUT_S = 60.0
 """Longest wait for an answer and for each piece of it."""
 _CONNECTIONS = 64
-"""Connections that a process keeps: those of ten streams."""
+"""Connections that a process keeps: those of eight streams."""
 _BUFFER_BYTES = 2**20
 """What small reads of a stream are served from."""
 _MAKING_CLIENT = threading.Lock()

@@ -38,9 +38,10 @@ def retrieval(
     if sum(len(images) for images, _ in parts) < 2:
         return {}
     images, texts = (np.concatenate(vectors) for vectors in zip(*parts, strict=True))
+    no_interval = np.zeros(0, np.int64)
     directions = {"image_to_text": (images, texts), "text_to_image": (texts, images)}
     return {
         f"retrieval.{direction}.recall@{k}": estimate.value
         for direction, (queries, candidates) in directions.items()
-        for k, estimate in recall(queries, candidates, CUTOFFS, resamples=0, seed=0).items()
+        for k, estimate in recall(queries, candidates, CUTOFFS, articles=no_interval, resamples=0, seed=0).items()
     }

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from biomedica_ray.evaluate.encode import primary_labels
+from biomedica_ray.evaluate.encode import article_of, primary_labels
 from biomedica_ray.evaluate.prompts import papers_prompts
 from biomedica_ray.evaluate.tasks import TASKS
 
@@ -8,6 +8,11 @@ from biomedica_ray.evaluate.tasks import TASKS
 def test_labels_of_a_sample_without_metadata() -> None:
     assert primary_labels(b"") == []
     assert primary_labels(b'{"image_primary_label": null}') == []
+
+
+def test_article_of_a_sample() -> None:
+    assert article_of("PMC123-1_004") == "PMC123-1"
+    assert article_of("000017") == "000017"
 
 
 def test_prompts_of_known_and_other_concepts() -> None:

@@ -47,7 +47,7 @@ def test_the_score_is_that_of_all_samples_however_many_workers(tmp_path: Path, t
     expected = {
         f"retrieval.{name}.recall@{k}": estimate.value
         for name, pair in directions.items()
-        for k, estimate in recall(*pair, (1, 5), resamples=0, seed=0).items()
+        for k, estimate in recall(*pair, (1, 5), articles=samples.articles, resamples=0, seed=0).items()
     }
     assert len(expected) == 4
     for workers in (1, 2, 3):
