@@ -26,13 +26,15 @@ class EvaluateConfig(StageConfig):
     name: str = Field("clip", pattern=NAME, description="evaluate the model in <store>/checkpoints/<name>")
     batch_size: int = Field(64, ge=1, description="images per forward pass")
     samples: int = Field(
-        10_000, ge=2, description="maximum number of held-out samples; of more, this many are taken at equal distances"
+        10_000,
+        ge=2,
+        description="maximum number of held-out samples; of more, this many are drawn, in stretches of neighbours",
     )
     recall_at: list[int] = Field([1, 5, 10, 100], min_length=1, description="cutoffs k of retrieval recall@k")
     use_gpu: bool = Field(False, description="evaluate on a GPU")
     num_cpus: float = Field(1, gt=0, description="CPUs for decoding and, without a GPU, for the model")
     bootstrap: int = Field(1000, ge=0, description="bootstrap resamples for the confidence intervals")
-    seed: int = Field(0, description="seed of the bootstrap")
+    seed: int = Field(0, description="seed of the drawn samples and of the bootstrap")
 
     @property
     def part(self) -> str:

@@ -17,11 +17,11 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from biomedica_ray.ahead import ordered_map
+from biomedica_ray.evaluate.statistics import Indices
 from biomedica_ray.evaluate.zero_shot import Vectors
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.models.trained import TrainedModel
-from biomedica_ray.reading.shards import RawSample, Shard, Unreadable, read_samples
-from biomedica_ray.store import Store
+from biomedica_ray.reading.shards import RawSample, Unreadable
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ class Encoded:
         images: Normalised, shape (n, d).
         texts: The captions' vectors, normalised, shape (n, d).
         labels: Global concepts of each sample.
+        articles: A number for the article of each, shape (n,).
         errors: Samples that could not be read.
     """
 
     images: Vectors
     texts: Vectors
     labels: list[list[str]]
+    articles: Indices
     errors: list[Unreadable]
 
 
@@ -77,25 +79,6 @@ class Model:
             return _numpy(self._model.encode_text(self._tokenize(list(texts)).to(self._device), normalize=True))
 
 
-def choose(n_samples: int, most: int) -> list[int]:
-    """At most ``most`` of the numbers below ``n_samples``, at equal distances."""
-    count = min(n_samples, most)
-    return [number * n_samples // count for number in range(count)]
-
-
-def chosen_samples(data: Store, shards: Sequence[Shard], numbers: Sequence[int]) -> Iterator[RawSample | Unreadable]:
-    """The samples with the given ascending numbers, counted through all shards."""
-    first = 0
-    wanted = set(numbers)
-    for shard in shards:
-        here = [number - first for number in range(first, first + shard.samples) if number in wanted]
-        if here:
-            samples = read_samples(data, shard, 0, here[-1] + 1, metadata=True)
-            picked = set(here)
-            yield from (sample for number, sample in enumerate(samples) if number in picked)
-        first += shard.samples
-
-
 def encode(
     model: Model,
     samples: Iterator[RawSample | Unreadable],
@@ -116,6 +99,8 @@ def encode(
     images: list[Vectors] = []
     texts: list[Vectors] = []
     labels: list[list[str]] = []
+    articles: list[int] = []
+    numbers: dict[str, int] = {}
     errors: list[Unreadable] = []
     with ThreadPoolExecutor(threads) as pool:
         prepared = ordered_map(pool, prepare, samples, 2 * threads)
@@ -126,9 +111,16 @@ def encode(
                 images.append(model.encode_images([pixels for _, pixels in good]))
                 texts.append(model.encode_texts([sample.caption for sample, _ in good]))
                 labels += [primary_labels(sample.metadata) for sample, _ in good]
+                articles += [numbers.setdefault(article_of(sample.key), len(numbers)) for sample, _ in good]
             tell(len(batch))
     empty = np.zeros((0, 1), dtype=np.float32)
-    return Encoded(np.concatenate(images or [empty]), np.concatenate(texts or [empty]), labels, errors)
+    vectors = np.concatenate(images or [empty]), np.concatenate(texts or [empty])
+    return Encoded(*vectors, labels, np.array(articles, np.int64), errors)
+
+
+def article_of(key: str) -> str:
+    """The article in a sample's key, ``PMC123-1`` of ``PMC123-1_004``; the key itself where there is none."""
+    return key.rpartition("_")[0] or key
 
 
 def primary_labels(metadata: bytes) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,11 +14,12 @@ from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import OF_A_RUN
 from biomedica_ray.evaluate.config import EvaluateConfig
-from biomedica_ray.evaluate.encode import Encoded, Model, choose, chosen_samples, encode
+from biomedica_ray.evaluate.encode import Encoded, Model, encode
 from biomedica_ray.evaluate.tasks import TASKS, NotApplicableError, Settings
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.place import Place
-from biomedica_ray.reading.shards import Shard, Unreadable, read_shards
+from biomedica_ray.reading.shards import RawSample, Shard, Unreadable, read_shards
+from biomedica_ray.reading.stretches import draw, read_numbers
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.store import Store, StoreError
@@ -26,7 +27,7 @@ from biomedica_ray.units import Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same model and samples would give other scores."""
 
 IRRELEVANT = {*OF_A_RUN, "num_cpus", "use_gpu", "batch_size", "data", "selection"}
@@ -43,7 +44,7 @@ def run(config: EvaluateConfig, record: Run) -> None:
     """
     checkpoints = TrainedModel(record.store, config.name)
     origin = checkpoints.origin()
-    held_out = find_held_out(dataset_of(config, record.store), config.samples)
+    held_out = find_held_out(dataset_of(config, record.store), config.samples, config.seed)
     mark = fingerprint(VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origin, held_out.content)
     done = record.committed(f"evaluate/{config.name}").get(0)
     there = record.store.has(checkpoints.path("evaluation.json"))
@@ -112,21 +113,33 @@ class HeldOut:
         """What distinguishes these shards from others."""
         return [(shard.path, shard.content) for shard in self.shards]
 
+    def samples(self, rank: int = 0, workers: int = 1) -> Iterator[RawSample | Unreadable]:
+        """The part of one of several workers: whole stretches, but where two workers share one.
+
+        The parts one after the other, by rank, are the samples in order. Raises StoreError where a file cannot be read.
+        """
+        start, stop = (number * len(self.numbers) // workers for number in (rank, rank + 1))
+        return read_numbers(self.data, self.shards, self.numbers[start:stop])
+
 
 def dataset_of(config: EvaluateConfig, store: Store) -> Store:
     """The dataset that a config means."""
     return Store(config.data or store.uri(Place(config.selection).folder("dataset")), config.endpoint_url)
 
 
-def find_held_out(data: Store, most: int) -> HeldOut:
-    """At most ``most`` held-out samples of a dataset; raises StoreError where there are fewer than 2."""
+def find_held_out(data: Store, most: int, seed: int = 0) -> HeldOut:
+    """At most ``most`` held-out samples of a dataset, drawn at random from the seed.
+
+    Raises:
+        StoreError: There are fewer than 2.
+    """
     shards = read_shards(data, None, "test")
     n_samples = sum(shard.samples for shard in shards)
     if n_samples < 2:
         raise StoreError(
             f"{data.root}: {n_samples} held-out samples, expected at least 2; serialize with a greater test_fraction"
         )
-    return HeldOut(data, shards, choose(n_samples, most))
+    return HeldOut(data, shards, draw([shard.samples for shard in shards], most, seed))
 
 
 @dataclass(frozen=True)
@@ -153,8 +166,7 @@ def score_model(model: Model, held_out: HeldOut, config: EvaluateConfig, tell: C
         config: How.
         tell: Called with the number of samples of each batch that is done.
     """
-    stream = chosen_samples(held_out.data, held_out.shards, held_out.numbers)
-    samples = encode(model, stream, config.batch_size, max(1, int(config.num_cpus)), tell)
+    samples = encode(model, held_out.samples(), config.batch_size, max(1, int(config.num_cpus)), tell)
     settings = Settings(config.recall_at, config.bootstrap, config.seed)
     enough = len(samples.labels) >= 2
     tasks = {name: _score(name, model, samples, settings) for name in TASKS} if enough else {}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from biomedica_ray.evaluate.statistics import Estimate, bootstrap
-from biomedica_ray.evaluate.zero_shot import Indices, Vectors
+from biomedica_ray.evaluate.statistics import Estimate, Indices, bootstrap
+from biomedica_ray.evaluate.zero_shot import Vectors
 
 _CHUNK = 1024
 """Queries compared at a time, so that memory grows with the number of candidates and not with its square."""
@@ -43,9 +43,12 @@ def hits(before: Indices, equal: Indices, k: int) -> npt.NDArray[np.float64]:
 
 
 def recall(
-    queries: Vectors, candidates: Vectors, cutoffs: Sequence[int], *, resamples: int, seed: int
+    queries: Vectors, candidates: Vectors, cutoffs: Sequence[int], *, articles: Indices, resamples: int, seed: int
 ) -> dict[int, Estimate]:
-    """Recall@k for each cutoff k that is below the number of candidates; chance is k / n."""
+    """Recall@k for each cutoff k that is below the number of candidates; chance is k / n.
+
+    Articles, resamples and seed are those of :func:`~biomedica_ray.evaluate.statistics.bootstrap`.
+    """
     n = len(queries)
     before, equal = standing(queries, candidates)
     result = {}
@@ -56,6 +59,6 @@ def recall(
             def mean(chosen: Indices, found: npt.NDArray[np.float64] = found) -> float:
                 return float(found[chosen].mean())
 
-            interval = bootstrap(mean, n, resamples, seed)
+            interval = bootstrap(mean, articles, resamples, seed)
             result[k] = Estimate(float(found.mean()), *interval, k / n)
     return result

@@ -48,7 +48,8 @@ def primary_label(model: Model, samples: Encoded, settings: Settings) -> dict[st
     classes = class_vectors([model.encode_texts(papers_prompts().sentences(name)) for name in names])
     truth = np.array([names.index(samples.labels[number][0]) for number in single])
     predictions = predict(samples.images[single], classes)
-    scores = score(predictions, truth, len(names), resamples=settings.bootstrap, seed=settings.seed)
+    how = {"resamples": settings.bootstrap, "seed": settings.seed}
+    scores = score(predictions, truth, len(names), articles=samples.articles[single], **how)
     return {
         "samples": len(single),
         "accuracy": scores.accuracy.to_json(),
@@ -66,7 +67,8 @@ def retrieval(_: Model, samples: Encoded, settings: Settings) -> dict[str, Any]:
     pairs = {"image_to_text": (samples.images, samples.texts), "text_to_image": (samples.texts, samples.images)}
     result: dict[str, Any] = {"samples": len(samples.labels)}
     for name, (queries, candidates) in pairs.items():
-        found = recall(queries, candidates, settings.recall_at, resamples=settings.bootstrap, seed=settings.seed)
+        how = {"resamples": settings.bootstrap, "seed": settings.seed}
+        found = recall(queries, candidates, settings.recall_at, articles=samples.articles, **how)
         result[name] = {f"recall@{k}": estimate.to_json() for k, estimate in found.items()}
     return result
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from biomedica_ray.evaluate.statistics import Estimate, bootstrap
+from biomedica_ray.evaluate.statistics import Estimate, Indices, bootstrap
 
 Vectors = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.int64]
 
 TIED = -1
 """Prediction where no class is more similar than all others, which counts as wrong."""
@@ -62,8 +61,13 @@ def predict(images: Vectors, classes: Vectors) -> Indices:
     return np.where(first > second, best, TIED).astype(np.int64)
 
 
-def score(predictions: Indices, truth: Indices, n_classes: int, *, resamples: int, seed: int) -> Classification:
-    """Scores of predictions against the truth, both of shape (n,); every class occurs in the truth."""
+def score(
+    predictions: Indices, truth: Indices, n_classes: int, *, articles: Indices, resamples: int, seed: int
+) -> Classification:
+    """Scores of predictions against the truth, both of shape (n,); every class occurs in the truth.
+
+    Articles, resamples and seed are those of :func:`~biomedica_ray.evaluate.statistics.bootstrap`.
+    """
     right = predictions == truth
     samples = np.bincount(truth, minlength=n_classes)
 
@@ -79,11 +83,10 @@ def score(predictions: Indices, truth: Indices, n_classes: int, *, resamples: in
         return float(recalls(chosen).mean())
 
     everything = np.arange(len(truth))
-    n = len(truth)
     return Classification(
-        Estimate(accuracy(everything), *bootstrap(accuracy, n, resamples, seed), 1 / n_classes),
-        Estimate(balanced(everything), *bootstrap(balanced, n, resamples, seed), 1 / n_classes),
-        float(samples.max() / n),
+        Estimate(accuracy(everything), *bootstrap(accuracy, articles, resamples, seed), 1 / n_classes),
+        Estimate(balanced(everything), *bootstrap(balanced, articles, resamples, seed), 1 / n_classes),
+        float(samples.max() / len(truth)),
         recalls(everything).tolist(),
         samples.tolist(),
     )

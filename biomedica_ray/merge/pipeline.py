@@ -34,7 +34,7 @@ from biomedica_ray.units import fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same models would give another one."""
 
 
@@ -55,7 +55,7 @@ def run(config: MergeConfig, record: Run) -> None:
         raise ConfigError(
             "base: the runs began with random weights; name a model to interpolate with, or set alphas: [1]"
         )
-    held_out = find_held_out(dataset_of(config, record.store), config.samples) if len(alphas) > 1 else None
+    held_out = find_held_out(dataset_of(config, record.store), config.samples, config.seed) if len(alphas) > 1 else None
     result = TrainedModel(record.store, config.name)
     mark = fingerprint(
         VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origins, held_out.content if held_out else None

@@ -14,12 +14,14 @@ from typing import Any
 import safetensors
 
 from biomedica_ray.backoff import wait_after
+from biomedica_ray.reading.ranges import open_ahead
 from biomedica_ray.store import Store, StoreError
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """How often a file is sent to object storage before the run gives up; its client repeats single requests besides."""
+_COPY_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class TrainedModel:
         if not names:
             raise FileNotFoundError(self.store.uri(self.path(name)))
         for file in names:
-            with self.store.filesystem.open_input_stream(self.store.path(self.path(name, file))) as stream:
-                (local / file).write_bytes(stream.read())
+            with open_ahead(self.store, self.path(name, file)) as stream, (local / file).open("wb") as copy:
+                shutil.copyfileobj(stream, copy, _COPY_BYTES)
 
     def write_json(self, path: str, document: Any) -> None:
         """Write a JSON document; raises StoreError where that fails."""

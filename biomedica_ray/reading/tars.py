@@ -17,6 +17,7 @@ from webdataset.shardlists import expand_urls
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import run_units
 from biomedica_ray.config import ConfigError
+from biomedica_ray.reading.ranges import S3Object
 from biomedica_ray.reading.shards import Shard, count_samples
 from biomedica_ray.reading.web import WebFile
 from biomedica_ray.runs import Run
@@ -45,14 +46,16 @@ class Tars:
     endpoint_url: str | None = None
 
     def open(self, path: str, buffer_size: int | None = None) -> IO[bytes]:
-        """As :class:`~biomedica_ray.reading.shards.Source`; raises FileNotFoundError where there is no such file."""
+        """As :class:`~biomedica_ray.reading.shards.Source`.
+
+        Raises:
+            FileNotFoundError: There is no such file; for one in S3 or on the web, when it is read.
+        """
         if path.startswith(_WEB):
             return io.BufferedReader(WebFile(path), buffer_size or io.DEFAULT_BUFFER_SIZE)
-        filesystem, location = open_filesystem(path, self.endpoint_url)
-        if isinstance(filesystem, pafs.LocalFileSystem):
-            return Path(location).open("rb")
-        stream: IO[bytes] = filesystem.open_input_stream(location, buffer_size=buffer_size)
-        return stream
+        if path.startswith("s3://"):
+            return S3Object(path, self.endpoint_url).stream()
+        return Path(open_filesystem(path)[1]).open("rb")
 
     def content(self, path: str) -> str:
         """What changes with the file: its size, and its ETag or date; raises FileNotFoundError, PermissionError."""
@@ -65,6 +68,17 @@ class Tars:
         if not info.is_file:
             raise FileNotFoundError(f"{path}: no such file")
         return f"{info.size} {info.mtime_ns}"
+
+    def listed(self, folder: str) -> dict[str, str]:
+        """:meth:`content` of every file of a folder in S3, by path, from a listing."""
+        filesystem, location = open_filesystem(folder, self.endpoint_url)
+        infos = filesystem.get_file_info(pafs.FileSelector(location, allow_not_found=True))
+        # Some servers list fractions of a second, which no request for a single object gives.
+        return {
+            f"{folder}/{info.base_name}": f"{info.size} {info.mtime_ns // 10**9 * 10**9}"
+            for info in infos
+            if info.is_file
+        }
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Samples by file name, as ``sizes.json`` beside the shards says (img2dataset's, open_clip's); empty without.
@@ -100,16 +114,28 @@ def find_tars(patterns: Sequence[str], record: Run, endpoint_url: str | None) ->
     """
     paths = expand(patterns)
     source = Tars(paths[0] if len(paths) == 1 else f"{paths[0]} ... {paths[-1]}", endpoint_url)
+    folders = sorted({path.rpartition("/")[0] for path in paths})
     try:
-        contents = dict(zip(paths, map_in_threads(source.content, paths, _PARALLEL_REQUESTS), strict=True))
+        contents = _contents(source, paths)
     except (FileNotFoundError, PermissionError) as error:
         raise ConfigError(f"data: {error}") from None
-    folders = sorted({path.rpartition("/")[0] for path in paths})
     sizes = dict(zip(folders, map_in_threads(source.sizes, folders, _PARALLEL_REQUESTS), strict=True))
     known = {path: sizes[folder].get(name) for path in paths for folder, _, name in [path.rpartition("/")]}
     counted = _count(source, {path: contents[path] for path in paths if known[path] is None}, record)
     samples = counted | {path: size for path, size in known.items() if size is not None}
     return source, tuple(Shard(path, "", "train", samples[path], f"{samples[path]} {contents[path]}") for path in paths)
+
+
+def _contents(source: Tars, paths: Sequence[str]) -> dict[str, str]:
+    """:meth:`Tars.content` of each; raises as that.
+
+    A folder in S3 is listed where that is no more requests than to ask for each of its shards.
+    """
+    wanted = Counter(path.rpartition("/")[0] for path in paths if path.startswith("s3://"))
+    folders = [folder for folder, shards in wanted.items() if shards > _PARALLEL_REQUESTS]
+    known = {path: content for found in map_in_threads(source.listed, folders) for path, content in found.items()}
+    rest = [path for path in paths if path not in known]
+    return known | dict(zip(rest, map_in_threads(source.content, rest, _PARALLEL_REQUESTS), strict=True))
 
 
 def expand(patterns: Sequence[str]) -> list[str]:

@@ -26,6 +26,7 @@ import torch
 
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.order import LanePosition
+from biomedica_ray.reading.ranges import open_ahead
 
 
 @dataclass
@@ -107,7 +108,13 @@ class Checkpoints(TrainedModel):
         return Position.from_json(self.store.read_json(self.path(_folder(step), "position.json")))
 
     def load(self, step: int) -> dict[str, dict[str, torch.Tensor]]:
-        """The tensors of a checkpoint by name, by the name of their file."""
+        """The tensors of a checkpoint by name, by the name of their file.
+
+        Each worker reads them all by itself, and holds the largest file twice while it does.
+
+        Raises:
+            StoreError: A file cannot be read, however often it is tried.
+        """
         folder = _folder(step)
         names = [name for name in self.store.list(self.path(folder)) if name.endswith(".safetensors")]
         return {name: self._tensors(folder, name) for name in names}
@@ -149,14 +156,14 @@ class Checkpoints(TrainedModel):
     def metrics(self, up_to: int) -> list[dict[str, Any]]:
         """The metrics of the steps up to and including ``up_to``."""
         try:
-            with self.store.filesystem.open_input_stream(self.store.path(self.path("metrics.jsonl"))) as stream:
+            with open_ahead(self.store, self.path("metrics.jsonl")) as stream:
                 lines = stream.read().decode().splitlines()
         except FileNotFoundError:
             return []
         return [record for record in map(json.loads, lines) if record["step"] <= up_to]
 
     def _tensors(self, folder: str, name: str) -> dict[str, torch.Tensor]:
-        with self.store.filesystem.open_input_stream(self.store.path(self.path(folder, name))) as stream:
+        with open_ahead(self.store, self.path(folder, name)) as stream:
             return safetensors.torch.load(stream.read())
 
     def _steps(self) -> set[int]:

@@ -133,7 +133,10 @@ class TrainConfig(StageConfig):
         None, ge=1, description="steps between measurements of retrieval on held-out samples; none: never"
     )
     eval_samples: int = Field(
-        2000, ge=2, description="held-out samples to measure retrieval on, taken at equal distances"
+        2000,
+        ge=2,
+        description="maximum number of held-out samples to measure retrieval on; of more, this many are drawn, in "
+        "stretches of neighbours",
     )
     wandb: str | None = Field(None, description="Weights & Biases project to send the metrics to")
     mlflow: str | None = Field(None, description="MLflow tracking URI to send the metrics to")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from biomedica_ray.evaluate.encode import Model, chosen_samples, encode
+from biomedica_ray.evaluate.encode import Model, encode
 from biomedica_ray.evaluate.pipeline import HeldOut
 from biomedica_ray.evaluate.retrieval import recall
 
@@ -33,15 +33,15 @@ def retrieval(
         batch_size: Samples a forward pass.
         threads: That decode.
     """
-    stream = chosen_samples(held_out.data, held_out.shards, held_out.numbers[rank::workers])
-    mine = encode(model, stream, batch_size, threads, lambda _: None)
+    mine = encode(model, held_out.samples(rank, workers), batch_size, threads, lambda _: None)
     parts = [part for part in gather((mine.images, mine.texts)) if len(part[0])]
     if sum(len(images) for images, _ in parts) < 2:
         return {}
     images, texts = (np.concatenate(vectors) for vectors in zip(*parts, strict=True))
+    no_interval = np.zeros(0, np.int64)
     directions = {"image_to_text": (images, texts), "text_to_image": (texts, images)}
     return {
         f"retrieval.{direction}.recall@{k}": estimate.value
         for direction, (queries, candidates) in directions.items()
-        for k, estimate in recall(queries, candidates, CUTOFFS, resamples=0, seed=0).items()
+        for k, estimate in recall(queries, candidates, CUTOFFS, articles=no_interval, resamples=0, seed=0).items()
     }

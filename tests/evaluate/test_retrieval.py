@@ -13,14 +13,14 @@ def test_recall_of_known_similarities() -> None:
     queries = np.array(
         [[0.9, 0.1, 0.2, 0.3], [0.5, 0.4, 0.1, 0.2], [0.9, 0.8, 0.1, 0.7], [0.1, 0.2, 0.3, 0.4]], dtype=np.float32
     )
-    found = recall(queries, candidates, [1, 2, 3, 4, 100], resamples=0, seed=0)
+    found = recall(queries, candidates, [1, 2, 3, 4, 100], articles=np.arange(4), resamples=0, seed=0)
     assert {k: estimate.value for k, estimate in found.items()} == {1: 0.5, 2: 0.75, 3: 0.75}
     assert [estimate.chance for estimate in found.values()] == [0.25, 0.5, 0.75]
 
 
 def test_own_candidate_between_equals_counts_by_chance() -> None:
     same = np.ones((10, 3), dtype=np.float32)
-    found = recall(same, same, [1, 5], resamples=20, seed=0)
+    found = recall(same, same, [1, 5], articles=np.arange(10), resamples=20, seed=0)
     assert found[1].value == pytest.approx(0.1)
     assert found[5].value == pytest.approx(0.5)
     assert (found[5].low, found[5].high) == pytest.approx((0.5, 0.5))

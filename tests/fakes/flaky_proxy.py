@@ -9,21 +9,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 _OF_A_CONNECTION = {"host", "connection", "expect", "transfer-encoding"}
 """Headers that are not passed on."""
 
-Spoil = Callable[[str, int], str | None]
-"""From path and how often it was asked for before, to: "500" (InternalError) or "503" (SlowDown) instead of an answer,
-"truncate" (less comes than Content-Length says), "alter" (a wrong byte), "hang" (no answer comes), "cut" (the
-connection ends, and the server does not hear of the request), "lose" (the server does what it is asked, and the
-connection ends before the answer), or None to pass the answer on."""
-
-_ERRORS = {
+_REFUSALS = {
     "500": b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>",
     "503": b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>",
 }
+
+Spoil = Callable[[str, int], str | None]
+"""From path and how often it was asked for before, to: "500" (InternalError) or "503" (SlowDown) instead of an answer,
+"truncate" (less comes than Content-Length says), "short" (half of the body comes, and Content-Length says so), "alter"
+(a wrong byte), "hang" (no answer comes), "cut" (the connection ends, and the server does not hear of the request),
+"lose" (the server does what it is asked, and the connection ends before the answer), or None to pass the answer on."""
 
 
 @dataclass
@@ -32,6 +32,9 @@ class Seen:
 
     asked: Counter[str] = field(default_factory=Counter)
     """Requests by path."""
+    requests: list[str] = field(default_factory=list)
+    """Method, path and, where there is one, the range of every request, as in ``GET /bucket/key 0-99``; of a listing,
+    its prefix."""
     connections: int = 0
     peak: int = 0
     """Most requests that were being answered at a time."""
@@ -44,10 +47,16 @@ class Seen:
 
 
 @contextlib.contextmanager
-def flaky_proxy(upstream: str, spoil: Spoil = lambda _, __: None) -> Iterator[tuple[str, Seen]]:
-    """Yields the proxy's URL, and what it has seen so far."""
+def flaky_proxy(
+    upstream: str, spoil: Spoil = lambda _, __: None, *, by_range: bool = False
+) -> Iterator[tuple[str, Seen]]:
+    """Yields the proxy's URL, and what it has seen so far.
+
+    With ``by_range``, ``spoil`` gets a range too, as in ``/bucket/key 0-99``, and how often that was asked for.
+    """
     host = urlsplit(upstream).netloc
     seen, stopped = Seen(), threading.Event()
+    told = Counter[str]()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -59,13 +68,18 @@ def flaky_proxy(upstream: str, spoil: Spoil = lambda _, __: None) -> Iterator[tu
 
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
+            prefix = parse_qs(urlsplit(self.path).query).get("prefix", [])
+            ranges = (self.headers.get("Range") or "").removeprefix("bytes=")
             with seen.lock:
-                times = seen.asked[path]
+                seen.requests.append(" ".join([self.command, path, *prefix, ranges]).strip())
                 seen.asked[path] += 1
+                what = f"{path} {ranges}" if by_range else path
+                times = told[what]
+                told[what] += 1
                 seen.now += 1
                 seen.peak = max(seen.peak, seen.now)
             self._body = self._read_body()
-            self._pass_on(spoil(path, times))
+            self._pass_on(spoil(what, times))
 
         do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 - named by http.server
 
@@ -85,8 +99,8 @@ def flaky_proxy(upstream: str, spoil: Spoil = lambda _, __: None) -> Iterator[tu
                 self.close_connection = True
                 self._count_answered()
                 return
-            if how in _ERRORS:
-                self._answer(int(how), {}, _ERRORS[how])
+            if how in _REFUSALS:
+                self._answer(int(how), {}, _REFUSALS[how])
                 return
             if how == "cut":
                 self._hang_up()
@@ -106,6 +120,8 @@ def flaky_proxy(upstream: str, spoil: Spoil = lambda _, __: None) -> Iterator[tu
                 headers["Content-Length"] = response.getheader("Content-Length") or "0"
             if how == "alter":
                 body = body[:-1] + bytes([body[-1] ^ 255])
+            if how == "short":
+                body = body[: len(body) // 2]
             self._answer(response.status, headers, body, cut=how == "truncate")
 
         def _hang_up(self) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from biomedica_ray.store import Store
@@ -33,9 +35,16 @@ def sample(number: int, colour: str | None = None, image: bytes | None = None) -
 
 
 def write_dataset(
-    root: Path, shards: Sequence[Iterable[tuple[str, bytes, str, list[str]]]], split: str = "train"
+    root: Path,
+    shards: Sequence[Iterable[tuple[str, bytes, str, list[str]]]],
+    split: str = "train",
+    *,
+    twins: bool = False,
 ) -> Store:
-    """Write the shards of a split and add them to `dataset.json`."""
+    """Write the shards of a split, with their Parquet twins where wanted, and add them to `dataset.json`.
+
+    The rows of a twin have those columns that are read; 16 are a row group.
+    """
     document = json.loads((root / "dataset.json").read_text()) if (root / "dataset.json").exists() else {"shards": []}
     for number, samples in enumerate(shards):
         path = root / f"webdataset/commercial/{split}/{number:06d}.tar"
@@ -49,8 +58,15 @@ def write_dataset(
                     info = tarfile.TarInfo(f"{key}.{suffix}")
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
+        parquet = path.relative_to(root).as_posix().replace("webdataset", "parquet").replace(".tar", ".parquet")
+        if twins:
+            (root / parquet).parent.mkdir(parents=True, exist_ok=True)
+            names = ["key", "jpg", "txt", "image_primary_label"]
+            table = pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows])
+            pq.write_table(table, root / parquet, row_group_size=16, compression="zstd")
         document["shards"].append(
             {
+                **({"parquet": parquet} if twins else {}),
                 "path": str(path.relative_to(root)),
                 "license_group": "commercial",
                 "split": split,

@@ -239,6 +239,57 @@ def test_object_storage_that_refuses_is_tried_again_and_then_one_line(monkeypatc
         assert checkpoints.latest() == position(2)
 
 
+def test_a_checkpoint_in_object_storage_is_read_in_ranges_that_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomedica_ray.reading.ranges.RANGE_BYTES", 2**16)
+    monkeypatch.setattr("biomedica_ray.reading.ranges.wait_after", lambda _: None)
+    broken: set[str] = set()
+
+    def spoil(what: str, times: int) -> str | None:
+        path, _, part = what.partition(" ")
+        if path in broken:
+            return "truncate"
+        return ("503", "truncate", "500", "short")[int(part[0]) % 4] if part and times == 0 else None
+
+    weights = {"weight": torch.rand(100_000), "bias": torch.rand(3)}
+    with s3_server() as server, flaky_proxy(server, spoil, by_range=True) as (url, seen):
+        client(server).create_bucket(Bucket="bucket")
+        Checkpoints(Store("s3://bucket/store", server), "run").save(
+            Snapshot(position(4), {"model.safetensors": weights, "scaler.safetensors": {}}, [{"step": 4}]), Rule()
+        )
+        checkpoints = Checkpoints(Store("s3://bucket/store", url), "run")
+        assert checkpoints.metrics(9) == [{"step": 4}]
+        seen.requests.clear()
+        loaded = checkpoints.load(4)
+        assert loaded["scaler.safetensors"] == {}
+        assert {name: tensor.tolist() for name, tensor in loaded["model.safetensors"].items()} == {
+            name: tensor.tolist() for name, tensor in weights.items()
+        }
+        model = "/bucket/store/checkpoints/run/step-000004/model.safetensors"
+        of_model = [request.split()[2] for request in seen.requests if model in request]
+        parts = [f"{start}-{start + 2**16 - 1}" for start in range(0, 4 * 100_003, 2**16)]
+        assert sorted(of_model) == sorted(2 * parts)
+        assert seen.peak > 3
+        broken.add(model)
+        with pytest.raises(StoreError, match="; after 8 attempts") as caught:
+            checkpoints.load(4)
+        assert str(caught.value).startswith(f"s3:/{model}: ")
+        assert "\n" not in str(caught.value)
+
+
+def test_folder_in_object_storage_comes_back_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    for name, size in (("large.bin", 20 * 2**20 + 5), ("empty", 0)):
+        (tmp_path / "a" / name).write_bytes(os.urandom(size))
+    with s3_server() as server:
+        client(server).create_bucket(Bucket="bucket")
+        checkpoints = Checkpoints(Store("s3://bucket/store", server), "run")
+        checkpoints.put_folder(tmp_path / "a", "model")
+        checkpoints.get_folder("model", tmp_path / "b")
+    for file in (tmp_path / "a").iterdir():
+        assert (tmp_path / "b" / file.name).read_bytes() == file.read_bytes()
+
+
 def test_nothing_is_pickled(tmp_path: Path) -> None:
     save(Checkpoints(Store(str(tmp_path)), "run"), 1)
     suffixes = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}

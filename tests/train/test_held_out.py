@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from biomedica_ray.config import ConfigError, validate
-from biomedica_ray.evaluate.encode import Model, chosen_samples, encode
+from biomedica_ray.evaluate.encode import Model, encode
 from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
 from biomedica_ray.evaluate.retrieval import recall
 from biomedica_ray.models.clip import build, resolve_model
@@ -38,7 +38,7 @@ def test_the_score_is_that_of_all_samples_however_many_workers(tmp_path: Path, t
     data = write_dataset(tmp_path, [[*map(sample, range(3)), broken], map(sample, range(4, 9))], "test")
     held_out = find_held_out(data, 100)
     model = model_of(tiny_model)
-    samples = encode(model, chosen_samples(data, held_out.shards, held_out.numbers), 100, 1, lambda _: None)
+    samples = encode(model, held_out.samples(), 100, 1, lambda _: None)
     assert len(samples.images) == 8
     directions = {
         "image_to_text": (samples.images, samples.texts),
@@ -47,7 +47,7 @@ def test_the_score_is_that_of_all_samples_however_many_workers(tmp_path: Path, t
     expected = {
         f"retrieval.{name}.recall@{k}": estimate.value
         for name, pair in directions.items()
-        for k, estimate in recall(*pair, (1, 5), resamples=0, seed=0).items()
+        for k, estimate in recall(*pair, (1, 5), articles=samples.articles, resamples=0, seed=0).items()
     }
     assert len(expected) == 4
     for workers in (1, 2, 3):
