@@ -77,12 +77,6 @@ class Model:
             return _numpy(self._model.encode_text(self._tokenize(list(texts)).to(self._device), normalize=True))
 
 
-def choose(n_samples: int, most: int) -> list[int]:
-    """At most ``most`` of the numbers below ``n_samples``, at equal distances."""
-    count = min(n_samples, most)
-    return [number * n_samples // count for number in range(count)]
-
-
 def chosen_samples(data: Store, shards: Sequence[Shard], numbers: Sequence[int]) -> Iterator[RawSample | Unreadable]:
     """The samples with the given ascending numbers, counted through all shards."""
     first = 0

@@ -1,4 +1,7 @@
-"""The evaluate stage: one task on the cluster reads the held-out shards and scores the model."""
+"""The evaluate stage: one task on the cluster reads the held-out shards and scores the model.
+
+Model libraries are imported in that task, as they take seconds: a driver needs none.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.evaluate.config import EvaluateConfig
-from biomedica_ray.evaluate.encode import Encoded, Model, choose, chosen_samples, encode
 from biomedica_ray.evaluate.tasks import TASKS, NotApplicableError, Settings
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.place import Place
@@ -22,6 +22,9 @@ from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, fingerprint
+
+if TYPE_CHECKING:
+    from biomedica_ray.evaluate.encode import Encoded, Model
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +140,12 @@ def find_held_out(data: Store, most: int) -> HeldOut:
     return HeldOut(data, shards, choose(n_samples, most))
 
 
+def choose(n_samples: int, most: int) -> list[int]:
+    """At most ``most`` of the numbers below ``n_samples``, at equal distances."""
+    count = min(n_samples, most)
+    return [number * n_samples // count for number in range(count)]
+
+
 @dataclass(frozen=True)
 class _Job:
     config: EvaluateConfig
@@ -147,6 +156,10 @@ class _Job:
 
 def _evaluate(job: _Job) -> Scored:
     """As :func:`score_model`, for the model of a run; is a task on the cluster."""
+    import torch  # noqa: PLC0415
+
+    from biomedica_ray.evaluate.encode import Model  # noqa: PLC0415
+
     torch.set_num_threads(max(1, int(job.config.num_cpus)))
     model = Model.of_run(job.checkpoints, "cuda" if job.config.use_gpu else "cpu")
     return score_model(model, job.held_out, job.config, lambda n: job.board.post({"samples": n}))
@@ -161,6 +174,8 @@ def score_model(model: Model, held_out: HeldOut, config: EvaluateConfig, tell: C
         config: How.
         tell: Called with the number of samples of each batch that is done.
     """
+    from biomedica_ray.evaluate.encode import chosen_samples, encode  # noqa: PLC0415
+
     stream = chosen_samples(held_out.data, held_out.shards, held_out.numbers)
     samples = encode(model, stream, config.batch_size, max(1, int(config.num_cpus)), tell)
     settings = Settings(config.recall_at, config.bootstrap, config.seed)

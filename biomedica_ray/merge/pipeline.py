@@ -25,7 +25,8 @@ from biomedica_ray.evaluate.pipeline import IRRELEVANT, HeldOut, dataset_of, fin
 from biomedica_ray.evaluate.tasks import TASKS
 from biomedica_ray.merge.config import MergeConfig
 from biomedica_ray.merge.weights import Weights, average, interpolate
-from biomedica_ray.models.clip import WEIGHTS_NAME, ModelSpec, build, export
+from biomedica_ray.models.clip import build, export
+from biomedica_ray.models.spec import WEIGHTS_NAME, ModelSpec
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.runs import Run
 from biomedica_ray.store import StoreError

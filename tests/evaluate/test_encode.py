@@ -6,7 +6,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biomedica_ray.evaluate.encode import choose, chosen_samples, primary_labels
+from biomedica_ray.evaluate.encode import chosen_samples, primary_labels
+from biomedica_ray.evaluate.pipeline import choose
 from biomedica_ray.evaluate.prompts import papers_prompts
 from biomedica_ray.evaluate.tasks import TASKS
 from biomedica_ray.reading.shards import RawSample, Unreadable, read_shards

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from biomedica_ray.evaluate import pipeline
+from biomedica_ray.evaluate import encode, pipeline
 from biomedica_ray.runs import LostRowsError
 from biomedica_ray.store import StoreError
 from tests.evaluate.scoring import score
@@ -46,12 +46,12 @@ def test_a_sample_that_is_lost_fails_the_run(
 ) -> None:
     write_dataset(tmp_path / "dataset", [map(sample, range(6))], "test")
     leave_model(tmp_path, "tiny", tiny_model, seed=0)
-    chosen = pipeline.chosen_samples
+    chosen = encode.chosen_samples
 
     def losing(*arguments: Any) -> Iterator[Any]:
         yield from islice(chosen(*arguments), 5)
 
-    monkeypatch.setattr(pipeline, "chosen_samples", losing)
+    monkeypatch.setattr(encode, "chosen_samples", losing)
     # Here, as a task would not see what was changed in this process.
     monkeypatch.setattr(pipeline, "on_a_worker", lambda work, **_: work())
     with pytest.raises(LostRowsError, match=r"samples: 6 in but 5 out \+ 0 errors"):
