@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from biomedica_ray.models.clip import build, image_size, resolve_model
+from biomedica_ray.models.clip import build, image_size
+from biomedica_ray.models.spec import resolve_model
 from biomedica_ray.train.step import contrastive_loss
 
 

@@ -34,7 +34,8 @@ import torch
 from biomedica_ray.cluster import connect
 from biomedica_ray.extract import pipeline as extract
 from biomedica_ray.extract.config import ExtractConfig
-from biomedica_ray.models.clip import build, image_size, preprocessing, resolve_model
+from biomedica_ray.models.clip import build, image_size, preprocessing
+from biomedica_ray.models.spec import resolve_model
 from biomedica_ray.reading.order import LanePosition, rows_of_worker
 from biomedica_ray.reading.shards import read_shards
 from biomedica_ray.reading.stream import Batch, Preparation, Stream

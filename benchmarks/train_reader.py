@@ -37,7 +37,8 @@ from ray.data import ExecutionResources
 from biomedica_ray.ahead import prefetch
 from biomedica_ray.cluster import connect
 from biomedica_ray.images import ImageError, decode, read_image
-from biomedica_ray.models.clip import build, resolve_model
+from biomedica_ray.models.clip import build
+from biomedica_ray.models.spec import resolve_model
 from biomedica_ray.reading.actors import batches_of_actors
 from biomedica_ray.reading.augment import training_pixels
 from biomedica_ray.reading.order import LanePosition, Rows

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import ray
 
-from biomedica_ray.cluster import ON_HEAD
+from biomedica_ray.head_node import ON_HEAD
 
 log = logging.getLogger(__name__)
 

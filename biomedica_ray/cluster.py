@@ -41,15 +41,6 @@ _NAMED = 20
 T = TypeVar("T")
 Row = dict[str, Any]
 
-ON_HEAD: dict[str, Any] = {
-    "num_cpus": 0,
-    "resources": {"node:__internal_head__": 0.001},
-    "max_restarts": -1,
-    "max_task_retries": -1,
-}
-"""Options of a small actor that workers talk to: on the head node, the one that no job can do without and that alone
-has this resource of Ray's, and started again if it dies."""
-
 _LOST = "its worker died"
 
 

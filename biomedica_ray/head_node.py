@@ -1,14 +1,27 @@
-"""Whether a Ray cluster is at an address, found out in seconds: Ray itself keeps asking for a quarter of an hour."""
+"""The head node: what runs on it, and whether one is at an address.
+
+That is found out in seconds, for which Ray itself keeps asking for a quarter of an hour.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 import time
+from typing import Any
 
 import grpc
 
 from biomedica_ray.config import ConfigError
+
+ON_HEAD: dict[str, Any] = {
+    "num_cpus": 0,
+    "resources": {"node:__internal_head__": 0.001},
+    "max_restarts": -1,
+    "max_task_retries": -1,
+}
+"""Options of a small actor that workers talk to: on the head node, the one that no job can do without and that alone
+has this resource of Ray's, and started again if it dies."""
 
 _ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 """A method of the server on the head node that needs no arguments

@@ -46,6 +46,8 @@ def test_sections_of_a_pipeline() -> None:
     assert (extract.store, extract.limit) == ("s", 50)
 
 
+DEMO = str(Path(__file__).parents[1] / "jobs" / "demo.yaml")
+
 WRONG = [
     # keys
     ("extract", [], "store: missing; expected root of the dataset: a local path or s3://bucket/prefix"),
@@ -56,6 +58,7 @@ WRONG = [
     ("label", ["--store", "s", "--xyz", "5"], "xyz: unknown key; expected one of store, endpoint_url, ray_address"),
     ("train", ["--store", "s", "--learning-rate", "1"], "learning_rate: unknown key; --help lists them all"),
     ("train", ["--store", "s", "--batchsize", "8"], "batchsize: unknown key; did you mean batch_size?"),
+    ("extract", ["--config", DEMO], "extract: unknown key; --help lists them all"),  # it is a pipeline's
     ("annotate", ["--store", "s", "--labels", "l.yaml"], "labels: no longer a key of annotate; give it"),
     # the command line
     ("extract", ["--store", "s", "--limit"], "limit: expected a value after it"),

@@ -98,12 +98,16 @@ def _wait_for_agent(cluster: Cluster, seconds: float = 60) -> None:
         assert time.monotonic() < deadline, done.stderr
 
 
+TRAIN = ("--train.epochs", "1", "--train.num_workers", "1")
+"""How much a pipeline trains that is tested for everything else: starting a worker takes longer than this."""
+
+
 @pytest.mark.cluster
 @pytest.mark.timeout(900)
 def test_the_pipeline_as_a_job_with_its_store_on_s3(cluster: Cluster) -> None:
     arguments = ["--config", "jobs/demo.yaml", "--store", "s3://stores/demo", "--endpoint_url", cluster.s3]
     labels = ["--label.labels", "biomedica_ray/sample/labels.yaml"]
-    done = cluster.submit("jobs/pipeline.py", *arguments, *labels, "--train.epochs", "2")
+    done = cluster.submit("jobs/pipeline.py", *arguments, *labels, *TRAIN)
     assert done.returncode == 0, done.stdout + done.stderr
     store = Store("s3://stores/demo", cluster.s3)
     runs = {run["stage"]: run for run in read_runs(store)}
@@ -121,9 +125,6 @@ def test_the_pipeline_as_a_job_with_its_store_on_s3(cluster: Cluster) -> None:
     ]
     assert_rows_are_in_the_tables(store, runs)
     assert "report.html" in done.stdout
-    again = cluster.submit("jobs/extract.py", "--config", "jobs/demo.yaml")
-    assert again.returncode != 0, "a pipeline's config is none of extract's"
-    assert "unknown key" in again.stdout + again.stderr
 
 
 SUBMIT = "--working-dir . -- python -m biomedica_ray"

@@ -121,7 +121,8 @@ def real_stores(
     """The real articles from packages through the whole pipeline, and from a bucket over HTTP up to the dataset."""
     packages, bucket = (Store(str(tmp_path_factory.mktemp(name))) for name in ("packages", "bucket"))
     source = ["--extract.source", "packages", "--extract.packages", str(corpus / "packages")]
-    assert cli.main(["pipeline", "--config", DEMO, "--train.epochs", "2", "--store", packages.root, *source]) == 0
+    brief = ["--train.epochs", "1", "--train.num_workers", "1"]
+    assert cli.main(["pipeline", "--config", DEMO, "--store", packages.root, *brief, *source]) == 0
     demo = yaml.safe_load(Path(DEMO).read_text())
     with s3_server() as url:
         lay_out(client(url), str(corpus / "packages"))

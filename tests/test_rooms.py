@@ -9,6 +9,8 @@ from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from biomedica_ray.stages import CONFIGS
+
 PACKAGE = Path(__file__).parents[1] / "biomedica_ray"
 
 
@@ -43,9 +45,9 @@ def test_no_rooms_import_in_a_circle() -> None:
 
 
 def test_what_needs_no_model_imports_no_torch() -> None:
-    """Labels, panels and selections need none, and annotate's driver none before there is something to embed."""
-    stages = ("annotate", "label", "panels", "select", "sheets", "votes")
-    heavy = "{'torch', 'torchvision', 'timm', 'open_clip'}"
+    """Labels, panels and selections need none, and of the stages that do only the workers."""
+    stages = tuple(stage for stage in CONFIGS if stage != "pipeline")
+    heavy = "{'torch', 'torchvision', 'timm', 'open_clip', 'sklearn'}"
     code = f"import sys; from biomedica_ray.stages import work_of; [work_of(stage) for stage in {stages}]; "
     done = subprocess.run(
         [sys.executable, "-c", code + f"print(sorted({heavy} & sys.modules.keys()))"],

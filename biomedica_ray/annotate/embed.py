@@ -11,7 +11,7 @@ import json
 import traceback
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import ray
@@ -19,6 +19,7 @@ import ray.data
 
 from biomedica_ray import schema
 from biomedica_ray.annotate.config import AnnotateConfig
+from biomedica_ray.annotate.embed_actor import EmbedActor, load
 from biomedica_ray.annotate.vectors import embed_stage, model_slug
 from biomedica_ray.cluster import (
     RETRIES,
@@ -33,13 +34,10 @@ from biomedica_ray.cluster import (
 )
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.models.encoder_info import EncoderInfo, Preprocessing
-from biomedica_ray.models.weights import local_weights, weights_mark
+from biomedica_ray.models.weights import weights_mark
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import fingerprint
-
-if TYPE_CHECKING:
-    from biomedica_ray.models.encoders import Encoder
 
 VERSION = 3
 """Raise it when the same input would give other rows."""
@@ -101,14 +99,6 @@ def _describe(config: AnnotateConfig) -> EncoderInfo:
     return load(config).info
 
 
-def load(config: AnnotateConfig) -> Encoder:
-    """Load the encoder onto the CPU; raises as :func:`~biomedica_ray.models.encoders.load_encoder` does."""
-    from biomedica_ray.models.encoders import load_encoder  # noqa: PLC0415 - torch and timm take seconds to import
-
-    with local_weights(config.weights, config.endpoint_url) as weights:
-        return load_encoder(config.model, weights, config.image_size)
-
-
 def embed_units(config: AnnotateConfig, record: Run, units: Mapping[int, str], info: EncoderInfo) -> None:
     """Embed the figures of the units that are missing, and drop those of units that no longer exist.
 
@@ -125,8 +115,6 @@ def embed_units(config: AnnotateConfig, record: Run, units: Mapping[int, str], i
     todo = missing_units(record, stage, units)
     if not todo:
         return
-    from biomedica_ray.annotate.embed_actor import EmbedActor  # noqa: PLC0415 - torch takes seconds to import
-
     gpus = config.num_gpus
     if gpus is None:
         gpus = 1.0 if cluster_resource("GPU") >= 1 else 0.0

@@ -1,29 +1,44 @@
-"""The actors that embed and commit units; imported only where there is something to embed, as torch comes with it."""
+"""The actors that embed and commit units.
+
+Torch and the libraries of models are imported where an encoder is loaded, as that takes seconds: the driver needs none.
+"""
 
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import torch
 
 from biomedica_ray import schema
 from biomedica_ray.annotate.config import AnnotateConfig
-from biomedica_ray.annotate.embed import load
 from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.cluster import Row, unit_row
 from biomedica_ray.models.encoder_info import EncoderInfo
-from biomedica_ray.models.encoders import embed_all
+from biomedica_ray.models.weights import local_weights
 from biomedica_ray.store import Store
 from biomedica_ray.units import Counts, Flow
+
+if TYPE_CHECKING:
+    from biomedica_ray.models.encoders import Encoder
+
+
+def load(config: AnnotateConfig) -> Encoder:
+    """Load the encoder onto the CPU; raises as :func:`~biomedica_ray.models.encoders.load_encoder` does."""
+    from biomedica_ray.models.encoders import load_encoder  # noqa: PLC0415
+
+    with local_weights(config.weights, config.endpoint_url) as weights:
+        return load_encoder(config.model, weights, config.image_size)
 
 
 class EmbedActor:
     """Embeds and commits units, on a GPU where it has been given one."""
 
     def __init__(self, config: AnnotateConfig, info: EncoderInfo, store: Store, stage: str, run_id: str) -> None:
+        import torch  # noqa: PLC0415
+
         torch.set_num_threads(max(1, int(config.num_cpus)))
         encoder = load(config).to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         self._encoder = encoder.compiled() if config.compile else encoder
@@ -38,6 +53,8 @@ class EmbedActor:
         return unit_row(row["unit"], lambda: self._commit(row))
 
     def _commit(self, row: Row) -> Counts:
+        from biomedica_ray.models.encoders import embed_all  # noqa: PLC0415
+
         if self._encoder.info != self._info:
             raise RuntimeError(f"weights: {self._config.weights}: not the same on all nodes")
         figures = json.loads(row["figures"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ray
@@ -14,7 +15,7 @@ from biomedica_ray.annotate.cluster_tasks import Trial, fit_clusters, try_cluste
 from biomedica_ray.annotate.clustering import Clustering, clustering_path, read_clustering
 from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.vectors import count_vectors, model_slug
-from biomedica_ray.cluster import RETRIES
+from biomedica_ray.cluster import RETRIES, on_a_worker
 from biomedica_ray.config import ConfigError
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import fingerprint
@@ -52,7 +53,8 @@ def fit(config: AnnotateConfig, store: Store, dim: int, embedded: Mapping[int, C
     )
     clustering: Clustering
     clustering, trial = ray.get(fitted)
-    stability = quality.stability([trial.assigned, *(other.assigned for other in others)])
+    assignments = [trial.assigned, *(other.assigned for other in others)]
+    stability = on_a_worker(partial(quality.stability, assignments))
     clustering = replace(clustering, stability=stability)
     store.write_json(path, clustering.to_json())
     return clustering

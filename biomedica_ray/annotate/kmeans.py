@@ -8,8 +8,6 @@ from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -102,6 +100,9 @@ def fit(vectors: Floats, pca_dims: int, clusters: int, seed: int, *, whiten: boo
     Raises:
         ValueError: ``pca_dims`` is more than n or d, or ``clusters`` is more than n.
     """
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - takes seconds, and only workers fit
+    from sklearn.decomposition import PCA  # noqa: PLC0415
+
     # The covariance's eigenvectors: exact, and of all solvers the one that needs no second copy of many vectors.
     pca = PCA(pca_dims, svd_solver="covariance_eigh" if len(vectors) > vectors.shape[1] else "full").fit(vectors)
     components = pca.components_

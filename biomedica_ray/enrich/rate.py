@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from biomedica_ray.cluster import ON_HEAD
+from biomedica_ray.head_node import ON_HEAD
 
 NAME, NAMESPACE = "eutils-rate-limiter", "biomedica_ray"
 """The actor's name and namespace; a namespace of its own, as Ray gives each job another one."""

@@ -1,4 +1,7 @@
-"""The evaluate stage: one task on the cluster reads the held-out shards and scores the model."""
+"""The evaluate stage: one task on the cluster reads the held-out shards and scores the model.
+
+Model libraries are imported in that task, as they take seconds: a driver needs none.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,12 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import OF_A_RUN
 from biomedica_ray.evaluate.config import EvaluateConfig
-from biomedica_ray.evaluate.encode import Encoded, Model, encode
 from biomedica_ray.evaluate.tasks import TASKS, NotApplicableError, Settings
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.place import Place
@@ -24,6 +24,9 @@ from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, fingerprint
+
+if TYPE_CHECKING:
+    from biomedica_ray.evaluate.encode import Encoded, Model
 
 log = logging.getLogger(__name__)
 
@@ -152,6 +155,10 @@ class _Job:
 
 def _evaluate(job: _Job) -> Scored:
     """As :func:`score_model`, for the model of a run; is a task on the cluster."""
+    import torch  # noqa: PLC0415
+
+    from biomedica_ray.evaluate.encode import Model  # noqa: PLC0415
+
     torch.set_num_threads(max(1, int(job.config.num_cpus)))
     model = Model.of_run(job.checkpoints, "cuda" if job.config.use_gpu else "cpu")
     return score_model(model, job.held_out, job.config, lambda n: job.board.post({"samples": n}))
@@ -166,6 +173,8 @@ def score_model(model: Model, held_out: HeldOut, config: EvaluateConfig, tell: C
         config: How.
         tell: Called with the number of samples of each batch that is done.
     """
+    from biomedica_ray.evaluate.encode import encode  # noqa: PLC0415
+
     samples = encode(model, held_out.samples(), config.batch_size, max(1, int(config.num_cpus)), tell)
     settings = Settings(config.recall_at, config.bootstrap, config.seed)
     enough = len(samples.labels) >= 2

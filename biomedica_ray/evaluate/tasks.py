@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from biomedica_ray.evaluate.encode import Encoded, Model
 from biomedica_ray.evaluate.prompts import papers_prompts
 from biomedica_ray.evaluate.retrieval import recall
 from biomedica_ray.evaluate.zero_shot import class_vectors, predict, score
+
+if TYPE_CHECKING:
+    from biomedica_ray.evaluate.encode import Encoded, Model
 
 
 class NotApplicableError(Exception):

@@ -7,9 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import open_clip
 import pyarrow as pa
-import torch
 
 from biomedica_ray.annotate.clustering import stored_clusterings
 from biomedica_ray.annotate.members import Wanted
@@ -22,8 +20,7 @@ from biomedica_ray.labelling.config import ProposeConfig
 from biomedica_ray.labelling.label_table import labelled_members, labelled_units
 from biomedica_ray.labelling.proposals_file import proposals_path
 from biomedica_ray.labelling.taxonomy import load_taxonomy
-from biomedica_ray.models.encoder_info import EncoderInfo, Pixels
-from biomedica_ray.models.encoders import Encoder, embed_all, image_tower, open_clip_model
+from biomedica_ray.models.encoder_info import EncoderInfo, Pixels, Preprocessing
 from biomedica_ray.models.weights import local_weights, weights_mark
 from biomedica_ray.pages.pictures import pmcid_of
 from biomedica_ray.runs import Run
@@ -98,28 +95,33 @@ def write_proposals(config: ProposeConfig, store: Store, labelled: list[Commit],
     return Proposed(path, len(members["cluster_id"].unique()), found["clusters"], found["unseen"])
 
 
-@torch.inference_mode()
 def _look(config: ProposeConfig, store: Store, members: pa.Table, prompts: Prompts) -> dict[int, list[dict[str, Any]]]:
     """The proposals of each cluster."""
+    import open_clip  # noqa: PLC0415 - takes seconds, and the driver needs none of them
+    import torch  # noqa: PLC0415
+
+    from biomedica_ray.models.encoders import Encoder, embed_all, image_tower, open_clip_model  # noqa: PLC0415
+
     with local_weights(config.weights, config.endpoint_url) as weights:
         model, tokenizer_name = open_clip_model(config.model.partition("/")[2], weights)
     tokenize = open_clip.get_tokenizer(tokenizer_name)
     names = list(prompts.concepts)
-    texts = class_vectors([model.encode_text(tokenize(prompts.sentences(name))).float().numpy() for name in names])
+    with torch.inference_mode():
+        texts = class_vectors([model.encode_text(tokenize(prompts.sentences(name))).float().numpy() for name in names])
     tower, preprocessing = image_tower(model)
     encoder = Encoder(tower, EncoderInfo(config.model, "", texts.shape[1], preprocessing))
-    pixels, clusters = _pictures(store, members, encoder)
+    pixels, clusters = _pictures(store, members, preprocessing)
     if not pixels:
         return {}
     vectors, _ = embed_all(encoder, np.stack(pixels), config.batch_size)
     return propose(vectors, np.array(clusters), texts, names, scale=float(model.logit_scale.detach().exp()))
 
 
-def _pictures(store: Store, members: pa.Table, encoder: Encoder) -> tuple[list[Pixels], list[int]]:
+def _pictures(store: Store, members: pa.Table, preprocessing: Preprocessing) -> tuple[list[Pixels], list[int]]:
     """Preprocessed pictures of the members that can be shown, and the cluster of each."""
     cluster_of = dict(zip(members["figure_id"].to_pylist(), members["cluster_id"].to_pylist(), strict=True))
     units = {unit_of(pmcid_of(figure_id), store.n_units()) for figure_id in cluster_of}
-    transform = encoder.info.preprocessing.transform()
+    transform = preprocessing.transform()
     pixels: list[Pixels] = []
     clusters: list[int] = []
     for unit in sorted(units):

@@ -7,29 +7,20 @@ brings nearly all of the gain on its composition tasks (Lozano et al. 2025, arXi
 from __future__ import annotations
 
 import logging
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-import torch
-from safetensors.torch import load_file
 
 from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import ConfigError
-from biomedica_ray.evaluate.encode import Model
-from biomedica_ray.evaluate.pipeline import IRRELEVANT, HeldOut, dataset_of, find_held_out, score_model
+from biomedica_ray.evaluate.pipeline import IRRELEVANT, dataset_of, find_held_out
 from biomedica_ray.evaluate.tasks import TASKS
 from biomedica_ray.merge.config import MergeConfig
-from biomedica_ray.merge.weights import Weights, average, interpolate
-from biomedica_ray.models.clip import WEIGHTS_NAME, ModelSpec, build, export
+from biomedica_ray.merge.sweep import Job, sweep
+from biomedica_ray.models.spec import ModelSpec
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.runs import Run
-from biomedica_ray.store import StoreError
-from biomedica_ray.train.model_card import merged_card
 from biomedica_ray.units import fingerprint
 
 log = logging.getLogger(__name__)
@@ -71,7 +62,7 @@ def run(config: MergeConfig, record: Run) -> None:
     if done.get("fingerprint") == mark and not config.again:
         log.info("merge: %s is already merged", config.name)
     else:
-        done = _merge(config, record, _Job(config, spec, alphas, held_out, result, mark, Board()))
+        done = _merge(config, record, Job(config, spec, alphas, held_out, result, mark, Board()))
     scores = ", ".join(f"{mixture['alpha']:g}: {mixture['score']}" for mixture in done["sweep"])
     log.info("merge: %s by share of the trained model: %s; kept %g", config.metric, scores, done["alpha"])
     record.results |= {key: done[key] for key in ("alpha", "metric", "sweep")}
@@ -92,101 +83,10 @@ def _origins(config: MergeConfig, record: Run) -> tuple[ModelSpec, list[dict[str
     return replace(specs[0], pretrained=config.base or specs[0].pretrained), origins
 
 
-@dataclass(frozen=True)
-class _Job:
-    config: MergeConfig
-    spec: ModelSpec
-    alphas: Sequence[float]
-    held_out: HeldOut | None
-    result: TrainedModel
-    mark: str
-    board: Board
-
-
-def _merge(config: MergeConfig, record: Run, job: _Job) -> dict[str, Any]:
+def _merge(config: MergeConfig, record: Run, job: Job) -> dict[str, Any]:
     n_samples = len(job.alphas) * len(job.held_out.numbers) if job.held_out else 0
     with (
         record.progress("samples", n_samples) as progress,
         Follower(job.board, lambda item: progress.update(item["samples"], rows=item["samples"])),
     ):
-        return on_a_worker(partial(_sweep, job), num_cpus=config.num_cpus, num_gpus=int(config.use_gpu))
-
-
-def _sweep(job: _Job) -> dict[str, Any]:
-    """Try every share, and write the best mixture and ``merge.json``; is a task on the cluster."""
-    config = job.config
-    torch.set_num_threads(max(1, int(config.num_cpus)))
-    spec = job.spec if job.alphas[0] < 1 else replace(job.spec, pretrained=None)
-    model, tokenizer = build(spec)
-    base = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    tuned = _average(job.result, config.of)
-    best: float | None = None
-    sweep: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for alpha in job.alphas:
-            model.load_state_dict(_mixed(base, tuned, alpha, config))
-            export(model, tokenizer, spec, Path(folder))
-            tasks = _tasks(job, Path(folder))
-            sweep.append({"alpha": alpha, "score": _score(tasks, config.metric), "tasks": tasks})
-            # Of equally good mixtures, the one with most of the trained model.
-            if best is None or sweep[-1]["score"] is None or sweep[-1]["score"] >= best:
-                best = sweep[-1]["score"]
-                job.result.put_folder(Path(folder), "model")
-                chosen = alpha
-    document = {
-        "of": config.of,
-        "base": spec.pretrained,
-        "alpha": chosen,
-        "metric": config.metric,
-        "sweep": sweep,
-        "fingerprint": job.mark,
-    }
-    card = merged_card(config.name, job.spec, document)
-    job.result.store.write_bytes(job.result.path("model", "README.md"), card.encode())
-    job.result.store.write_json(job.result.path("merge.json"), document)
-    return document
-
-
-def _average(beside: TrainedModel, names: Sequence[str]) -> Weights:
-    models = []
-    for name in names:
-        with tempfile.TemporaryDirectory() as folder:
-            replace(beside, name=name).get_folder("model", Path(folder))
-            models.append(load_file(Path(folder) / WEIGHTS_NAME))
-    return average(models)
-
-
-def _mixed(base: Weights, tuned: Weights, alpha: float, config: MergeConfig) -> Weights:
-    try:
-        return interpolate(base, tuned, alpha)
-    except ValueError as error:
-        raise ConfigError(f"base: {config.base}: {error}") from None
-
-
-def _tasks(job: _Job, folder: Path) -> dict[str, Any]:
-    """Scores of a mixture by task; none where there is only one."""
-    if job.held_out is None:
-        return {}
-    model = Model.load(folder, "cuda" if job.config.use_gpu else "cpu")
-    scored = score_model(model, job.held_out, job.config, lambda n: job.board.post({"samples": n}))
-    if not scored.tasks:
-        raise StoreError(f"{job.held_out.data.root}: {scored.read} held-out samples can be read, expected at least 2")
-    return scored.tasks
-
-
-def _score(tasks: Mapping[str, Any], metric: str) -> float | None:
-    """The number that a metric names; None where mixtures are not scored.
-
-    Raises:
-        ConfigError: There is no such number.
-    """
-    if not tasks:
-        return None
-    found: Any = tasks
-    for part in metric.split("."):
-        if "skipped" in found:
-            raise ConfigError(f"metric: {metric}: {found['skipped']}")
-        if part not in found:
-            raise ConfigError(f"metric: {metric}: expected one of {', '.join(map(str, found))} for {part}")
-        found = found[part]
-    return float(found["value"])
+        return on_a_worker(partial(sweep, job), num_cpus=config.num_cpus, num_gpus=int(config.use_gpu))

@@ -1,10 +1,9 @@
-"""The model: which one is meant, how it is built from weights, and how it is exported."""
+"""CLIP models: how one is built from weights, and how it is exported."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -18,100 +17,7 @@ from safetensors.torch import save_file
 from biomedica_ray.config import ConfigError
 from biomedica_ray.messages import one_line
 from biomedica_ray.models.encoders import load_timm
-
-RECIPES = Path(__file__).parent / "configs"
-"""Model configs that come with the package; ``model: clip-lite0`` names one."""
-
-CONFIG_NAME = "open_clip_config.json"
-WEIGHTS_NAME = "open_clip_model.safetensors"
-_HUB = "hf-hub:"
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """A model before it is built: plain data that travels to the workers and into the exported folder.
-
-    Attributes:
-        name: As in the config.
-        model_cfg: open_clip's model config.
-        preprocess_cfg: mean, std, interpolation, resize_mode; empty for open_clip's defaults.
-        pretrained: open_clip tag, hf-hub:ID, folder, file or None, as in the config.
-    """
-
-    name: str
-    model_cfg: dict[str, Any]
-    preprocess_cfg: dict[str, Any] = field(default_factory=dict)
-    pretrained: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The spec as plain data."""
-        return asdict(self)
-
-
-def resolve_model(model: str, pretrained: str | None) -> ModelSpec:
-    """Find the model that a config names; reads configs, no weights.
-
-    Args:
-        model: open_clip name, name of one of :data:`RECIPES`, path of a JSON file (open_clip's model config, or
-            its ``open_clip_config.json``), folder with the latter, or hf-hub:ID.
-        pretrained: open_clip tag, hf-hub:ID, folder or file; None for random weights.
-
-    Raises:
-        ConfigError: One of them does not exist, or is not what open_clip can build.
-    """
-    model_cfg, preprocess_cfg = _model_config(model)
-    if missing := {"embed_dim", "vision_cfg", "text_cfg"} - model_cfg.keys():
-        raise ConfigError(f"model: {model}: not a model config of open_clip: no {', '.join(sorted(missing))}")
-    if "multimodal_cfg" in model_cfg:
-        raise ConfigError(f"model: {model}: generates captions (CoCa), which this training has no loss for")
-    if pretrained and (pretrained.startswith(_HUB) or Path(pretrained).is_dir()):
-        preprocess_cfg = preprocess_cfg | _config_of(pretrained, "pretrained").get("preprocess_cfg", {})
-    elif pretrained and not Path(pretrained).is_file():
-        tags = open_clip.list_pretrained_tags_by_model(model)
-        if pretrained not in tags:
-            known = f"a tag of {model} ({', '.join(tags)})" if tags else f"no tags are known for {model}"
-            raise ConfigError(f"pretrained: {pretrained}: expected hf-hub:ID, a folder or file that exists, or {known}")
-        tag = open_clip.get_pretrained_cfg(model, pretrained)
-        wanted = ("mean", "std", "interpolation", "resize_mode")
-        preprocess_cfg = preprocess_cfg | {key: tag[key] for key in wanted if tag.get(key)}
-    return ModelSpec(model, model_cfg, preprocess_cfg, pretrained)
-
-
-def _model_config(model: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    recipe = RECIPES / f"{model}.json"
-    if model.startswith(_HUB) or Path(model).is_dir():
-        document = _config_of(model, "model")
-    elif model.endswith(".json") or recipe.is_file():
-        document = _read_config(recipe if recipe.is_file() else Path(model), "model")
-    elif model in open_clip.list_models():
-        document = open_clip.get_model_config(model)
-    else:
-        recipes = ", ".join(sorted(path.stem for path in RECIPES.glob("*.json")))
-        raise ConfigError(
-            f"model: {model}: expected a model name of open_clip, {recipes}, a JSON file, a folder or hf-hub:ID"
-        )
-    return document.get("model_cfg", document), document.get("preprocess_cfg", {})
-
-
-def _config_of(source: str, key: str) -> dict[str, Any]:
-    """The ``open_clip_config.json`` of a folder or hf-hub:ID."""
-    if not source.startswith(_HUB):
-        return _read_config(Path(source) / CONFIG_NAME, key)
-    try:
-        path = open_clip.download_pretrained_from_hf(source.removeprefix(_HUB), filename=CONFIG_NAME)
-    except OSError as error:
-        raise ConfigError(f"{key}: {source}: {one_line(error)}") from None
-    return _read_config(Path(path), key)
-
-
-def _read_config(path: Path, key: str) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{key}: {path}: {one_line(error)}") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"{key}: {path}: expected a JSON object, got {type(document).__name__}")
-    return document
+from biomedica_ray.models.spec import CONFIG_NAME, HUB, WEIGHTS_NAME, ModelSpec
 
 
 def build(spec: ModelSpec, image_weights: str | None = None, patch_dropout: float = 0) -> tuple[Any, Any]:
@@ -157,8 +63,8 @@ def _load_weights(model: Any, spec: ModelSpec) -> None:
 
 
 def _weights_path(model: str, pretrained: str) -> Path:
-    if pretrained.startswith(_HUB):
-        return Path(open_clip.download_pretrained_from_hf(pretrained.removeprefix(_HUB)))
+    if pretrained.startswith(HUB):
+        return Path(open_clip.download_pretrained_from_hf(pretrained.removeprefix(HUB)))
     path = Path(pretrained)
     if path.is_file():
         return path

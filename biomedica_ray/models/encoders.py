@@ -16,7 +16,6 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import open_clip
 import safetensors
 import timm
 import torch
@@ -256,6 +255,8 @@ def _load_open_clip(name: str, weights: str | None, image_size: int | None) -> t
 
 def image_tower(model: Any) -> tuple[torch.nn.Module, Preprocessing]:
     """The image tower of a model of :func:`open_clip_model`, images (B, 3, H, W) to features (B, dim)."""
+    import open_clip  # noqa: PLC0415 - takes a second, which models of timm need not wait for
+
     settings = _plain(open_clip.get_model_preprocess_cfg(model))
     return _ImageTower(model.visual).eval(), Preprocessing("open_clip", settings)
 
@@ -271,6 +272,8 @@ def open_clip_model(name: str, weights: str | None, image_size: int | None = Non
     Raises:
         ConfigError: As in :func:`load_encoder`.
     """
+    import open_clip  # noqa: PLC0415
+
     published = weights is not None and (weights.startswith(_HUB) or Path(weights).is_dir())
     if not published:
         if name not in open_clip.list_models():

@@ -6,12 +6,9 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import timm
-import torch
-
 from biomedica_ray.config import ConfigError
 from biomedica_ray.messages import one_line
-from biomedica_ray.models.clip import ModelSpec
+from biomedica_ray.models.spec import ModelSpec
 
 SIGLIP_START = {"init_logit_scale": math.log(10), "init_logit_bias": -10}
 """Where scale and bias begin with the loss by pairs (Zhai et al. 2023, arXiv:2303.15343; open_clip_train --siglip)."""
@@ -38,6 +35,9 @@ def _has_patches(vision_cfg: dict[str, Any]) -> bool:
     if name is None:
         # Layers of several stages are a ResNet, for which open_clip passes over the option without a word.
         return not isinstance(vision_cfg.get("layers"), (list, tuple))
+    import timm  # noqa: PLC0415 - takes seconds
+    import torch  # noqa: PLC0415
+
     try:
         with torch.device("meta"):
             timm.create_model(name, patch_drop_rate=0.5)

@@ -7,8 +7,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
-from webdataset.tariterators import group_by_keys
-
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.messages import one_line
 from biomedica_ray.reading.ranges import RANGE_BYTES, open_ahead
@@ -158,6 +156,8 @@ def _groups(
     stream: IO[bytes], path: str, also: tuple[str, ...] = (), *, content: bool = True
 ) -> Iterator[dict[str, Any]]:
     """The files of each sample by extension: its image and text, one of which it has at least, and ``also``."""
+    from webdataset.tariterators import group_by_keys  # noqa: PLC0415 - imports torch, which takes seconds
+
     for fields in group_by_keys(_files(stream, path, (*IMAGES, "txt", *also), content=content)):
         if not fields.keys().isdisjoint((*IMAGES, "txt")):
             yield fields

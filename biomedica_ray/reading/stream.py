@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import count
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from biomedica_ray.ahead import ordered_map
 from biomedica_ray.images import ImageError, decode
@@ -19,6 +19,9 @@ from biomedica_ray.reading.order import LanePosition, Rows, Segment, Share, buff
 from biomedica_ray.reading.shards import RawSample, Shard, Source, Unreadable, read_samples
 from biomedica_ray.reading.texts import TextChoice, Tokenize
 from biomedica_ray.store import StoreError
+
+if TYPE_CHECKING:  # a driver only plans; torch takes seconds to import
+    import torch
 
 
 @dataclass
@@ -230,6 +233,8 @@ class Stream:
 
 def batch_of(rows: Sequence[Rows], pieces: Sequence[Piece]) -> Batch:
     """A worker's batch of the pieces of its rows."""
+    import torch  # noqa: PLC0415
+
     return Batch(
         torch.from_numpy(np.concatenate([piece.images for piece in pieces])),
         torch.from_numpy(np.concatenate([piece.tokens for piece in pieces])),

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO
 
 import pyarrow.fs as pafs
-from webdataset.shardlists import expand_urls
 
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import run_units
@@ -140,6 +139,8 @@ def _contents(source: Tars, paths: Sequence[str]) -> dict[str, str]:
 
 def expand(patterns: Sequence[str]) -> list[str]:
     """The paths and URLs that patterns mean, sorted; raises ConfigError for one that is not a tar or appears twice."""
+    from webdataset.shardlists import expand_urls  # noqa: PLC0415 - imports torch, which takes seconds
+
     try:
         paths = sorted(_absolute(path) for pattern in patterns for path in expand_urls(pattern))
     except ValueError as error:  # a brace too many

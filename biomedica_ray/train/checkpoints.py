@@ -18,15 +18,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow.fs as pafs
-import safetensors.torch
-import torch
 
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.order import LanePosition
 from biomedica_ray.reading.ranges import open_ahead
+
+if TYPE_CHECKING:  # the driver reads positions and metrics; torch takes seconds to import
+    import torch
 
 
 @dataclass
@@ -130,6 +131,8 @@ class Checkpoints(TrainedModel):
         Raises:
             StoreError: Something cannot be written; the checkpoint before this one is still the last one.
         """
+        import safetensors.torch  # noqa: PLC0415
+
         step = snapshot.position.step
         for name, tensors in snapshot.files.items():
             self.write(f"{_folder(step)}/{name}", partial(safetensors.torch.save_file, tensors))
@@ -163,6 +166,8 @@ class Checkpoints(TrainedModel):
         return [record for record in map(json.loads, lines) if record["step"] <= up_to]
 
     def _tensors(self, folder: str, name: str) -> dict[str, torch.Tensor]:
+        import safetensors.torch  # noqa: PLC0415
+
         with open_ahead(self.store, self.path(folder, name)) as stream:
             return safetensors.torch.load(stream.read())
 
@@ -174,6 +179,8 @@ class Checkpoints(TrainedModel):
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The optimizer's state as ``<parameter name>/<state name>`` -> tensor."""
+    import torch  # noqa: PLC0415
+
     return {
         f"{name}/{key}": torch.as_tensor(value)
         for name, parameter in model.named_parameters()
@@ -185,6 +192,8 @@ def restore_optimizer(
     optimizer: torch.optim.Optimizer, model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]
 ) -> None:
     """The inverse of :func:`optimizer_tensors`; the state goes to where its parameter is."""
+    import torch  # noqa: PLC0415
+
     parameters = dict(model.named_parameters())
     for path, tensor in tensors.items():
         name, key = path.rsplit("/", 1)

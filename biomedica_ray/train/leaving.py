@@ -7,6 +7,7 @@ workers after a checkpoint of the very step in which the notice came.
 
 from __future__ import annotations
 
+import importlib
 import signal
 import threading
 import time
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import ray.train
-from ray.train.torch import TorchConfig
+from ray.train.backend import Backend, BackendConfig
 
 from biomedica_ray.board import Board
 from biomedica_ray.stopping import Terminated
@@ -31,22 +32,69 @@ _told = threading.Event()
 """Whether this process got SIGTERM."""
 
 
-class ListeningTorchConfig(TorchConfig):
-    """Torch's process group, and workers that take SIGTERM as a notice."""
+@dataclass
+class ListeningTorchConfig(BackendConfig):
+    """Ray's TorchConfig, imported where it is needed, as torch takes seconds; its workers take SIGTERM as a notice.
+
+    Attributes:
+        backend: Of torch.distributed: nccl or gloo.
+    """
+
+    backend: str
 
     @property
-    def backend_cls(self) -> Any:
-        """Ray's backend, which also prepares the main threads of the workers: no other thread may set a handler."""
-        return _listening(super().backend_cls)
+    def backend_cls(self) -> type[Backend]:
+        """Ray's backend for torch, and what it leaves to do."""
+        return _ListeningBackend
+
+    @property
+    def train_func_context(self) -> Any:
+        """Entered by each worker around its work."""
+        return _on_its_device
+
+    @property
+    def framework(self) -> Any:
+        """Ray's name for torch."""
+        return self.torch().framework
+
+    def torch(self) -> Any:
+        """The same as Ray's TorchConfig."""
+        from ray.train.torch import TorchConfig  # noqa: PLC0415
+
+        return TorchConfig(backend=self.backend)
 
 
-def _listening(backend: Any) -> Any:
-    class ListeningBackend(backend):  # type: ignore[misc]
-        def on_training_start(self, worker_group: Any, backend_config: Any) -> None:
-            super().on_training_start(worker_group, backend_config)
-            worker_group.execute(_listen)
+@contextmanager
+def _on_its_device() -> Iterator[None]:
+    from ray.train.torch import TorchConfig  # noqa: PLC0415
 
-    return ListeningBackend
+    with TorchConfig().train_func_context():
+        yield
+
+
+class _ListeningBackend(Backend):
+    share_cuda_visible_devices = True  # as Ray's backend for torch
+
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        # While this process imports torch, the workers import all that they need.
+        imported = worker_group.execute_async(_import_worker)
+        torch = backend_config.torch()
+        ray.get(imported)
+        torch.backend_cls().on_start(worker_group, torch)
+
+    def on_training_start(self, worker_group: Any, backend_config: Any) -> None:
+        torch = backend_config.torch()
+        torch.backend_cls().on_training_start(worker_group, torch)
+        # In the main threads of the workers: no other thread may set a handler.
+        worker_group.execute(_listen)
+
+    def on_shutdown(self, worker_group: Any, backend_config: Any) -> None:
+        torch = backend_config.torch()
+        torch.backend_cls().on_shutdown(worker_group, torch)
+
+
+def _import_worker() -> None:
+    importlib.import_module("biomedica_ray.train.worker")
 
 
 def _listen() -> None:

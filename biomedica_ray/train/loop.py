@@ -1,4 +1,7 @@
-"""The train stage: runs Ray Train on a plan, and records the result."""
+"""The train stage: runs Ray Train on a plan, and records the result.
+
+Imports no model library, which takes seconds: only workers need them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import ray.train
-from ray.train.torch import TorchTrainer
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import StageFailedError
@@ -25,11 +28,11 @@ from biomedica_ray.store.atomic import UNFINISHED, unfinished_name
 from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.failures import FailureTeller
+from biomedica_ray.train.job import Job, train_worker
 from biomedica_ray.train.leaving import ListeningTorchConfig, aside, stop_signals
 from biomedica_ray.train.run_plan import make_plan
 from biomedica_ray.train.trackers import open_trackers
 from biomedica_ray.train.watch import RESTARTS, Watch, samples_of
-from biomedica_ray.train.worker import Job, train_worker
 from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
@@ -102,11 +105,10 @@ def _fit_once(record: Run, job: Job, over: threading.Event) -> None:
     workers: Any = (config.min_workers, config.num_workers) if config.min_workers else config.num_workers
     # Ray Train wants a folder that all nodes see, and leaves a marker in it.
     folder = f"{UNFINISHED}/{unfinished_name()}"
-    trainer = TorchTrainer(
-        # The job is a part of the function, not its config, which Ray Train's controller would read: with the job come
-        # the model libraries, whose import takes seconds.
+    # As TorchTrainer, which the driver would import torch for.
+    trainer = DataParallelTrainer(
         partial(train_worker, job),
-        torch_config=ListeningTorchConfig(backend="nccl" if config.use_gpu else "gloo"),
+        backend_config=ListeningTorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers,
             use_gpu=config.use_gpu,

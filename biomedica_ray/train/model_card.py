@@ -9,7 +9,7 @@ from typing import Any
 import open_clip
 from huggingface_hub import ModelCardData
 
-from biomedica_ray.models.clip import ModelSpec
+from biomedica_ray.models.spec import ModelSpec
 from biomedica_ray.reading.place import Place
 from biomedica_ray.reading.shards import Shard
 from biomedica_ray.train.config import TrainConfig

@@ -8,7 +8,7 @@ from typing import Any
 
 from biomedica_ray.config import OF_A_RUN, ConfigError
 from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
-from biomedica_ray.models.clip import ModelSpec, resolve_model
+from biomedica_ray.models.spec import ModelSpec, resolve_model
 from biomedica_ray.models.variants import for_training
 from biomedica_ray.reading.mixing import PERFECT, Shuffle, measure
 from biomedica_ray.reading.place import Place

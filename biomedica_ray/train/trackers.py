@@ -132,20 +132,27 @@ class TensorBoard:
 
     @cached_property
     def _writer(self) -> Any:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - takes seconds to import
+        # Not torch's writer, as the driver would import torch for it, which takes seconds.
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # noqa: PLC0415
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter  # noqa: PLC0415
 
         store = self._checkpoints.store
         for name in store.list(self._checkpoints.path("tensorboard")):
             store.delete(self._checkpoints.path("tensorboard", name))
         self._folder = None if store.is_local else Path(tempfile.mkdtemp(prefix="biomedica-tensorboard-"))
-        # to an open TensorBoard, purge_step says that the steps it has seen come again
         folder = self._folder or store.path(self._checkpoints.path("tensorboard"))
-        return SummaryWriter(str(folder), purge_step=1)
+        writer = EventFileWriter(str(folder))
+        # an open TensorBoard drops the steps that it has seen, as they come again
+        writer.add_event(Event(wall_time=time.time(), step=1, session_log=SessionLog(status=SessionLog.START)))
+        return writer
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """As in :class:`Tracker`."""
-        for key, value in values.items():
-            self._writer.add_scalar(key, value, step)
+        from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415
+        from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415
+
+        points = [Summary.Value(tag=key, simple_value=value) for key, value in values.items()]
+        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=points)))
         if time.monotonic() - self._copied >= COPY_EVERY_S:
             self._copy()
 

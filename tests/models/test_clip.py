@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from biomedica_ray.config import ConfigError
-from biomedica_ray.models.clip import build, export, lock_towers, preprocessing, resolve_model, train_mode
+from biomedica_ray.models.clip import build, export, lock_towers, preprocessing, train_mode
+from biomedica_ray.models.spec import resolve_model
 from tests.train.conftest import TINY
 
 

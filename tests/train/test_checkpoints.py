@@ -305,3 +305,17 @@ def test_folder_comes_back_as_it_was(tmp_path: Path) -> None:
     checkpoints.put_folder(source, "model")
     checkpoints.get_folder("model", target)
     assert (target / "x.bin").read_bytes() == b"123"
+
+
+def test_a_run_is_finished_while_its_model_is_there(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(Store(str(tmp_path / "store")), "run")
+    checkpoints.remove()
+    save(checkpoints, 1)
+    assert not checkpoints.is_finished()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/x.bin").write_bytes(b"123")
+    checkpoints.put_folder(tmp_path / "model", "model")
+    assert checkpoints.is_finished()
+    checkpoints.remove()
+    assert not checkpoints.is_finished()
+    assert checkpoints.latest() is None

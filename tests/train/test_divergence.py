@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from biomedica_ray.models.clip import build, resolve_model
+from biomedica_ray.models.clip import build
+from biomedica_ray.models.spec import resolve_model
 from biomedica_ray.train.divergence import message, rows_not_finite
 
 

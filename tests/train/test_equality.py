@@ -13,7 +13,8 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 
-from biomedica_ray.models.clip import build, resolve_model
+from biomedica_ray.models.clip import build
+from biomedica_ray.models.spec import resolve_model
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.learner import Learner
 from biomedica_ray.train.step import backward

@@ -9,7 +9,8 @@ from biomedica_ray.config import ConfigError, validate
 from biomedica_ray.evaluate.encode import Model, encode
 from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
 from biomedica_ray.evaluate.retrieval import recall
-from biomedica_ray.models.clip import build, resolve_model
+from biomedica_ray.models.clip import build
+from biomedica_ray.models.spec import resolve_model
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.held_out import retrieval
 from tests.reading.shards import sample, write_dataset

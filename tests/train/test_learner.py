@@ -13,7 +13,8 @@ from safetensors.torch import load, save
 from torch.amp import GradScaler
 
 from biomedica_ray.config import ConfigError
-from biomedica_ray.models.clip import build, export, resolve_model
+from biomedica_ray.models.clip import build, export
+from biomedica_ray.models.spec import resolve_model
 from biomedica_ray.models.variants import for_training
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.learner import Learner

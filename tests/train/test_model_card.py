@@ -7,7 +7,8 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from biomedica_ray.models.clip import ModelSpec, build, export, resolve_model
+from biomedica_ray.models.clip import build, export
+from biomedica_ray.models.spec import ModelSpec, resolve_model
 from biomedica_ray.reading.shards import Shard
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.model_card import merged_card, model_card

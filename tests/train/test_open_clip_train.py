@@ -15,7 +15,8 @@ from open_clip_train import main as open_clip_train
 from open_clip_train.data import DataInfo
 from safetensors.torch import save_file
 
-from biomedica_ray.models.clip import build, normalise, preprocessing, resolve_model
+from biomedica_ray.models.clip import build, normalise, preprocessing
+from biomedica_ray.models.spec import resolve_model
 from biomedica_ray.models.variants import for_training
 from biomedica_ray.reading.order import LanePosition, rows_of_worker
 from biomedica_ray.reading.shards import read_shards

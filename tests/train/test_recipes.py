@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from biomedica_ray.models.clip import resolve_model
+from biomedica_ray.models.spec import resolve_model
 from biomedica_ray.stages import load
 from biomedica_ray.train.config import TrainConfig
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,25 @@ def test_a_plan_writes_nothing(tmp_path: Path, tiny_model: str) -> None:
     run = Run("train", config)
     assert make_plan(config, run, Checkpoints(run.store, config.name)).settings["lanes"] == 2
     assert sorted(tmp_path.rglob("*")) == before
+
+
+PLAN = """
+import sys
+from biomedica_ray.runs import Run
+from biomedica_ray.train.checkpoints import Checkpoints
+from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train.run_plan import make_plan
+config = TrainConfig(store=sys.argv[1], model="clip-lite0", pretrained=None, batch_size=2, eval_steps=2)
+run = Run("train", config)
+plan = make_plan(config, run, Checkpoints(run.store, config.name))
+print(plan.spec.name, len(plan.held_out.numbers), sorted({"torch", "timm", "open_clip"} & sys.modules.keys()))
+"""
+
+
+def test_a_plan_of_a_model_that_needs_no_open_clip_imports_none(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(8))])
+    write_dataset(tmp_path / "dataset", [map(sample, range(8, 12))], split="test")
+    done = subprocess.run(
+        [sys.executable, "-c", PLAN, str(tmp_path)], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert done.stdout.strip() == "clip-lite0 4 []"

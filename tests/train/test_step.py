@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from biomedica_ray.models.clip import build, resolve_model
+from biomedica_ray.models.clip import build
+from biomedica_ray.models.spec import resolve_model
 from biomedica_ray.train.step import backward, contrastive_loss, update
 
 

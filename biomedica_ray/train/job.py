@@ -1,0 +1,36 @@
+"""What all workers of a run get, and the function that Ray Train calls on each of them.
+
+The driver and Ray Train's controller load this module, so it imports no model library: that takes seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from biomedica_ray.board import Board
+from biomedica_ray.evaluate.pipeline import HeldOut
+from biomedica_ray.models.spec import ModelSpec
+from biomedica_ray.reading.stream import Stream
+from biomedica_ray.store import Store
+from biomedica_ray.train.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all workers of a run get."""
+
+    config: TrainConfig
+    spec: ModelSpec
+    store: Store
+    stream: Stream
+    held_out: HeldOut | None
+    settings: dict[str, Any]
+    board: Board
+
+
+def train_worker(job: Job) -> None:
+    """As :func:`biomedica_ray.train.worker.train`, which comes with the model libraries."""
+    from biomedica_ray.train.worker import train  # noqa: PLC0415
+
+    train(job)
