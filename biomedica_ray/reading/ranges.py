@@ -7,26 +7,20 @@ not repeat a request for a few bytes when the error it got is longer than they a
 from __future__ import annotations
 
 import io
-import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import cache
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, Any, TypeVar
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError
 
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.backoff import wait_after
 from biomedica_ray.messages import one_line
 from biomedica_ray.store import Store, StoreError
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from biomedica_ray.store.s3_client import s3_client
 
 RANGE_BYTES = 8 * 2**20
 """Most bytes of one request: so many that its latency is small beside its transfer."""
@@ -36,15 +30,8 @@ ATTEMPTS = 8
 """How often a range is asked for, over about 35 s on average, before the reader gives up."""
 
 _BUSY = {408, 429, 500, 502, 503, 504}
-_CONNECT_TIMEOUT_S = 10.0
-_READ_TIMEOUT_S = 60.0
-"""Longest wait for an answer and for each piece of it."""
-_CONNECTIONS = 64
-"""Connections that a process keeps: those of eight streams."""
 _BUFFER_BYTES = 2**20
 """What small reads of a stream are served from."""
-_MAKING_CLIENT = threading.Lock()
-"""boto3 must not make two clients at a time."""
 
 T = TypeVar("T")
 
@@ -89,8 +76,7 @@ class S3Object:
         self._etag: str | None = None
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         self._where: Any = {"Bucket": bucket, "Key": key}
-        with _MAKING_CLIENT:
-            self._client = _client(endpoint_url)
+        self._client = s3_client(endpoint_url)
 
     def stream(self) -> io.BufferedReader:
         """The object as a stream; raises as :func:`open_ahead` when it is read."""
@@ -244,21 +230,6 @@ def _ranges(item: S3Object) -> Generator[bytes, None, None]:
     finally:
         item.abandoned = True
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-@cache
-def _client(endpoint_url: str | None) -> S3Client:
-    """A client that finds its credentials as Arrow's does, and addresses buckets of other servers as that does."""
-    if endpoint_url and "://" not in endpoint_url:
-        endpoint_url = f"https://{endpoint_url}"
-    config = Config(
-        connect_timeout=_CONNECT_TIMEOUT_S,
-        read_timeout=_READ_TIMEOUT_S,
-        max_pool_connections=_CONNECTIONS,
-        retries={"total_max_attempts": 1},  # the caller tries again
-        s3={"addressing_style": "path" if endpoint_url else "auto"},
-    )
-    return boto3.client("s3", endpoint_url=endpoint_url, config=config)
 
 
 def _status(error: ClientError) -> int:

@@ -24,8 +24,9 @@ from typing import Any, Protocol, Self
 import pyarrow.fs as pafs
 
 from biomedica_ray.store.atomic import is_running, unfinished_name
-from biomedica_ray.store.filesystem import StoreError
+from biomedica_ray.store.filesystem import ATTEMPTS, StoreError
 from biomedica_ray.store.root import Root
+from biomedica_ray.store.s3_client import s3_client
 
 log = logging.getLogger(__name__)
 
@@ -229,11 +230,8 @@ class _S3Place:
     """
 
     def __init__(self, root: Root, path: str) -> None:
-        import boto3  # noqa: PLC0415 - half a second in every process that opens a store
-
         self._bucket, _, self._key = root.path(path).partition("/")
-        url = root.endpoint_url
-        self._client = boto3.client("s3", endpoint_url=url if url is None or "://" in url else f"https://{url}")
+        self._client = s3_client(root.endpoint_url, ATTEMPTS)
 
     def read(self) -> Held | None:
         code, found = self._ask(self._client.get_object)
