@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from biomedica_ray.reading.mixing import PERFECT, measure
+from biomedica_ray.reading.order import buffered_order
 
 
 def test_no_shuffle_has_no_distance() -> None:
@@ -36,3 +40,14 @@ def test_lanes_of_unequal_length_and_a_piece_that_does_not_divide_them() -> None
     found = measure([3, 5, 2], 3, 3, seed=1, buffer=2)
     assert 0 < found.distance < 1
     assert 1 <= found.shards <= 3
+
+
+def test_the_docs_say_how_many_samples_meet_another_of_their_article() -> None:
+    docs = (Path(__file__).parents[2] / "docs/streaming.md").read_text()
+    table = re.findall(r"^\| ([\d,]+) \| (\d+) % \|$", docs, re.MULTILINE)
+    assert len(table) == 4
+    for buffer, said in table:
+        order = np.fromiter(buffered_order(400_000, int(buffer.replace(",", "")), "seed"), np.int64) // 4
+        steps = [np.unique_counts(order[start : start + 1024]).counts for start in range(0, 390 * 1024, 1024)]
+        share = sum(counts[counts > 1].sum() for counts in steps) / sum(counts.sum() for counts in steps)
+        assert f"{share:.0%}" == f"{said}%", buffer
