@@ -84,13 +84,14 @@ def run(config: SerializeConfig, record: Run) -> None:
     run_units(record, place.stage, marks, select, memory_gb=config.memory_gb, max_actors=config.max_actors)
 
     contents = {unit: [commit.content, labelled.get(unit), enriched.get(unit)] for unit, commit in extracted.items()}
-    figure_bytes = on_a_worker(partial(bytes_of_a_figure, store, extracted), memory_gb=config.memory_gb)
     shards, marks = on_a_worker(partial(plan_shards, store, contents, config), memory_gb=config.memory_gb)
     if {number: commit.fingerprint for number, commit in record.committed(place.shards_stage).items()} != marks:
         withdraw(store, place)
     _check_plan(record.counts["figures"].rows_out, shards.values())
-    disk_bytes = int(figure_bytes * _FORMS * max((shard.size for shard in shards.values()), default=0))
-    log.info("serialize: %d shards; each worker needs %.1f GB of disk", len(shards), disk_bytes / 1e9)
+    disk_bytes = int(
+        bytes_of_a_figure(store, extracted) * _FORMS * max((shard.size for shard in shards.values()), default=0)
+    )
+    log.info("serialize: %d shards; each worker needs %.2g GB of disk", len(shards), disk_bytes / 1e9)
     record.results["disk_bytes_per_worker"] = disk_bytes
     write = partial(ShardWorker, store, record.run_id, config, shards, disk_bytes)
     run_units(record, place.shards_stage, marks, write, memory_gb=config.memory_gb, max_actors=config.max_actors)
