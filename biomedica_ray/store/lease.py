@@ -189,9 +189,11 @@ class _LocalPlace:
         return Held(holder, time.time() - written, text)
 
     def write(self, holder: dict[str, Any], version: str | None) -> str | None:
+        text = json.dumps(holder)
+        if version == text:  # renewed: the date alone changes, so that there is no moment without a lease
+            return text if self._touch(text) else None
         if version is not None and not self._set_aside(version):
             return None
-        text = json.dumps(holder)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self._path.open("x") as file:
@@ -199,6 +201,15 @@ class _LocalPlace:
         except FileExistsError:
             return None
         return text
+
+    def _touch(self, text: str) -> bool:
+        try:
+            if self._path.read_text() != text:
+                return False
+            os.utime(self._path)
+        except FileNotFoundError:
+            return False
+        return True
 
     def delete(self, version: str) -> None:
         self._set_aside(version)

@@ -130,6 +130,14 @@ def test_a_lease_is_renewed(store: Store, monkeypatch: pytest.MonkeyPatch) -> No
     assert not store.has("leases/extract.json")
 
 
+def test_there_is_no_moment_without_a_lease(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomedica_ray.store.lease.RENEW_S", 0.001)
+    with Lease(store, "extract", "run-1"):
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            assert store.read_json("leases/extract.json")["run_id"] == "run-1"
+
+
 def test_a_run_whose_lease_was_taken_stops_and_leaves_the_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("biomedica_ray.store.lease.RENEW_S", 0.1)
     monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)
