@@ -23,7 +23,7 @@ from ray.core.generated import autoscaler_pb2
 from biomedica_ray.runs import Run
 from biomedica_ray.train import learner, loop
 from biomedica_ray.train.config import TrainConfig
-from biomedica_ray.train.worker import Job, train_worker
+from biomedica_ray.train.job import Job, train_worker
 
 STEP = r"train: step (\d+) of"
 LEFT = r"train: workers were told to leave; resuming after step (\d+) of"
