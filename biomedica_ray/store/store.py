@@ -13,7 +13,6 @@ single PUT in S3). Readers go through commit records, and so never see half a fi
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,8 +29,6 @@ from biomedica_ray.store.parquet import ParquetRows
 from biomedica_ray.store.records import read_records
 from biomedica_ray.store.root import Root
 from biomedica_ray.store.writing import UnitWriter
-
-log = logging.getLogger(__name__)
 
 FORMAT = 1
 _ROWS_AT_A_TIME = 16

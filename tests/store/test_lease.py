@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,21 +13,6 @@ import pytest
 
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.store.lease import Lease
-from tests.fakes.s3 import client, s3_server
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with s3_server() as url:
-        client(url).create_bucket(Bucket="stores")
-        yield url
-
-
-@pytest.fixture(params=["local", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "local":
-        return Store(str(tmp_path / "store"))
-    return Store(f"s3://stores/{tmp_path.name}", request.getfixturevalue("endpoint"))
 
 
 def write(store: Store, part: str, **holder: object) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,21 +20,6 @@ from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.s3 import client, s3_server
 
 SCHEMA = pa.schema([pa.field("id", pa.string(), nullable=False), ("image", pa.large_binary())])
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with s3_server() as url:
-        client(url).create_bucket(Bucket="stores")
-        yield url
-
-
-@pytest.fixture(params=["local", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "local":
-        return Store(str(tmp_path / "store"))
-    endpoint = request.getfixturevalue("endpoint")
-    return Store(f"s3://stores/{tmp_path.name}", endpoint)
 
 
 def commit(store: Store, unit: int, mark: str, ids: list[str]) -> None:

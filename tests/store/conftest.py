@@ -1,0 +1,25 @@
+"""A store on a disk and one on a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from biomedica_ray.store import Store
+from tests.fakes.s3 import client, s3_server
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with s3_server() as url:
+        client(url).create_bucket(Bucket="stores")
+        yield url
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "local":
+        return Store(str(tmp_path / "store"))
+    return Store(f"s3://stores/{tmp_path.name}", request.getfixturevalue("endpoint"))
