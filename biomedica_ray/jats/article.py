@@ -59,6 +59,9 @@ class Figure:
         panels: The caption cut at its panel markers.
         mentions: Paragraphs that refer to it.
         permissions: Licence, copyright or attribution of the figure itself.
+        license_code: Code of the figure's own licence, None where it has none.
+        license_url: URL of that licence.
+        copyright: The figure's own copyright statement.
         third_party: Reproduced from elsewhere, so that the article's licence may not cover it.
         sub_article: Type of the sub-article or response that it stands in (``translation``, ``reply``); None in the
             article itself.
@@ -81,6 +84,9 @@ class Figure:
     panels: list[Panel]
     mentions: list[Mention]
     permissions: str | None
+    license_code: str | None
+    license_url: str | None
+    copyright: str | None
     third_party: bool
     sub_article: str | None
     language: str | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from biomedica_ray.jats.text import readable
 from biomedica_ray.jats.tree import Element, href
@@ -14,20 +15,54 @@ NONCOMMERCIAL = ("CC BY-NC", "CC BY-NC-SA", "CC BY-NC-ND")
 # From the most permissive; what is unknown permits nothing. The groups are those of PMC's Open Access Subset
 # (https://pmc.ncbi.nlm.nih.gov/tools/openftlist/): oa_comm, oa_noncomm, oa_other.
 CODES = (*COMMERCIAL, *NONCOMMERCIAL, OTHER)
+GROUPS = ("commercial", "noncommercial", "other")
 
 # All of these read lower case, in which the engine finds its way several times faster than without regard to case.
-_URL = re.compile(r"creativecommons\.org/(?:licen[sc]es?/(?P<terms>by[a-z-]*)|publicdomain/(?P<public>zero))")
+_URL = re.compile(
+    r"(?:https?://)?(?:www\.)?creativecommons\.org/(?:licen[sc]es?/(?P<terms>[^\s<>\"']*)|publicdomain/(?P<public>zero))"
+)
+# The six sets of terms that Creative Commons has; any other is a mistake that leaves in doubt what is permitted.
+_TERMS = {
+    frozenset({"by"}): "CC BY",
+    frozenset({"by", "sa"}): "CC BY-SA",
+    frozenset({"by", "nd"}): "CC BY-ND",
+    frozenset({"by", "nc"}): "CC BY-NC",
+    frozenset({"by", "nc", "sa"}): "CC BY-NC-SA",
+    frozenset({"by", "nc", "nd"}): "CC BY-NC-ND",
+}
+_RUN_OF_TERMS = re.compile(r"(?:by|nc|nd|sa)+")
+_NOT_A_LETTER = re.compile(r"[\W_]+")
 _NAMED = re.compile(r"creative\s+commons|\bcc[\s-]?(?:by|0)\b|\battribution\b.{0,40}\bnon-?\s?commercial", re.S)
 _ATTRIBUTION = re.compile(r"attribution|\bcc[\s-]*by\b|\bby\b[\s-]*(?:nc|nd|sa)\b|\bcc[\s-]*nc\b")
-_ZERO = re.compile(r"\bcc[\s-]?0\b|\bcc[\s-]zero\b|public domain dedication")
-_NC = re.compile(r"non[\s\u2010-\u2014-]*commercial|\bnc\b")
-_ND = re.compile(r"no[n]?[\s\u2010-\u2014-]*deriv|\bnd\b")
-_SA = re.compile(r"share[\s\u2010-\u2014-]*a?like|\bsa\b")
-# A licence that allows both uses names the word without forbidding anything.
-_BOTH_USES = re.compile(
+_ZERO = re.compile(r"\bcc[\s-]?0\b|\b(?:cc|commons)[\s-]zero\b|public domain dedication")
+_WORDS = r"(?:[^\w.]+\w+)"
+_COMMERCIAL = r"(?:commercial|comercia|commercia|kommerziel)\w*"
+_NC = re.compile(
+    r"non[\s\u2010-\u2014-]*commercial|\bnc\b|\bnot[\s-]for[\s-]profit"
+    # Whatever is said against commercial use, before the word and behind it.
+    rf"|\b(?:not?|nor|never|neither|cannot|n[a\u00e3]o|nicht|pas|sans|sin|sem|senza|without|(?:prohibit|forbid|exclud|except"
+    rf"|preclud|disallow|restrict)\w*){_WORDS}{{0,7}}?[^\w.]+{_COMMERCIAL}"
+    rf"|\b{_COMMERCIAL}{_WORDS}{{0,8}}?[^\w.]+(?:(?:not|never|cannot|n[a\u00e3]o|nicht){_WORDS}{{0,3}}?[^\w.]+(?:permit"
+    r"|allow|authori[sz]|grant|licen|includ|covered|use|erlaubt|gestattet)|prohibit|forbid|exclud|disallow"
+    r"|requires?\s(?:\w+\s){0,3}?(?:permission|licen|agreement|consent)|(?:please\s)?contact)"
+)
+_ND = re.compile(
+    r"no[n]?[\s\u2010-\u2014-]*deriv|\bnd\b|\bpassed along unchanged"
+    r"|\b(?:no|not|without|nor)\s(?:\w+\s){0,2}?(?:(?:modif(?:ications?|ied|y)|adapt(?:ations?|ed)?|alter(?:ations?|ed)?"
+    r"|chang(?:es?|ed)|transform(?:ed|ations?)?|edit(?:s|ed)?)\b(?!\s(?:were|was|have|has)\b))"
+)
+_SA = re.compile(
+    r"share[\s\u2010-\u2014-]*a?like|\bsa\b"
+    r"|\b(?:same|similar|identical)\s(?:(?:or|and)\s\w+\s)?(?:creative\scommons\s)?(?:licen[sc]|terms)"
+)
+# What permits, though it has a word that forbids: a licence for both uses, and freedom from asking.
+_PERMITTED = re.compile(
     r"commercial(?<!non-commercial)(?<!non commercial)(?<!noncommercial)"
     r"\s*(?:and|or|/|as well as)\s*non[\s-]*commercial"
     r"|non[\s-]*commercial\s*(?:and|or|/|as well as)\s*commercial"
+    r"|\b(?:without|no|not)\s(?:\w+\s){0,2}?(?:restrict\w*|limit\w*|permission|fee|charge)s?"
+    r"(?:\s(?:is|are)\s(?:required|needed|necessary))?|\bpermission\sis\snot\s(?:required|needed)"
+    r"|\bnot\s(?:prohibit|exclude|preclude|forbid)\w*|\bnot\s(?:only|just|limited\sto)\b"
 )
 
 
@@ -56,15 +91,36 @@ def stricter(a: str, b: str) -> str:
     return max(a, b, key=CODES.index)
 
 
+def stricter_group(a: str, b: str) -> str:
+    """Of two of the :data:`GROUPS` the one that permits less."""
+    return max(a, b, key=GROUPS.index)
+
+
 def code_of_url(url: str) -> str:
     """Code of a Creative Commons licence by its URL, of any version and port; ``other`` for every other URL."""
-    match = _URL.search(url.lower())
-    if match is None:
-        return OTHER
+    match = _URL.search(unquote(url).lower())
+    return OTHER if match is None else _code_of_match(match)
+
+
+def named_url(text: str) -> str | None:
+    """The first URL of a Creative Commons licence in a text, None where it has none."""
+    match = _URL.search(text.lower())
+    return text[match.start() : match.end()].rstrip(".,;:)]") if match else None
+
+
+def _code_of_match(match: re.Match[str]) -> str:
+    """Code of the licence that a URL names, however its terms are set apart: ``by-nc``, ``by_nc``, ``bync``."""
     if match["public"]:
         return "CC0"
-    terms = match["terms"].strip("-").split("-")
-    return _code(nc="nc" in terms, nd="nd" in match["terms"], sa="sa" in terms)
+    terms: set[str] = set()
+    for part in match["terms"].split("/"):
+        found = [word for word in _NOT_A_LETTER.split(part.partition(".")[0]) if word and word != "cc"]
+        if not all(_RUN_OF_TERMS.fullmatch(word) for word in found):
+            if not terms:
+                return OTHER
+            break
+        terms.update(word[at : at + 2] for word in found for at in range(0, len(word), 2))
+    return _TERMS.get(frozenset(terms), OTHER)
 
 
 def code_of_text(text: str) -> str:
@@ -72,17 +128,17 @@ def code_of_text(text: str) -> str:
 
     A CC0 waiver beside another licence covers the data only, so the other one counts.
     """
-    lower = text.lower()
-    codes = {code_of_url(match.group()) for match in _URL.finditer(lower)}
-    words = _BOTH_USES.sub(" ", _URL.sub(" ", lower))
-    if _NAMED.search(words):
-        if _ATTRIBUTION.search(words):
-            codes.add(_code(nc=bool(_NC.search(words)), nd=bool(_ND.search(words)), sa=bool(_SA.search(words))))
-        elif _ZERO.search(words):
+    lower = unquote(text).lower()
+    codes = {_code_of_match(match) for match in _URL.finditer(lower)} - {OTHER}
+    words = _PERMITTED.sub(" ", _URL.sub(" ", lower))
+    is_named = _NAMED.search(words) is not None
+    if is_named and not _ATTRIBUTION.search(words):
+        if _ZERO.search(words):
             codes.add("CC0")
-    elif codes - {"CC0"} and _NC.search(words):
-        codes.add("CC BY-NC")
-    codes.discard(OTHER)
+        is_named = False
+    nc, nd, sa = (pattern.search(words) is not None for pattern in (_NC, _ND, _SA))
+    if is_named or (codes - {"CC0"} and (nc or nd or sa)):
+        codes.add(_code(nc=nc, nd=nd, sa=sa))
     if len(codes) > 1:
         codes.discard("CC0")
     return max(codes, key=CODES.index, default=OTHER)
@@ -91,7 +147,7 @@ def code_of_text(text: str) -> str:
 def read_license(article: Element) -> License:
     """The licence of an article, by ``license/@xlink:href``, ``ali:license_ref`` and the text, in that order of trust.
 
-    Where the text permits less than the URL says, the text counts.
+    Where the text, or PMC's own note of the licence, permits less than the URL says, that counts.
     """
     meta = article.find("front/article-meta")
     licenses = [] if meta is None else [*meta.iterfind("permissions/license"), *meta.iterfind("license")]
@@ -105,14 +161,23 @@ def read_license(article: Element) -> License:
         statements = [*meta.iterfind("permissions/copyright-statement"), *meta.iterfind("copyright-statement")]
         texts += [text for element in statements if (text := readable(element)) and code_of_text(text) != OTHER]
 
-    said = code_of_text("\n".join([*texts, *links]))
+    metas = [] if meta is None else [_value(node) for node in meta.iterfind("custom-meta-group/custom-meta")]
+    said = code_of_text("\n".join([*texts, *links, *filter(None, metas)]))
     by_url = [code for url in [*hrefs, *refs] if (code := code_of_url(url)) != OTHER]
     code = by_url[0] if by_url else said
     if said != OTHER:
         code = stricter(code, said)
-    urls = [url for url in [*hrefs, *refs, *links] if code_of_url(url) != OTHER] or [*hrefs, *refs]
+    written = [found for text in texts if (found := named_url(text))]
+    urls = [url for url in [*hrefs, *refs, *links, *written] if code_of_url(url) != OTHER] or [*hrefs, *refs]
     return License(urls[0] if urls else None, code, license_group(code))
 
 
 def _code(*, nc: bool, nd: bool, sa: bool) -> str:
     return "CC BY" + ("-NC" if nc else "") + ("-ND" if nd else "-SA" if sa else "")
+
+
+def _value(custom: Element) -> str | None:
+    """What a ``custom-meta`` says of the licence; PMC adds one to what it has from the publisher."""
+    if (readable(custom.find("meta-name")) or "").lower() != "pmc-license-ref":
+        return None
+    return readable(custom.find("meta-value"))

@@ -6,6 +6,7 @@ import re
 
 from biomedica_ray.jats import identifiers
 from biomedica_ray.jats.article import Funding, KeywordGroup, Related, Summary, Translation
+from biomedica_ray.jats.rights import copyright_of
 from biomedica_ray.jats.text import readable
 from biomedica_ray.jats.tree import Element, all_text, child, href, lang, preferred
 
@@ -208,8 +209,7 @@ def read_copyright(meta: Element) -> str | None:
         statement = readable(child(home, "copyright-statement"))
         if statement:
             return statement
-    year, holder = readable(child(permissions, "copyright-year")), readable(child(permissions, "copyright-holder"))
-    return " ".join(["©", *(part for part in (year, holder) if part)]) if year or holder else None
+    return None if permissions is None else copyright_of(permissions)
 
 
 def is_retracted(article_type: str | None, title: str | None, related: list[Related]) -> bool:

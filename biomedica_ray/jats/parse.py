@@ -96,7 +96,7 @@ def _figures(
     result = []
     for position, (image, wording) in enumerate(zip(images, wordings, strict=True), start=1):
         numbers[image.wording] = numbers.get(image.wording, 0) + 1
-        permissions = rights.read_permissions(image.homes)
+        own = rights.read_rights(image.homes, wording.caption, owner)
         result.append(
             Figure(
                 xml_id=image.wording.get("id"),
@@ -110,8 +110,11 @@ def _figures(
                 group_caption=wording.group_caption,
                 panels=split_panels(wording.caption or "", wording.hints),
                 mentions=mentioned[position - 1],
-                permissions=permissions,
-                third_party=rights.is_third_party(image.homes, wording.caption, permissions, owner),
+                permissions=own.permissions,
+                license_code=own.license_code,
+                license_url=own.license_url,
+                copyright=own.copyright,
+                third_party=own.third_party,
                 sub_article=figures.sub_article_of(image),
                 language=languages[position - 1],
                 href=image.hrefs[0],

@@ -7,76 +7,25 @@ that is not said to be the authors' own, a credit to somebody who is no author, 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
-from biomedica_ray.jats.licenses import OTHER, code_of_text, code_of_url
+from biomedica_ray.jats.borrowed import credited, is_taken_over
+from biomedica_ray.jats.licenses import OTHER, code_of_text, code_of_url, named_url, stricter
 from biomedica_ray.jats.text import readable
 from biomedica_ray.jats.tree import Element, href
 
-_NAME = r"[A-Z\u00c0-\u00de][\w'\u2019-]+"
-# A source that a text names: "Roe et al.", "Roe and Doe", "Roe (2010)", "ref. 3", "[3]", a web address.
-_SOURCE = (
-    rf"(?:(?i:refs?\b|references?\b)|[\[(]\s?\d|(?:\w\.\s?)*{_NAME}(?:,?\s(?:et\sal|and\s|&\s|e\s{_NAME}|y\s{_NAME})"
-    r"|,?\s[\[(]?(?:19|20)\d\d|,?\s\[\d)|(?i:https?:|www\.))"
-)
-_TAKEN = re.compile(
-    r"\b(?i:reproduced|reprinted|adapted|redrawn|republished|reused|excerpted|modified)\s+"
-    r"(?:\(?(?i:here|in part|directly|slightly|and \w+|or \w+)\)?,?\s+)*"
-    r"(?i:(?:and\s+)?(?:used\s+)?(?:with|by|under|w/)\s+(?:\w+\s+){0,3}?permissions?|courtesy)\b"
-    r"|\b(?i:reproduced|reprinted|adapted|redrawn|republished|reused|excerpted)\s+(?:\w+\s+){0,7}?(?i:from|after)\b"
-    r"(?!\s(?i:figs?|figures?|tables?|panels?|(?:two|three|\d+) )(?!.{0,30}\b(?:from|of|in)\s))"
-    r"|\b(?i:used|included|shown|taken|published|reuse[sd]?)\s+(?:with|by)\s+(?:\w+\s+){0,2}?permission"
-    r"|\b(?i:with)\s+(?:\w+\s+){0,2}?permission\s+(?:from|of|by)\b"
-    r"|\b(?i:(?:by|through)\s+courtesy|courtesy\s+(?:of|to)|courtesy:|kindly\s+provided\s+by|all\s+rights\s+reserved)\b"
-    r"|\b(?i:google\s(?:earth|maps?)|openstreetmap|getty\simages|shutterstock|wikimedia)\b"
-    r"|\b(?i:(?:adap\w*ad|reproduzid|reproducid|modificad|extra[ií]d|retirad|tomad)[oa]s?)"
-    r"\s+(?i:de|do|da|dos|das|del|con|com|a partir)\b"
-)
-# What a caption of which _TAKEN finds something has in it, in lower case; most have nothing of it.
-_TAKEN_STEMS = (
-    "permission",
-    "courtes",
-    "adap",
-    "reproduc",
-    "reproduz",
-    "reprint",
-    "republ",
-    "redrawn",
-    "reuse",
-    "excerpt",
-    "kindly",
-    "reserved",
-    "google",
-    "streetmap",
-    "getty",
-    "shutterstock",
-    "wikimedia",
-    "modificad",
-    "extraíd",
-    "extraid",
-    "retirad",
-    "tomad",
-)
-_BY = ("after ", "from ", "by ")
-_BY_SOURCE = re.compile(rf"\b(?:from|after|by)\s(?:the\swork\sof\s)?{_SOURCE}")
-_MADE = re.compile(
-    r"\b(?:modified|taken|obtained|extracted|derived|images?|photographs?|photos?|pictures?|drawings?|maps?|figures?)"
-    r"(?:\s\w+){0,2}\Z",
-    re.IGNORECASE,
-)
 _COPYRIGHT = re.compile(r"©|\(c\)\s*(?=(?:19|20)\d\d)|\bcopyright\b", re.IGNORECASE)
 _COPYRIGHT_STEMS = ("©", "(c)", "copyright")
-_CREDIT = re.compile(
-    r"(?:\A|[.(\[;\n]\s?)(?:original\s)?(?:sources?|fontes?|fuentes?|quelle)\s?:\s*(?P<source>[^\n]+)"
-    r"|\b(?:photo(?:graph)?s?|images?|pictures?|figures?|illustrations?)?\s?credits?\s?(?::|to\b)\s*(?P<credit>[^.\n]+)",
-    re.IGNORECASE,
-)
-_CREDIT_STEMS = ("source:", "sources:", "source :", "fonte", "fuente", "quelle", "credit")
 # A source that is the authors' own: "Source: own elaboration", "Fonte: dados da pesquisa".
 _OWN = re.compile(
-    r"\b(?:own|authors?'?|our|ours|we|this (?:study|paper|work)|present (?:study|paper|work)|research data|survey data"
-    r"|calculations?|elaborat\w+|elabora\w+|autor\w*|pr[oó]pri[oa]s?|propi[oa]s?|dados d[ae]|datos de|field ?work)\b",
+    r"\b(?:own|(?:co-?)?authors?\b|our|ours|we|this (?:study|paper|work)|present (?:study|paper|work)|research data"
+    r"|primary data|survey data|calculations?|elaborat\w+|elabora\w+|autor(?!i[sz])\w*|auteur\w*|pr[oó]pri[oa]s?"
+    r"|propi[oa]s?|eigene\w*|nostr[aoei]|personnel\w*|dados d[ae]s? pesquisa"
+    r"|datos de (?:la |esta )?(?:investig|encuest)\w+|field ?work"
+    r"|(?:personal|private|family) (?:archives?|collections?|photo\w*|files?|pictures?|images?)"
+    r"|(?:archivo|arquivo|acervo|archivio|archives?) (?:personal|pessoal|personale|personnelles?|d[aoe]s? autor\w*))\b",
     re.IGNORECASE,
 )
 # Attributions that attribute nothing: publishers put notes and keys into the element too.
@@ -84,10 +33,19 @@ _NO_ATTRIBUTION = re.compile(
     r"\W*(?:notes?|abbrev\w*|fig\w*|keys?|legends?|symbols?|nota|\*|\u2020)\b|[*\u2020]", re.IGNORECASE
 )
 _LONGEST_ATTRIBUTION = 80
+_LONGEST_LICENCE = 80
+_LICENCE = re.compile(r"(?i:creativecommons\.org/)|\bCreative\sCommons\b|\bCC[\s-]?BY\b|\bCC0\b")
+# Whose work is licensed: "Kidney by A. Roe, licensed under CC BY".
+_LICENSED = re.compile(
+    r"\bby\s(?P<who>(?:[A-Z]\.\s?)*[A-Z][^.;)\n]{0,60}?),?\s(?:is\s|are\s|and\s|which\sis\s)?"
+    r"(?:(?:re)?used\s|shared\s|available\s)?(?:licen[sc]ed\s)?(?:under|via|CC)\b"
+)
+_LISTED = re.compile(r"\s?[,;(]|\sand\s")
 _NOT_COVERED = re.compile(
     r"\bnot\s(?:\w+\s)?(?:covered|included|licen[cs]ed|subject)|\bexcluded\sfrom|\ball\srights\sreserved", re.IGNORECASE
 )
 _WORD = re.compile(r"[^\W\d_]{3,}")
+_LETTERS = re.compile(r"\b[A-Z]{2,4}\b")
 # Words of a copyright line that name nobody.
 _NOBODY = """
 copyright the and all rights reserved author authors published publishing licensee exclusive under license licence
@@ -120,12 +78,86 @@ class Owner:
         texts = " ".join(readable(node) or "" for node in nodes)
         return frozenset(_WORD.findall(texts.lower()))
 
+    @cached_property
+    def initials(self) -> frozenset[str]:
+        """The initials of its authors, as a credit may have them: ``ABR`` and ``AR`` for Ann B. Roe."""
+        meta = self.article.find("front/article-meta")
+        names = [] if meta is None else [*meta.iter("name")]
+        parts = ((readable(name.find(tag)) or "" for tag in ("given-names", "surname")) for name in names)
+        letters = ["".join(re.findall(r"\b[^\W\d_]", " ".join(name))).upper() for name in parts]
+        return frozenset([*letters, *(name[0] + name[-1] for name in letters if len(name) > 2)])
+
     def is_named(self, claim: str) -> bool:
         """Whether a copyright line or a credit names nobody but the article's own holders, publisher and authors."""
         if re.search(r"\bthe authors?\b|\bauthor\(s\)|\bauthors\b", claim, re.IGNORECASE):
             return True
+        if set(_LETTERS.findall(claim)) <= self.initials and not _WORD.search(_LETTERS.sub(" ", claim)):
+            return bool(_LETTERS.search(claim))
         words = {word for word in _WORD.findall(claim.lower()) if word not in _PHRASE}
         return bool(words) and words <= self.words
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """The rights in a single figure, as far as it has some of its own.
+
+    Attributes:
+        permissions: What is said of its licence, copyright and attribution.
+        license_code: Code of its own licence, by its permissions, or else by its caption.
+        license_url: URL of that licence.
+        copyright: Its own copyright statement.
+        third_party: Whether it comes from elsewhere, so that the article's licence may not cover it.
+    """
+
+    permissions: str | None
+    license_code: str | None
+    license_url: str | None
+    copyright: str | None
+    third_party: bool
+
+
+def read_rights(homes: list[Element], caption: str | None, owner: Owner) -> Rights:
+    """The rights in a figure.
+
+    Args:
+        homes: The elements that hold its words, its graphic and the group around it.
+        caption: The caption.
+        owner: Who owns the article's own figures.
+    """
+    permissions = read_permissions(homes)
+    licences = [node for holder in _holders(homes) for node in holder.iterchildren("license")]
+    named = list(_licences(caption)) if caption else []
+    codes = [_code_of(node) for node in licences] or [code_of_text(text) for text in named]
+    if codes and caption and "all rights reserved" in caption.lower():
+        codes.append(OTHER)
+    urls = [url for node in licences if (url := href(node) or named_url(readable(node) or ""))]
+    urls += [url for text in named if (url := named_url(text))]
+    return Rights(
+        permissions=permissions,
+        license_code=reduce(stricter, codes) if codes else None,
+        license_url=urls[0] if urls else None,
+        copyright=next((text for holder in _holders(homes) if (text := copyright_of(holder))), None),
+        third_party=is_third_party(homes, caption, permissions, owner),
+    )
+
+
+def copyright_of(permissions: Element) -> str | None:
+    """The copyright statement, or one made of year and holder where only these are given."""
+    statement = readable(permissions.find("copyright-statement"))
+    if statement:
+        return statement
+    parts = [readable(permissions.find(tag)) for tag in ("copyright-year", "copyright-holder")]
+    return " ".join(["©", *(part for part in parts if part)]) if any(parts) else None
+
+
+def _holders(homes: list[Element]) -> list[Element]:
+    return [node for home in homes for node in home.iterchildren("permissions")]
+
+
+def _code_of(license_: Element) -> str:
+    code = code_of_url(href(license_) or "")
+    text = code_of_text(readable(license_) or "")
+    return text if code == OTHER else code if text == OTHER else stricter(code, text)
 
 
 def read_permissions(homes: list[Element]) -> str | None:
@@ -134,8 +166,7 @@ def read_permissions(homes: list[Element]) -> str | None:
     Args:
         homes: The elements that hold its words, its graphic and the group around it.
     """
-    holders = [node for home in homes for node in home.iterchildren("permissions")]
-    parts = [text for holder in holders for node in holder.iterchildren("*") if (text := readable(node))]
+    parts = [text for holder in _holders(homes) for node in holder.iterchildren("*") if (text := readable(node))]
     parts += _attributions(homes)
     return " ".join(dict.fromkeys(parts)) or None
 
@@ -155,55 +186,60 @@ def is_third_party(homes: list[Element], caption: str | None, permissions: str |
     """
     if any(text and _is_from_elsewhere(text, owner) for text in (caption, permissions)):
         return True
+    if caption and _is_under_another_licence(caption, owner):
+        return True
     if permissions is None:
         return False
-    if any(_attributes(text, owner) for text in _attributions(homes)):
+    return any(_attributes(text, owner) for text in _attributions(homes)) or any(
+        _is_of_others(holder, owner) for holder in _holders(homes)
+    )
+
+
+def _is_of_others(permissions: Element, owner: Owner) -> bool:
+    """Whether permissions name a copyright or a licence that are not the article's."""
+    statements = permissions.iter("copyright-statement", "copyright-holder")
+    if any(not owner.is_named(text) for node in statements if (text := readable(node))):
         return True
-    for holder in (node for home in homes for node in home.iterchildren("permissions")):
-        statements = holder.iter("copyright-statement", "copyright-holder")
-        if any(not owner.is_named(text) for node in statements if (text := readable(node))):
-            return True
-        for license_ in holder.iterchildren("license"):
-            text = readable(license_) or ""
-            code = code_of_url(href(license_) or "")
-            code = code if code != OTHER else code_of_text(text)
-            if code not in (OTHER, owner.code) or _NOT_COVERED.search(text):
-                return True
-    return False
+    return any(
+        _code_of(node) not in (OTHER, owner.code) or _NOT_COVERED.search(readable(node) or "")
+        for node in permissions.iterchildren("license")
+    )
 
 
 def _is_from_elsewhere(text: str, owner: Owner) -> bool:
+    if is_taken_over(text):
+        return True
+    if any(not (_OWN.search(who) or owner.is_named(_LISTED.split(who)[0])) for who in credited(text)):
+        return True
+    return any(not owner.is_named(claim) for claim in _copyrights(text))
+
+
+def _is_under_another_licence(caption: str, owner: Owner) -> bool:
+    """Whether a caption names a licence that is not the article's, or somebody else whose work is under it."""
+    named = list(_licences(caption))
+    if any(code_of_text(text) != owner.code for text in named):
+        return True
+    return bool(named) and any(not owner.is_named(found["who"]) for found in _LICENSED.finditer(caption))
+
+
+def _copyrights(text: str) -> Iterator[str]:
+    """What a text says of copyright, from the sign to the end of its sentence."""
     lower = text.lower()
-    if _has_any(lower, _TAKEN_STEMS) and _TAKEN.search(text):
-        return True
-    if any(_is_made_from(text, word) for word in _BY):
-        return True
-    if _has_any(lower, _COPYRIGHT_STEMS):
-        claims = (text[match.start() :].split(". ", maxsplit=1)[0] for match in _COPYRIGHT.finditer(text))
-        if any(not owner.is_named(claim) for claim in claims):
-            return True
-    if not _has_any(lower, _CREDIT_STEMS):
-        return False
-    credits_ = (match["source"] or match["credit"] for match in _CREDIT.finditer(text))
-    return any(not (_OWN.search(credit) or owner.is_named(credit)) for credit in credits_)
+    if not any(stem in lower for stem in _COPYRIGHT_STEMS):
+        return
+    is_lettered = "(b)" in lower
+    for match in _COPYRIGHT.finditer(text):
+        # "(a) 1990, (b) 2000 and (c) 2010" are panels.
+        if not (is_lettered and match[0].lower().startswith("(c)")):
+            yield text[match.start() :].split(". ", maxsplit=1)[0]
 
 
-def _is_made_from(text: str, word: str) -> bool:
-    """Whether a text has the word with a source behind it, and in front of it something that is made from a source."""
-    start = text.find(word)
-    while start >= 0:
-        if _BY_SOURCE.match(text, start):
-            return word == "after " or _MADE.search(text[max(0, start - 40) : start].rstrip()) is not None
-        start = text.find(word, start + 1)
-    return False
-
-
-def _has_any(text: str, stems: tuple[str, ...]) -> bool:
-    # A loop takes half the time of any() here, and nearly every caption comes this far only.
-    for stem in stems:  # noqa: SIM110
-        if stem in text:
-            return True
-    return False
+def _licences(text: str) -> Iterator[str]:
+    """The parts of a caption that name a licence."""
+    if "C" not in text and "creativecommons" not in text:
+        return
+    for match in _LICENCE.finditer(text):
+        yield text[max(0, match.start() - 10) : match.end() + _LONGEST_LICENCE]
 
 
 def _attributions(homes: list[Element]) -> list[str]:

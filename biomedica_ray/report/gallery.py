@@ -40,6 +40,7 @@ _CARD_COLUMNS = [
     "panels",
     "mentions",
     "permissions",
+    "license_code",
     "third_party",
     "format",
     "width",
@@ -261,7 +262,7 @@ def _labels(store: Store, units: Iterable[int], figure_ids: list[str]) -> dict[s
 
 def _card(row: dict[str, Any], article: dict[str, Any], labels: tuple[str, ...], *, invented: bool) -> Card:
     year = article["published"].year if article["published"] else None
-    licence = [article["license_code"]]
+    licence = [row["license_code"] or article["license_code"]]
     if row["third_party"]:
         licence.append("reproduced from elsewhere")
     if row["permissions"]:

@@ -32,6 +32,8 @@ KEYS = {
 _NOT_SLIM = {"image"}
 _SHARED = {"figure_id": "figures", "article_id": "figures"}
 """Columns that are the same in every table that has them."""
+_OWN_FIRST = ("license_code", "license_url", "copyright")
+"""Columns that a figure may have of its own: without a table's name the figure's counts, or else its article's."""
 
 
 def is_texts(type_: pa.DataType) -> bool:
@@ -52,9 +54,10 @@ class Column:
     table: str
     name: str
     type: pa.DataType
+    own_first: bool = False
 
     def __str__(self) -> str:
-        return f"{self.table}.{self.name}"
+        return self.name if self.own_first else f"{self.table}.{self.name}"
 
 
 COLUMNS = [Column(table, f.name, f.type) for table, fields in TABLES.items() for f in fields if _queried(f)]
@@ -69,6 +72,8 @@ def find_column(name: str) -> Column:
     found = [column for column in COLUMNS if name in {str(column), column.name}]
     if name in _SHARED:
         found = [column for column in found if column.table == _SHARED[name]]
+    if name in _OWN_FIRST:
+        return Column("articles", name, found[0].type, own_first=True)
     if not found:
         names = {str(column) if "." in name else column.name for column in COLUMNS}
         near = difflib.get_close_matches(name, sorted(names), 3)
@@ -108,7 +113,8 @@ def join(figures: pa.Table, others: Mapping[str, pa.Table], columns: Iterable[Co
         if column.table == "figures":
             joined[str(column)] = figures[column.name]
         else:
-            joined[str(column)] = others[column.table][column.name].combine_chunks().take(rows[column.table])
+            values = others[column.table][column.name].combine_chunks().take(rows[column.table])
+            joined[str(column)] = pc.coalesce(figures[column.name], values) if column.own_first else values
     return pa.table(joined)
 
 

@@ -99,7 +99,8 @@ class Query:
     def names(self, table: str) -> list[str]:
         """The columns of a table that have to be read."""
         keys = {"figures": {"figure_id", "article_id"}, "duplicates": {"id", "kind"}}.get(table, {KEYS[table]})
-        return sorted(keys | {column.name for column in self.columns if column.table == table})
+        own = {column.name for column in self.columns if column.own_first} if table == "figures" else set()
+        return sorted(keys | own | {column.name for column in self.columns if column.table == table})
 
 
 class MatchWorker:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from biomedica_ray.jats.licenses import license_group, stricter_group
 from biomedica_ray.schema import ARTICLE_REPEATS, FIGURE_REPEATS
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.units import stable_hash
 
 SPLITS = ("train", "test")
 ARTICLE_COLUMNS = ["article_id", "license_group", "is_retracted"]
-FIGURE_COLUMNS = ["figure_id", "article_id", "caption", "third_party", "permissions", "width", "height"]
+FIGURE_COLUMNS = ["figure_id", "article_id", "caption", "third_party", "permissions", "license_code", "width", "height"]
 
 Row = Mapping[str, Any]
 Duplicates = Mapping[str, Sequence[Row]]
@@ -54,7 +55,7 @@ def _reasons(figure: Row, article: Row, duplicates: Duplicates, config: Serializ
         yield LeftOut("retracted", "its article has been retracted")
     if not config.keep_retracted and (notice := of_article.get("retracted")):
         yield LeftOut("retracted", f"its article has been retracted, as {notice['of']} says")
-    group = article["license_group"]
+    group = group_of(figure, article)
     if group not in config.license_groups:
         yield LeftOut("license-group", f"licence group {group}; wanted are {', '.join(config.license_groups)}")
     if not config.keep_third_party and figure["third_party"] and group == "commercial":
@@ -69,6 +70,13 @@ def _reasons(figure: Row, article: Row, duplicates: Duplicates, config: Serializ
         yield LeftOut("against", f"occurs in another set as {found['of']} (distance {found['distance']:g})")
     if not config.keep_duplicates and (repeat := _first(of_figure, FIGURE_REPEATS)):
         yield LeftOut("duplicate", f"repeats {repeat['of']} ({repeat['kind']}, distance {repeat['distance']:g})")
+
+
+def group_of(figure: Row, article: Row) -> str:
+    """The licence group of a figure: the article's, or that of its own licence where this permits less."""
+    own = figure.get("license_code")
+    group: str = article["license_group"]
+    return stricter_group(group, license_group(own)) if own else group
 
 
 def _first(rows: Mapping[str, Row], kinds: Sequence[str]) -> Row | None:

@@ -164,7 +164,7 @@ class SelectionWorker:
                 left_out.append(_error(figure["figure_id"], reason.kind, reason.message))
                 continue
             split = selection.split_of(article["article_id"], duplicates, self._config.test_fraction)
-            group = article["license_group"]
+            group = selection.group_of(figure, article)
             others = [each["caption"] for each in captions.get(figure["figure_id"], ())]
             sample = {"row": row, "figure_id": figure["figure_id"], "license_group": group, "split": split}
             chosen.append({**sample, "also_captioned": others})

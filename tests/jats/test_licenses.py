@@ -19,6 +19,16 @@ BY = "https://creativecommons.org/licenses/by/4.0/"
         ("creativecommons.org/publicdomain/zero/1.0", "CC0"),
         ("http://creativecommons.org/publicdomain/mark/1.0/", "other"),
         ("https://example.org/licenses/by/", "other"),
+        ("http://creativecommons.org/licenses/by-ncnd/4.0", "CC BY-NC-ND"),
+        ("http://creativecommons.org/licenses/by_nc_nd/4.0", "CC BY-NC-ND"),
+        ("http://creativecommons.org/licenses/by%2Dnc/4.0/", "CC BY-NC"),
+        ("http://creativecommons.org/licenses/by–nc/4.0/", "CC BY-NC"),
+        ("http://creativecommons.org/licenses/by/nc/4.0/", "CC BY-NC"),
+        ("http://creativecommons.org/licenses/by/3.0/igo/legalcode", "CC BY"),
+        ("http://creativecommons.org/licenses/by/4.0/deed.en", "CC BY"),
+        ("http://creativecommons.org/licenses/by-ncc/4.0/", "other"),
+        ("http://creativecommons.org/licenses/by-nc-nd-sa/4.0/", "other"),
+        ("http://creativecommons.org/licenses/nc/4.0/", "other"),
     ],
 )
 def test_urls(url: str, code: str) -> None:
@@ -37,6 +47,20 @@ def test_urls(url: str, code: str) -> None:
         ("Creative Commons Attribution. The Creative Commons Public Domain Dedication applies to data", "CC BY"),
         ("Creative Commons CC0 public domain dedication", "CC0"),
         ("All rights reserved.", "other"),
+        ("made available under Creative Commons Zero", "CC0"),
+        ("Creative Commons Attribution, adaptations under the same or similar licence", "CC BY-SA"),
+        ("Creative Commons Attribution, provided no modifications or adaptations are made", "CC BY-ND"),
+        ("Creative Commons Attribution. Changes must be indicated, and no changes were made", "CC BY"),
+        ("CC BY. Commercial use is not permitted", "CC BY-NC"),
+        ("CC BY. Commercial reuse and resale are strictly prohibited", "CC BY-NC"),
+        ("CC BY; excluding any commercial use", "CC BY-NC"),
+        ("CC BY, which does not permit commercial exploitation without permission", "CC BY-NC"),
+        ("CC BY. For commercial re-use, please contact us", "CC BY-NC"),
+        ("CC BY, not for profit, and the work is not altered", "CC BY-NC-ND"),
+        ("CC BY, for any use, including commercial, without restriction", "CC BY"),
+        ("CC BY. Permission is not required for commercial use", "CC BY"),
+        ("CC BY, no permission is needed, even for commercial purposes", "CC BY"),
+        ("http://creativecommons.org/licenses/by/4.0/ Use for commercial purposes is excluded", "CC BY-NC"),
         ("for non-commercial use", "other"),
     ],
 )
@@ -72,6 +96,18 @@ def test_the_stricter_of_url_and_text_counts(inside: str, code: str, group: str)
 
 def test_license_url_is_kept() -> None:
     assert article(f'<permissions><license xlink:href="{BY}"/></permissions>').license_url == BY
+
+
+def test_license_url_may_stand_in_the_text_only() -> None:
+    read = article(f"<permissions><license><p>Under a licence ({BY.upper()}).</p></license></permissions>")
+    assert (read.license_url, read.license_code) == (BY.upper(), "CC BY")
+
+
+@pytest.mark.parametrize(("value", "code"), [("CC BY-NC", "CC BY-NC"), ("CC BY", "CC BY"), ("NO-CC CODE", "CC BY")])
+def test_the_note_of_pmc_is_one_more_witness(value: str, code: str) -> None:
+    note = f"<custom-meta><meta-name>pmc-license-ref</meta-name><meta-value>{value}</meta-value></custom-meta>"
+    meta = f'<permissions><license xlink:href="{BY}"/></permissions><custom-meta-group>{note}</custom-meta-group>'
+    assert article(meta).license_code == code
 
 
 def test_strictness_is_an_order_of_the_codes() -> None:

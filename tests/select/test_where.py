@@ -177,3 +177,14 @@ def test_rows_are_joined_in_order_and_a_repeat_is_that_of_the_figure_or_else_of_
         "labels.primary_label": [["B", "C"], ["A"], None],
         "duplicates.of": ["article two", "figure a", None],
     }
+
+
+def test_a_figures_own_licence_counts_unless_its_articles_is_asked_for() -> None:
+    figures = pa.table({"figure_id": ["a", "b"], "article_id": ["1", "1"], "license_code": ["CC BY-NC", None]})
+    others = {"articles": pa.table({"article_id": ["1"], "license_code": ["CC BY"]})}
+    columns = [find_column(name) for name in ("license_code", "articles.license_code", "figures.license_code")]
+    assert join(figures, others, columns).to_pydict() == {
+        "license_code": ["CC BY-NC", "CC BY"],
+        "articles.license_code": ["CC BY", "CC BY"],
+        "figures.license_code": ["CC BY-NC", None],
+    }

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from biomedica_ray.serialize.config import SerializeConfig
-from biomedica_ray.serialize.left_out import reason_left_out, split_of
+from biomedica_ray.serialize.left_out import group_of, reason_left_out, split_of
 
 FIGURE = {
     "figure_id": "PMC1.1_001",
@@ -93,6 +93,20 @@ def test_license_groups() -> None:
 def test_third_party_figures_stay_outside_the_commercial_group() -> None:
     article = {**ARTICLE, "license_group": "noncommercial"}
     assert reason_left_out({**FIGURE, "third_party": True}, article, {}, config()) is None
+
+
+@pytest.mark.parametrize(
+    ("own", "articles", "group"),
+    [
+        (None, "commercial", "commercial"),
+        ("CC BY-NC", "commercial", "noncommercial"),
+        ("CC BY", "noncommercial", "noncommercial"),
+        ("CC BY-SA", "commercial", "commercial"),
+        ("other", "commercial", "other"),
+    ],
+)
+def test_a_figures_own_licence_counts_where_it_permits_less(own: str | None, articles: str, group: str) -> None:
+    assert group_of({**FIGURE, "license_code": own}, {**ARTICLE, "license_group": articles}) == group
 
 
 def test_the_message_names_what_is_repeated() -> None:
