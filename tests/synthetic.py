@@ -82,6 +82,8 @@ def figure(article_id: str, position: int, image: bytes, **columns: Any) -> Row:
         "panels": [],
         "mentions": [{"section": ["Results"], "text": f"As Figure {position} shows.", "panels": []}],
         "third_party": False,
+        "has_formula_images": False,
+        "is_thumbnail": False,
         "href": f"fig{position}",
         "file_name": f"{article_id.split('.', maxsplit=1)[0].lower()}-g{position:03d}.png",
         "image": image,

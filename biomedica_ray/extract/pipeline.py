@@ -28,7 +28,7 @@ from biomedica_ray.extract.listing import (
 )
 from biomedica_ray.extract.reasons import ReasonCounter, count_reasons
 from biomedica_ray.images import ImageError, ImageInfo, read_image
-from biomedica_ray.images.resolve import resolve
+from biomedica_ray.images.resolve import is_thumbnail, resolve
 from biomedica_ray.jats import Article, Figure, JatsError, parse_article
 from biomedica_ray.jats.licenses import CODES, OTHER, license_group, stricter
 from biomedica_ray.runs import Run
@@ -39,7 +39,7 @@ from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 """Raise it when the same input gives other rows, so that stores are extracted again."""
 
 VERSION_DIGITS, RULES_DIGITS = 8, 16
@@ -303,9 +303,7 @@ def _add_figure(
         name = resolve(sought, names)
         if name is None:
             raise SourceError("missing-image", f"sought {', '.join(sought)}; there were {_names(names)}")
-        data = package.read(name)
-        with cpu:
-            info = read_image(data)
+        name, data, info = _largest(package, name, sought, names, cpu)
     except (SourceError, ImageError) as error:
         result.add_error(listed, error, figure_id, name or figure.href)
         return
@@ -316,9 +314,35 @@ def _add_figure(
             "figure_id": figure_id,
             "article_id": listed.article_id,
             "file_name": name,
+            "is_thumbnail": is_thumbnail(name, sought, figure.thumbnails, (info.width, info.height)),
             "image": data,
         }
     )
+
+
+def _largest(
+    package: Package, best: str, sought: Iterable[str], names: list[str], cpu: AbstractContextManager[Any]
+) -> tuple[str, bytes, ImageInfo]:
+    """Of the files that are the same image the one with most pixels, with its bytes and what they say of it.
+
+    Raises:
+        SourceError: The best one cannot be read.
+        ImageError: It is no image; others that are none do not count.
+    """
+    found: tuple[str, bytes, ImageInfo] | None = None
+    for name in dict.fromkeys([best, *filter(None, (resolve([one], names) for one in sought))]):
+        try:
+            data = package.read(name)
+            with cpu:
+                info = read_image(data)
+        except ImageError:
+            if found is None:
+                raise
+            continue
+        if found is None or info.width * info.height > found[2].width * found[2].height:
+            found = name, data, info
+    assert found is not None
+    return found
 
 
 def _catalog_row(listed: Listed, package: Package | None) -> Row:

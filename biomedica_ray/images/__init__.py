@@ -2,6 +2,6 @@
 
 from biomedica_ray.images.decode import ImageError, decode
 from biomedica_ray.images.hashes import ImageInfo, read_image
-from biomedica_ray.images.resolve import resolve
+from biomedica_ray.images.resolve import is_thumbnail, resolve
 
-__all__ = ["ImageError", "ImageInfo", "decode", "read_image", "resolve"]
+__all__ = ["ImageError", "ImageInfo", "decode", "is_thumbnail", "read_image", "resolve"]

@@ -15,6 +15,8 @@ from urllib.parse import unquote
 EXTENSIONS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 # Authors' originals, which the XML may name though the package holds a converted file.
 _ORIGINALS = (".eps", ".ps", ".svg", ".ai", ".pdf", ".jp2")
+THUMBNAIL_SIDE = 200
+"""Longest side of a GIF, in pixels, that is taken for a thumbnail; PMC's are of about 100."""
 _PLOS = "info:doi/10.1371/journal."
 
 
@@ -44,6 +46,28 @@ def resolve(hrefs: Sequence[str], names: Sequence[str]) -> str | None:
             best = min(found, key=_rank)
             return _not_thumbnail(best, names) if best.lower().endswith(".gif") else best
     return None
+
+
+def is_thumbnail(name: str, hrefs: Sequence[str], thumbnails: Sequence[str], size: tuple[int, int]) -> bool:
+    """Whether a file is the thumbnail of an image that the package lacks.
+
+    It is one of the names that are said to be thumbnails, or a small GIF where the XML names no GIF: PMC makes one of
+    each image.
+
+    Args:
+        name: The file.
+        hrefs: Names of the image, as :func:`resolve` has them.
+        thumbnails: Those of them that are said to be thumbnails.
+        size: Width and height in pixels.
+    """
+    if (
+        len(thumbnails) < len(hrefs)
+        and resolve(thumbnails, [name])
+        and not resolve([href for href in hrefs if href not in thumbnails], [name])
+    ):
+        return True
+    is_asked_for = any(href.lower().endswith(".gif") for href in hrefs if href not in thumbnails)
+    return name.lower().endswith(".gif") and not is_asked_for and max(size) <= THUMBNAIL_SIDE
 
 
 def _not_thumbnail(gif: str, names: Sequence[str]) -> str:

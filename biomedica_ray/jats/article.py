@@ -44,7 +44,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One image of one figure; the columns of the figures table, and ``alternatives``.
+    """One image of one figure; the columns of the figures table, ``alternatives`` and ``thumbnails``.
 
     Attributes:
         xml_id: ``@id`` of the element that holds label and caption.
@@ -69,7 +69,10 @@ class Figure:
         href: Name of the image as written in the XML.
         position: Ordinal among all images of the article in document order, from 1.
         image_number: Ordinal among the images with the same label and caption, from 1.
-        alternatives: Further names of the same image, in document order.
+        figure_doi: The figure's own DOI.
+        has_formula_images: Whether formulas or symbols of the caption are images.
+        alternatives: Further names of the same image, in document order, thumbnails last.
+        thumbnails: Those of its names that are said to be thumbnails.
     """
 
     xml_id: str | None
@@ -93,7 +96,10 @@ class Figure:
     href: str
     position: int
     image_number: int
+    figure_doi: str | None
+    has_formula_images: bool
     alternatives: list[str]
+    thumbnails: list[str]
 
 
 @dataclass(slots=True)

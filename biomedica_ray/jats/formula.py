@@ -20,7 +20,11 @@ mid | vert | Vert ‖ langle ⟨ rangle ⟩ cup ∪ cap ∩ subset ⊂ forall �
 """
 _TEX_WORDS = _TEX_TABLE.split()
 _TEX_SYMBOLS = dict(zip(_TEX_WORDS[::2], _TEX_WORDS[1::2], strict=True))
-_TEX_DOCUMENT = re.compile(r"\\begin\{document\}(.*?)\\end\{document\}", re.DOTALL)
+# Where a formula was cut off, its document has no end.
+_TEX_DOCUMENT = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.DOTALL)
+_TEX_PREAMBLE = re.compile(
+    r"\\(?:documentclass|usepackage|setlength|newcommand|renewcommand|def)\*?(?:\s*\[[^\]]*\])?(?:\s*\{[^{}]*\})*"
+)
 _TEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _TEX_ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
 _TEX_GROUP = re.compile(r"(?<=[_^])\{([^{}]*)\}")
@@ -38,7 +42,7 @@ def mathml_text(element: Element) -> str:
 def tex_text(tex: str) -> str:
     """A TeX formula as linear text: document wrapper and layout gone, symbols as Unicode, unknown commands by name."""
     document = _TEX_DOCUMENT.search(tex)
-    text = (document.group(1) if document else tex).replace("$", " ")
+    text = _TEX_PREAMBLE.sub(" ", document.group(1) if document else tex).replace("$", " ")
     text = re.sub(r"\\(?:begin|end)\{\w+\*?\}(?:\{[lcr|]*\})?", " ", text)
     text = re.sub(r"\\[,;:!> ]|\\\\|(?<!\\)[&~]|\\q?quad\b", " ", text)
     before = None

@@ -120,7 +120,10 @@ def _figures(
                 href=image.hrefs[0],
                 position=position,
                 image_number=numbers[image.wording],
+                figure_doi=wording.doi,
+                has_formula_images=wording.has_formula_images,
                 alternatives=image.hrefs[1:],
+                thumbnails=image.thumbnails,
             )
         )
     return result

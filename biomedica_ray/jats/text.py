@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from html.entities import html5
@@ -42,9 +42,13 @@ _NO_SUBSCRIPT = re.compile(r"[^\W_0-9]")
 _ORDINAL = re.compile(r"st|nd|rd|th")
 _SPACE = re.compile(r"\s")
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
+FORMULA = "[formula]"
+"""What stands in a caption for a formula or symbol that is given as an image without alternative text."""
+_FORMULAS = ("inline-formula", "disp-formula")
 # Tags whose text is not simply their content.
 _ATTENDED: frozenset[object] = frozenset(
     {*_NO_TEXT, *_BLOCKS, *_SPACED, "sub", "sup", "math", "tex-math", "alternatives"}
+    | {*_FORMULAS}
     | {etree.Entity, etree.Comment, etree.ProcessingInstruction}
 )
 
@@ -73,10 +77,10 @@ def readable(element: Element | None, skip: Collection[str] = ()) -> str | None:
     if element is None:
         return None
     if len(element) == 0:
-        return normalise(element.text) if element.text else None
+        return normalise(mended(element.text)) if element.text else None
     out: list[str] = []
     _Collector(skip).content(element, out)
-    return normalise("".join(out))
+    return normalise(mended("".join(out)))
 
 
 @dataclass(slots=True)
@@ -87,11 +91,13 @@ class MarkedText:
         raw: The text before it is normalised, with control characters around the marked elements.
         elements: The marked elements in document order.
         floats: The outermost floats in it, which are no part of its text.
+        n_formula_images: Formulas and symbols in a caption that are images.
     """
 
     raw: str
     elements: list[Element]
     floats: list[Element]
+    n_formula_images: int = 0
 
     @property
     def text(self) -> str | None:
@@ -109,7 +115,58 @@ def mark(element: Element, tags: Collection[str]) -> MarkedText:
     out: list[str] = []
     collector = _Collector((), tags)
     collector.content(element, out)
-    return MarkedText("".join(out), collector.found, collector.floats)
+    return MarkedText(mended("".join(out)), collector.found, collector.floats)
+
+
+def mark_caption(elements: Iterable[Element], tags: Collection[str]) -> MarkedText:
+    """The text of the elements that are a caption, one behind the other, as :func:`mark` gives it.
+
+    Boxes are part of a caption, and where formulas are images it has their alternative text or :data:`FORMULA`.
+    """
+    out: list[str] = []
+    collector = _Collector((), tags, is_caption=True)
+    for element in elements:
+        out.append(_BREAK)
+        collector.element(element, out)
+    return MarkedText(mended("".join(out)), collector.found, collector.floats, collector.n_formula_images)
+
+
+# Markup of HTML that was escaped once more than the rest; elements that JATS has for the same purpose.
+_ESCAPED = re.compile(r"&(#\d{1,7};|#x[\da-fA-F]{1,6};|[A-Za-z]\w{1,30};)")
+_HTML = re.compile(r"</?(?:i|em|b|strong|u|italic|bold|span|p|sup|sub)>|<br\s?/?>")
+_HTML_SCRIPT = re.compile(r"<(su[bp])>([^<>]*)</\1>")
+
+
+def mended(raw: str) -> str:
+    """A text with what went wrong in making it put right, where no doubt is left what was meant.
+
+    HTML that was escaped twice is read. A soft hyphen between letters is where a printer may break a word; elsewhere
+    somebody wrote it for a hyphen or a minus, without which ``\u00ad 8.94`` would change its sign.
+    """
+    if "&" in raw:
+        raw = _ESCAPED.sub(_unescaped, raw)
+    if "</" in raw:
+        raw = _HTML_SCRIPT.sub(lambda tag: _script(tag[2], tag[1] == "sup", []), raw)
+        raw = _HTML.sub("", raw)
+    return _soft_hyphens(raw) if "\u00ad" in raw else raw
+
+
+def _unescaped(reference: re.Match[str]) -> str:
+    name = reference[1]
+    if name.startswith("#"):
+        code = int(name[2:-1], 16) if name[1] in "xX" else int(name[1:-1])
+        return chr(code) if 32 <= code < 0xD800 or 0xE000 <= code <= 0x10FFFF else ""
+    return html5.get(name, reference[0])
+
+
+def _soft_hyphens(raw: str) -> str:
+    bare = [(place, letter) for place, letter in enumerate(raw) if letter not in (_OPEN, _CLOSE)]
+    fixed = list(raw)
+    for n, (place, letter) in enumerate(bare):
+        if letter == "\u00ad":
+            around = [bare[at][1] for at in (n - 1, n + 1) if 0 <= at < len(bare)]
+            fixed[place] = "" if len(around) == 2 and all(map(str.isalpha, around)) else "-"
+    return "".join(fixed)
 
 
 def normalise(raw: str) -> str | None:
@@ -139,8 +196,10 @@ def _attended(tags: tuple[str, ...]) -> frozenset[object]:
 class _Collector:
     """Gathers the raw text of an element, with control characters where blocks and marked elements begin and end."""
 
-    def __init__(self, skip: Collection[str], marked: Collection[str] = ()) -> None:
+    def __init__(self, skip: Collection[str], marked: Collection[str] = (), *, is_caption: bool = False) -> None:
         self.skip = skip
+        self.is_caption = is_caption
+        self.n_formula_images = 0
         self.marked = marked
         self.found: list[Element] = []
         self.floats: list[Element] = []
@@ -174,6 +233,11 @@ class _Collector:
             out.append(_CLOSE)
         elif tag is etree.Entity:
             out.append(html5.get((node.text or "").strip("&"), node.text or ""))
+        elif self.is_caption and tag in ("boxed-text", "inline-graphic"):
+            if tag == "boxed-text":
+                self.element(node, out)
+            else:
+                self._image(node, out)
         elif tag in FLOATS:
             self.floats.append(node)
             if tag != "inline-graphic":
@@ -191,7 +255,12 @@ class _Collector:
         elif tag == "math":
             out.append(mathml_text(node))
         elif tag == "tex-math":
-            out.append(tex_text(all_text(node)))
+            around = node.getparent()
+            # MathML beside it is the same formula.
+            if around is None or around.find("math") is None:
+                out.append(tex_text(all_text(node)))
+        elif tag in _FORMULAS:
+            self._formula(node, out)
         elif tag == "alternatives":
             chosen = _textual_alternative(node)
             if chosen is not None:
@@ -201,6 +270,29 @@ class _Collector:
             out.append(edge)
             self.content(node, out)
             out.append(edge)
+
+    def _formula(self, node: Element, out: list[str]) -> None:
+        """Append a formula; in a caption also that it is an image, where it is nothing else."""
+        inner: list[str] = []
+        self.content(node, inner)
+        raw = "".join(inner)
+        if "\\begin{document}" in raw or "\\usepackage" in raw:
+            raw = tex_text(raw)
+        edge = " " if node.tag in _SPACED else ""
+        if raw.strip(_ASIDE) or not self.is_caption:
+            out += (edge, raw, edge)
+            return
+        picture = next(node.iter("graphic", "inline-graphic"), None)
+        if picture is not None:
+            self._image(picture, out)
+
+    def _image(self, picture: Element, out: list[str]) -> None:
+        """Append what stands for a formula or symbol that is an image."""
+        self.n_formula_images += 1
+        around = picture.getparent()
+        words = [node for home in (picture, around) if home is not None for node in home.iterchildren("alt-text")]
+        alternative = next((text for node in words if (text := readable(node))), None)
+        out.append(alternative or FORMULA)
 
 
 def _textual_alternative(alternatives: Element) -> Element | None:

@@ -37,6 +37,7 @@ class SerializeConfig(StageConfig):
     keep_third_party: bool = Field(
         False, description="also write figures of the commercial group that are reproduced from elsewhere"
     )
+    keep_thumbnails: bool = Field(False, description="also write thumbnails of images that the package lacks")
     jpeg_quality: int = Field(
         95, ge=1, le=100, description="quality of images that are not yet a plain, upright RGB JPEG"
     )

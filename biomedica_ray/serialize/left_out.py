@@ -13,7 +13,17 @@ from biomedica_ray.units import stable_hash
 
 SPLITS = ("train", "test")
 ARTICLE_COLUMNS = ["article_id", "license_group", "is_retracted"]
-FIGURE_COLUMNS = ["figure_id", "article_id", "caption", "third_party", "permissions", "license_code", "width", "height"]
+FIGURE_COLUMNS = [
+    "figure_id",
+    "article_id",
+    "caption",
+    "third_party",
+    "permissions",
+    "license_code",
+    "width",
+    "height",
+    "is_thumbnail",
+]
 
 Row = Mapping[str, Any]
 Duplicates = Mapping[str, Sequence[Row]]
@@ -25,8 +35,8 @@ class LeftOut:
     """Why a figure is not written.
 
     Attributes:
-        kind: duplicate-article, retracted, license-group, third-party, no-caption, too-small, boilerplate, against or
-            duplicate.
+        kind: duplicate-article, retracted, license-group, third-party, no-caption, thumbnail, too-small, boilerplate,
+            against or duplicate.
         message: The reason in words.
     """
 
@@ -62,6 +72,8 @@ def _reasons(figure: Row, article: Row, duplicates: Duplicates, config: Serializ
         yield LeftOut("third-party", f"its own permissions: {figure['permissions'] or 'reproduced from elsewhere'}")
     if not (figure["caption"] or "").strip():
         yield LeftOut("no-caption", "it has no caption")
+    if not config.keep_thumbnails and figure.get("is_thumbnail"):
+        yield LeftOut("thumbnail", "it is the thumbnail of an image that the package lacks")
     if min(figure["width"], figure["height"]) < config.min_side:
         yield LeftOut("too-small", f"{figure['width']}x{figure['height']} pixels; expected {config.min_side} or more")
     if not config.keep_boilerplate and (found := of_figure.get("boilerplate")):

@@ -46,6 +46,7 @@ _SELECTION_KEYS = {
     "keep_against",
     "keep_retracted",
     "keep_third_party",
+    "keep_thumbnails",
     "test_fraction",
 }
 

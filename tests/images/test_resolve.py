@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from biomedica_ray.images import resolve
+from biomedica_ray.images import is_thumbnail, resolve
 from biomedica_ray.jats import parse_article
 
 
@@ -52,6 +52,26 @@ from biomedica_ray.jats import parse_article
 )
 def test_names_resolve(href: str, names: list[str], found: str | None) -> None:
     assert resolve([href], names) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "hrefs", "thumbnails", "size", "is_one"),
+    [
+        ("a.gif", ["a"], [], (100, 80), True),
+        ("a.gif", ["a.jpg"], [], (100, 80), True),
+        ("a.gif", ["a.jpg", "a.gif"], ["a.gif"], (100, 80), True),
+        ("small.jpg", ["a.tif", "small.jpg"], ["small.jpg"], (400, 300), True),
+        ("a.tif", ["a.tif", "small.jpg"], ["small.jpg"], (400, 300), False),
+        ("a.gif", ["a.gif"], [], (100, 80), False),
+        ("a.gif", ["a"], [], (640, 480), False),
+        ("a.jpg", ["a"], [], (100, 80), False),
+        ("small.jpg", ["small.jpg"], ["small.jpg"], (100, 80), False),
+    ],
+)
+def test_a_thumbnail_of_a_missing_image_is_told(
+    name: str, hrefs: list[str], thumbnails: list[str], size: tuple[int, int], is_one: bool
+) -> None:
+    assert is_thumbnail(name, hrefs, thumbnails, size) is is_one
 
 
 def test_of_alternatives_the_best_file_there_wins() -> None:

@@ -52,7 +52,7 @@ def test_a_missing_value_is_none_and_never_its_name() -> None:
 
 
 def test_equations_and_inline_images_become_no_figures() -> None:
-    read = article(body=f"<p><inline-graphic xlink:href='i'/></p><disp-formula>{graphic('e')}</disp-formula>")
+    read = article(body=f"<p>a<inline-graphic xlink:href='i'/></p><disp-formula>{graphic('e')}</disp-formula>")
     assert (read.figures, read.n_inline_graphics, read.n_formula_graphics) == ([], 1, 1)
 
 

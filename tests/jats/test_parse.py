@@ -31,8 +31,8 @@ def test_fields_are_the_columns_of_the_tables() -> None:
     articles = {field.name for field in dataclasses.fields(Article)}
     assert articles - {"figures"} == set(schema.ARTICLES.names) - {"article_id", "version"}
     from_bytes = {field.name for field in dataclasses.fields(ImageInfo)}
-    elsewhere = {"figure_id", "article_id", "file_name", "image"} | from_bytes
-    assert {field.name for field in dataclasses.fields(Figure)} - {"alternatives"} == set(
+    elsewhere = {"figure_id", "article_id", "file_name", "image", "is_thumbnail"} | from_bytes
+    assert {field.name for field in dataclasses.fields(Figure)} - {"alternatives", "thumbnails"} == set(
         schema.FIGURES.names
     ) - elsewhere
 

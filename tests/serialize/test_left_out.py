@@ -45,6 +45,7 @@ def test_a_good_figure_is_written() -> None:
         ({"third_party": True}, {}, {}, "third-party", {"keep_third_party": True}),
         ({"caption": None}, {}, {}, "no-caption", None),
         ({"caption": " \n"}, {}, {}, "no-caption", None),
+        ({"is_thumbnail": True}, {}, {}, "thumbnail", {"keep_thumbnails": True}),
         ({"width": 20}, {}, {}, "too-small", {"min_side": 20}),
         ({"height": 20}, {}, {}, "too-small", {"min_side": 20}),
         ({}, {}, FIGURE_REPEATS, "duplicate", {"keep_duplicates": True}),
