@@ -10,7 +10,7 @@ from typing import NamedTuple
 from biomedica_ray.jats.article import Mention
 from biomedica_ray.jats.elsewhere import is_elsewhere
 from biomedica_ray.jats.figures import Image
-from biomedica_ray.jats.markers import expand_letters
+from biomedica_ray.jats.joints import expand_letters
 from biomedica_ray.jats.sections import Paragraph
 from biomedica_ray.jats.text import Span
 from biomedica_ray.jats.tree import Element

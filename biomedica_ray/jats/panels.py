@@ -18,15 +18,31 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from biomedica_ray.jats import markers
 from biomedica_ray.jats.article import Panel
-from biomedica_ray.jats.markers import Hint, Marker
+from biomedica_ray.jats.bare import bare
+from biomedica_ray.jats.joints import DASH
+from biomedica_ray.jats.lean import Hint, Marker, is_reference
+from biomedica_ray.jats.numerals import numbers, positions, romans
 
 _NO_PANELS = re.compile(
-    r"(?:\breagents?\b[^.:]{0,20}[:.]|\bconditions?:|\babbreviations?:|\bletters?|\benzymes?:|\bnotes?:)\s*\Z",
+    r"(?:\breagents?\b[^.:]{0,20}[:.]|\bconditions?:|\babbreviations?:|\bletters?|\benzymes?:)\s*\Z",
     re.IGNORECASE,
 )
 _AFTER_MARKER = re.compile(r"[)\]]*\s*[,;.:]?")
-_NEXT_SENTENCE = re.compile(r"(?<!\b[A-Z])\.\s(?=[a-z]?[A-Z(\[])|;\s|\n")
-_SENTENCE_END = re.compile(r"(?:[.:;]\s|\n)(?=\S)")
+# Where a sentence or clause ends, but not behind an initial, a genus or an abbreviation: "C. elegans", "i.e. both".
+_SHORT = (r"\b[A-Za-z]", r"\bal", r"\bvs", r"\bsp", r"\bspp", "[Ff]ig", r"\bNo", r"\bca", r"\bcf")
+_NO_END = "".join(rf"(?<!{before}\.)" for before in _SHORT)
+_NEXT_SENTENCE = re.compile(rf"\.{_NO_END}\s(?=[a-z]?[A-Z\d(\[])|;\s|\n")
+_SENTENCE_END = re.compile(rf"(?:\.{_NO_END}\s|[:;]\s|\n)(?=\S)")
+_AND_CLAUSE = re.compile(r",\s(?=(?:and|while|whereas|but)\s)")
+_MID_CLAUSE = re.compile(r"\s\w")
+_WIDE = str.maketrans("\uff08\uff09\uff3b\uff3d\uff0c\uff1a\uff1b\uff0e", "()[],:;.")
+"""Full-width punctuation of East Asian print."""
+# What a range of letters is said of without telling what they show.
+_MEASURE = re.compile(
+    r"\bbars?\b|\bmagnif|\bn\s?=|\bmeans?\b|\bletters?\b|\bSEM?\b|\bp\s?[<=]|\bµm|\bmm\b", re.IGNORECASE
+)
+# A reference to a panel where the letter has marked one before: "the line in panel (a)".
+_IN_PANEL = re.compile(r"\b(?:in|of|from|see|to)\s(?:the\s)?\Z")
 # A caption of nothing but markers must not cost the square of its length.
 _MOST_STARTS = 6
 
@@ -44,18 +60,21 @@ def split_panels(caption: str, hints: Iterable[Hint] = ()) -> list[Panel]:
         where one marker names several panels together: ``(a, b) Radiographs of the arm.``
     """
     hints = list(hints)
+    whole, caption = caption, caption.translate(_WIDE)
     if not hints and not markers.may_have_any(caption):
         return []
-    items = _in_order(
-        [markers.lettered((hint.style,), hint.start, hint.start, 3) for hint in hints if len(hint.style) == 1]
-    )
+    listed = [markers.lettered((hint.style,), hint.start, hint.start, 3) for hint in hints if len(hint.style) == 1]
+    items = _in_order(listed)
     if len(items) > 1:
-        return _panels(caption, items)
-    for find in (markers.letters, markers.romans, markers.numbers):
+        return _panels(whole, items)
+    styles = markers.letters(caption, hints)
+    if chain := _best_chain(styles, caption) or _continued(styles, caption):
+        return _panels(whole, _filled(chain, caption))
+    for find in (romans, numbers, bare):
         if chain := _best_chain(find(caption, hints), caption):
-            return _panels(caption, chain)
-    found = markers.positions(caption)
-    return _panels(caption, found) if len(found) > 1 else []
+            return _panels(whole, chain)
+    found = positions(caption)
+    return _panels(whole, found) if len(found) > 1 else []
 
 
 def _best_chain(styles: Sequence[Sequence[Marker]], caption: str) -> list[Marker]:
@@ -64,19 +83,47 @@ def _best_chain(styles: Sequence[Sequence[Marker]], caption: str) -> list[Marker
     Of equally many panels, a chain in which all markers lead wins over one in which they trail, that over one in which
     some lead and some trail, and a chain of one style over one of several.
     """
-    best: list[Marker] = []
-    best_rank = (1, True, 2)
+    chains = []
     for upper in (True, False):
         families = [[m for m in found if m.labels[0][0].isupper() == upper] for found in styles]
         families = [family for family in families if family]
         if len(families) > 1:
             families.append(_together(families))
-        for family in families:
-            for purity, chain in enumerate(_directed(family, caption)):
-                rank = (_n_panels(chain), len(chain) > 1, purity)
-                if rank > best_rank and _is_plausible(chain, caption):
-                    best, best_rank = chain, rank
+        chains.append(_best_of_case(families, caption))
+    outer, inner = sorted(chains, key=lambda chain: chain[0].start if chain else len(caption))
+    if outer and inner and outer[0].start < inner[0].start < outer[-1].start and all(m.lean > 1 for m in outer):
+        # Letters of the other kind in the parts of a series are details: "A, ... (a) ... (b) ... B, ... (a)".
+        return outer
+    return max(chains, key=lambda chain: (_n_panels(chain), len(chain) > 1))
+
+
+def _best_of_case(families: Sequence[Sequence[Marker]], caption: str) -> list[Marker]:
+    """The best chain of capital letters, or of small ones."""
+    best: list[Marker] = []
+    best_rank = (1, True, 9)
+    for family in families:
+        for purity, chain in enumerate(_directed(family, caption)):
+            rank = (_n_panels(chain), len(chain) > 1, purity)
+            if rank > best_rank and _is_plausible(chain, caption):
+                best, best_rank = chain, rank
     return best
+
+
+def _filled(chain: Sequence[Marker], caption: str) -> list[Marker]:
+    """A chain with a marker that it lacks between two that lead, where the caption has it once, written as they are."""
+    filled = list(chain[:1])
+    for marker in chain[1:]:
+        last = filled[-1]
+        sets_off = caption[last.end - 1]
+        if marker.ordinals[0] == last.ordinals[-1] + 2 and min(last.lean, marker.lean) > 2 and sets_off in ".:,)":
+            letter = chr(ord(last.labels[-1][0]) + 1)
+            opening = "(" if caption[last.start] == "(" else ""
+            between = re.compile(rf"(?<=\s){re.escape(opening + letter + sets_off)}(?=\s)")
+            found = list(between.finditer(caption, last.end, marker.start))
+            if len(found) == 1:
+                filled.append(markers.lettered((letter,), found[0].start(), found[0].end(), 3))
+        filled.append(marker)
+    return filled
 
 
 def _together(families: Sequence[Sequence[Marker]]) -> list[Marker]:
@@ -90,20 +137,68 @@ def _together(families: Sequence[Sequence[Marker]]) -> list[Marker]:
 
 def _directed(family: Sequence[Marker], caption: str) -> Iterator[list[Marker]]:
     """The chains of markers of both leans, of those that trail, and of those that lead."""
-    free = [marker for marker in family if marker.lean > 0 or not markers.is_reference(marker, caption)]
+    family = _without_repeats(family, caption)
+    free = [marker for marker in family if marker.lean > 0 or not is_reference(marker, caption)]
     yield _in_order(free)
+    yield _in_order([marker for marker in family if marker.lean <= 0 and _ends_sentence(marker, caption)])
     yield _in_order([marker for marker in free if marker.lean <= 0])
     yield _in_order([marker for marker in family if marker.lean > 0])
+
+
+def _without_repeats(family: Sequence[Marker], caption: str) -> list[Marker]:
+    """The markers without those that only refer to a panel named before: ``the line in panel (a)``."""
+    kept: list[Marker] = []
+    named: set[str] = set()
+    for marker in family:
+        is_worded = caption[marker.start].isalpha() and caption[marker.start : marker.start + 5].lower() == "panel"
+        if not (is_worded and named.issuperset(marker.labels) and _IN_PANEL.search(caption[: marker.start])):
+            kept.append(marker)
+        named.update(marker.labels)
+    return kept
+
+
+def _ends_sentence(marker: Marker, caption: str) -> bool:
+    return caption[marker.end : marker.end + 1] in (".", "")
 
 
 def _in_order(markers: Sequence[Marker]) -> list[Marker]:
     """Of the chains of markers in which each names the first panel not named yet, the one that names most panels."""
     starts = [index for index, marker in enumerate(markers) if 1 in marker.ordinals]
-    if not starts and len(markers) > 2 and all(marker.lean > 2 for marker in markers):
-        # A figure printed in parts: the part's first panel is not A.
-        return _chain(markers, min(markers[0].ordinals))
     chains = [_chain(markers[index:], 1) for index in starts[:_MOST_STARTS]]
+    if _is_partition(markers):
+        chains.append(list(markers))
     return max(chains, key=lambda c: (_n_panels(c), len(c) if c[0].lean > 2 else min(len(c), 2)), default=[])
+
+
+def _continued(styles: Sequence[Sequence[Marker]], caption: str) -> list[Marker]:
+    """The chain of a figure printed in parts, whose first panel is not A, or of one whose first panel has no marker."""
+    best: list[Marker] = []
+    for found in styles:
+        leading = [marker for marker in found if marker.lean > 0]
+        if (
+            any(1 in marker.ordinals for marker in found)
+            or len(leading) < 2
+            or leading[0].lean < 3
+            or len(leading) < len(found)
+        ):
+            continue
+        chain = _chain(leading, min(leading[0].ordinals))
+        first = chain[0]
+        named = [ordinal for marker in chain for ordinal in marker.ordinals]
+        is_upper = {marker.labels[0].isupper() for marker in chain}
+        if named != list(range(named[0], named[0] + len(named))) or len(is_upper) > 1:
+            continue
+        if 2 in first.ordinals and caption[: first.start].strip():
+            chain = [Marker(("A" if first.labels[0].isupper() else "a",), (1,), 0, 0, 3), *chain]
+        if len(chain) > max(1, len(best)) and len(chain) >= len(leading) and _is_plausible(chain, caption):
+            best = chain
+    return best
+
+
+def _is_partition(markers: Sequence[Marker]) -> bool:
+    """Whether markers that all trail name a series of panels in full, each once: ``(A, D), (B, C)``."""
+    named = [ordinal for marker in markers for ordinal in marker.ordinals]
+    return len(markers) > 2 and sorted(named) == list(range(1, len(named) + 1)) and all(m.lean <= 0 for m in markers)
 
 
 def _chain(markers: Sequence[Marker], awaited: int) -> list[Marker]:
@@ -116,11 +211,27 @@ def _chain(markers: Sequence[Marker], awaited: int) -> list[Marker]:
         ordinals = marker.ordinals
         # A1, A2, A3 are panels of A.
         is_part = labels.isdisjoint(marker.labels) and bool(chain) and ordinals[0] == chain[-1].ordinals[-1]
-        if awaited in ordinals or is_part or _skips(marker, awaited, markers[index + 1 : index + 30]):
+        later = markers[index + 1 : index + 30]
+        if _is_heading(marker, later):
+            continue
+        if awaited in ordinals or is_part or _skips(marker, awaited, later):
             chain.append(marker)
             named.update(ordinals, range(awaited, min(ordinals)))
             labels.update(marker.labels)
     return chain
+
+
+def _is_heading(marker: Marker, later: Sequence[Marker]) -> bool:
+    """Whether a marker of several panels stands over those of each of them: ``(D-F) Liver. (D) Veins. (E) ...``."""
+    if len(marker.labels) < 2:
+        return False
+    ahead = iter(m for m in later if m.lean > 0)
+    found: list[str] = []
+    for each in ahead:
+        if not set(each.labels) <= set(marker.labels) or each.labels == marker.labels:
+            break
+        found += each.labels
+    return len(set(found)) > 1 and set(found) >= set(marker.labels)
 
 
 def _skips(marker: Marker, awaited: int, later: Sequence[Marker]) -> bool:
@@ -131,12 +242,24 @@ def _skips(marker: Marker, awaited: int, later: Sequence[Marker]) -> bool:
 def _is_plausible(chain: Sequence[Marker], caption: str) -> bool:
     """Whether a chain marks panels rather than reaction conditions, abbreviations or one word in passing."""
     first = chain[0]
-    if len(chain) == 1 and not (first.lean > 2 and caption[first.end :].strip(" .:")):
+    if (
+        len(chain) == 1
+        and not (first.lean > 2 and caption[first.end :].strip(" .:"))
+        and not _names_all(first, caption)
+    ):
         return False
     if _NO_PANELS.search(caption[max(0, first.start - 20) : first.start]):
         return False
     initials = [caption[marker.end :].lstrip(" :=,-")[:1].casefold() for marker in chain]
     return first.lean < 0 or any(m.labels[0].casefold() != initial for m, initial in zip(chain, initials, strict=True))
+
+
+def _names_all(marker: Marker, caption: str) -> bool:
+    """Whether a range that ends a sentence is all that names the panels: ``Sites of the survey (A-C)``."""
+    if marker.ordinals[0] != 1 or len(marker.ordinals) < 3 or not _ends_sentence(marker, caption):
+        return False
+    is_range = re.search(DASH, caption[marker.start : marker.end]) is not None
+    return is_range and not _MEASURE.search(caption[_sentence_start(caption, 0, marker.start) : marker.start])
 
 
 def _n_panels(chain: Sequence[Marker]) -> int:
@@ -153,6 +276,7 @@ def _panels(caption: str, chain: Sequence[Marker]) -> list[Panel]:
     for marker in chain:
         before = leads[-1] if leads else sum(m.lean for m in chain) >= 0
         leads.append(marker.lean > 0 if marker.lean else before)
+    chain = list(chain)
     bounds = [chain[0].start if leads[0] else _sentence_start(caption, 0, chain[0].start)]
     for index, marker in enumerate(chain[1:], start=1):
         last = chain[index - 1]
@@ -173,16 +297,33 @@ def _panels(caption: str, chain: Sequence[Marker]) -> list[Panel]:
 
 
 def _clause_end(caption: str, start: int, end: int) -> int:
-    """Where a part ends whose marker ends at ``start``: there, or with its sentence where another one follows."""
+    """Where a part ends whose marker ends at ``start``, and that of the marker at ``end`` begins.
+
+    A sentence between them that has no marker belongs to the part before it.
+    """
     punctuation = _AFTER_MARKER.match(caption, start, end)
+    begin = start if punctuation is None else punctuation.end()
+    sentences = _ends(_NEXT_SENTENCE, caption, start, end)
+    if sentences:
+        return sentences[-1]
     if punctuation is not None and punctuation[0].strip(" )]"):
-        return punctuation.end()
-    sentence = _NEXT_SENTENCE.search(caption, start, end)
-    if sentence is not None:
-        return sentence.end()
-    return start if punctuation is None else punctuation.end()
+        return begin
+    clauses = _ends(_AND_CLAUSE, caption, begin, end)
+    return clauses[-1] if clauses else begin
 
 
 def _sentence_start(caption: str, start: int, end: int) -> int:
     """Where the last sentence or clause before ``end`` begins, not before ``start``."""
-    return max((found.end() for found in _SENTENCE_END.finditer(caption, start, end)), default=start)
+    return max(_ends(_SENTENCE_END, caption, start, end), default=start)
+
+
+def _ends(pattern: re.Pattern[str], caption: str, start: int, end: int) -> list[int]:
+    """Where sentences end between two places, other than within brackets."""
+    found = (match.end() for match in pattern.finditer(caption, start, end))
+    return [
+        place
+        for place in found
+        if all(
+            caption.count(opens, start, place) <= caption.count(closes, start, place) for opens, closes in ("()", "[]")
+        )
+    ]

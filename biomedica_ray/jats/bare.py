@@ -1,0 +1,52 @@
+"""Letters of panels that nothing sets off, as plain text has them: ``a Survival. b Relapse.``, ``7A Body 7B Head``.
+
+A bare letter is nearly always something else, so that these are tried where a caption has no other markers, and only
+whole series count: from A on in order, each once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from biomedica_ray.jats.lean import Hint, Marker
+
+_OPENS = r"(?:\A|(?<=[.;:]\s)|(?<=\n))"
+_SENTENCES = (
+    # No sentence begins with a small letter; with a capital one it does, so that a capital has to follow: "A Map".
+    re.compile(rf"{_OPENS}(?P<letter>[a-z])\s(?=[A-Z(\d\u0370-\u03ff])"),
+    re.compile(rf"{_OPENS}(?P<letter>[A-Z])\s(?=[A-Z][a-z]|[A-Z]{{2,}})"),
+)
+_NUMBERED = re.compile(r"(?<![\w.])(?P<number>\d{1,2})(?P<letter>[A-Z])[.:]?\s(?=[A-Z(])")
+_FOLLOWS = r"(?!(?:and|or|in|of|at|on|is|are|was|were|with|for|to|by|from|as|cells?|virus|type|group|mice|strains?)\b)"
+_IN_ROW = re.compile(rf"(?<![\w(/-])(?P<letter>[A-Z])\s{_FOLLOWS}(?=[\w(])")
+# Words whose kinds are named by letters.
+_NAMES_A_KIND = re.compile(
+    r"\b(?:hepatitis|vitamins?|proteins?|types?|groups?|class|stages?|factors?|influenza|model|site|arm|part|strains?|plan"
+    r"|scenario|subunits?|domains?|cohort|sample|case|phase|grade|category|chromosome|and|or|of|the|kinase|immunoglobulin)\s\Z",
+    re.IGNORECASE,
+)
+_LEAST_IN_ROW = 3
+
+
+def bare(caption: str, _: Sequence[Hint]) -> list[list[Marker]]:
+    """The series of bare letters, one a style; empty where a caption has none that is whole."""
+    styles = [_series(list(pattern.finditer(caption)), 2) for pattern in _SENTENCES]
+    numbered = list(_NUMBERED.finditer(caption))
+    if len({match["number"] for match in numbered}) == 1:
+        styles.append(_series(numbered, 2))
+    in_row = [match for match in _IN_ROW.finditer(caption) if not _NAMES_A_KIND.search(caption[: match.start()])]
+    if in_row and in_row[0].start() == 0:
+        styles.append(_series(in_row, _LEAST_IN_ROW))
+    return [style for style in styles if style]
+
+
+def _series(matches: Sequence[re.Match[str]], least: int) -> list[Marker]:
+    """The markers, if they are all letters from A on, in order."""
+    found = [match["letter"] for match in matches]
+    if len(found) < least or any(ord(letter.upper()) - 65 != place for place, letter in enumerate(found)):
+        return []
+    return [
+        Marker((match["letter"],), (place,), match.start(), match.end(), 3)
+        for place, match in enumerate(matches, start=1)
+    ]
