@@ -25,12 +25,13 @@ _BEFORE = re.compile(
     r"(?:et\sal\.?(?:'s|\u2019s)|\b[A-Z]\w+(?:'s|\u2019s)|\b(?:[Tt]heir|[Hh]is|[Hh]er)|\b[Rr]efs?\.?\s?[\[(]?\d+[\])]?,|\[\d+,"
     r"|\((?:[^()]*\W)?(?:19|20)\d\d[a-z]?,|et\sal\.?\s\()\s?(?:see\s|in\s|their\s)?\Z"
 )
+_OURS = re.compile(r"\bour\s")
 # What the word before a figure ends with where it gives the figure to somebody.
 _GIVING = ("'s ", "\u2019s ", "heir ", "his ", "her ", ", ", "see ", " in ", ",", "al. (", "al (")
 _NOTE = re.compile(rf"{_OF}(?:[Rr]ef\w*\.?\s?)?[\[(]?")
 
 
-def is_elsewhere(text: str, start: int, end: int, notes: Sequence[Span]) -> bool:
+def is_elsewhere(text: str, start: int, end: int, notes: Sequence[Span], *, is_reply: bool = False) -> bool:
     """Whether the words around a named figure give it to another work, or to a supplement.
 
     Args:
@@ -38,11 +39,21 @@ def is_elsewhere(text: str, start: int, end: int, notes: Sequence[Span]) -> bool
         start: Offset of the word ``Figure``.
         end: Offset behind its last number and panel.
         notes: Where references to the literature lie in the text.
+        is_reply: Whether the paragraph is of a reply or a review, in which ``our paper`` is the article.
     """
     before = text[max(0, start - _WINDOW) : start]
     if before.endswith(_GIVING) and _BEFORE.search(before):
         return True
-    if _BEHIND.match(text, end):
+    behind = _BEHIND.match(text, end)
+    if behind is not None and not (is_reply and _OURS.search(behind[0])):
         return True
+    return is_of_cited(text, end, notes)
+
+
+def is_of_cited(text: str, end: int, notes: Sequence[Span]) -> bool:
+    """Whether a reference to the literature stands right behind ``Figure 2 in``."""
     of = _NOTE.match(text, end) if notes else None
-    return of is not None and any(note.start == of.end() and note.element.get("ref-type") == "bibr" for note in notes)
+    # The bracket of a reference may be part of its element or stand before it.
+    return of is not None and any(
+        of.end() - 1 <= note.start <= of.end() and note.element.get("ref-type") == "bibr" for note in notes
+    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212~\u223c"
+DASHES = r"\-\u2010-\u2015\u2212~\u223c"
+"""Dashes, for a class of characters in a pattern."""
 DASH = f"[{DASHES}]"
 """Pattern of a dash, as printers set it between the ends of a range."""
 

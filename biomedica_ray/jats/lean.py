@@ -20,6 +20,7 @@ _GOES_ON = re.compile(
     r"|than|under|per|against|versus|vs|but|while|whereas|when|e|y|em|that|which|across|among|through|within|without)\b"
     r"|\("
 )
+_JOINS = re.compile(rf"[,&/|{DASHES}]")
 _SIGNIFICANCE = re.compile(r"[Pp]\s*[<>=\u2264\u2265]\s*0?\.\d+\s*\Z")
 _WINDOW = 14
 
@@ -59,7 +60,7 @@ def lean_of(caption: str, start: int, end: int) -> int:
         score = 4
     elif opens:
         score = 2
-    elif before[-1] in f",&/{DASHES}|" or _BEFORE.search(before):
+    elif _JOINS.match(before[-1]) or _BEFORE.search(before):
         score = 1
     else:
         score = 0 if before[-1] in ")]\"'\u2019\u201d" else -1

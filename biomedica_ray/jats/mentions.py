@@ -8,80 +8,87 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from biomedica_ray.jats.article import Mention
-from biomedica_ray.jats.elsewhere import is_elsewhere
+from biomedica_ray.jats.elsewhere import is_elsewhere, is_of_cited
 from biomedica_ray.jats.figures import Image
-from biomedica_ray.jats.joints import expand_letters
+from biomedica_ray.jats.joints import AND_WORDS, DASH, DASHES, JOINT, TO_WORDS, expand_letters
 from biomedica_ray.jats.sections import Paragraph
 from biomedica_ray.jats.text import Span
 from biomedica_ray.jats.tree import Element
 
-_DASH = "-\u2010-\u2015\u2212"
 _ALONE = "['\u2019\u2032-\u2034]*(?![A-Za-z0-9])"
 # "Fig. 2b and a mouse" and "Fig. 2B, I saw" name one panel.
-_JOINT = rf"(?!,?\s?(?:and\s)?a\s[a-z]|,\sI\s[a-z])\s?(?:,\s?and|,|/|&|and\b|[{_DASH}])\s?"
-_LETTERS = rf"(?:[A-Z]\d?{_ALONE}(?:{_JOINT}(?!S\d)[A-Z]\d?{_ALONE})*|[a-z]{_ALONE}(?:{_JOINT}[a-z]{_ALONE})*)"
+_JOINT = rf"(?!\s*;){JOINT}(?!a\s[a-z]|I\s[a-z])"
+_ROMAN = "(?:i{1,3}|iv|vi{0,3})"
+_UPPER = rf"[A-Z](?:\d|{_ROMAN}(?:\s?[,{DASHES}]\s?{_ROMAN})*)?{_ALONE}"
+_LETTERS = rf"(?:{_UPPER}(?:{_JOINT}(?!S\d){_UPPER})*|[a-z]{_ALONE}(?:{_JOINT}[a-z]{_ALONE})*)"
+_IN_BRACKETS = rf"\({_LETTERS}\)"
 _PANELS = (
-    rf"(?:(?P<attached>{_LETTERS})|\s?\((?P<bracketed>{_LETTERS})\)|,?\s(?:in\s)?[Pp]anels?\s\(?(?P<worded>{_LETTERS})\)?"
-    rf"|,?\s(?P<apart>{_LETTERS})(?=\s*(?:[),.;:\]]|\Z)))"
+    rf"(?:(?P<attached>{_LETTERS})|\s?(?P<bracketed>{_IN_BRACKETS}(?:{_JOINT}{_IN_BRACKETS})*)"
+    rf"|,?\s(?:in\s)?[Pp]anels?\s\(?(?P<worded>{_LETTERS})\)?"
+    rf"|,?\s(?P<apart>{_LETTERS})(?=\s*(?:[),.;:\]]|\Z))|,\s(?P<listed>{_UPPER}(?:{_JOINT}{_UPPER})+))"
 )
 _ITEM = re.compile(rf"(?P<number>(?:[A-Z]{{1,3}}-?)?\d{{1,3}}(?:\.\d{{1,2}})?)(?!\d)(?P<panels>{_PANELS})?")
+_ROMANS = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii")
+_SUBPANELS = re.compile(rf"(?P<letter>[A-Z])(?P<first>{_ROMAN})(?P<rest>(?:\s?[,{DASHES}]\s?{_ROMAN})+)(?![a-z])")
 _AGAIN = r"(?:(?:[Ff]igs?|[Ff]igures?|[Ss]chemes?|[Tt]ables?)\.?\s*)?"
 _NEXT = re.compile(
-    rf"\s*(?:(?P<range>[{_DASH}]|\b(?:to|through|a)\b)\s*{_AGAIN}|(?:,\s*and\b|,|;|/|&|\b(?:and|or|y|e)\b)\s*)"
-    r"(?=(?:[A-Z]{1,3}-?)?\d)"
+    rf"\s*(?:(?P<range>{DASH}|\b(?:{'|'.join(TO_WORDS)}|a)\b)\s*{_AGAIN}"
+    rf"|(?:,\s*and\b|,|;|/|&|\b(?:or|{'|'.join(AND_WORDS)})\b)\s*)(?=(?:[A-Z]{{1,3}}-?)?\d)"
 )
 _BEFORE = re.compile(r"\b[Pp]anels?\s(?P<letters>[A-Za-z](?:[ ,&/\u2013-]|and\b|[A-Za-z]\b)*?)\s(?:of|in|from)\s\Z")
 # Series that are counted apart, by what stands before the word: supplementary, extended data and appendix figures.
 _SERIES = re.compile(
-    r"(?:\b(?:(?P<S>[Ss]upp\w*\.?(?:\s(?:[Ii]nformation|[Mm]aterials?|[Ff]ile|[Dd]ata))?|[Ss]upporting(?:\s[Ii]nformation)?"
-    r"|SI|ESI|[Aa]dditional\s[Ff]iles?\s\d+|[Oo]nline(?:\s[Rr]esource)?|[Ww]eb)|(?P<ED>[Ee]xtended\s[Dd]ata)"
-    r"|(?P<A>[Aa]ppendix))[\u2020,:]?\s)\Z"
+    r"(?:(?<!\w)(?:(?P<S>[Ss]up[pl]\w*\.?(?:\s(?:[Ii]nformation|[Mm]aterials?|[Ff]ile|[Dd]ata|(?:[Nn]ote|[Tt]ext)\s\d+))?|[Ss]up\."
+    r"|[Ss]upporting(?:\s[Ii]nformation)?|E?SI|ESM|[Aa]dditional\s[Ff]iles?\s\d+|[Oo]nline(?:\s[Rr]esource)?|[Ww]eb|e)"
+    r"|(?P<ED>[Ee]xt(?:ended|\.)\s[Dd]ata|ED)|(?P<EV>[Ee]xpanded\s[Vv]iew|EV)|(?P<A>[Aa]ppendix(?:\s[\dA-Z]+)?)"
+    rf"|(?P<R>(?:[Rr]eviewer|[Rr]ebuttal|[Rr]esponse)s?))[\u2020,:]?[{DASHES}\s])\Z"
 )
-_SERIES_ENDS = (
-    "\u2020 ",
-    ", ",
-    ": ",
-    "upp ",
-    "upp. ",
-    "uppl ",
-    "uppl. ",
-    "ary ",
-    "tal ",
-    "ment ",
-    "ing ",
-    "ion ",
-    "ial ",
-    "ials ",
-    "ile ",
-    "SI ",
-    "ine ",
-    "rce ",
-    "eb ",
-    "ata ",
-    "dix ",
+# The last words of these; looking closer takes longer than all the rest.
+_LAST_OF_SERIES = frozenset(
+    {"supplementary", "supplemental", "supplement", "supp", "suppl", "supplem", "sup", "supporting", "information"}
+    | {
+        "material",
+        "materials",
+        "file",
+        "files",
+        "data",
+        "si",
+        "esi",
+        "esm",
+        "online",
+        "resource",
+        "web",
+        "e",
+        "ed",
+        "ev",
+    }
+    | {"view", "appendix", "reviewer", "reviewers", "rebuttal", "response", "responses"}
 )
+_LAST_WORD = re.compile(rf"([^\s(\[{DASHES}]+)[\u2020,:.{DASHES}\s]*\Z")
 _LONGEST_SERIES, _LONGEST_LABEL = 30, 60
 _NO_WORD = re.compile(r"\W*")
-# eLife's "Figure 3—figure supplement 1" is a figure of its own, and so is its source data.
-_SUPPLEMENT = re.compile(rf"\s*[{_DASH}]\s*(?:figure|source|video)\b", re.IGNORECASE)
-_RANGE = re.compile(rf"\s*[{_DASH}]\s*")
+# eLife's "Figure 3-figure supplement 1" is a figure of its own; the source data and videos of a figure are none.
+_SUPPLEMENT = re.compile(rf"\s*{DASH}\s*[Ff]igure\s[Ss]upplements?\s(?=\d)")
+_NO_FIGURE = re.compile(rf"\s*{DASH}\s*(?:figure|source|video)\b", re.IGNORECASE)
+_RANGE = re.compile(rf"\s*{DASH}\s*")
 _LONGEST_RANGE = 50
 
 # The words for each kind of item, and how they begin: looking for that is many times faster.
 _WORDS = {
-    kind: re.compile(rf"(?<!\w)(?P<word>{words})\b\.?\s*(?=(?:[A-Z]{{1,3}}-?)?\d)")
-    for kind, words in {
-        "figure": r"[Ff]ig(?:ure|ura)?s?|FIG(?:URE|URA)?S?|Abb(?:ildung(?:en)?)?|[Рр]ис(?:ун\w+)?",
-        "scheme": r"[Ss]chemes?|SCHEMES?|[Ee]squemas?",
-        "table": r"[Tt]ab(?:le|la|ela)?s?|TABLES?",
-        "chart": r"[Cc]harts?|CHARTS?",
-        "plate": r"[Pp]lates?|PLATES?",
-    }.items()
+    kind: re.compile(rf"(?:(?<!\w)(?P<word>{words})\b\.?|(?P<eastern>{eastern}))\s*(?=(?:[A-Z]{{1,3}}-?)?\d)")
+    for kind, words, eastern in (
+        # Words of the East stand without space in what is around them.
+        ("figure", r"[Ff]ig(?:ure|ura)?s?|FIG(?:URE|URA)?S?|Abb(?:ildung(?:en)?)?|[Рр]ис(?:ун\w+)?", "図|图|圖|그림"),
+        ("scheme", r"[Ss]chemes?|SCHEMES?|[Ee]squemas?", "(?!)"),
+        ("table", r"[Tt]ab(?:le|la|ela)?s?|TABLES?", "表|표"),
+        ("chart", r"[Cc]harts?|CHARTS?", "(?!)"),
+        ("plate", r"[Pp]lates?|PLATES?", "(?!)"),
+    )
 }
 _STEMS = {
-    "figure": ("Fig", "fig", "FIG", "Abb", "Рис", "рис"),
+    "figure": ("Fig", "fig", "FIG", "Abb", "Рис", "рис", "図", "图", "圖", "그림"),
     "scheme": ("Schem", "schem", "SCHEM", "Esquem", "esquem"),
-    "table": ("Tab", "tab", "TAB"),
+    "table": ("Tab", "tab", "TAB", "表", "표"),
     "chart": ("Chart", "chart", "CHART"),
     "plate": ("Plate", "plate", "PLATE"),
 }
@@ -125,7 +132,10 @@ def find_citations(text: str) -> list[Citation]:
 
 
 def find_mentions(
-    paragraphs: Sequence[Paragraph], images: Sequence[Image], labels: Sequence[str | None]
+    paragraphs: Sequence[Paragraph],
+    images: Sequence[Image],
+    labels: Sequence[str | None],
+    group_labels: Sequence[str | None] = (),
 ) -> list[list[Mention]]:
     """For each image the paragraphs that refer to it, in document order.
 
@@ -138,11 +148,12 @@ def find_mentions(
         paragraphs: All paragraphs of the article.
         images: All images of the article.
         labels: The label of each image.
+        group_labels: The label of the group around each.
     """
     mentions: list[list[Mention]] = [[] for _ in images]
     if not images:
         return mentions
-    index = _Index(images, labels)
+    index = _Index(images, labels, group_labels or [None] * len(images))
     for paragraph in paragraphs:
         words = _words(paragraph.text, index.kinds)
         if not words and not index.is_linked(paragraph.marked.elements):
@@ -156,18 +167,26 @@ def find_mentions(
 class _Index:
     """Images by element id, and by the number of their label within a (sub-)article."""
 
-    def __init__(self, images: Sequence[Image], labels: Sequence[str | None]) -> None:
+    def __init__(
+        self, images: Sequence[Image], labels: Sequence[str | None], group_labels: Sequence[str | None]
+    ) -> None:
         self.by_id: dict[str, list[int]] = {}
         self.by_number: dict[tuple[Element, str, str], list[int]] = {}
+        self.letters: dict[int, str] = {}
         kinds: set[str] = set()
         self._scopes = [image.scope for image in images]
-        for position, (image, label) in enumerate(zip(images, labels, strict=True)):
+        for position, (image, label, group_label) in enumerate(zip(images, labels, group_labels, strict=True)):
             for id_ in image.ids:
                 self.by_id.setdefault(id_, []).append(position)
             citation = _label_number(label)
+            if citation is None and (citation := _label_number(group_label)) is not None:
+                letter = _LETTER_LABEL.fullmatch(label or "")
+                citation = citation._replace(panels=(letter[1],) if letter else ())
             if citation is not None:
                 kinds.add(citation.kind)
                 self.by_number.setdefault((image.scope, citation.kind, citation.number), []).append(position)
+                if len(citation.panels) == 1:
+                    self.letters[position] = citation.panels[0].lower()
 
         self.kinds = frozenset(kinds)
 
@@ -186,15 +205,18 @@ class _Index:
             return []
         return [position for position in found if self._scopes[position] is scope] or found
 
-    def named(self, scope: Element, kind: str, number: str) -> list[int]:
-        """Images whose label has this number."""
+    def named(self, scope: Element, kind: str, number: str, panels: Sequence[str] = ()) -> list[int]:
+        """Images whose label has this number, and where that ends with a letter of a panel one of these letters."""
         found = self.by_number.get((scope, kind, number))
         if found is None and _speaks_of_its_article(scope):
             around = next(scope.iterancestors("article", "sub-article"), None)
-            return [] if around is None else self.named(around, kind, number)
-        return found or []
+            return [] if around is None else self.named(around, kind, number, panels)
+        wanted = {panel[0].lower() for panel in panels}
+        lettered = [position for position in found or () if self.letters.get(position) in wanted]
+        return lettered or found or []
 
 
+_LETTER_LABEL = re.compile(r"\W*([A-Za-z])\W*")
 # Types of sub-article and response that speak of the article's figures.
 _ABOUT_THE_ARTICLE = re.compile(r"translat|review|report|letter|reply|response|comment|editor", re.IGNORECASE)
 
@@ -209,7 +231,7 @@ def _referred(paragraph: Paragraph, words: Sequence[Word], index: _Index) -> dic
     text, scope, xrefs = paragraph.text, paragraph.scope, paragraph.marked.spans
     links = [index.linked(span.element, scope) for span in xrefs]
     notes = [span for span, linked in zip(xrefs, links, strict=True) if not linked]
-    citations = _named(text, words, notes)
+    citations = _named(text, words, notes, is_reply=scope.tag != "article")
     referred: dict[int, list[str]] = {}
     if not citations and len(notes) == len(xrefs):
         return referred
@@ -223,16 +245,17 @@ def _referred(paragraph: Paragraph, words: Sequence[Word], index: _Index) -> dic
     previous: Citation | None = None
     for citation in citations:
         over = range(bisect_right(ends, citation.start), bisect_left(starts, citation.end))
-        named = index.named(scope, citation.kind, citation.number)
+        named = index.named(scope, citation.kind, citation.number, citation.panels)
         if over:
-            linked = [position for n in over for position in links[n]]
+            # Whoever made the links may have taken any "Fig. 4" for the article's.
+            linked = [] if is_of_cited(text, citation.end, notes) else [position for n in over for position in links[n]]
             add(linked)
             # One cross-reference may hold several numbers ("Figs. 1A-3B"), of which it links the first only.
             beside = named if linked and not explained.isdisjoint(over) else linked
             add([position for position in linked if position in named] or beside, citation.panels)
         elif citation.is_elsewhere:
             continue
-        elif citation.is_certain and not _SUPPLEMENT.match(text, citation.end):
+        elif citation.is_certain and not _NO_FIGURE.match(text, citation.end):
             add(named, citation.panels)
         explained.update(over)
         if citation.ends_range and previous is not None:
@@ -265,8 +288,8 @@ def _is_own(paragraph: Paragraph, image: Image) -> bool:
     return nearest is not None and any(nearest is own for own in (image.carrier, image.wording, image.group))
 
 
-def _named(text: str, words: Sequence[Word], notes: Sequence[Span]) -> list[Citation]:
-    return [citation for word, kind in words for citation in _items(text, word, kind, notes)]
+def _named(text: str, words: Sequence[Word], notes: Sequence[Span], *, is_reply: bool = False) -> list[Citation]:
+    return [citation for word, kind in words for citation in _items(text, word, kind, notes, is_reply=is_reply)]
 
 
 def _words(text: str, kinds: Iterable[str]) -> list[Word]:
@@ -282,24 +305,31 @@ def _words(text: str, kinds: Iterable[str]) -> list[Word]:
     return sorted(found, key=lambda pair: pair[0].start()) if len(found) > 1 else found
 
 
-def _items(text: str, word: re.Match[str], kind: str, notes: Sequence[Span]) -> Iterator[Citation]:
+def _items(
+    text: str, word: re.Match[str], kind: str, notes: Sequence[Span], *, is_reply: bool = False
+) -> Iterator[Citation]:
     """The items that a word and the numbers behind it name."""
-    is_plural = word["word"][-1] in "sS"
-    # Looking closer takes longer than all the rest, so that the last letters decide whether to.
+    is_plural = (word["word"] or " ")[-1] in "sS"
     before = text[max(0, word.start() - _LONGEST_SERIES) : word.start()]
-    apart = _SERIES.search(before) if before.endswith(_SERIES_ENDS) else None
+    apart = _SERIES.search(before) if _may_end_series(before) else None
     series = (apart.lastgroup if apart else None) or ""
     found: list[Citation] = []
-    position, joint = word.end(), None
+    position, joint, supplement_of = word.end(), None, ""
     while item := _ITEM.match(text, position):
-        letters = item["attached"] or item["bracketed"] or item["worded"] or item["apart"]
+        number, start = f"{supplement_of}{_number(item['number'], series)}", item.start()
+        if not item["panels"] and (supplement := _SUPPLEMENT.match(text, item.end())):
+            supplement_of = f"{number}-FS"
+            own = _ITEM.match(text, supplement.end())
+            if own is None:
+                break
+            item, number = own, f"{supplement_of}{own['number']}"
         ends_range = joint is not None and joint["range"] is not None
         found.append(
             Citation(
                 kind=kind,
-                number=_number(item["number"], series),
-                panels=expand_letters(letters) if letters else (),
-                start=item.start(),
+                number=number,
+                panels=_panels_of(item),
+                start=start,
                 end=item.end(),
                 ends_range=ends_range,
                 is_certain=joint is None or ends_range or is_plural,
@@ -314,8 +344,32 @@ def _items(text: str, word: re.Match[str], kind: str, notes: Sequence[Span]) -> 
         return
     if before.endswith(("of ", "in ", "from ")) and (panels := _BEFORE.search(before)):
         found[0] = found[0]._replace(panels=expand_letters(panels["letters"]) + found[0].panels)
-    elsewhere = is_elsewhere(text, word.start(), found[-1].end, notes)
+    elsewhere = is_elsewhere(text, word.start(), found[-1].end, notes, is_reply=is_reply)
     yield from (citation._replace(is_elsewhere=True) for citation in found) if elsewhere else found
+
+
+def _may_end_series(before: str) -> bool:
+    last = _LAST_WORD.search(before)
+    word = last[1].strip(".,:").lower() if last else ""
+    return word in _LAST_OF_SERIES or word.isdecimal()
+
+
+def _panels_of(item: re.Match[str]) -> tuple[str, ...]:
+    """The panels that are named with a number: ``2A-C``, ``3(a) and (b)``, ``1Ai-iv``."""
+    letters = item["attached"] or item["bracketed"] or item["worded"] or item["apart"] or item["listed"]
+    if not letters:
+        return ()
+    letters = _SUBPANELS.sub(_subpanels, letters.replace("(", "").replace(")", ""))
+    return expand_letters(letters)
+
+
+def _subpanels(match: re.Match[str]) -> str:
+    first, last = _ROMANS.index(match["first"]), _ROMANS.index(re.split(r"[^a-z]+", match["rest"])[-1])
+    if "," in match["rest"]:
+        numerals = [match["first"], *re.findall(r"[a-z]+", match["rest"])]
+    else:
+        numerals = list(_ROMANS[first : last + 1])
+    return ", ".join(f"{match['letter']}{numeral}" for numeral in numerals)
 
 
 def _number(number: str, series: str) -> str:
@@ -328,18 +382,21 @@ def _label_number(label: str | None) -> Citation | None:
     """What a label says it is: ``Figure 2.`` is figure 2; ``Figure 3—figure supplement 1`` is no numbered item."""
     if label is None:
         return None
-    if label.strip(" .:").isdecimal():
+    if re.fullmatch(r"\d+[A-Za-z]?", label.strip(" .:")):
         label = f"Figure {label.strip(' .:')}"
     word, kind = next(iter(_words(label[:_LONGEST_LABEL], _WORDS)), (None, ""))
     if word is None or not (_NO_WORD.fullmatch(label, 0, word.start()) or _SERIES.search(label, 0, word.start())):
         return None
     citation = next(_items(label, word, kind, ()), None)
-    return None if citation is None or _SUPPLEMENT.match(label, citation.end) else citation
+    return None if citation is None or _NO_FIGURE.match(label, citation.end) else citation
+
+
+_IN_SERIES = re.compile(r"((?:\d+-FS)?[A-Z]*)(\d+)")
 
 
 def _between(first: str, last: str) -> list[str]:
     """Numbers strictly between the ends of a range in the same series."""
-    a, b = re.fullmatch(r"([A-Z]*)(\d+)", first), re.fullmatch(r"([A-Z]*)(\d+)", last)
+    a, b = _IN_SERIES.fullmatch(first), _IN_SERIES.fullmatch(last)
     if a is None or b is None or b[1] not in ("", a[1]) or int(b[2]) - int(a[2]) > _LONGEST_RANGE:
         return []
     return [f"{a[1]}{number}" for number in range(int(a[2]) + 1, int(b[2]))]
@@ -347,8 +404,6 @@ def _between(first: str, last: str) -> list[str]:
 
 def _panels_at(text: str, span: Span) -> tuple[str, ...]:
     """Panels named in a cross-reference or right behind it."""
-    item = _ITEM.search(text, span.start)
-    if item is None or item.start() >= span.end:
-        return ()
-    letters = item["attached"] or item["bracketed"] or item["worded"] or item["apart"]
-    return expand_letters(letters) if letters else ()
+    supplement = _SUPPLEMENT.search(text, span.start, span.end)
+    item = _ITEM.search(text, supplement.end() if supplement else span.start)
+    return () if item is None or item.start() >= span.end else _panels_of(item)

@@ -91,7 +91,8 @@ def _figures(
     owner = rights.Owner(article, license_code)
     languages = [figures.language_of(image, language) for image in images]
     wordings = [figures.read_wording(image, spoken) for image, spoken in zip(images, languages, strict=True)]
-    mentioned = mentions.find_mentions(paragraphs, images, [wording.label or wording.caption for wording in wordings])
+    labels = [wording.label or wording.caption for wording in wordings]
+    mentioned = mentions.find_mentions(paragraphs, images, labels, [wording.group_label for wording in wordings])
     numbers: dict[Element, int] = {}
     result = []
     for position, (image, wording) in enumerate(zip(images, wordings, strict=True), start=1):

@@ -65,10 +65,61 @@ def mentioned(paragraph: str, n: int = 5) -> dict[int, list[str]]:
             {3: []},
         ),
         ('<xref rid="f2">Figure 2</xref> of Smith et al.', {2: []}),
+        ('compare <xref rid="f4">Fig. 4</xref> in <xref ref-type="bibr" rid="b1">[9]</xref>', {}),
+        # panels
+        ("Fig. 2A to C", {2: ["A", "B", "C"]}),
+        ('(<xref rid="f2">Fig. 2A</xref> to C)', {2: ["A", "B", "C"]}),
+        ("Fig. 2A through C; Fig. 3, A to C show", {2: ["A", "B", "C"], 3: ["A", "B", "C"]}),
+        ("Fig. 3(a) and (b); Fig. 2 (a)-(c)", {2: ["a", "b", "c"], 3: ["a", "b"]}),
+        ("Abb. 2a und b; Fig. 3a bis c; Fig. 4a à c", {2: ["a", "b"], 3: ["a", "b", "c"], 4: ["a", "b", "c"]}),
+        ("Figura 2A y B; Figura 3A e B; Рис. 4A и B", {2: ["A", "B"], 3: ["A", "B"], 4: ["A", "B"]}),
+        ("Figure 1Ai–iv; Fig. 2Bii", {1: ["Ai", "Aii", "Aiii", "Aiv"], 2: ["Bii"]}),
+        ("Fig. 2b to a degree; Fig. 3A, I saw", {2: ["b"], 3: ["A"]}),
+        ("図1と図2A、그림 3, Рис. 4", {1: [], 2: ["A"], 3: [], 4: []}),
+        # series that are counted apart
+        ("ESM Fig. 2, e-Figure 3, ED Fig. 4, Ext. Data Fig. 5, Expanded View Figure 1", {}),
+        ("Sup. Fig. 1, Supplementary Note 2 Figure 2, Appendix 1-figure 3, Appendix 2 Figure 1", {}),
+        ("Reviewer Figure 3, Response Figure 1, Fig. 2", {2: []}),
+        ("the response. Figure 1 shows data (Figure 2)", {1: [], 2: []}),
     ],
 )
 def test_paragraphs_are_matched_to_figures(paragraph: str, expected: dict[int, list[str]]) -> None:
     assert mentioned(paragraph) == expected
+
+
+def test_panels_of_a_figure_supplement_are_its_own() -> None:
+    fig = '<fig id="f{}"><label>Figure 7{}</label><graphic xlink:href="{}"/></fig>'.format
+    figs_ = fig("7", "", "a") + fig("8", "—figure supplement 3", "b")
+    for text in ('<xref rid="f8">Figure 7—figure supplement 3B</xref>', "Figure 7-figure supplement 3B"):
+        main, supplement = article(body=f"<p>See {text}.</p>{figs_}").figures
+        assert (main.mentions, [mention.panels for mention in supplement.mentions]) == ([], [["B"]])
+
+
+@pytest.mark.parametrize(
+    ("text", "mentioned_"),
+    [("Figure 2", ["a", "b"]), ("Fig. 2a", ["a"]), ("Fig. 2B", ["b"]), ("Figs. 2a and b", ["a", "b"]), ("Fig. 1", [])],
+)
+def test_the_number_of_a_group_means_its_figures(text: str, mentioned_: list[str]) -> None:
+    fig = '<fig><label>({0})</label><graphic xlink:href="{0}"/></fig>'.format
+    group = f"<fig-group><label>Figure 2</label>{fig('a')}{fig('b')}</fig-group>"
+    read = article(body=f"<p>See {text}.</p>{group}").figures
+    assert [figure.href for figure in read if figure.mentions] == mentioned_
+
+
+@pytest.mark.parametrize(("text", "mentioned_"), [("Figure 1A", ["A"]), ("Fig. 1B", ["B"]), ("Figure 1", ["A", "B"])])
+def test_labels_with_letters_are_told_apart(text: str, mentioned_: list[str]) -> None:
+    body = "".join(f'<fig><label>Figure 1{x}</label><graphic xlink:href="{x}"/></fig>' for x in "AB")
+    read = article(body=f"<p>See {text}.</p>{body}").figures
+    assert [figure.href for figure in read if figure.mentions] == mentioned_
+
+
+def test_our_paper_is_the_article_in_a_reply_only() -> None:
+    text = "<p>Figure 1 in our paper shows it.</p>"
+    (figure,) = article(body=figs(1) + text).figures
+    assert not figure.mentions
+    reply = f'<response response-type="reply"><front-stub/><body>{text}</body></response>'
+    (figure,) = article(body=figs(1), after=reply).figures
+    assert len(figure.mentions) == 1
 
 
 def test_a_mention_has_its_section_and_text() -> None:
