@@ -82,7 +82,13 @@ ARTICLES = pa.schema(
         _field("volume", pa.string(), "volume", null=True),
         _field("issue", pa.string(), "issue", null=True),
         _field("pages", pa.string(), "first-last page, or the electronic location id", null=True),
-        _field("published", pa.date32(), "earliest publication date; a missing month or day counts as 1", null=True),
+        _field(
+            "published",
+            pa.date32(),
+            "earliest publication date, by the finest of the dates that agree; a missing month or day counts as 1",
+            null=True,
+        ),
+        _field("published_precision", pa.string(), "what of published is known: day, month or year", null=True),
         _field(
             "dates",
             pa.list_(pa.struct([("kind", pa.string()), ("date", pa.string())])),

@@ -213,6 +213,7 @@ class Article:
     issue: str | None
     pages: str | None
     published: dt.date | None
+    published_precision: str | None
     dates: list[ArticleDate]
     article_type: str | None
     language: str | None

@@ -20,6 +20,13 @@ def read_authors(meta: Element) -> list[Author]:
     """
     texts = {node: text for node in meta.iter("aff") if (text := _affiliation(node))}
     affiliations = {id_: text for node, text in texts.items() if (id_ := node.get("id"))}
+    for variants in meta.iter("aff-alternatives"):
+        # The same place in several languages, or in parts and in a line: the first stands for all.
+        said = [texts.pop(node) for node in variants.iterchildren("aff") if node in texts]
+        names = [id_ for node in (variants, *variants.iterchildren("aff")) if (id_ := node.get("id"))]
+        affiliations.update((id_, said[0]) for id_ in names if said)
+        if said:
+            texts[next(variants.iterchildren("aff"))] = said[0]
     authors: list[Author] = []
     for group in meta.iterfind("contrib-group"):
         shared = [texts[node] for node in _shared(group, meta) if node in texts]
@@ -29,17 +36,25 @@ def read_authors(meta: Element) -> list[Author]:
             name = _name(contrib)
             if name is None:
                 continue
-            rids = [rid for xref in contrib.iter("xref") for rid in (xref.get("rid") or "").split()]
+            rids = [rid for xref in _own(contrib, "xref") for rid in (xref.get("rid") or "").split()]
             own = [affiliations[rid] for rid in rids if rid in affiliations]
-            own += [texts[node] for node in contrib.iter("aff") if node in texts]
+            own += [texts[node] for node in _own(contrib, "aff") if node in texts]
             authors.append(Author(name, _orcid(contrib), list(dict.fromkeys(own or shared))))
     return authors
+
+
+def _own(contrib: Element, *tags: str) -> list[Element]:
+    """Elements of an author, without those of the members of a group."""
+    return [node for node in contrib.iter(*tags) if next(node.iterancestors("contrib"), None) is contrib]
 
 
 def _shared(group: Element, meta: Element) -> list[Element]:
     if any(xref.get("ref-type") == "aff" for xref in group.iter("xref")):
         return []
-    return list(group.iterchildren("aff")) or list(meta.iterchildren("aff"))
+    for home in (group, meta):
+        if found := [*home.iterchildren("aff"), *home.iterfind("aff-alternatives/aff")]:
+            return found
+    return []
 
 
 def _name(contrib: Element) -> str | None:
@@ -55,7 +70,7 @@ def _name(contrib: Element) -> str | None:
 
 
 def _orcid(contrib: Element) -> str | None:
-    for node in contrib.iter("contrib-id", "uri", "ext-link"):
+    for node in _own(contrib, "contrib-id", "uri", "ext-link"):
         found = identifiers.orcid(all_text(node)) or identifiers.orcid(href(node))
         if found:
             return found

@@ -5,18 +5,31 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 import re
+from typing import NamedTuple
 
 from biomedica_ray.jats.article import ArticleDate
-from biomedica_ray.jats.tree import Element
+from biomedica_ray.jats.tree import Element, all_text
 
 # Dates of hosting and manuscript handling that stand among the pub-dates without saying when it was published.
 _NOT_PUBLICATION = re.compile(r"nihms|hwp-|archival|received|accepted|retract|correct", re.IGNORECASE)
 _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name}
 _YEAR = re.compile(r"[12]\d{3}")
+_PRECISION = ("year", "month", "day")
+_WRITTEN = re.compile(
+    r"(?:(?:(?P<before>\d{1,2})(?:st|nd|rd|th)?\.?\s)?(?P<month>[A-Z][a-z]{2,8})\.?,?\s(?:(?P<behind>\d{1,2})(?:st|nd|rd|th)?,?\s)?)?"
+    r"(?P<year>[12]\d{3})\b"
+)
 _ISO = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
 
 
-def read_dates(meta: Element) -> tuple[list[ArticleDate], dt.date | None]:
+class Published(NamedTuple):
+    """When an article was published: its first day, and whether the day, the month or the year is known."""
+
+    date: dt.date | None
+    precision: str | None
+
+
+def read_dates(meta: Element) -> tuple[list[ArticleDate], Published]:
     """All dates of an article with their kinds, and the earliest at which it was published.
 
     The kind is ``@date-type`` or ``@pub-type``; of a date without either it is ``pub``. Dates that are not readable as
@@ -29,7 +42,7 @@ def read_dates(meta: Element) -> tuple[list[ArticleDate], dt.date | None]:
         *meta.iterfind("pub-history//date"),
     ]
     dates: list[ArticleDate] = []
-    published: list[dt.date] = []
+    published: list[str] = []
     for element in elements:
         iso = _iso(element)
         if iso is None:
@@ -39,8 +52,21 @@ def read_dates(meta: Element) -> tuple[list[ArticleDate], dt.date | None]:
         if dated not in dates:
             dates.append(dated)
         if element.tag == "pub-date" and not _NOT_PUBLICATION.search(f"{kind} {element.get('pub-type')}"):
-            published.append(first_day(iso))
-    return dates, min(published, default=None)
+            published.append(iso)
+    return dates, _earliest(published)
+
+
+def _earliest(dates: list[str]) -> Published:
+    """The earliest of ISO dates of any precision; of those within its year or month the finer one says when.
+
+    ``2012`` and ``2012-12-17`` are the 17th of December.
+    """
+    if not dates:
+        return Published(None, None)
+    earliest = min(dates, key=lambda iso: (first_day(iso), -len(iso)))
+    while finer := [iso for iso in dates if iso.startswith(f"{earliest}-")]:
+        earliest = min(finer, key=lambda iso: (first_day(iso), -len(iso)))
+    return Published(first_day(earliest), _PRECISION[earliest.count("-")])
 
 
 def first_day(iso: str) -> dt.date:
@@ -56,9 +82,19 @@ def _iso(element: Element) -> str | None:
     if not year:
         match = _ISO.match(element.get("iso-8601-date") or "")
         if match is None:
-            return None
+            return _in_words(" ".join(all_text(element).split()))
         year, month, day = (number or "" for number in match.groups())
     return iso_date(year, month, day)
+
+
+def _in_words(text: str) -> str | None:
+    """A date that is written out: ``17 December 2012``, ``Dec 17, 2012``, ``December 2012``, ``2012-12-17``."""
+    if match := _ISO.fullmatch(text):
+        return iso_date(*(number or "" for number in match.groups()))
+    match = _WRITTEN.search(text)
+    if match is None:
+        return None
+    return iso_date(match["year"], match["month"] or "", match["before"] or match["behind"] or "")
 
 
 def iso_date(year: str, month: str, day: str) -> str | None:

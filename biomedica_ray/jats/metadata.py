@@ -17,7 +17,11 @@ _NOT_MAIN_ABSTRACT = re.compile(
     re.IGNORECASE,
 )
 _NOTES = ("fn", "xref")
-_RETRACTED_TITLE = re.compile(r"\W*retracted\b", re.IGNORECASE)
+_RETRACTED_TITLE = re.compile(
+    r"\A\W*retracted\b|\A\W*withdrawn(?:\s(?:article|paper))?\s*[:\u2013\u2014-]|[(\[]\s*(?:retracted|withdrawn)(?:\s\w+)?\s*[)\]]"
+    r"\W*\Z",
+    re.IGNORECASE,
+)
 _RETRACTED_RELATIONS = frozenset({"retraction-forward", "retracted-by"})
 
 
@@ -216,13 +220,13 @@ def is_retracted(article_type: str | None, title: str | None, related: list[Rela
     """Whether the article has been retracted; a notice of retraction has not.
 
     PMC links a retracted article to its notice with ``retraction-forward``, and its title begins ``RETRACTED:`` or
-    ``Retracted article:`` (PMC Tagging Guidelines, Retractions).
+    ``Retracted article:``, or ends ``(Retracted)`` (PMC Tagging Guidelines, Retractions).
     """
     if article_type in ("retraction", "partial-retraction"):
         return False
     if any(link.kind in _RETRACTED_RELATIONS for link in related):
         return True
-    return article_type == "retracted-article" or bool(title and _RETRACTED_TITLE.match(title))
+    return article_type == "retracted-article" or bool(title and _RETRACTED_TITLE.search(title))
 
 
 def citation(journal: str | None, year: int | None, place: str, doi: str | None) -> str:

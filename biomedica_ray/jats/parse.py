@@ -56,7 +56,8 @@ def _read(article: Element) -> Article:
         volume=volume,
         issue=issue,
         pages=pages,
-        published=published,
+        published=published.date,
+        published_precision=published.precision,
         dates=all_dates,
         article_type=article.get("article-type") or None,
         language=language,
@@ -76,7 +77,10 @@ def _read(article: Element) -> Article:
         references=references.read_references(text.ref_lists),
         sections=sections.read_sections(text.paragraphs),
         citation=metadata.citation(
-            journal, published.year if published else None, metadata.place_in_journal(volume, issue, pages), ids["doi"]
+            journal,
+            published.date.year if published.date else None,
+            metadata.place_in_journal(volume, issue, pages),
+            ids["doi"],
         ),
         n_inline_graphics=found.n_inline_graphics,
         n_formula_graphics=found.n_formula_graphics,

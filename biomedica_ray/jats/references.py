@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from biomedica_ray.jats import identifiers
 from biomedica_ray.jats.article import Reference
-from biomedica_ray.jats.text import normalise, readable
+from biomedica_ray.jats.text import mended, normalise, readable, script
 from biomedica_ray.jats.tree import Element, all_text, href
 
 _CITATIONS = ("mixed-citation", "element-citation", "citation", "nlm-citation")
 _TITLES = ("article-title", "chapter-title", "data-title", "source")
 _VISITED = ("ref", "note", *_CITATIONS, *_TITLES, "year", "pub-id", "object-id", "ext-link", "uri")
+
+
+_PEOPLE = ("person-group", "name")
+# Parts of a citation that stand apart from what is before them, even where nobody wrote a space.
+_SET_OFF = frozenset(
+    {
+        "pub-id",
+        "object-id",
+        "source",
+        "article-title",
+        "chapter-title",
+        "volume",
+        "issue",
+        "year",
+        "fpage",
+        "bold",
+        "italic",
+    }
+    | {"person-group", "name", "publisher-name", "publisher-loc", "comment", "edition"}
+)
+_GLUED_BEHIND = re.compile(r"[\w.,;:)\]?!\u2013\u201d](?<!doi:)(?<!DOI:)(?<!pmid:)(?<!PMID:)\Z")
 
 
 def read_references(ref_lists: list[Element]) -> list[Reference]:
@@ -21,11 +43,12 @@ def read_references(ref_lists: list[Element]) -> list[Reference]:
 
 
 class _Citation(NamedTuple):
-    """A citation in a ``ref``, and its fields at any depth."""
+    """A citation in a ``ref``, its fields at any depth, and the printed form of the same where there is one."""
 
     ref: Element
     element: Element
     fields: list[Element]
+    printed: Element | None = None
 
 
 def _references(ref_list: Element) -> Iterator[Reference]:
@@ -52,6 +75,7 @@ def _works(cited: list[_Citation]) -> list[_Citation]:
     """Of the citations in a ref, one a work: where it is given printed and tagged, the tagged one."""
     if len(cited) <= 1:
         return cited
+    cited = _with_printed(cited)
     works: list[_Citation] = []
     alternatives: dict[Element | None, _Citation] = {}
     for citation in cited:
@@ -68,6 +92,16 @@ def _works(cited: list[_Citation]) -> list[_Citation]:
     if {"mixed-citation", "element-citation"} <= tags:
         return [citation for citation in works if citation.element.tag == "element-citation"]
     return works
+
+
+def _with_printed(cited: list[_Citation]) -> list[_Citation]:
+    """The citations of a ref, each tagged one with the printed one beside it, where there are as many of both."""
+    printed = [each.element for each in cited if each.element.tag == "mixed-citation"]
+    tagged = [each.element for each in cited if each.element.tag == "element-citation"]
+    if len(printed) != len(tagged):
+        return cited
+    beside = dict(zip(tagged, printed, strict=True))
+    return [each._replace(printed=beside.get(each.element)) for each in cited]
 
 
 def _reference(citation: _Citation) -> Reference:
@@ -94,7 +128,7 @@ def _reference(citation: _Citation) -> Reference:
         doi or next((doi for link in links if (doi := _linked_doi(link))), None),
         readable(title),
         readable(year),
-        _raw(citation.element),
+        (None if citation.printed is None else _raw(citation.printed)) or _raw(citation.element),
     )
 
 
@@ -106,9 +140,49 @@ def _raw(element: Element) -> str:
     """The printed line, or the fields of a tagged citation set side by side."""
     text, nodes = element.text, list(element)
     if (text and not text.isspace()) or any((tail := node.tail) and not tail.isspace() for node in nodes):
-        return readable(element) or ""
-    fields = [_people(node) if node.tag in ("person-group", "name") else _leaf(node) for node in nodes]
+        return _printed(element, nodes)
+    fields = [_people(node) if node.tag in _PEOPLE else _leaf(node) for node in nodes]
     return normalise(" ".join([field for field in fields if field])) or ""
+
+
+def _printed(element: Element, nodes: list[Element]) -> str:
+    """A printed line, without the identifiers that were added to it, and its parts not glued to one another.
+
+    An identifier without anything between it and the line was not printed: PMC adds its own so.
+    """
+    if not any(node.tag in _SET_OFF and not (node.tail or "").strip() for node in nodes):
+        return readable(element) or ""
+    line = element.text or ""
+    added, is_adjacent = False, False
+    for node in nodes:
+        piece = "" if not isinstance(node.tag, str) else _piece(node)
+        if node.tag in ("pub-id", "object-id"):
+            added = added or bool(_GLUED_BEHIND.search(line))
+            piece = "" if added else piece
+        elif piece and node.tag in _SET_OFF and _is_glued(line, piece, is_adjacent=is_adjacent):
+            line += " "
+        line += piece + (node.tail or "")
+        added = added and not (node.tail or "").strip()
+        is_adjacent = not node.tail
+    return normalise(mended(line)) or ""
+
+
+def _is_glued(line: str, piece: str, *, is_adjacent: bool) -> bool:
+    """Whether a part needs a space before it: behind another part, or where it begins a sentence: ``On X.Nature``."""
+    if is_adjacent:
+        return piece[0].isalnum() and _GLUED_BEHIND.search(line) is not None
+    return piece[0].isupper() and not piece[1:2].isupper() and line.endswith((".", "?", "!"))
+
+
+def _piece(node: Element) -> str:
+    """A part of a printed line, scripts as in the line."""
+    if node.tag in _PEOPLE and not (node.text or "").strip() and not any((part.tail or "").strip() for part in node):
+        return _people(node) or ""
+    if node.tag in ("sub", "sup"):
+        return script(node)
+    edge = " " if (node.text or " ")[0].isspace() else ""
+    text = readable(node)
+    return f"{edge}{text}" if text else ""
 
 
 def _people(node: Element) -> str | None:

@@ -132,7 +132,7 @@ def mark_caption(elements: Iterable[Element], tags: Collection[str]) -> MarkedTe
 
 
 # Markup of HTML that was escaped once more than the rest; elements that JATS has for the same purpose.
-_ESCAPED = re.compile(r"&(#\d{1,7};|#x[\da-fA-F]{1,6};|[A-Za-z]\w{1,30};)")
+_ESCAPED = re.compile(r"&(#\d{1,7};|#x[\da-fA-F]{1,6};|(?:lt|gt|amp|quot|apos);)")
 _HTML = re.compile(r"</?(?:i|em|b|strong|u|italic|bold|span|p|sup|sub)>|<br\s?/?>")
 _HTML_SCRIPT = re.compile(r"<(su[bp])>([^<>]*)</\1>")
 
@@ -326,6 +326,11 @@ def _script(raw: str, superscript: bool, before: list[str]) -> str:
     opening, closing = ("".join(aside.split()) for aside in raw.split(bare, 1))
     inner = f"{opening}{bare.strip()}{closing}"
     return f"{sign}({inner})" if _SPACE.search(bare) else f"{sign}{inner}"
+
+
+def script(node: Element) -> str:
+    """The text of a subscript or superscript by itself."""
+    return _script(all_text(node), node.tag == "sup", [])
 
 
 def _place(raw: str, elements: list[Element]) -> list[Span]:

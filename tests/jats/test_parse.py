@@ -151,6 +151,95 @@ def test_published_is_the_earliest_and_dates_keep_their_precision() -> None:
     assert article("<pub-date><year>2001</year></pub-date>").published == dt.date(2001, 1, 1)
 
 
+DATE = "<pub-date pub-type='{}'>{}</pub-date>".format
+YEAR, MONTH, DAY = (f"<{tag}>{{}}</{tag}>".format for tag in ("year", "month", "day"))
+
+
+@pytest.mark.parametrize(
+    ("dates", "published", "precision"),
+    [
+        (DATE("collection", YEAR(2012)) + DATE("epub", DAY(17) + MONTH(12) + YEAR(2012)), (2012, 12, 17), "day"),
+        (DATE("epub", DAY(17) + MONTH(12) + YEAR(2012)) + DATE("ppub", YEAR(2013)), (2012, 12, 17), "day"),
+        (DATE("collection", YEAR(2012)) + DATE("ppub", MONTH(5) + YEAR(2012)), (2012, 5, 1), "month"),
+        (DATE("collection", YEAR(2012)) + DATE("epub", DAY(3) + MONTH(1) + YEAR(2013)), (2012, 1, 1), "year"),
+        (DATE("ppub", MONTH(5) + YEAR(2012)) + DATE("epub", DAY(9) + MONTH(5) + YEAR(2012)), (2012, 5, 9), "day"),
+        (DATE("epub", "<string-date>17 December 2012</string-date>"), (2012, 12, 17), "day"),
+        (DATE("epub", "<string-date>Dec. 17th, 2012</string-date>"), (2012, 12, 17), "day"),
+        (DATE("epub", "<string-date>December 2012</string-date>"), (2012, 12, 1), "month"),
+        (DATE("epub", "<string-date>Winter 2012</string-date>"), (2012, 1, 1), "year"),
+    ],
+)
+def test_a_finer_date_within_a_coarse_one_says_when(
+    dates: str, published: tuple[int, int, int], precision: str
+) -> None:
+    read = article(dates)
+    assert (read.published, read.published_precision) == (dt.date(*published), precision)
+
+
+def test_an_article_without_dates_has_none() -> None:
+    assert (article().published, article().published_precision) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("citation", "raw"),
+    [
+        (
+            "Roe A. <source>J. Test</source> <year>1995</year>;17:34–38.<pub-id pub-id-type='pmid'>7743235</pub-id>",
+            "Roe A. J. Test 1995;17:34–38.",
+        ),
+        (
+            "Roe. 41:1–9.<pub-id pub-id-type='doi'>10.1093/a</pub-id><pub-id pub-id-type='pmc'>PMC11</pub-id>",
+            "Roe. 41:1–9.",
+        ),
+        ("Roe. 41. doi:<pub-id pub-id-type='doi'>10.1093/a</pub-id>.", "Roe. 41. doi:10.1093/a."),
+        ("Roe. 41. <pub-id pub-id-type='doi'>10.1093/a</pub-id>.", "Roe. 41. 10.1093/a."),
+        ("Roe. <italic>Nat. Methods</italic><bold>16</bold>, 5.", "Roe. Nat. Methods 16, 5."),
+        ("Roe. On H<sub>2</sub>O.<source>Biology</source><volume>8</volume>: 1.", "Roe. On H₂O. Biology 8: 1."),
+        (
+            "<person-group><name><surname>Roe</surname><given-names>A</given-names></name><name><surname>Doe</surname>"
+            "</name></person-group>, <year>2010</year> On X.<source>J. Test</source>",
+            "Roe A, Doe, 2010 On X. J. Test",
+        ),
+    ],
+)
+def test_a_reference_is_the_printed_line(citation: str, raw: str) -> None:
+    back = f"<ref-list><ref><mixed-citation>{citation}</mixed-citation></ref></ref-list>"
+    (reference,) = article(back=back).references
+    assert reference.raw == raw
+
+
+def test_a_tagged_reference_takes_its_line_from_the_printed_one() -> None:
+    tagged = "<element-citation><source>J. Test</source><year>1999</year></element-citation>"
+    printed = "<mixed-citation>ROE, A. J. Test, 1999.</mixed-citation>"
+    for inside in (printed + tagged, f"<citation-alternatives>{tagged}{printed}</citation-alternatives>"):
+        (reference,) = article(back=f"<ref-list><ref>{inside}</ref></ref-list>").references
+        assert (reference.raw, reference.year) == ("ROE, A. J. Test, 1999.", "1999")
+
+
+def test_a_group_does_not_take_what_is_its_members() -> None:
+    member = (
+        '<contrib><contrib-id contrib-id-type="orcid">0000-0002-0281-9610</contrib-id>'
+        "<name><surname>Doe</surname></name>"
+        '<xref ref-type="aff" rid="a1"/></contrib>'
+    )
+    group = f"<contrib><collab>The Group<contrib-group>{member}</contrib-group></collab></contrib>"
+    read = article(f'<contrib-group>{group}</contrib-group><aff id="a1">Inst</aff>')
+    assert read.authors == [Author("The Group", None, [])]
+
+
+def test_alternatives_of_an_affiliation_are_one() -> None:
+    affs = '<aff-alternatives id="a1"><aff xml:lang="en">Inst</aff><aff xml:lang="pt">Institut</aff></aff-alternatives>'
+    contrib = "<contrib><name><surname>Roe</surname></name>{}</contrib>".format
+    for xref in ('<xref ref-type="aff" rid="a1"/>', ""):
+        read = article(f"<contrib-group>{contrib(xref)}</contrib-group>{affs}")
+        assert read.authors == [Author("Roe", None, ["Inst"])]
+
+
+def test_the_error_names_the_entity_that_is_unknown() -> None:
+    with pytest.raises(JatsError, match="'undefined'"):
+        parse_article(b"<article>&nbsp;&eacute;&undefined;</article>")
+
+
 def test_subjects_keywords_and_mesh() -> None:
     read = article(
         "<article-categories><subj-group><subject>Biology</subject><subj-group><subject>Genetics</subject></subj-group>"
@@ -190,6 +279,10 @@ def test_authors_have_their_affiliations() -> None:
         ("research-article", '<related-article related-article-type="retraction-forward" xlink:href="x"/>', True),
         ("research-article", "<title-group><article-title>RETRACTED: Y</article-title></title-group>", True),
         ("research-article", "<title-group><article-title>Retracted article: Y</article-title></title-group>", True),
+        ("research-article", "<title-group><article-title>WITHDRAWN: Y</article-title></title-group>", True),
+        ("research-article", "<title-group><article-title>Y (Retracted)</article-title></title-group>", True),
+        ("research-article", "<title-group><article-title>Y [Retracted Article]</article-title></title-group>", True),
+        ("research-article", "<title-group><article-title>Withdrawn drugs</article-title></title-group>", False),
         ("retraction", "<title-group><article-title>Retracted: Y</article-title></title-group>", False),
         ("retraction", '<related-article related-article-type="retracted-article" xlink:href="x"/>', False),
         ("research-article", "<title-group><article-title>Retraction of nerves</article-title></title-group>", False),
