@@ -36,11 +36,13 @@ class _Language(NamedTuple):
         always: Participles that say so whatever the source is called.
         cited: Participles that say so where the source is a citation; cells are taken from mice too.
         leads: What stands between participle and source.
+        stems: What a text has of one of the participles.
     """
 
     always: str
     cited: str
     leads: str
+    stems: tuple[str, ...]
 
 
 _LANGUAGES = (
@@ -49,55 +51,82 @@ _LANGUAGES = (
         "modified|taken|obtained|extracted|derived|retrieved|enlarged|sourced|borrowed|downloaded|cropped|redrafted"
         "|traced|digiti[sz]ed|simplified|updated|compiled|edited|translated|recolou?red|inspired",
         "from|after",
+        (
+            *("produced", "print", "adapted", "drawn", "publish", "reuse", "re-use", "excerpt", "plotted", "copied"),
+            *(
+                "modif",
+                "taken",
+                "obtain",
+                "extracted",
+                "derived",
+                "retriev",
+                "enlarged",
+                "sourced",
+                "borrow",
+                "download",
+            ),
+            *("cropped", "draft", "traced", "digiti", "simplif", "updated", "compiled", "edited", "translat", "recol"),
+            "inspired",
+        ),
     ),
     _Language(
         "reproduite?s?|adaptée?s?|empruntée?s?|redessinée?s?",
         "modifiée?s?|tirée?s?|extraite?s?|reprise?s?",
         "de|d['\u2019]après|du|des|à partir de",
+        ("reproduit", "adapté", "emprunt", "redess", "modifié", "tiré", "extrait", "repris"),
     ),
     _Language(
         "reproduziert|nachgezeichnet|abgedruckt|adaptiert",
         "übernommen|entnommen|verändert|modifiziert|geändert|umgezeichnet",
         "aus|von|nach",
+        (
+            "reproduzi",
+            "nachgez",
+            "abgedr",
+            "adaptiert",
+            "übernom",
+            "entnom",
+            "verändert",
+            "modifizi",
+            "geändert",
+            "umgez",
+        ),
     ),
     _Language(
         "riprodott[oaie]|adattat[oaie]|ridisegnat[oaie]",
         "modificat[oaie]|tratt[oaie]|ripres[oaie]|estratt[oaie]",
         "da|dal|dallo|dalla|dai|dagli|dalle",
+        ("riprodott", "adattat", "ridisegnat", "modificat", "tratt", "ripres"),
     ),
     _Language(
         "adap\\w*ad[oa]s?|reproducid[oa]s?|reproduzid[oa]s?|retirad[oa]s?",
         "modificad[oa]s?|tomad[oa]s?|tirad[oa]s?|extra[ií]d[oa]s?|obtenid[oa]s?|obtid[oa]s?",
         "de|del|do|da|dos|das|con|com|a partir de",
+        (
+            "adap",
+            "reproduci",
+            "reproduzi",
+            "retirad",
+            "modificad",
+            "tomad",
+            "tirad",
+            "extraíd",
+            "extraid",
+            "btid",
+            "btenid",
+        ),
     ),
 )
 _PARTICIPLES = tuple(
-    re.compile(
-        rf"(?<![{_HYPHENS}])\b(?:(?P<always>{words.always})|{words.cited}),?\s+(?:\(?[\w-]+\)?,?\s+){{0,7}}?"
-        rf"(?:{words.leads})(?<=[\s'\u2019a-zè])(?=[\s{_RAISED}^])",
-        re.IGNORECASE,
+    (
+        words.stems,
+        re.compile(
+            rf"(?<![{_HYPHENS}])\b(?:(?P<always>{words.always})|{words.cited}),?\s+(?:\(?[\w-]+\)?,?\s+){{0,7}}?"
+            rf"(?:{words.leads})(?<=[\s'\u2019a-zè])(?=[\s{_RAISED}^])",
+            re.IGNORECASE,
+        ),
     )
     for words in _LANGUAGES
-)
-_STEMS = (
-    *(
-        "produ",
-        "print",
-        "adap",
-        "drawn",
-        "publish",
-        "reuse",
-        "re-use",
-        "excerpt",
-        "plotted",
-        "copied",
-        "modif",
-        "taken",
-    ),
-    *("obt", "extra", "derived", "retriev", "enlarged", "sourced", "borrow", "download", "cropped", "draft", "traced"),
-    *("digiti", "simplif", "updated", "compiled", "edited", "translat", "recol", "inspired", "emprunt", "redess"),
-    *("tirée", "tiré ", "repris", "nachgez", "abgedr", "übern", "entnom", "änder", "umgez", "riprod", "adatt"),
-    *("ridis", "tratt", "ripres", "estratt", "tomad", "retirad", "tirad"),
 )
 # The article's own: "reproduced from Fig. 2", though not "from Fig. 2 of Roe et al.".
 _OWN_PICTURE = re.compile(
@@ -123,7 +152,7 @@ _MADE = re.compile(
 _FROM_OR_BY = re.compile(r"\b(?:from|by)(?=\s)")
 _PUBLISHED = re.compile(
     r"(?<!data )(?<!results )"
-    r"\b(?:originally|first|previously|initially)\s(?:published|appeared|printed)\s(?:in|by|as)\b",
+    r"\b(?:originally|first|previously|initially)\spublished\s(?:in|by|as)\b",
     re.IGNORECASE,
 )
 _PERMISSION = re.compile(
@@ -173,9 +202,10 @@ _IMAGE_SOURCE_STEMS = (
 def is_taken_over(text: str) -> bool:
     """Whether a text says that a picture is taken over from another work, used by permission, or out of a library."""
     lower = text.lower()
-    if _has_any(lower, _STEMS) and (_is_made_from_other(text) or _PUBLISHED.search(text)):
+    if _is_made_from_other(text, lower) or ("ublished" in text and _PUBLISHED.search(text)):
         return True
-    if any(_MADE.search(text[max(0, at.start() - 40) : at.start()].rstrip()) for at in _cited_at(text, _FROM_OR_BY)):
+    cited = _cited_at(text, _FROM_OR_BY) if "from " in lower or "by " in lower else iter(())
+    if any(_MADE.search(text[max(0, at.start() - 40) : at.start()].rstrip()) for at in cited):
         return True
     if "after " in lower and any(True for _ in _cited_at(text, _AFTER)):
         return True
@@ -195,10 +225,10 @@ def _cited_at(text: str, word: re.Pattern[str]) -> Iterator[re.Match[str]]:
     return (found for found in word.finditer(text) if _AFTER_WORK.match(text, found.end()))
 
 
-def _is_made_from_other(text: str) -> bool:
+def _is_made_from_other(text: str, lower: str) -> bool:
     """Whether a participle of taking over has a source behind it that is not the article itself."""
-    for pattern in _PARTICIPLES:
-        for found in pattern.finditer(text):
+    for stems, pattern in _PARTICIPLES:
+        for found in pattern.finditer(text) if _has_any(lower, stems) else ():
             if _OWN_PICTURE.match(text, found.end()):
                 continue
             is_cited = CITATION.match(text, found.end()) is not None
@@ -207,7 +237,7 @@ def _is_made_from_other(text: str) -> bool:
             opens = _OPENS.search(text[: found.start()]) and _OPENERS.match(found[0])
             if opens and _NAMED_SOURCE.match(text, found.end()):
                 return True
-    return any(
+    return " from " in text and any(
         CITATION.match(text, found.end()) and not _MEASURED.match(found["word"]) for found in _BRACKETED.finditer(text)
     )
 
@@ -227,38 +257,79 @@ _PICTURES = (
 )
 # What is credited runs to the end of its clause; the full stops of initials do not end it.
 _CLAUSE = r"(?:[A-Z]\.\s?)*[^.;)\n]+"
+_SUPPLIED = ("provided by", "supplied by", "contributed by", "donated by", "gift of", "gift from")
+_SOURCES = ("source", "fonte", "fuente", "quelle", "fonti")
+
+
+class _Credit(NamedTuple):
+    """A way of naming whose a picture is: what a text has to contain, in lower case, and the pattern, who is named."""
+
+    stems: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+
 # Ways of naming somebody after whom there may be a technique instead: "Image by Scanning Electron Microscopy".
-_MAKERS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        # "Photo: A. Roe", "Photograph by Ann Roe", "Image credit NASA", "Foto: Ana Roe"; credit alone names anybody.
-        rf"\b(?i:{_PICTURES})\s?(?::|©)\s*(?P<who>{_PERSON}|[A-Z]{{2,}}\b)",
-        rf"\b(?i:{_PICTURES})\s(?i:(?:taken\s|made\s|drawn\s)?(?:by|de|von|di|par|por))\s(?P<who>{_PERSON})",
-        # A service that is somebody's: "generated using Atlas by Doe Ltd".
-        rf"\b(?i:generated|created|produced|designed|drawn)\s(?i:using|with|in|via)\s[A-Z][^.;,()\n]{{1,40}}?\sby\s(?P<who>{_NAME})",
-    )
+_MAKERS = (
+    # "Photo: A. Roe", "Photograph by Ann Roe", "Foto: Ana Roe".
+    _Credit((":", "©"), re.compile(rf"\b(?i:{_PICTURES})\s?(?::|©)\s*(?P<who>{_PERSON}|[A-Z]{{2,}}\b)")),
+    _Credit(
+        (" by ", " de ", " von ", " di ", " par ", " por "),
+        re.compile(
+            rf"\b(?i:{_PICTURES})\s(?i:(?:taken\s|made\s|drawn\s)?(?:by|de|von|di|par|por))\s(?P<who>{_PERSON})"
+        ),
+    ),
+    # A service that is somebody's: "generated using Atlas by Doe Ltd".
+    _Credit(
+        ("generated ", "created ", "produced ", "designed ", "drawn "),
+        re.compile(
+            r"\b(?i:generated|created|produced|designed|drawn)\s(?i:using|with|in|via)\s[A-Z][^.;,()\n]{1,40}?\sby\s"
+            rf"(?P<who>{_NAME})"
+        ),
+    ),
 )
-_CREDITS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"\b(?i:credits?|cr[ée]dit[oi]?s?|bildnachweis)(?:\s(?i:photo|foto|imagem))?\s?(?::|(?i:to)\b)\s*(?P<who>{_CLAUSE})",
-        rf"\b(?i:credits?|cr[ée]dit[oi]?s?)\s(?:(?i:photo\w*|by)\s)?(?P<who>{_SOMEBODY})",
-        # Courtesy names its donor whatever the word before is.
-        rf"\b(?i:courtesy|cortes[ií]a|courtoisie|gracieuseté)\b(?:\s(?i:of|to|from|by|de|del|di|du))?\s?:?\s*(?P<who>{_CLAUSE})",
-        rf"\b(?i:avec\sl['\u2019]aimable\s\w+|mit\sfreundlicher\s\w+|zur\sVerfügung\sgestellt)\b\s*(?P<who>{_CLAUSE})",
-        rf"\b(?i:{_PICTURES}|figures?|maps?)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
-        r"(?i:provided|supplied|contributed|donated|gift)\s(?i:by|of|from)\s(?P<who>(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*)",
-        rf"(?:\A|[.(\[;\n]\s?)(?i:kindly\sprovided\sby)\s(?P<who>{_CLAUSE})",
-        # "Source: WHO", "Source [12]", "Image source: NASA".
-        rf"(?:\A|[.(\[;:,\n]\s?|\b(?i:{_PICTURES}|figure|map|data\sand\smap)\s)(?i:original\s)?"
-        r"(?i:sources?|fontes?|fuentes?|quellen?|fonti)\s?(?::\s*(?P<who>[^\n]+)|(?=[\[(]\s?\d)(?P<number>[^\n]+))",
-    )
-)
-_CREDIT_STEMS = (
-    *("photo", "foto", "image", "picture", "illustration", "drawing", "artwork", "painting", "portrait", "cliché"),
-    *("bild", "immagin", "imáge", "dibujo", "desenho", "dessin", "zeichnung", "disegn", "credit", "crédit", "courtes"),
-    *("cortes", "courtoisie", "gracieuse", "aimable", "freundlich", "verfügung", "source", "fonte", "fuente", "quelle"),
-    *("kindly", "provided", "fonti", " using ", " with ", " via "),
+_CREDITS = (
+    # "Image credit NASA"; credit alone names anybody.
+    _Credit(
+        ("credit", "crédit", "bildnachweis"),
+        re.compile(
+            r"\b(?i:credits?|cr[ée]dit[oi]?s?|bildnachweis)(?:\s(?i:photo|foto|imagem))?\s?(?::|(?i:to)\b)\s*"
+            rf"(?P<who>{_CLAUSE})"
+        ),
+    ),
+    _Credit(
+        ("credit", "crédit"),
+        re.compile(rf"\b(?i:credits?|cr[ée]dit[oi]?s?)\s(?:(?i:photo\w*|by)\s)?(?P<who>{_SOMEBODY})"),
+    ),
+    # Courtesy names its donor whatever the word before is.
+    _Credit(
+        ("courtesy", "cortes", "courtoisie", "gracieuseté"),
+        re.compile(
+            r"\b(?i:courtesy|cortes[ií]a|courtoisie|gracieuseté)\b(?:\s(?i:of|to|from|by|de|del|di|du))?\s?:?\s*"
+            rf"(?P<who>{_CLAUSE})"
+        ),
+    ),
+    _Credit(
+        ("aimable", "freundlicher", "verfügung"),
+        re.compile(
+            rf"\b(?i:avec\sl['\u2019]aimable\s\w+|mit\sfreundlicher\s\w+|zur\sVerfügung\sgestellt)\b\s*(?P<who>{_CLAUSE})"
+        ),
+    ),
+    _Credit(
+        _SUPPLIED,
+        re.compile(
+            rf"\b(?i:{_PICTURES}|figures?|maps?)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
+            r"(?i:provided|supplied|contributed|donated|gift)\s(?i:by|of|from)\s(?P<who>(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*)"
+        ),
+    ),
+    _Credit(("kindly",), re.compile(rf"(?:\A|[.(\[;\n]\s?)(?i:kindly\sprovided\sby)\s(?P<who>{_CLAUSE})")),
+    # "Source: WHO", "Source [12]", "Image source: NASA".
+    _Credit(
+        _SOURCES,
+        re.compile(
+            rf"(?:\A|[.(\[;:,\n]\s?|\b(?i:{_PICTURES}|figure|map|data\sand\smap)\s)(?i:original\s)?"
+            r"(?i:sources?|fontes?|fuentes?|quellen?|fonti)\s?(?::\s*|(?=[\[(]\s?\d))(?P<who>[^\n]+)"
+        ),
+    ),
 )
 # What may stand where a name is sought and is none: ways of making pictures.
 _TECHNIQUE = re.compile(
@@ -270,15 +341,14 @@ _TECHNIQUE = re.compile(
 
 def credited(text: str) -> Iterator[str]:
     """Whom a text gives a picture to, one by one: photographers, donors, sources, as far as the words name them."""
-    if not _has_any(text.lower(), _CREDIT_STEMS):
-        return
-    for pattern in _MAKERS:
-        for found in pattern.finditer(text):
-            if not _TECHNIQUE.search(found["who"]):
-                yield found["who"]
-    for pattern in _CREDITS:
-        for found in pattern.finditer(text):
-            yield found["who"] or found["number"]
+    lower = text.lower()
+    for stems, pattern in _MAKERS:
+        if _has_any(lower, stems):
+            found = (match["who"] for match in pattern.finditer(text))
+            yield from (who for who in found if not _TECHNIQUE.search(who))
+    for stems, pattern in _CREDITS:
+        if _has_any(lower, stems):
+            yield from (match["who"] for match in pattern.finditer(text))
 
 
 def _has_any(text: str, stems: tuple[str, ...]) -> bool:

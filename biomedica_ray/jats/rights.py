@@ -236,7 +236,7 @@ def _copyrights(text: str) -> Iterator[str]:
 
 def _licences(text: str) -> Iterator[str]:
     """The parts of a caption that name a licence."""
-    if "C" not in text and "creativecommons" not in text:
+    if "CC" not in text and "Creative" not in text and "creativecommons" not in text.lower():
         return
     for match in _LICENCE.finditer(text):
         yield text[max(0, match.start() - 10) : match.end() + _LONGEST_LICENCE]

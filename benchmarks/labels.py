@@ -1,0 +1,122 @@
+"""Judge rights and panels against captions that were labelled by reading.
+
+    python benchmarks/labels.py
+
+Prints precision and recall of ``third_party``, the share of captions whose panels are right in label and span, and
+precision and recall of the labels of panels. The captions are in tests/jats/labelled; see the README there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+from biomedica_ray.jats import Figure, parse_article
+from biomedica_ray.jats.lean import Hint
+from biomedica_ray.jats.panels import split_panels
+
+LABELLED = Path(__file__).parents[1] / "tests" / "jats" / "labelled"
+_URLS = {
+    "CC0": "https://creativecommons.org/publicdomain/zero/1.0/",
+    **{
+        code: f"https://creativecommons.org/licenses/{code.lower().removeprefix('cc ')}/4.0/"
+        for code in ("CC BY", "CC BY-SA", "CC BY-ND", "CC BY-NC", "CC BY-NC-SA", "CC BY-NC-ND")
+    },
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """What was found of what is there."""
+
+    right: int
+    found: int
+    there: int
+
+    @property
+    def precision(self) -> float:
+        """Share of what was found that is right."""
+        return self.right / self.found if self.found else 1.0
+
+    @property
+    def recall(self) -> float:
+        """Share of what is there that was found."""
+        return self.right / self.there if self.there else 1.0
+
+
+@dataclass(frozen=True)
+class PanelScore:
+    """Panels of captions, those of which all are right in label and span, and captions in which there are none."""
+
+    captions: int
+    whole: int
+    labels: Score
+    unmarked: int
+    false: int
+
+
+def read(name: str) -> list[dict[str, Any]]:
+    with (LABELLED / f"{name}.jsonl").open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def figure_of(row: dict[str, Any]) -> Figure:
+    """The figure of a labelled caption, within as much of its article as says whose it is."""
+    names = "".join(
+        f"<contrib><name><surname>{escape(last)}</surname><given-names>{escape(first)}</given-names></name></contrib>"
+        for last, first in row["authors"]
+    )
+    groups = "".join(f"<contrib><collab>{escape(name)}</collab></contrib>" for name in row["groups"])
+    holders = "".join(f"<copyright-statement>{escape(text)}</copyright-statement>" for text in row["holders"])
+    url = _URLS.get(row["license"], "")
+    own = "".join(f"<copyright-statement>{escape(text)}</copyright-statement>" for text in row["copyrights"])
+    attributions = "".join(f"<attrib>{escape(text)}</attrib>" for text in row["attributions"])
+    paragraphs = "".join(f"<p>{escape(line)}</p>" for line in row["caption"].split("\n"))
+    xml = (
+        '<article xmlns:xlink="http://www.w3.org/1999/xlink"><front><journal-meta><publisher><publisher-name>'
+        f"{escape(row['publisher'] or '')}</publisher-name></publisher></journal-meta><article-meta>"
+        f"<contrib-group>{names}{groups}</contrib-group>"
+        f"<permissions>{holders}<license xlink:href='{url}'/></permissions>"
+        f"</article-meta></front><body><fig><caption>{paragraphs}</caption>{attributions}"
+        f"{f'<permissions>{own}</permissions>' if own else ''}<graphic xlink:href='a'/></fig></body></article>"
+    )
+    return parse_article(xml.encode()).figures[0]
+
+
+def score_rights(rows: Sequence[dict[str, Any]]) -> Score:
+    found = [figure_of(row).third_party for row in rows]
+    right = sum(is_found and row["third_party"] for is_found, row in zip(found, rows, strict=True))
+    return Score(right, sum(found), sum(row["third_party"] for row in rows))
+
+
+def score_panels(rows: Sequence[dict[str, Any]]) -> PanelScore:
+    whole = false = right = found = there = 0
+    for row in rows:
+        hints = [Hint(*hint) for hint in row["hints"]]
+        panels = [[panel.label, panel.start, panel.end] for panel in split_panels(row["caption"], hints)]
+        labels = {letter for label, *_ in panels for letter in label.split(", ")}
+        wanted = {letter for label, *_ in row["panels"] for letter in label.split(", ")}
+        right, found, there = right + len(labels & wanted), found + len(labels), there + len(wanted)
+        whole += bool(row["panels"]) and panels == row["panels"]
+        false += not row["panels"] and bool(panels)
+    marked = sum(bool(row["panels"]) for row in rows)
+    return PanelScore(marked, whole, Score(right, found, there), len(rows) - marked, false)
+
+
+def main() -> None:
+    rights, panels = score_rights(read("rights")), score_panels(read("panels"))
+    labels = panels.labels
+    print("| what | captions | precision | recall |")
+    print("|---|---|---|---|")
+    print(f"| third_party | {len(read('rights'))} | {rights.precision:.3f} | {rights.recall:.3f} |")
+    print(f"| labels of panels | {panels.captions} | {labels.precision:.3f} | {labels.recall:.3f} |")
+    print(f"\nPanels right in label and span: {panels.whole} of {panels.captions} captions.")
+    print(f"Panels in captions without any: {panels.false} of {panels.unmarked} captions.")
+
+
+if __name__ == "__main__":
+    main()
