@@ -1,9 +1,9 @@
 """What an update costs: after some of the articles have changed, how much of a store is written anew.
 
-A store of small articles, as many to a unit as in one of all of PMC, is made by extract, dedupe, panels and serialize. Then
-articles change, a fifth of them being new ones and the others having another caption, and the stages run again. A unit or
-shard counts as written when its commit names other files than before; what a stage does without writing (looking at the
-listing, comparing everything with everything) shows in its seconds.
+A store of small articles, as many to a unit as in one of all of PMC, is made by extract, dedupe, panels and serialize.
+Then articles change, a fifth of them being new ones and the others having another caption, and the stages run again. A
+unit or shard counts as written when its commit names other files than before; what a stage does without writing
+(looking at the listing, comparing everything with everything) shows in its seconds.
 
     python benchmarks/updates.py --units 40
 """
