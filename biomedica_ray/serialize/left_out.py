@@ -25,6 +25,9 @@ FIGURE_COLUMNS = [
     "is_thumbnail",
 ]
 
+WITHHELD = ("third-party", "against")
+"""Kinds of reasons for which a figure must not be in the dataset, in no version of its article."""
+
 Row = Mapping[str, Any]
 Duplicates = Mapping[str, Sequence[Row]]
 """Rows of the duplicates table, by id."""
