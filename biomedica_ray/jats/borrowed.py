@@ -119,6 +119,8 @@ _LANGUAGES = (
 )
 _PARTICIPLES = tuple(
     (
+        # What leads to the source is looked for first, as it is rarer than the stems and there is less of it.
+        tuple(f" {lead}" for lead in words.leads.split("|") if lead[-1:].isalpha() and "[" not in lead),
         words.stems,
         re.compile(
             rf"(?<![{_HYPHENS}])\b(?:(?P<always>{words.always})|{words.cited}),?\s+(?:\(?[\w-]+\)?,?\s+){{0,7}}?"
@@ -227,8 +229,8 @@ def _cited_at(text: str, word: re.Pattern[str]) -> Iterator[re.Match[str]]:
 
 def _is_made_from_other(text: str, lower: str) -> bool:
     """Whether a participle of taking over has a source behind it that is not the article itself."""
-    for stems, pattern in _PARTICIPLES:
-        for found in pattern.finditer(text) if _has_any(lower, stems) else ():
+    for leads, stems, pattern in _PARTICIPLES:
+        for found in pattern.finditer(text) if _has_any(lower, leads) and _has_any(lower, stems) else ():
             if _OWN_PICTURE.match(text, found.end()):
                 continue
             is_cited = CITATION.match(text, found.end()) is not None
@@ -287,6 +289,23 @@ _MAKERS = (
         ),
     ),
 )
+_MADE_STEMS = (
+    *(
+        "photo",
+        "foto",
+        "image",
+        "picture",
+        "illustration",
+        "drawing",
+        "artwork",
+        "painting",
+        "portrait",
+        "cliché",
+        "bild",
+    ),
+    *("immagin", "imáge", "imagen", "imagem", "dibujo", "desenho", "dessin", "zeichnung", "disegn", " using ", " via "),
+    *("ed with ", "ed in ", "wn with ", "wn in "),
+)
 _CREDITS = (
     # "Image credit NASA"; credit alone names anybody.
     _Credit(
@@ -342,7 +361,7 @@ _TECHNIQUE = re.compile(
 def credited(text: str) -> Iterator[str]:
     """Whom a text gives a picture to, one by one: photographers, donors, sources, as far as the words name them."""
     lower = text.lower()
-    for stems, pattern in _MAKERS:
+    for stems, pattern in _MAKERS if _has_any(lower, _MADE_STEMS) else ():
         if _has_any(lower, stems):
             found = (match["who"] for match in pattern.finditer(text))
             yield from (who for who in found if not _TECHNIQUE.search(who))

@@ -157,7 +157,7 @@ def _printed(element: Element, nodes: list[Element]) -> str:
     for node in nodes:
         piece = "" if not isinstance(node.tag, str) else _piece(node)
         if node.tag in ("pub-id", "object-id"):
-            added = added or bool(_GLUED_BEHIND.search(line))
+            added = added or bool(_GLUED_BEHIND.search(line[-6:]))
             piece = "" if added else piece
         elif piece and node.tag in _SET_OFF and _is_glued(line, piece, is_adjacent=is_adjacent):
             line += " "
@@ -170,7 +170,7 @@ def _printed(element: Element, nodes: list[Element]) -> str:
 def _is_glued(line: str, piece: str, *, is_adjacent: bool) -> bool:
     """Whether a part needs a space before it: behind another part, or where it begins a sentence: ``On X.Nature``."""
     if is_adjacent:
-        return piece[0].isalnum() and _GLUED_BEHIND.search(line) is not None
+        return piece[0].isalnum() and _GLUED_BEHIND.search(line[-6:]) is not None
     return piece[0].isupper() and not piece[1:2].isupper() and line.endswith((".", "?", "!"))
 
 
@@ -180,6 +180,8 @@ def _piece(node: Element) -> str:
         return _people(node) or ""
     if node.tag in ("sub", "sup"):
         return script(node)
+    if len(node) == 0:
+        return node.text or ""
     edge = " " if (node.text or " ")[0].isspace() else ""
     text = readable(node)
     return f"{edge}{text}" if text else ""
