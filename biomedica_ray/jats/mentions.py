@@ -64,7 +64,7 @@ _LAST_OF_SERIES = frozenset(
     }
     | {"view", "appendix", "reviewer", "reviewers", "rebuttal", "response", "responses"}
 )
-_LAST_WORD = re.compile(rf"([^\s(\[{DASHES}]+)[\u2020,:.{DASHES}\s]*\Z")
+_AROUND_WORDS = "([,:.\u2020-\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 _LONGEST_SERIES, _LONGEST_LABEL = 30, 60
 _NO_WORD = re.compile(r"\W*")
 # eLife's "Figure 3-figure supplement 1" is a figure of its own; the source data and videos of a figure are none.
@@ -349,8 +349,8 @@ def _items(
 
 
 def _may_end_series(before: str) -> bool:
-    last = _LAST_WORD.search(before)
-    word = last[1].strip(".,:").lower() if last else ""
+    words = before.rsplit(None, 1)[-1:]
+    word = words[0].strip(_AROUND_WORDS).lower() if words else ""
     return word in _LAST_OF_SERIES or word.isdecimal()
 
 

@@ -60,7 +60,7 @@ def split_panels(caption: str, hints: Iterable[Hint] = ()) -> list[Panel]:
         where one marker names several panels together: ``(a, b) Radiographs of the arm.``
     """
     hints = list(hints)
-    whole, caption = caption, caption.translate(_WIDE)
+    whole, caption = caption, caption if caption.isascii() else caption.translate(_WIDE)
     if not hints and not markers.may_have_any(caption):
         return []
     listed = [markers.lettered((hint.style,), hint.start, hint.start, 3) for hint in hints if len(hint.style) == 1]
