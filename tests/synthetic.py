@@ -102,6 +102,7 @@ def write_extracted(store: Store, articles: Iterable[Row], figures: Iterable[Row
         with store.write_unit("extract", unit, mark, "run-extract") as writer:
             writer.table("articles", schema.ARTICLES).write(its_articles)
             writer.table("figures", schema.FIGURES).write(its_figures)
+            writer.table("images", schema.IMAGES).write(its_figures)
             writer.table("errors", schema.ERRORS, directory="errors/extract").write([])
             rows_out = {"articles": len(its_articles), "figures": len(its_figures)}
             writer.commit({kind: Flow(n, n) for kind, n in rows_out.items()})

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.slim import HASHES, digests, usable_hashes, what_is_wrong
-from biomedica_ray.dedupe.thumbnails import SIDE, thumbnail
 from biomedica_ray.images import ImageError, decode, read_image
+from biomedica_ray.images.thumbnails import SIDE, thumbnail
 from biomedica_ray.schema import error_row
 from biomedica_ray.store import Store, StoreError, open_filesystem
 

@@ -28,8 +28,8 @@ from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.occurrences import Occurrences, find_occurrences, occurrences
 from biomedica_ray.dedupe.shuffle import pair_blocks_by_shuffle
 from biomedica_ray.dedupe.slim import read_slim
-from biomedica_ray.dedupe.thumbnails import SIDE, thumbnail
 from biomedica_ray.images import ImageError, decode
+from biomedica_ray.images.thumbnails import SIDE, thumbnail
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, counts_to_json, fingerprint
 
@@ -314,7 +314,13 @@ def _in_tasks(function: Callable[..., T], calls: Mapping[int, tuple[Any, ...]]) 
 
 
 def _unit_thumbnails(store: Store, commit: Commit, rows: Rows) -> tuple[Thumbnails, list[Row]]:
-    """Thumbnails of the figures at ``rows`` of a unit, and error rows for those that do not decode."""
+    """Thumbnails of the figures at ``rows`` of a unit, and error rows for those that do not decode.
+
+    Extract stores them; only units that an earlier version extracted have to be decoded again.
+    """
+    if "images" in commit.files:
+        stored = store.rows(commit, "figures", rows.tolist(), ["thumbnail"])
+        return np.frombuffer(b"".join(row["thumbnail"] for row in stored), np.uint8).reshape(len(rows), -1), []
     thumbnails = np.zeros((len(rows), SIDE * SIDE), np.uint8)
     errors: list[Row] = []
     for index, figure in enumerate(store.rows(commit, "figures", rows.tolist(), ["figure_id", "image"])):
