@@ -161,6 +161,7 @@ class Store(Root):
         if _has_images(commit, table, columns):
             slim = self.read(commit, table, [name for name in columns or () if name != _IMAGE], row=row)
             images = self.read(commit, _IMAGES, [_IMAGE])
+            _check_lengths(self, commit, len(slim), len(images))
             return slim.append_column(_IMAGE, images[_IMAGE]).select([*(columns or ()), *([row] if row else [])])
         with _expected(self, commit, table) as path:
             read = read_again(
@@ -178,9 +179,11 @@ class Store(Root):
         if _has_images(commit, table, columns):
             slim, start = self.read(commit, table, [name for name in columns or () if name != _IMAGE]), 0
             for batch in self.batches(commit, _IMAGES, [_IMAGE], batch_size):
-                rows = slim.slice(start, batch.num_rows).append_column(_IMAGE, batch[_IMAGE])
-                yield from rows.select(columns).combine_chunks().to_batches()
+                rows = slim.slice(start, batch.num_rows)
+                _check_lengths(self, commit, len(rows), batch.num_rows)
+                yield from rows.append_column(_IMAGE, batch[_IMAGE]).select(columns).combine_chunks().to_batches()
                 start += batch.num_rows
+            _check_lengths(self, commit, len(slim), start)
             return
         with _expected(self, commit, table) as path:
             file = ParquetRows(self.filesystem, path)
@@ -256,6 +259,14 @@ def _without_dropped(commit: Commit, rows: pa.Table) -> pa.Table:
     if not commit.dropped:
         return rows
     return rows.filter(pc.invert(pc.is_in(rows[_ARTICLE], value_set=pa.array(commit.dropped, pa.string()))))
+
+
+def _check_lengths(store: Store, commit: Commit, rows: int, images: int) -> None:
+    if rows != images:
+        raise StoreError(
+            f"{store.uri(commit.files[_IMAGES])}: not the images of {commit.files['figures']}; delete both, and "
+            f"`biomedica {_command(commit.stage)}` makes them again"
+        )
 
 
 def _generations(document: dict[str, Any]) -> list[int]:

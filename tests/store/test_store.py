@@ -181,6 +181,13 @@ def test_images_are_in_a_file_of_their_own_and_read_with_their_rows(store: Store
         assert len(batches) > 1
     assert list(store.rows(commit, "figures", [1, 4, 6], ["image", "figure_id"])) == [wanted[n] for n in (1, 4, 6)]
     assert store.read(commit, "figures", ["figure_id"], row="row")["row"].to_pylist() == [0, 1, 4, 5]
+    with store.write_unit("extract", 1, "aa") as writer:
+        writer.table("figures", slim).write(rows[:3])
+        writer.table("images", of_images).write(rows[:2])
+        commit = writer.commit({})
+    for read in (store.read, lambda *what: list(store.batches(*what))):
+        with pytest.raises(StoreError, match=r"images/000001-aa.parquet: not the images of figures/000001-aa.parquet"):
+            read(commit, "figures", ["image"])
 
 
 def test_rows_of_dropped_articles_are_not_read(store: Store) -> None:
