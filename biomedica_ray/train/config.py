@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
 from biomedica_ray.config.needs import Need
 from biomedica_ray.evaluate.config import ONE_DATASET
+from biomedica_ray.models.folders import is_folder
 from biomedica_ray.reading.texts import TextKind
 
 RetrievalScore = Literal[
@@ -65,11 +66,13 @@ class TrainConfig(StageConfig):
     name: str = Field("clip", pattern=NAME, description="checkpoints go to <store>/checkpoints/<name>")
     model: str = Field(
         "ViT-L-14",
-        description="open_clip model name, clip-lite0 (a small model in this package), a model config JSON, "
-        "a folder with open_clip_config.json, or hf-hub:ID",
+        description="open_clip model name, clip-lite0 (a small model in this package), a model config JSON, or a "
+        "folder with open_clip_config.json: a path, local-dir:PATH, s3://, or hf-hub:OWNER/NAME[@REVISION]",
     )
     pretrained: str | None = Field(
-        "commonpool_xl_clip_s13b_b90k", description="open_clip tag, hf-hub:ID, folder or file; none: from scratch"
+        "commonpool_xl_clip_s13b_b90k",
+        description="open_clip tag, or a folder or file, local, s3:// or hf-hub:OWNER/NAME[@REVISION]; none: from "
+        "scratch; if not given with a model that is a folder: that folder's weights",
     )
     image_weights: str | None = Field(
         None, description="weights for the image tower alone, as for annotate; for models trained from scratch"
@@ -160,6 +163,14 @@ class TrainConfig(StageConfig):
         cpus = self.cpus_per_worker + self.reader_cpus * max(lanes, need.workers) / need.workers
         asks = (replace(ask, amount=cpus, key="cpus_per_worker and reader_cpus") for ask in need.each[:1])
         return replace(need, each=(*asks, *need.each[1:]))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_of_a_folder(cls, values: dict[str, Any]) -> dict[str, Any]:
+        model = values.get("model")
+        if isinstance(model, str) and "pretrained" not in values and is_folder(model):
+            return {**values, "pretrained": model}
+        return values
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -87,7 +87,9 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
     """
     data, shards = _find_shards(config, record)
     spec = for_training(
-        resolve_model(config.model, config.pretrained), loss=config.loss, patch_dropout=config.patch_dropout
+        resolve_model(config.model, config.pretrained, config.endpoint_url),
+        loss=config.loss,
+        patch_dropout=config.patch_dropout,
     )
     check_trackers(config)
     held_out = _held_out(config, data)

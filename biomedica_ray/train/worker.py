@@ -78,7 +78,9 @@ def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
     """
     built, failure = None, ""
     try:
-        built = build(job.spec, job.config.image_weights, job.config.patch_dropout)
+        built = build(
+            job.spec, job.config.image_weights, job.config.patch_dropout, endpoint_url=job.config.endpoint_url
+        )
     except ConfigError as error:
         failure = str(error)
     failures = [text for text in _gather(failure) if text]
