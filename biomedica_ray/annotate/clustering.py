@@ -30,6 +30,7 @@ class Clustering:
         silhouette: As in :func:`~biomedica_ray.annotate.quality.silhouette`.
         stability: As in :func:`~biomedica_ray.annotate.quality.stability`; None where it was not measured.
         measured_with: Settings of the last two.
+        settings: Changes with the encoder and the settings of the fit; empty where an earlier version fitted them.
     """
 
     fingerprint: str
@@ -45,6 +46,7 @@ class Clustering:
     silhouette: float | None
     stability: float | None
     measured_with: dict[str, int]
+    settings: str = ""
 
     @property
     def stage(self) -> str:
@@ -67,7 +69,7 @@ def read_clustering(store: Store, path: str) -> Clustering | None:
         document = store.read_json(path)
     except FileNotFoundError:
         return None
-    return Clustering(**{item.name: document[item.name] for item in fields(Clustering)})
+    return Clustering(**{item.name: document[item.name] for item in fields(Clustering) if item.name in document})
 
 
 def stored_clusterings(store: Store) -> list[Clustering]:

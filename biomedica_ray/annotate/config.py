@@ -40,6 +40,11 @@ class AnnotateConfig(StageConfig):
     fit_sample: int = Field(1_000_000, ge=2, description="most embeddings that PCA and k-means are fitted on")
     fit_cpus: float = Field(1, gt=0, description="CPUs of the task that fits them")
     seed: int = Field(0, description="seed of the sample and of k-means")
+    refit: bool = Field(
+        False,
+        description="fit the clusters anew if figures were added or changed since; otherwise they are fitted anew only "
+        "when their settings change, as every figure would have to be labelled anew",
+    )
     metrics_sample: int = Field(
         10_000, ge=2, description="fitted embeddings, drawn at random, that silhouette and stability are measured on"
     )

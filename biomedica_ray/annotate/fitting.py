@@ -17,6 +17,7 @@ from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.vectors import count_vectors, model_slug
 from biomedica_ray.cluster import RETRIES, on_a_worker
 from biomedica_ray.config import ConfigError
+from biomedica_ray.models.encoder_info import EncoderInfo
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import fingerprint
 
@@ -26,13 +27,16 @@ VERSION = 2
 """Raise it when the same embeddings would give other clusters."""
 
 
-def fit(config: AnnotateConfig, store: Store, dim: int, embedded: Mapping[int, Commit]) -> Clustering:
+def fit(config: AnnotateConfig, store: Store, info: EncoderInfo, embedded: Mapping[int, Commit]) -> Clustering:
     """Fit and measure the clusters and write ``clusters/<model>.json``, unless that has been done.
+
+    Clusters that were fitted with the same settings are kept when figures are added or change, until ``refit`` asks for
+    others: with other clusters every figure would be labelled anew and every shard written anew.
 
     Args:
         config: The settings.
         store: The store.
-        dim: Numbers of an embedding.
+        info: The encoder.
         embedded: Unit -> commit of the embeddings.
 
     Raises:
@@ -40,9 +44,9 @@ def fit(config: AnnotateConfig, store: Store, dim: int, embedded: Mapping[int, C
     """
     path = clustering_path(config.model)
     mark = fingerprint(VERSION, _data(config, embedded), config.clusters)
+    settings, dim = fingerprint(_settings(config, info), config.clusters), info.dim
     found = read_clustering(store, path)
-    done = found and found.fingerprint == mark and found.measured_with == config.measured_with
-    if found and done and store.has(found.file) and not config.again:
+    if found and not config.again and store.has(found.file) and _is_kept(found, mark, settings, config):
         return found
     _check(config, config.clusters, dim, embedded)
     log.info("annotate: fitting %d clusters on %d embeddings", config.clusters, _n_fitted(config, embedded))
@@ -55,24 +59,42 @@ def fit(config: AnnotateConfig, store: Store, dim: int, embedded: Mapping[int, C
     clustering, trial = ray.get(fitted)
     assignments = [trial.assigned, *(other.assigned for other in others)]
     stability = on_a_worker(partial(quality.stability, assignments))
-    clustering = replace(clustering, stability=stability)
+    clustering = replace(clustering, stability=stability, settings=settings)
     store.write_json(path, clustering.to_json())
     return clustering
 
 
-def scan(config: AnnotateConfig, store: Store, dim: int, embedded: Mapping[int, Commit]) -> list[dict[str, Any]]:
-    """Inertia and silhouette for each number of clusters in ``scan_k`` and in earlier scans of the same data.
+def _is_kept(found: Clustering, mark: str, settings: str, config: AnnotateConfig) -> bool:
+    """Whether clusters that have been fitted are those that are wanted."""
+    if found.fingerprint == mark:
+        return found.measured_with == config.measured_with
+    if config.refit or found.settings != settings:
+        return False
+    log.info(
+        "annotate: figures were added or changed since the clusters were fitted (on %d embeddings); the clusters are "
+        "kept, --refit true fits them anew",
+        found.fitted,
+    )
+    return True
+
+
+def scan(config: AnnotateConfig, store: Store, info: EncoderInfo, embedded: Mapping[int, Commit]) -> list[dict[str, Any]]:
+    """Inertia and silhouette for each number of clusters in ``scan_k`` and in earlier scans.
+
+    As with :func:`fit`, what was tried stands until ``refit`` asks for it anew or the settings change.
 
     Raises:
         ConfigError: There are fewer embeddings than clusters or dimensions.
     """
     document = f"clusters/{model_slug(config.model)}/scan.json"
-    mark = fingerprint(VERSION, _data(config, embedded), config.metrics_sample)
+    mark, dim = fingerprint(_settings(config, info), config.metrics_sample), info.dim
+    data = _data(config, embedded)
     try:
         found: dict[str, Any] = store.read_json(document)
     except FileNotFoundError:
         found = {}
-    done = found["scan"] if found.get("fingerprint") == mark else []
+    same = found.get("fingerprint") == mark and not (config.refit and found["data"] != data)
+    done = found["scan"] if same else []
     todo = sorted(set(config.scan_k or ()) - {each["clusters"] for each in done})
     for clusters in todo:
         _check(config, clusters, dim, embedded, key="scan_k")
@@ -84,9 +106,14 @@ def scan(config: AnnotateConfig, store: Store, dim: int, embedded: Mapping[int, 
             for clusters, trial in zip(todo, trials, strict=True)
         ]
         done.sort(key=lambda each: each["clusters"])
-        store.write_json(document, {"fingerprint": mark, "scan": done})
+        store.write_json(document, {"fingerprint": mark, "data": data, "scan": done})
     result: list[dict[str, Any]] = done
     return result
+
+
+def _settings(config: AnnotateConfig, info: EncoderInfo) -> str:
+    """Changes with the encoder, and with how vectors are fitted, but not with the vectors."""
+    return fingerprint(VERSION, info.to_json(), config.pca_dims, config.whiten, config.fit_sample, config.seed)
 
 
 def _data(config: AnnotateConfig, embedded: Mapping[int, Commit]) -> str:

@@ -41,8 +41,8 @@ def run(config: AnnotateConfig, record: Run) -> None:
     embed.embed_units(config, record, units, info)
 
     embedded = store.commits(embed_stage(config.model))
-    scanned = fitting.scan(config, store, info.dim, embedded)
-    clustering = fitting.fit(config, store, info.dim, embedded)
+    scanned = fitting.scan(config, store, info, embedded)
+    clustering = fitting.fit(config, store, info, embedded)
     _drop_other_clusterings(store, clustering)
     record.results |= {
         "model": clustering.model,

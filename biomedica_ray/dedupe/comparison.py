@@ -31,7 +31,7 @@ from biomedica_ray.dedupe.slim import read_slim
 from biomedica_ray.dedupe.thumbnails import SIDE, thumbnail
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.store import Commit, Store
-from biomedica_ray.units import Counts, Flow
+from biomedica_ray.units import Counts, Flow, counts_to_json, fingerprint
 
 WORKER_GB = 0.5
 """Memory of a task that reads one unit's images, or writes one unit's duplicates."""
@@ -84,14 +84,24 @@ class Found:
             tables[name] = table.slice(start, stop - start).drop_columns(["unit"])
         return tables, self.errors.get(unit, []), self.counts[unit]
 
+    def marks(self) -> dict[int, str]:
+        """Unit -> fingerprint of what was found in it."""
+        marks = {}
+        for unit in self.counts:
+            tables, errors, counts = self.of(unit)
+            rows = {name: table.to_pylist() for name, table in tables.items()}
+            marks[unit] = fingerprint(rows, errors, counts_to_json(counts))
+        return marks
+
     @cached_property
     def _units(self) -> dict[str, npt.NDArray[np.int32]]:
         return {name: table["unit"].to_numpy() for name, table in self.tables.items()}
 
 
-def compare(store: Store, inputs: Inputs, config: DedupeConfig) -> tuple[str, Found]:
-    """Find all duplicates; returns what was found, in a line and in full."""
-    return _Comparison(store, inputs, config).compare()
+def compare(store: Store, inputs: Inputs, config: DedupeConfig) -> tuple[str, dict[int, str], Found]:
+    """Find all duplicates; returns what was found in a line, as a fingerprint of each unit, and in full."""
+    summary, found = _Comparison(store, inputs, config).compare()
+    return summary, found.marks(), found
 
 
 class _Comparison:

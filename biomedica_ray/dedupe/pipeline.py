@@ -27,6 +27,7 @@ VERSION = 2
 
 _RULES = {"max_distance", "min_correlation", "boilerplate_articles", "semantic_model", "min_cosine"}
 """Settings that change the rows."""
+_DOCUMENT = "dedupe.json"
 _HASH = "phash"
 """The hash that extract stores; its name is part of the fingerprints of all stores."""
 
@@ -34,7 +35,8 @@ _HASH = "phash"
 def run(config: DedupeConfig, record: Run) -> None:
     """Compare all articles and figures of the store; commits duplicates, captions and errors unit by unit.
 
-    Every unit depends on all others, so they share one fingerprint, and any change compares everything again.
+    Every unit depends on all others, so any change compares everything again; but a unit in which the same is found as
+    before is not written again, and later stages need not look at it. What was compared is in ``dedupe.json``.
 
     Raises:
         ConfigError: A set to look in has no pictures, or the semantic model has no embeddings.
@@ -60,22 +62,37 @@ def run(config: DedupeConfig, record: Run) -> None:
         *(state for _, state in elsewhere),
         clustering.get("fingerprint"),
     ]
-    mark = fingerprint(VERSION, {"hash": _HASH, **config.model_dump(include=_RULES)}, contents)
+    compared = fingerprint(VERSION, {"hash": _HASH, **config.model_dump(include=_RULES)}, contents)
     committed = record.committed("dedupe")
     found: Any = None  # stays so when every unit is done and no worker will ask for it
-    if any(unit not in committed or committed[unit].fingerprint != mark for unit in extracted):
+    if committed.keys() == extracted.keys() and _compared(store) == compared:
+        marks = {unit: commit.fingerprint for unit, commit in committed.items()}
+    else:
+        store.delete(_DOCUMENT)  # until all units are written, it would stand for some of before
         task: Any = ray.remote(compare)
         options = {"num_cpus": config.num_cpus, "memory": int(config.memory_gb * 2**30), "max_retries": RETRIES}
-        summary, found = task.options(num_returns=2, **options).remote(store, inputs, config)
+        summary, marks, found = task.options(num_returns=3, **options).remote(store, inputs, config)
         log.info("dedupe: %s", ray.get(summary))
+        marks = ray.get(marks)
     run_units(
         record,
         "dedupe",
-        dict.fromkeys(extracted, mark),
+        marks,
         partial(DedupeWorker, store, record.run_id, found),
         memory_gb=WORKER_GB,
         max_actors=config.max_actors,
     )
+    if found is not None:
+        store.write_json(_DOCUMENT, {"compared": compared})
+
+
+def _compared(store: Store) -> str | None:
+    """The fingerprint of what was compared when all units were written last."""
+    try:
+        document = store.read_json(_DOCUMENT)
+    except FileNotFoundError:
+        return None
+    return str(document["compared"])
 
 
 def _embeddings(store: Store, model: str, units: Iterable[int]) -> tuple[dict[int, Commit], dict[str, Any]]:

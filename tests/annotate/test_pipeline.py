@@ -238,16 +238,20 @@ def test_the_size_of_batches_and_the_number_of_actors_do_not_matter(
 
 @pytest.mark.cluster
 def test_only_what_changed_is_embedded_again(ray_cluster: None, store: Store, weights: str) -> None:
-    run(store, weights)
+    first = run(store, weights).results["clustering"]
     before = {unit: commit.run_id for unit, commit in store.commits(STAGE).items()}
     unit = unit_of("PMC0", N_UNITS)
     rows = [row for row in figures() if unit_of(row["article_id"].removesuffix(".1"), N_UNITS) == unit]
     rows[0] = figure(rows[0]["article_id"], 1, encoded(picture(999)))
     articles = dict.fromkeys(row["article_id"].removesuffix(".1") for row in rows)
     write_extracted(store, map(article, articles), rows, mark="bb")
-    run(store, weights)
+    assert run(store, weights).results["clustering"] == first
     after = {unit: commit.run_id for unit, commit in store.commits(STAGE).items()}
     assert [other for other in after if after[other] != before[other]] == [unit]
+    refitted = run(store, weights, refit=True).results["clustering"]
+    assert refitted != first
+    assert run(store, weights).results["clustering"] == refitted
+    assert run(store, weights, seed=1).results["clustering"] not in {first, refitted}
 
 
 @pytest.mark.cluster

@@ -173,6 +173,24 @@ def test_a_new_snapshot_gives_what_a_full_run_does(ray_cluster: None, store: Sto
     assert len(found(store, "captions")) == 2
 
 
+def test_only_units_in_which_something_else_is_found_are_written(ray_cluster: None, store: Store) -> None:
+    articles = [article(f"PMC{number}") for number in range(12)]
+    figures = [figure(f"PMC{number}.1", 1, encoded(picture(number % 11))) for number in range(12)]
+    write_extracted(store, articles, figures)
+    first = run(store)
+    figures[5] = figure("PMC5.1", 1, encoded(picture(6)))
+    write_extracted(store, articles, figures, mark="bb")
+    second = run(store)
+    wanted = [("PMC11.1_001", "PMC0.1_001", "exact"), ("PMC6.1_001", "PMC5.1_001", "exact")]
+    assert duplicates(store) == wanted
+    written = {unit for unit, commit in store.commits("dedupe").items() if commit.run_id == second.run_id}
+    assert written == {unit_of("PMC6", N_UNITS), unit_of("PMC5", N_UNITS)}, "where it repeats, and whose it repeats"
+    assert len(written) < N_UNITS
+    assert first.counts == second.counts
+    run(store)
+    assert {commit.run_id for commit in store.commits("dedupe").values()} == {first.run_id, second.run_id}
+
+
 def test_figures_that_mean_the_same(ray_cluster: None, store: Store) -> None:
     """a, b and c have nearly the same embedding, c in another cluster; what repeats b follows it to a."""
     articles = [article(f"PMC{number}") for number in range(1, 6)]
