@@ -30,6 +30,7 @@ class AnnotateConfig(StageConfig):
     )
     batch_size: int = Field(64, ge=1, description="most images in a forward pass; halved when memory runs out")
     compile: bool = Field(False, description="torch.compile the model: slower to start, faster on many images")
+    tf32: bool = Field(True, description="let GPUs multiply in TF32 what the model does not compute in half precision")
     num_gpus: float | None = Field(
         None, ge=0, description="GPUs of one embedding worker; none: 1 if the cluster has GPUs, otherwise 0"
     )

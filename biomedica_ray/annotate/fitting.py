@@ -78,7 +78,9 @@ def _is_kept(found: Clustering, mark: str, settings: str, config: AnnotateConfig
     return True
 
 
-def scan(config: AnnotateConfig, store: Store, info: EncoderInfo, embedded: Mapping[int, Commit]) -> list[dict[str, Any]]:
+def scan(
+    config: AnnotateConfig, store: Store, info: EncoderInfo, embedded: Mapping[int, Commit]
+) -> list[dict[str, Any]]:
     """Inertia and silhouette for each number of clusters in ``scan_k`` and in earlier scans.
 
     As with :func:`fit`, what was tried stands until ``refit`` asks for it anew or the settings change.
