@@ -14,6 +14,7 @@ from biomedica_ray.config.needs import Need
 from biomedica_ray.evaluate.config import ONE_DATASET
 from biomedica_ray.models.folders import is_folder
 from biomedica_ray.reading.texts import TextKind
+from biomedica_ray.train.gpus import Gpu
 
 RetrievalScore = Literal[
     "retrieval.image_to_text.recall@1",
@@ -36,6 +37,7 @@ class TrainConfig(StageConfig):
         "schedule": "optimisation",
         "shuffle_buffer": "reading",
         "checkpoint_steps": "checkpoints, measurements and what is lost",
+        "dry_run": "what it would cost",
     }
     example: ClassVar[str] = "--store mine --model ViT-B-32 --pretrained laion2b_s34b_b79k --batch_size 64"
 
@@ -153,6 +155,20 @@ class TrainConfig(StageConfig):
     )
     wandb: str | None = Field(None, description="Weights & Biases project to send the metrics to")
     mlflow: str | None = Field(None, description="MLflow tracking URI to send the metrics to")
+    dry_run: bool = Field(
+        False,
+        description="train nothing: say what the run would do, try one step, and measure what memory it needs; fails "
+        "where the run would",
+    )
+    gpu: Gpu | None = Field(
+        None, description="GPU that a dry run reckons with; none: the one that the cluster has, if one is there"
+    )
+    samples_per_s: float | None = Field(
+        None, gt=0, description="samples/s of one worker, from which a dry run reckons the time"
+    )
+    dollars_per_hour: float | None = Field(
+        None, gt=0, description="price of one worker, from which a dry run reckons the cost"
+    )
     seed: int = Field(0, description="seed of initialisation and sample order")
 
     @property
@@ -162,7 +178,7 @@ class TrainConfig(StageConfig):
 
     def needs(self) -> tuple[Need, ...]:
         """The fewest workers with which training begins, and the Ray actors that read for them."""
-        return (self.need(self.num_workers),)
+        return () if self.dry_run else (self.need(self.num_workers),)
 
     def need(self, lanes: int) -> Need:
         """The same where the order has a number of lanes, each of which an actor reads with ``reader: ray``."""

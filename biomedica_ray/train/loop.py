@@ -27,7 +27,9 @@ from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.store.atomic import UNFINISHED, unfinished_name
 from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train.dry_run import explore, report
 from biomedica_ray.train.failures import FailureTeller
+from biomedica_ray.train.gpus import found
 from biomedica_ray.train.job import Job, train_worker
 from biomedica_ray.train.leaving import ListeningTorchConfig, aside, stop_signals
 from biomedica_ray.train.rehearsal import rehearse
@@ -43,7 +45,7 @@ REHEARSAL_CPUS = 4
 
 
 def run(config: TrainConfig, record: Run) -> None:
-    """Train the model that ``config`` describes, from the last checkpoint where there is one.
+    """Train the model that ``config`` describes, from the last checkpoint where there is one, or say what that takes.
 
     Raises:
         ConfigError: The model or the settings cannot be used, or differ from those the run was started with.
@@ -53,9 +55,14 @@ def run(config: TrainConfig, record: Run) -> None:
         KeyboardInterrupt: It was told to stop, and did so after a checkpoint.
     """
     checkpoints = Checkpoints(record.store, config.name)
-    if config.again:
+    if config.again and not config.dry_run:
         checkpoints.remove()
     plan = make_plan(config, record, checkpoints)
+    if config.dry_run:
+        job = Job(config, plan.spec, record.store, plan.stream, plan.held_out, plan.settings, Board())
+        explored = on_a_worker(partial(explore, job), num_cpus=min(config.cpus_per_worker, REHEARSAL_CPUS))
+        record.results.update(report(job, explored, config.gpu or (found(nodes()) if config.use_gpu else None)))
+        return
     stage, mark = f"train/{config.name}", fingerprint(plan.settings)
     done = record.committed(stage).get(0)
     if done and done.fingerprint == mark and checkpoints.is_finished():

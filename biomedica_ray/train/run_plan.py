@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from biomedica_ray.config import OF_A_RUN, ConfigError
@@ -40,6 +41,10 @@ _IRRELEVANT = {
     "accumulate",
     "grad_checkpointing",
     "tf32",
+    "dry_run",
+    "gpu",
+    "samples_per_s",
+    "dollars_per_hour",
     "checkpoint_steps",
     "max_failures",
     "num_workers",
@@ -158,6 +163,9 @@ def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
 def _find_shards(config: TrainConfig, record: Run) -> tuple[Source, tuple[Shard, ...]]:
     root = config.data or record.store.uri(Place(config.selection).folder("dataset"))
     if isinstance(root, str) and not is_tars(root):
+        if config.data and not root.startswith("s3://") and not Path(root).expanduser().is_dir():
+            what = "is a file" if Path(root).expanduser().exists() else "no such folder"
+            raise ConfigError(f"data: {root}: {what}; expected the folder of a dataset, or .tar files by path or URL")
         data = Store(root, config.endpoint_url)
         return data, read_shards(data, config.license_groups, "train")
     if set(config.license_groups) < set(LICENSE_GROUPS):

@@ -22,6 +22,21 @@ def test_too_few_training_samples(tmp_path: Path, tiny_model: str) -> None:
         make_plan(config, run, Checkpoints(run.store, config.name))
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("/nope", r"^data: /nope: no such folder; expected the folder of a dataset, or \.tar files by path or URL$"),
+        ("{here}/pairs.csv", r"^data: .*pairs\.csv: is a file; expected the folder of a dataset"),
+    ],
+)
+def test_data_that_is_none(tmp_path: Path, tiny_model: str, data: str, message: str) -> None:
+    (tmp_path / "pairs.csv").write_text("filepath,title\n")
+    config = tiny(tmp_path, tiny_model, data=data.format(here=tmp_path))
+    run = Run("train", config)
+    with pytest.raises(ConfigError, match=message):
+        make_plan(config, run, Checkpoints(run.store, config.name))
+
+
 def test_a_plan_writes_nothing(tmp_path: Path, tiny_model: str) -> None:
     write_dataset(tmp_path / "dataset", [map(sample, range(8))])
     before = sorted(tmp_path.rglob("*"))
