@@ -404,8 +404,10 @@ SELECTIONS = pa.schema(
 
 SAMPLES = pa.schema(
     [
-        _field("row", pa.int32(), "row of the figure in the unit's figures table, from 0"),
+        _field("row", pa.int32(), "row of the figure in the unit's file of figures, from 0"),
         _field("figure_id", pa.string(), "the figure"),
+        _field("article_id", pa.string(), "the article it belongs to"),
+        _field("article_whole", pa.bool_(), "no figure of the article is left out as third-party or against"),
         _field("license_group", pa.string(), "commercial, noncommercial, other"),
         _field("split", pa.string(), "train or test"),
         _field("also_captioned", _STRINGS, "other captions of the same picture, as in captions"),

@@ -1,14 +1,17 @@
 """Units: how articles are cut into pieces of work, and how a piece knows whether it is done.
 
 A unit is a few hundred articles chosen by a stable hash of pmcid. It is at once the unit of work, of commit,
-of resume, of statistics and of joining: every table has the same units.
+of resume, of statistics and of joining: every table has the same units. Articles that come or change later go to
+units of a later generation, so that those of before need not be written again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any
 
 ARTICLES_PER_UNIT = 250
@@ -85,8 +88,19 @@ def unit_count(n_articles: int) -> int:
     return max(MIN_UNITS, -(-n_articles // ARTICLES_PER_UNIT))
 
 
+def units_of(pmcid: str, generations: Sequence[int]) -> list[int]:
+    """The units that an article may be in: one of each generation of units, which are numbered one after the other.
+
+    Args:
+        pmcid: The article's.
+        generations: How many units each generation has, the first one first.
+    """
+    starts = accumulate(generations, initial=0)
+    return [start + unit_of(pmcid, n) for start, n in zip(starts, generations, strict=False)]
+
+
 def unit_of(pmcid: str, n_units: int) -> int:
-    """The unit of an article, in ``[0, n_units)``; the same on every machine and in every version of Python."""
+    """Which of ``n_units`` an article is in, in ``[0, n_units)``; the same on every machine, in every Python."""
     return stable_hash(pmcid) % n_units
 
 

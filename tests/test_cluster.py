@@ -159,7 +159,7 @@ def test_again_does_what_is_done(ray_cluster: None, tmp_path: Path) -> None:
 
 def test_a_store_of_another_format_is_refused_by_every_stage(tmp_path: Path) -> None:
     Store(str(tmp_path)).write_json("store.json", {"format": 99, "units": 1})
-    with pytest.raises(StoreError, match=r"store.json: format 99, expected 1; use the version"), start_empty(tmp_path):
+    with pytest.raises(StoreError, match=r"store.json: format 99, expected 2; use the version"), start_empty(tmp_path):
         pass
     assert {path.name for path in tmp_path.iterdir()} == {"store.json", ".unfinished"}
 

@@ -54,7 +54,7 @@ def test_a_folder_of_runs_without_a_record_is_passed_over(tmp_path: Path) -> Non
 def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     root = tmp_path / "misspelt"
     with pytest.raises(StoreError), Run("dedupe", DedupeConfig(store=str(root))) as run:
-        run.store.n_units()
+        run.store.generations()
     assert not root.exists()
 
 

@@ -16,7 +16,6 @@ from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.kmeans import ClusterModel, Floats, Integers
 from biomedica_ray.annotate.vectors import model_slug, read_vectors, sample_vectors
 from biomedica_ray.store import Commit, Store
-from biomedica_ray.units import unit_of
 
 
 @dataclass(frozen=True)
@@ -87,12 +86,11 @@ def _measure(config: AnnotateConfig, model: ClusterModel, vectors: Floats) -> Tr
 
 def assign_figures(store: Store, clustering: Clustering, figure_ids: list[str]) -> dict[str, int]:
     """The clusters of some figures; those without an embedding are left out."""
-    model, n_units = load_clusters(store, clustering.file), store.n_units()
-    # PMC123.2_007: pmcid, version, position.
-    units = {unit_of(figure_id.rpartition("_")[0].rpartition(".")[0], n_units) for figure_id in figure_ids}
+    model = load_clusters(store, clustering.file)
     wanted = set(figure_ids)
     found: dict[str, int] = {}
-    for unit in sorted(units):
+    # PMC123.2_007: pmcid, version, position.
+    for unit in store.units_of({figure_id.rpartition("_")[0].rpartition(".")[0] for figure_id in figure_ids}):
         try:
             commit = store.commit(clustering.stage, unit)
         except FileNotFoundError:

@@ -89,7 +89,7 @@ def fingerprints(info: EncoderInfo, extracted: Mapping[int, Commit], embedded: M
     wanted = {}
     for unit, commit in extracted.items():
         # Earlier versions found panels along with embeddings, and whether they did was a part of the fingerprint.
-        marks = [fingerprint([VERSION, panels, info.to_json()], commit.content) for panels in (True, False)]
+        marks = [fingerprint([VERSION, panels, info.to_json()], commit.written) for panels in (True, False)]
         has = embedded[unit].fingerprint if unit in embedded else ""
         wanted[unit] = has if has in marks else marks[0]
     return wanted

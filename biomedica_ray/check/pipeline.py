@@ -28,7 +28,7 @@ def run(config: CheckConfig, record: Run) -> None:
         StageFailedError: There are faults, and they were not to be mended.
     """
     store = record.store
-    store.n_units()
+    store.generations()
     if config.mend and (held := others(store, record.run_id)):
         raise StoreError(f"{store.root}: {held}; mend when it has ended")
     faults = find_faults(store, int((time.time() - SETTLED_S) * 1e9))

@@ -40,7 +40,7 @@ class Slim(NamedTuple):
         articles: Columns as :func:`~biomedica_ray.dedupe.articles.article_duplicates` wants them, license_group and
             unit.
         figures: Columns as :func:`~biomedica_ray.dedupe.figures.find_candidates` wants them but for article and rank,
-            and article_id; has_caption; third_party; unit; and row, the position in the unit's figures table.
+            and article_id; has_caption; third_party; unit; and row, the position in the unit's file of figures.
         errors: Rows of the errors table for figures without usable hashes.
     """
 
@@ -59,15 +59,14 @@ def read_slim(store: Store, commit: Commit, enriched: Commit | None) -> Slim:
     """
     articles = store.read(commit, "articles", sorted({*_ARTICLE_COLUMNS, *_METADATA, *_WORK_COLUMNS}))
     pubmed = store.read(enriched, "pubmed", _PUBMED_COLUMNS).to_pylist() if enriched else []
-    figures = store.read(commit, "figures", _FIGURE_COLUMNS)
+    figures = store.read(commit, "figures", _FIGURE_COLUMNS, row="row")
     usable = usable_hashes(figures)
-    numbered = figures.append_column("row", pa.array(np.arange(figures.num_rows)))
     errors = [
         error_row("dedupe", row["figure_id"], "bad-hash", what_is_wrong(row))
-        for row in numbered.drop_columns(["caption"]).filter(pc.invert(usable)).to_pylist()
+        for row in figures.drop_columns(["caption"]).filter(pc.invert(usable)).to_pylist()
     ]
     slim = _article_columns(articles, {row["article_id"]: row for row in pubmed}, commit.unit)
-    return Slim(slim, _figure_columns(numbered.filter(usable), commit.unit), errors)
+    return Slim(slim, _figure_columns(figures.filter(usable), commit.unit), errors)
 
 
 def usable_hashes(rows: pa.Table) -> pa.ChunkedArray:

@@ -59,7 +59,7 @@ def run(config: EnrichConfig, record: Run) -> None:
     key = os.environ.get(API_KEY_VARIABLE)
     service = Eutils(config.eutils_url, config.email, SecretStr(key) if key else None)
     rate = config.rate or (RATE_WITH_KEY if key else RATE)
-    units = {u: fingerprint(VERSION, config.edition, commit.content) for u, commit in extracted.items()}
+    units = {u: fingerprint(VERSION, config.edition, commit.written) for u, commit in extracted.items()}
     done = {u for u, c in record.committed("enrich").items() if c.complete and units.get(u) == c.fingerprint}
     if units.keys() - done:
         log.info("enrich: %s API key, %g calls per second", "with an" if key else "without", rate)

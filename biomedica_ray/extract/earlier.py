@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import groupby
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,14 +18,19 @@ from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Flow
 
 TABLES = ("catalog", "articles", "figures", "errors")
-_COMPARED = ("source_uri", "etag", "license_code", "is_retracted", "is_open_access")
+COMPARED = ("source_uri", "etag", "license_code", "is_retracted", "is_open_access")
 """Columns of the listing, null where the source does not say; the article is extracted again when one changes."""
+_FACTS = ["article_id", *COMPARED]
 _BATCH_ROWS = 16
 """Figures that are held in memory at a time."""
 
 
 class Earlier:
     """The rows of those articles of a unit that can be kept; each row is read once, in order.
+
+    Attributes:
+        had: The article versions that the unit has.
+        kept: Those of them that are listed and have not changed.
 
     Args:
         store: The store.
@@ -35,14 +42,25 @@ class Earlier:
     def __init__(
         self, store: Store, commit: Commit | None, listed: Sequence[Listed], filters: Filters | None = None
     ) -> None:
+        self._store, self._commit = store, commit
+        self.had: frozenset[str] = frozenset()
         self.kept: frozenset[str] = frozenset()
-        self._readers: dict[str, _Reader] = {}
-        self._images: Counter[str] = Counter()
         if commit is not None:
-            self.kept = frozenset(_unchanged(store, commit, listed) - _judged_anew(store, commit, filters))
-            self._images = _count_images(store, commit)
-            for name in TABLES:
-                self._readers[name] = _Reader(store.batches(commit, name, batch_size=_BATCH_ROWS), self.kept)
+            before = {row["article_id"]: row for row in store.read(commit, "catalog", _FACTS).to_pylist()}
+            unchanged = _unchanged(store, commit, listed, before)
+            self.had, self.kept = frozenset(before), frozenset(unchanged - _judged_anew(store, commit, filters))
+
+    @cached_property
+    def _readers(self) -> dict[str, _Reader]:
+        if self._commit is None:
+            return {}
+        return {
+            name: _Reader(self._store.batches(self._commit, name, batch_size=_BATCH_ROWS), self.kept) for name in TABLES
+        }
+
+    @cached_property
+    def _images(self) -> Counter[str]:
+        return _count_images(self._store, self._commit) if self._commit else Counter()
 
     def take(self, article_id: str) -> dict[str, pa.Table]:
         """The rows of a kept article by table; articles must be asked for in order."""
@@ -89,10 +107,10 @@ def _judged_anew(store: Store, commit: Commit, filters: Filters | None) -> set[s
     return {article_id for article_id, (then, now) in reasons(store, commit, filters).items() if then != now}
 
 
-def _unchanged(store: Store, commit: Commit, listed: Iterable[Listed]) -> set[str]:
+def _unchanged(
+    store: Store, commit: Commit, listed: Iterable[Listed], before: Mapping[str, Mapping[str, Any]]
+) -> set[str]:
     """The article versions whose listing has not changed and that had no error that a retry may cure."""
-    rows = store.read(commit, "catalog", ["article_id", *_COMPARED]).to_pylist()
-    before = {row["article_id"]: row for row in rows}
     errors = store.read(commit, "errors", ["article_id", "retryable"])
     again = set(errors.filter(pc.fill_null(errors["retryable"], False))["article_id"].to_pylist())
     return {
@@ -100,7 +118,7 @@ def _unchanged(store: Store, commit: Commit, listed: Iterable[Listed]) -> set[st
         for now in listed
         if (then := before.get(now.article_id)) is not None
         and now.article_id not in again
-        and all(getattr(now, column) in {None, then[column]} for column in _COMPARED)
+        and all(getattr(now, column) in {None, then[column]} for column in COMPARED)
     }
 
 

@@ -6,13 +6,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 
 from biomedica_ray import schema
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import ConfigError
+from biomedica_ray.extract.assignment import HELD_COLUMNS, assign
 from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.extract.guard import newly_skipped, refuse_to_drop
 from biomedica_ray.sample import PACKAGES
@@ -92,7 +93,11 @@ def write_listing(config: ExtractConfig, selection: Selection, rules: str, store
         refuse_to_drop(held, listing, selection, skipped)
     taken, left_out = select(listing, selection, held["pmcid"])
     n_articles = pc.count_distinct(taken["pmcid"]).as_py()
-    units = split_by_unit(taken, store.open_or_create(config.units or unit_count(n_articles)))
+    generations = store.open_or_create(config.units or unit_count(n_articles))
+    assigned = assign(taken.select(HELD_COLUMNS), held, generations)
+    if assigned.generations != generations:
+        store.add_generation(assigned.generations[-1])
+    units = split_by_unit(taken, assigned.units)
     marks = {
         unit: rules + fingerprint(rows.drop_columns(["last_modified"]).to_pylist()) for unit, rows in units.items()
     }
@@ -111,12 +116,23 @@ def write_listing(config: ExtractConfig, selection: Selection, rules: str, store
 
 
 def _held(store: Store, commits: Mapping[int, Commit]) -> pa.Table:
-    """article_id and pmcid of every row of the store's listing."""
-    columns = ["article_id", "pmcid"]
-    if not commits:
-        return schema.LISTING.empty_table().select(columns)
-    paths = [store.path(commit.files["listing"]) for commit in commits.values()]
-    return pads.dataset(paths, filesystem=store.filesystem, format="parquet").to_table(columns=columns)
+    """Every article version of the store's listing: columns :data:`HELD_COLUMNS`, and its unit.
+
+    After a kill an article may be listed in the unit that it left and in the later one that it went to, which counts.
+    """
+
+    def read(commit: Commit) -> pa.Table:
+        rows = store.read(commit, "listing", HELD_COLUMNS)
+        return rows.append_column("unit", pa.array(np.full(rows.num_rows, commit.unit, np.int64)))
+
+    empty = schema.LISTING.empty_table().select(HELD_COLUMNS)
+    empty = empty.append_column("unit", pa.array([], pa.int64()))
+    held = pa.concat_tables([empty, *map_in_threads(read, commits.values())])
+    latest = held.group_by("article_id").aggregate([("unit", "max")])
+    if len(latest) < len(held):
+        at = pc.index_in(held["article_id"], latest["article_id"].combine_chunks())
+        held = held.filter(pc.equal(held["unit"], latest["unit_max"].take(at)))
+    return held
 
 
 def retry_listing(store: Store, rules: str) -> Listing:

@@ -17,6 +17,7 @@ from biomedica_ray.ahead import ordered_map
 from biomedica_ray.cluster import StageFailedError, on_a_worker, run_units_on_actors
 from biomedica_ray.config import ConfigError
 from biomedica_ray.extract.config import ExtractConfig
+from biomedica_ray.extract.dropping import drop_articles, may_drop
 from biomedica_ray.extract.earlier import TABLES, Earlier
 from biomedica_ray.extract.listing import (
     Listing,
@@ -134,7 +135,8 @@ class ExtractWorker:
     def __call__(self, unit: int, mark: str) -> Counts:
         """Extract one unit and commit it, row group by row group; returns its counts of articles and figures.
 
-        Articles that an earlier run of the same version extracted, and that have not changed, are copied.
+        Articles that an earlier run of the same version extracted, and that have not changed, are copied; where nothing
+        else is to be done than to leave out a few, not even that.
         """
         listing = self._store.read(self._store.commit("listing", unit), "listing")
         listed = Listed.from_table(listing)
@@ -144,6 +146,10 @@ class ExtractWorker:
         # Other rows under the same fingerprint get other names, as a kill between two files could mix old and new rows.
         again = f"-{self._run_id[-6:]}" if before and before.fingerprint == mark else ""
         todo = [one for one in listed if one.article_id not in earlier.kept]
+        gone = earlier.had - earlier.kept
+        if before and same and not self._again and not todo and may_drop(before, earlier.had, gone):
+            after = drop_articles(self._store, before, gone, n_listed=listing.num_rows, mark=mark, run_id=self._run_id)
+            return after.counts
         articles, figures, complete, reasons = Flow(), Flow(), True, ReasonCounter()
         with self._store.write_unit("extract", unit, mark, self._run_id) as writer:
             tables = {name: _open_table(writer, name, f"{unit:06d}-{mark}{again}") for name in TABLES}

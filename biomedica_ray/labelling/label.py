@@ -41,7 +41,7 @@ def run(config: LabelConfig, record: Run) -> None:
         StoreError: There are no clusters yet.
         UnitsFailedError: Units failed; all others are done.
     """
-    record.store.n_units()
+    record.store.generations()
     taxonomy = load_taxonomy(record.store, config.taxonomy)
     said = load_labels(record.store, config.labels, taxonomy)
     clustering = find_clustering(record.store, config.model)

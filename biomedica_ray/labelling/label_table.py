@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.annotate.members import Wanted, choose_members
@@ -26,17 +27,21 @@ def labelled_units(store: Store) -> dict[int, Commit]:
 def labelled_members(store: Store, labelled: Iterable[Commit], wanted: Wanted) -> tuple[pa.Table, str]:
     """Some members of each cluster, as :func:`choose_members` has them, and the fingerprint of the clustering.
 
-    Reads the distances of all figures, so runs as a task.
+    Figures of articles that left their unit since it was labelled are none of them. Reads the distances of all figures,
+    so runs as a task.
 
     Raises:
         StoreError: Some units have the clusters of an earlier clustering.
     """
     clusterings: set[bytes] = set()
+    dropped = {unit: commit.dropped for unit, commit in store.commits("extract").items()}
 
     def read(commit: Commit) -> pa.Table:
         table = store.read(commit, "labels", ["figure_id", "cluster_id", "distance"])
         clusterings.add(table.schema.metadata[b"clustering"])
-        return table.replace_schema_metadata(None)
+        article_ids = pc.replace_substring_regex(table["figure_id"], "_[0-9]+$", "")
+        left = pc.is_in(article_ids, value_set=pa.array(dropped.get(commit.unit, ()), pa.string()))
+        return table.filter(pc.invert(left)).replace_schema_metadata(None)
 
     table = choose_members(map_in_threads(read, labelled), wanted)
     if len(clusterings) > 1:

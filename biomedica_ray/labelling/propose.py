@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from biomedica_ray.annotate.clustering import stored_clusterings
 from biomedica_ray.annotate.members import Wanted
@@ -25,7 +26,7 @@ from biomedica_ray.models.weights import local_weights, weights_mark
 from biomedica_ray.pages.pictures import pmcid_of
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store, StoreError
-from biomedica_ray.units import Flow, fingerprint, unit_of
+from biomedica_ray.units import Flow, fingerprint
 
 
 def run(config: ProposeConfig, record: Run) -> None:
@@ -118,17 +119,17 @@ def _look(config: ProposeConfig, store: Store, members: pa.Table, prompts: Promp
 def _pictures(store: Store, members: pa.Table, preprocessing: Preprocessing) -> tuple[list[Pixels], list[int]]:
     """Preprocessed pictures of the members that can be shown, and the cluster of each."""
     cluster_of = dict(zip(members["figure_id"].to_pylist(), members["cluster_id"].to_pylist(), strict=True))
-    units = {unit_of(pmcid_of(figure_id), store.n_units()) for figure_id in cluster_of}
+    ids = pa.array(list(cluster_of), pa.string())
     transform = preprocessing.transform()
     pixels: list[Pixels] = []
     clusters: list[int] = []
-    for unit in sorted(units):
+    for unit in store.units_of({pmcid_of(figure_id) for figure_id in cluster_of}):
         try:
             commit = store.commit("extract", unit)
         except FileNotFoundError:
             continue  # dropped since, and its figures with it
-        ids = store.read(commit, "figures", ["figure_id"])["figure_id"].to_pylist()
-        rows = [row for row, figure_id in enumerate(ids) if figure_id in cluster_of]
+        here = store.read(commit, "figures", ["figure_id"], row="row")
+        rows = here.filter(pc.is_in(here["figure_id"], ids))["row"].to_pylist()
         for figure in store.rows(commit, "figures", rows, ["figure_id", "image"]):
             try:
                 pixels.append(transform(decode(figure["image"])))

@@ -28,7 +28,7 @@ from biomedica_ray.pages.formats import shorten
 from biomedica_ray.pages.pictures import ABSENT, article_url, picture, pmcid_of, read_figures
 from biomedica_ray.runs import Run, read_runs
 from biomedica_ray.store import Commit, Store
-from biomedica_ray.units import Counts, Flow, fingerprint, unit_of
+from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -221,9 +221,8 @@ class SheetWorker:
 
     def _extracted(self, figure_ids: Iterable[str]) -> dict[int, Commit]:
         """The commits of the units that the figures are in."""
-        n_units = self._store.n_units()
         commits = {}
-        for unit in {unit_of(pmcid_of(figure_id), n_units) for figure_id in figure_ids}:
+        for unit in self._store.units_of({pmcid_of(figure_id) for figure_id in figure_ids}):
             try:
                 commits[unit] = self._store.commit("extract", unit)
             except FileNotFoundError:

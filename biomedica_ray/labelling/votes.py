@@ -41,7 +41,7 @@ def run(config: VotesConfig, record: Run) -> None:
         StoreError: There is no store.
     """
     store = record.store
-    store.n_units()
+    store.generations()
     taxonomy = load_taxonomy(store, config.taxonomy)
     output = config.output or store.uri(files.LABELS)
     place = config.answers or store.uri(files.ANSWERS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +16,6 @@ from PIL import Image
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.store import Commit, Store
-from biomedica_ray.units import unit_of
 
 SMALL, LARGE = 200, 560
 """Longest side in pixels of a picture among others, and of one on its own."""
@@ -82,18 +80,16 @@ def read_figures(
     Returns:
         figure_id -> what was made of it.
     """
-    n_units = store.n_units()
-    wanted: dict[int, set[str]] = defaultdict(set)
-    for figure_id in figure_ids:
-        wanted[unit_of(pmcid_of(figure_id), n_units)].add(figure_id)
+    ids = pa.array(sorted(set(figure_ids)), pa.string())
 
     def read(unit: int) -> dict[str, T]:
-        ids = store.read(extracted[unit], "figures", ["figure_id"])["figure_id"]
-        rows = pc.indices_nonzero(pc.is_in(ids, pa.array(sorted(wanted[unit])))).to_pylist()
+        here = store.read(extracted[unit], "figures", ["figure_id"], row="row")
+        rows = here.filter(pc.is_in(here["figure_id"], ids))["row"].to_pylist()
         found = store.rows(extracted[unit], "figures", rows, ["figure_id", *columns])
         return {row["figure_id"]: make(row) for row in found}
 
-    parts = map_in_threads(read, [unit for unit in sorted(wanted) if unit in extracted], _READERS)
+    units = store.units_of({pmcid_of(figure_id) for figure_id in ids.to_pylist()})
+    parts = map_in_threads(read, [unit for unit in units if unit in extracted], _READERS)
     return {figure_id: made for part in parts for figure_id, made in part.items()}
 
 

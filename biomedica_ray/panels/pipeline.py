@@ -29,7 +29,7 @@ def run(config: PanelsConfig, record: Run) -> None:
         UnitsFailedError: Units failed; all others are done.
     """
     extracted = record.store.extracted()
-    units = {unit: fingerprint(VERSION, commit.content) for unit, commit in extracted.items()}
+    units = {unit: fingerprint(VERSION, commit.written) for unit, commit in extracted.items()}
     worker = partial(PanelWorker, record.store, record.run_id)
     run_units(record, "panels", units, worker, memory_gb=config.memory_gb, max_actors=config.max_actors)
 

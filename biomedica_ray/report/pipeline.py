@@ -49,7 +49,7 @@ def run(config: ReportConfig, record: Run) -> None:
     output = config.output or record.store.uri(PAGE)
     if output.endswith("/"):
         raise ConfigError(f"output: expected a file, got {output!r}")
-    record.store.n_units()
+    record.store.generations()
     page = on_a_worker(partial(make_page, record.store, config.name, config.title), memory_gb=_MEMORY_GB)
     write_file(output, page.encode(), config.endpoint_url)
     record.results["report"] = output

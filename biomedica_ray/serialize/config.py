@@ -24,7 +24,16 @@ class SerializeConfig(StageConfig):
     samples_per_shard: int = Field(
         2_500,
         ge=1,
-        description="samples in every shard but the last; a worker holds one on its disk twice, as tar and as Parquet",
+        description="samples of a shard; the last one, and those that lost some, have fewer; a worker holds a shard on "
+        "its disk twice, as tar and as Parquet",
+    )
+    max_outdated: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="write a shard anew when more than this share of its samples would be written otherwise now, as "
+        "their article has a later version or a further caption was found; what must not be in the dataset any more "
+        "(retracted, another licence, reproduced from elsewhere...) has its shard written anew at once",
     )
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
         ["commercial", "noncommercial", "other"], description="which licence groups to write"

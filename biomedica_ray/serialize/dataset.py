@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow.fs as pafs
@@ -89,10 +90,22 @@ def card(document: dict[str, Any]) -> str:
         licenses="\n".join(f"- **{name}**: {_LICENSES[name]}" for name in groups),
         test=f"{document['test_fraction']:.0%}",
         group=group,
-        last=f"{max(len(training) - 1, 0):06d}",
+        shards=braces([PurePosixPath(shard["path"]).stem for shard in training]),
         training_samples=sum(shard["samples"] for shard in training),
         settings=json.dumps({key: value for key, value in document.items() if key != "shards"}, indent=1),
     )
+
+
+def braces(names: Sequence[str]) -> str:
+    """Numbered names, in order, as a pattern that shells and webdataset expand: ``{000000..000002}``.
+
+    Numbers may be missing: ``{{000000..000002},{000004..000007}}``.
+    """
+    numbers = [int(name) for name in names] or [0]
+    starts = [number for number, before in zip(numbers, [-2, *numbers], strict=False) if number != before + 1]
+    stops = [number for number, after in zip(numbers, [*numbers[1:], -2], strict=True) if number != after - 1]
+    runs = [f"{{{start:06d}..{stop:06d}}}" for start, stop in zip(starts, stops, strict=True)]
+    return runs[0] if len(runs) == 1 else f"{{{','.join(runs)}}}"
 
 
 _CARD = """\
@@ -135,14 +148,14 @@ data = data.cast_column("jpg", Image())
 ```python
 import webdataset as wds
 
-data = wds.WebDataset("webdataset/{group}/train/{{000000..{last}}}.tar", shardshuffle=100).shuffle(1000).decode("pil")
+data = wds.WebDataset("webdataset/{group}/train/{shards}.tar", shardshuffle=100).shuffle(1000).decode("pil")
 for image, caption, fields in data.to_tuple("jpg", "txt", "json"):
     ...
 ```
 
 ```sh
 python -m open_clip_train.main --dataset-type webdataset --train-num-samples {training_samples} \\
-    --train-data 'webdataset/{group}/train/{{000000..{last}}}.tar' --model ViT-L-14
+    --train-data 'webdataset/{group}/train/{shards}.tar' --model ViT-L-14
 ```
 
 ## Fields

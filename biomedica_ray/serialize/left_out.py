@@ -14,6 +14,9 @@ SPLITS = ("train", "test")
 ARTICLE_COLUMNS = ["article_id", "license_group", "is_retracted"]
 FIGURE_COLUMNS = ["figure_id", "article_id", "caption", "third_party", "permissions", "width", "height"]
 
+WITHHELD = ("third-party", "against")
+"""Kinds of reasons for which a figure must not be in the dataset, in no version of its article."""
+
 Row = Mapping[str, Any]
 Duplicates = Mapping[str, Sequence[Row]]
 """Rows of the duplicates table, by id."""

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
 import pyarrow.compute as pc
 
 from biomedica_ray import schema
-from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.images import ImageError
@@ -24,30 +23,25 @@ from biomedica_ray.serialize import samples
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.dataset import publish, withdraw
 from biomedica_ray.serialize.jpeg import as_jpeg
-from biomedica_ray.serialize.shard_plan import Piece, Shard, cut
+from biomedica_ray.serialize.plan_table import read_shard
+from biomedica_ray.serialize.planning import (
+    PLAN_BYTES,
+    PLAN_GB,
+    SELECTION_KEYS,
+    VERSION,
+    Planned,
+    UnitContents,
+    plan_shards,
+)
+from biomedica_ray.serialize.shard_plan import Integers, Shard
 from biomedica_ray.serialize.shards import ShardWriter
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, LostRowsError, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
-"""Raise it when the same input gives other samples or shards."""
-
 _FORMS = 2
 """A shard is written as a tar and as Parquet; they go to the store when both are complete."""
-
-_SELECTION_KEYS = {
-    "selection",
-    "license_groups",
-    "min_side",
-    "keep_duplicates",
-    "keep_boilerplate",
-    "keep_against",
-    "keep_retracted",
-    "keep_third_party",
-    "test_fraction",
-}
 
 Row = dict[str, Any]
 _Member = tuple[Row, samples.ArticleFields, Row | None, list[str]]
@@ -75,7 +69,7 @@ def run(config: SerializeConfig, record: Run) -> None:
 
     wanted = _selection(store, config.selection, len(extracted)) if config.selection else {}
 
-    keys = config.model_dump(include=_SELECTION_KEYS)
+    keys = config.model_dump(include=SELECTION_KEYS)
     marks = {
         unit: fingerprint(VERSION, keys, commit.content, deduped.get(unit), enriched.get(unit), wanted.get(unit))
         for unit, commit in extracted.items()
@@ -83,33 +77,54 @@ def run(config: SerializeConfig, record: Run) -> None:
     select = partial(SelectionWorker, store, record.run_id, config)
     run_units(record, place.stage, marks, select, memory_gb=config.memory_gb, max_actors=config.max_actors)
 
-    contents = {unit: [commit.content, labelled.get(unit), enriched.get(unit)] for unit, commit in extracted.items()}
-    shards, marks = on_a_worker(partial(plan_shards, store, contents, config), memory_gb=config.memory_gb)
-    if {number: commit.fingerprint for number, commit in record.committed(place.shards_stage).items()} != marks:
-        withdraw(store, place)
-    _check_plan(record.counts["figures"].rows_out, shards.values())
-    disk_bytes = int(
-        bytes_of_a_figure(store, extracted) * _FORMS * max((shard.size for shard in shards.values()), default=0)
+    contents = {
+        unit: UnitContents(commit.written, labelled.get(unit), enriched.get(unit)) for unit, commit in extracted.items()
+    }
+    committed = record.committed(place.shards_stage)
+    n_figures = sum(commit.counts["figures"].rows_out for commit in extracted.values())
+    planned = on_a_worker(
+        partial(plan_shards, store, contents, config, {n: c.fingerprint for n, c in committed.items()}),
+        memory_gb=max(config.memory_gb, PLAN_GB + PLAN_BYTES * n_figures / 2**30),
     )
-    log.info("serialize: %d shards; each worker needs %.2g GB of disk", len(shards), disk_bytes / 1e9)
+    if {number: commit.fingerprint for number, commit in committed.items()} != planned.marks:
+        withdraw(store, place)
+    _check_plan(record.counts["figures"].rows_out, planned)
+    _tell_plan(planned, record)
+    largest = max((shard.size for shard in planned.shards.values()), default=0)
+    disk_bytes = int(bytes_of_a_figure(store, extracted) * _FORMS * largest)
+    log.info("serialize: %d shards; each worker needs %.2g GB of disk", len(planned.shards), disk_bytes / 1e9)
     record.results["disk_bytes_per_worker"] = disk_bytes
-    write = partial(ShardWorker, store, record.run_id, config, shards, disk_bytes)
-    run_units(record, place.shards_stage, marks, write, memory_gb=config.memory_gb, max_actors=config.max_actors)
+    write = partial(ShardWorker, store, record.run_id, config, planned.shards, disk_bytes)
+    run_units(
+        record, place.shards_stage, planned.marks, write, memory_gb=config.memory_gb, max_actors=config.max_actors
+    )
 
-    rows = store.dataset(place.shards_stage, "shards").to_table().sort_by("path").to_pylist() if shards else []
+    rows = store.dataset(place.shards_stage, "shards").to_table().sort_by("path").to_pylist() if planned.shards else []
     if not rows:
         log.warning("serialize: no figure was chosen: the dataset is empty")
-    settings = config.model_dump(include={"samples_per_shard", "jpeg_quality", *_SELECTION_KEYS})
-    publish(store, place, rows, settings)
+    settings = config.model_dump(include={"samples_per_shard", "max_outdated", "jpeg_quality", *SELECTION_KEYS})
+    publish(store, place, rows, {**settings, "outdated": planned.outdated})
     record.results["dataset"] = store.uri(place.folder("dataset"))
     record.results["shards"] = len(rows)
 
 
-def _check_plan(chosen: int, shards: Iterable[Shard]) -> None:
+def _check_plan(chosen: int, planned: Planned) -> None:
     """Fail where the plan of the shards has not all figures that were chosen, or some of them twice."""
-    planned = sum(shard.size for shard in shards)
-    if chosen != planned:
-        raise LostRowsError(f"rows lost: {chosen:,} figures chosen, but {planned:,} in the plan of the shards")
+    in_plan = sum(shard.size for shard in planned.shards.values())
+    in_plan += planned.waiting - planned.outdated
+    if chosen != in_plan:
+        raise LostRowsError(f"rows lost: {chosen:,} figures chosen, but {in_plan:,} in the plan of the shards")
+
+
+def _tell_plan(planned: Planned, record: Run) -> None:
+    record.results |= {"outdated": planned.outdated, "waiting": planned.waiting}
+    if planned.outdated:
+        log.info(
+            "serialize: %d samples of earlier versions of articles stay in shards that would have to be written anew "
+            "for few of them; %d of the later versions wait. --max_outdated 0 writes all as of now",
+            planned.outdated,
+            planned.waiting,
+        )
 
 
 def _selection(store: Store, name: str, n_units: int) -> dict[int, str]:
@@ -144,7 +159,7 @@ class SelectionWorker:
         """
         extracted = self._store.commit("extract", unit)
         articles = self._store.read(extracted, "articles", selection.ARTICLE_COLUMNS).to_pylist()
-        figures = self._store.read(extracted, "figures", selection.FIGURE_COLUMNS).to_pylist()
+        figures = self._store.read(extracted, "figures", selection.FIGURE_COLUMNS, row="row").to_pylist()
         duplicates = _grouped(_rows(self._store, "dedupe", unit, "duplicates"), "id")
         captions = _grouped(_rows(self._store, "dedupe", unit, "captions"), "figure_id")
         pubmed = _pubmed(self._store, unit)
@@ -153,8 +168,9 @@ class SelectionWorker:
         by_id = {article["article_id"]: article for article in articles}
         for article_id in by_id.keys() & pubmed.keys():  # PubMed knows of retractions that the XML does not mention
             by_id[article_id]["is_retracted"] |= pubmed[article_id]["is_retracted"]
-        chosen, left_out, skipped = [], [], 0
-        for row, figure in enumerate(figures):
+        chosen: list[Row] = []
+        left_out, withheld, skipped = [], set(), 0
+        for figure in figures:
             if selected is not None and figure["figure_id"] not in selected:
                 skipped += 1
                 continue
@@ -162,12 +178,16 @@ class SelectionWorker:
             reason = selection.reason_left_out(figure, article, duplicates, self._config)
             if reason:
                 left_out.append(_error(figure["figure_id"], reason.kind, reason.message))
+                if reason.kind in selection.WITHHELD:
+                    withheld.add(figure["article_id"])
                 continue
             split = selection.split_of(article["article_id"], duplicates, self._config.test_fraction)
             group = article["license_group"]
             others = [each["caption"] for each in captions.get(figure["figure_id"], ())]
-            sample = {"row": row, "figure_id": figure["figure_id"], "license_group": group, "split": split}
-            chosen.append({**sample, "also_captioned": others})
+            sample = {name: figure[name] for name in ("row", "figure_id", "article_id")}
+            chosen.append({**sample, "license_group": group, "split": split, "also_captioned": others})
+        for sample in chosen:
+            sample["article_whole"] = sample["article_id"] not in withheld
         place = self._place
         with self._store.write_unit(place.stage, unit, mark, self._run_id) as writer:
             written = writer.table("samples", schema.SAMPLES, directory=place.folder("samples"))
@@ -176,55 +196,6 @@ class SelectionWorker:
             errors.write(left_out)
             flow = Flow(extracted.counts["figures"].rows_out, written.rows, errors.rows, skipped)
             return writer.commit({"figures": flow}).counts
-
-
-def plan_shards(
-    store: Store, contents: Mapping[int, Any], config: SerializeConfig
-) -> tuple[dict[int, Shard], dict[int, str]]:
-    """Cut what has been selected into shards; runs as a task, as it reads the samples of all units.
-
-    Args:
-        store: The store, with selections of all units.
-        contents: Unit -> what changes when its figures, articles, labels or PubMed records change.
-        config: Shard size and quality.
-
-    Returns:
-        The shards by number, and their fingerprints: a shard is written again only if its own samples change.
-    """
-    commits = store.commits(Place(config.selection).stage)
-    selected = dict(zip(commits, map_in_threads(partial(_selected, store), commits.values()), strict=True))
-    counts: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-    for unit, kinds in selected.items():
-        for kind, rows in kinds.items():
-            counts[kind].append((unit, rows.num_rows))
-    shards = {shard.number: shard for shard in cut(counts, config.samples_per_shard)}
-    marks = {}
-    for number, shard in shards.items():
-        kind = shard.license_group, shard.split
-        ranges = [
-            (piece.unit, contents[piece.unit], _state(selected[piece.unit][kind].slice(piece.start, piece.size)))
-            for piece in shard.pieces
-        ]
-        marks[number] = fingerprint(VERSION, config.jpeg_quality, kind, shard.index, ranges)
-    return shards, marks
-
-
-def _selected(store: Store, commit: Commit) -> dict[tuple[str, str], pa.Table]:
-    """A unit's samples by licence group and split: columns row and also_captioned, by row."""
-    table = store.read(commit, "samples", ["row", "license_group", "split", "also_captioned"]).sort_by("row")
-    kinds = table.group_by(["license_group", "split"]).aggregate([]).to_pylist()
-    return {
-        (kind["license_group"], kind["split"]): table.filter(
-            (pc.field("license_group") == kind["license_group"]) & (pc.field("split") == kind["split"])
-        ).select(["row", "also_captioned"])
-        for kind in kinds
-    }
-
-
-def _state(samples: pa.Table) -> tuple[str, list[Row]]:
-    """What changes when another figure is chosen, or has other captions."""
-    captioned = samples.filter(pc.list_value_length(samples["also_captioned"]).to_numpy() > 0)
-    return samples["row"].to_numpy().tobytes().hex(), captioned.to_pylist()
 
 
 def bytes_of_a_figure(store: Store, extracted: Mapping[int, Commit]) -> float:
@@ -288,27 +259,28 @@ class ShardWorker:
             return writer.commit({"samples": Flow(shard.size, in_both_forms, errors.rows)}).counts
 
     def _members(self, shard: Shard) -> Iterator[_Member]:
-        for piece in shard.pieces:
-            yield from self._piece_members(piece, (shard.license_group, shard.split))
+        planned = read_shard(self._store, self._place, shard)
+        for unit in np.unique(planned.unit).tolist():
+            yield from self._members_of_unit(unit, planned.row[planned.unit == unit])
 
-    def _piece_members(self, piece: Piece, kind: tuple[str, str]) -> Iterator[_Member]:
-        """The figures of a piece, with what goes with each."""
-        chosen = _selected(self._store, self._store.commit(self._place.stage, piece.unit))[kind]
-        chosen = chosen.slice(piece.start, piece.size)
-        extracted = self._store.commit("extract", piece.unit)
+    def _members_of_unit(self, unit: int, rows: Integers) -> Iterator[_Member]:
+        """The figures of a shard that are in a unit, with what goes with each."""
+        chosen = self._store.read(self._store.commit(self._place.stage, unit), "samples", ["row", "also_captioned"])
+        captions = dict(zip(chosen["row"].to_pylist(), chosen["also_captioned"].to_pylist(), strict=True))
+        extracted = self._store.commit("extract", unit)
         articles = self._store.read(extracted, "articles", samples.ARTICLE_COLUMNS)
         sets = self._store.read(extracted, "figures", samples.SET_COLUMNS)
-        labels = {row["figure_id"]: row for row in _rows(self._store, "label", piece.unit, "labels")}
-        pubmed = _pubmed(self._store, piece.unit)
+        labels = {row["figure_id"]: row for row in _rows(self._store, "label", unit, "labels")}
+        pubmed = _pubmed(self._store, unit)
         shared: samples.ArticleFields | None = None
-        figures = self._store.rows(extracted, "figures", chosen["row"].to_pylist(), samples.FIGURE_COLUMNS)
-        for figure, also_captioned in zip(figures, chosen["also_captioned"].to_pylist(), strict=True):
+        figures = self._store.rows(extracted, "figures", rows.tolist(), samples.FIGURE_COLUMNS)
+        for row, figure in zip(rows.tolist(), figures, strict=True):
             if shared is None or shared.article["article_id"] != figure["article_id"]:
                 own = pc.field("article_id") == figure["article_id"]
                 article = articles.filter(own).to_pylist()[0]
                 its_set = tuple(sets.filter(own).to_pylist())
                 shared = samples.ArticleFields(article, its_set, pubmed.get(article["article_id"]))
-            yield figure, shared, labels.get(figure["figure_id"]), also_captioned
+            yield figure, shared, labels.get(figure["figure_id"]), captions[row]
 
 
 def _pubmed(store: Store, unit: int) -> dict[str, Row]:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from biomedica_ray.jats.licenses import CODES, COMMERCIAL, NONCOMMERCIAL, OTHER
 from biomedica_ray.schema import LISTING
-from biomedica_ray.units import stable_hash, unit_of
+from biomedica_ray.units import stable_hash
 
 _GROUPS = {"commercial": COMMERCIAL, "noncommercial": NONCOMMERCIAL, "other": (OTHER,)}
 
@@ -118,11 +120,15 @@ def take_articles(listing: pa.Table, limit: int, held: pa.ChunkedArray) -> pa.Ta
     return listing.filter(pc.is_in(listing["pmcid"], pa.array(pmcids[:limit], pa.string())))
 
 
-def split_by_unit(listing: pa.Table, n_units: int) -> dict[int, pa.Table]:
-    """The rows of each unit that has any, sorted by pmcid and version; units in rising order."""
-    units = pa.array([unit_of(pmcid, n_units) for pmcid in listing["pmcid"].to_pylist()], pa.int32())
+def split_by_unit(listing: pa.Table, units: npt.NDArray[np.int64]) -> dict[int, pa.Table]:
+    """The rows of each unit that has any, sorted by pmcid and version; units in rising order.
+
+    Args:
+        listing: The listing.
+        units: (n,) the unit of each row.
+    """
     order = [("unit", "ascending"), ("pmcid", "ascending"), ("version", "ascending")]
-    table = listing.append_column("unit", units).sort_by(order)
+    table = listing.append_column("unit", pa.array(units)).sort_by(order)
     counts = table["unit"].value_counts().to_pylist()
     result, start = {}, 0
     for entry in counts:  # in order of first appearance, which is the sorted order

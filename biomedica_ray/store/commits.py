@@ -25,6 +25,10 @@ class Commit:
     reasons: dict[str, dict[str, int]] | None = None
     """Why rows were lost or left out ("figure errors"...) -> kind -> how many, so that nobody need read the errors of
     all units to count them; None where the stage does not count them."""
+    dropped: list[str] = field(default_factory=list)
+    """Article versions of which the files have rows that no longer count; readers leave them out."""
+    written_as: str = ""
+    """The fingerprint under which the files were written, where articles were dropped since."""
     complete: bool = True
     """False when something was not available (a server that did not answer): a rerun tries the unit again."""
 
@@ -32,6 +36,11 @@ class Commit:
     def content(self) -> str:
         """Changes when the rows may have changed: the fingerprint, and the run where a rerun may give other rows."""
         return self.fingerprint if self.complete else f"{self.fingerprint}-{self.run_id}"
+
+    @property
+    def written(self) -> str:
+        """Changes when the files may have changed: not when only articles were dropped from them."""
+        return self.written_as or self.content
 
     @property
     def record(self) -> str:

@@ -2,7 +2,7 @@
 
 Layout under the root::
 
-    store.json                          format, number of units
+    store.json                          format, number of units in each generation
     <table>/<unit>-<fingerprint>.parquet
     commits/<stage>/<unit>.json         which files of which tables a stage made for a unit, and the counts
     runs/<run_id>/run.json
@@ -13,6 +13,7 @@ single PUT in S3). Readers go through commit records, and so never see half a fi
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
@@ -29,8 +31,12 @@ from biomedica_ray.store.parquet import ParquetRows
 from biomedica_ray.store.records import read_records
 from biomedica_ray.store.root import Root
 from biomedica_ray.store.writing import UnitWriter
+from biomedica_ray.units import units_of
 
-FORMAT = 1
+FORMAT = 2
+_READ = (1, 2)
+"""Formats that can be read. In format 1 all units are of one generation, and no article is ever dropped from a unit."""
+_DOCUMENT = "store.json"
 _ROWS_AT_A_TIME = 16
 
 
@@ -48,39 +54,60 @@ class Store(Root):
         """
         return self._document() is not None
 
-    def open_or_create(self, n_units: int) -> int:
-        """The number of units of this store; a new store gets ``n_units``.
+    def open_or_create(self, n_units: int) -> list[int]:
+        """The number of units in each generation of this store; a new store gets one generation of ``n_units``.
+
+        A store of an earlier format is of this one from then on.
 
         Raises:
-            StoreError: The store was written in another format.
+            StoreError: The store was written in a format that cannot be read.
+        """
+        document = self._document()
+        generations = [n_units] if document is None else _generations(document)
+        if document is None or document["format"] != FORMAT:
+            self._write_document(generations)
+        return generations
+
+    def add_generation(self, n_units: int) -> list[int]:
+        """Add a generation of ``n_units``; returns the number of units in each, the new one last."""
+        generations = [*self.generations(), n_units]
+        self._write_document(generations)
+        return generations
+
+    def generations(self) -> list[int]:
+        """The number of units in each generation.
+
+        Raises:
+            StoreError: Nothing has been written to this root yet, or in a format that cannot be read.
         """
         document = self._document()
         if document is None:
-            document = {"format": FORMAT, "units": n_units}
-            self.write_json("store.json", document)
-        return int(document["units"])
-
-    def n_units(self) -> int:
-        """The number of units.
-
-        Raises:
-            StoreError: Nothing has been written to this root yet, or in another format.
-        """
-        if not self.exists():
             raise StoreError(f"{self.root}: no store here; run `biomedica extract` first")
-        return self.open_or_create(0)
+        return _generations(document)
+
+    def units_of(self, pmcids: Iterable[str]) -> dict[int, set[str]]:
+        """Unit -> those of the articles that may be in it; each may be in one unit of every generation."""
+        generations = self.generations()
+        found: dict[int, set[str]] = defaultdict(set)
+        for pmcid in pmcids:
+            for unit in units_of(pmcid, generations):
+                found[unit].add(pmcid)
+        return dict(sorted(found.items()))
 
     def _document(self) -> dict[str, Any] | None:
         try:
-            document: dict[str, Any] = self.read_json("store.json")
+            document: dict[str, Any] = self.read_json(_DOCUMENT)
         except FileNotFoundError:
             return None
-        if document.get("format") != FORMAT:
+        if document.get("format") not in _READ:
             raise StoreError(
-                f"{self.uri('store.json')}: format {document.get('format')}, expected {FORMAT}; use the version of "
+                f"{self.uri(_DOCUMENT)}: format {document.get('format')}, expected {FORMAT}; use the version of "
                 "biomedica_ray that wrote this store, or another store"
             )
         return document
+
+    def _write_document(self, generations: list[int]) -> None:
+        self.write_json(_DOCUMENT, {"format": FORMAT, "generations": generations})
 
     def commits(self, stage: str) -> dict[int, Commit]:
         """Every unit that ``stage`` has committed, by unit."""
@@ -120,10 +147,25 @@ class Store(Root):
 
     # Tables
 
-    def read(self, commit: Commit, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of ``table`` that ``commit`` made, in memory."""
+    def read(
+        self, commit: Commit, table: str, columns: Sequence[str] | None = None, *, row: str | None = None
+    ) -> pa.Table:
+        """The rows of ``table`` that ``commit`` made, in memory.
+
+        Args:
+            commit: The commit; rows of articles that were dropped from it are left out.
+            table: The table.
+            columns: Its columns; None: all.
+            row: Name of a further column with each row's position in the file, from 0, as :meth:`rows` takes it.
+        """
         with _expected(self, commit, table) as path:
-            return read_again(lambda: pq.read_table(path, columns=columns, filesystem=self.filesystem))
+            read = read_again(
+                lambda: pq.read_table(path, columns=_with_article(commit, columns), filesystem=self.filesystem)
+            )
+        if row:
+            read = read.append_column(row, pa.array(np.arange(read.num_rows)))
+        found = _without_dropped(commit, read)
+        return found if columns is None else found.select([*columns, row] if row else columns)
 
     def batches(
         self, commit: Commit, table: str, columns: Sequence[str] | None = None, batch_size: int = 64
@@ -132,12 +174,13 @@ class Store(Root):
         with _expected(self, commit, table) as path:
             file = ParquetRows(self.filesystem, path)
         for group in range(len(file.sizes)):
-            yield from file.group(group, columns).to_batches(max_chunksize=batch_size)
+            found = _without_dropped(commit, file.group(group, _with_article(commit, columns)))
+            yield from (found if columns is None else found.select(columns)).to_batches(max_chunksize=batch_size)
 
     def rows(
         self, commit: Commit, table: str, positions: Sequence[int], columns: Sequence[str] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """The rows at ``positions`` (ascending, from 0), streamed; row groups that hold none of them are not read."""
+        """The rows at ``positions`` in the file (ascending, from 0), streamed; other row groups are not read."""
         wanted = np.asarray(positions, np.int64)
         with _expected(self, commit, table) as path:
             file = ParquetRows(self.filesystem, path)
@@ -152,6 +195,8 @@ class Store(Root):
     def dataset(self, stage: str, table: str) -> pads.Dataset:
         """All committed rows of ``table`` made by ``stage``, as a pyarrow dataset (lazy; filters are pushed down).
 
+        Where articles were dropped from units there is a further column, ``unit``.
+
         Raises:
             StoreError: The stage has committed nothing of that table.
         """
@@ -160,7 +205,37 @@ class Store(Root):
             raise StoreError(f"{self.root}: no {table} yet; run `biomedica {_command(stage)}` first")
         with _expected(self, commits[0], table):
             paths = [self.path(commit.files[table]) for commit in commits]
-            return pads.dataset(paths, filesystem=self.filesystem, format="parquet")
+            found = pads.dataset(paths, filesystem=self.filesystem, format="parquet")
+        dropped = [f"{commit.unit} {article_id}" for commit in commits for article_id in commit.dropped]
+        if not dropped:
+            return found
+        unit = pa.field("unit", pa.string())
+        pieces = [
+            found.format.make_fragment(path, self.filesystem, partition_expression=pc.field("unit") == str(commit.unit))
+            for commit, path in zip(commits, paths, strict=True)
+        ]
+        found = pads.FileSystemDataset(pieces, found.schema.append(unit), found.format, self.filesystem)
+        keys = pc.binary_join_element_wise(pc.field("unit"), pc.field(_ARTICLE), " ")
+        return found.filter(~pc.is_in(keys, value_set=pa.array(dropped)))
+
+
+_ARTICLE = "article_id"
+"""The column by which rows of dropped articles are known; all tables of stages that drop articles have it."""
+
+
+def _with_article(commit: Commit, columns: Sequence[str] | None) -> Sequence[str] | None:
+    """The columns, and that of the article where rows have to be left out by it."""
+    return columns if columns is None or not commit.dropped or _ARTICLE in columns else [*columns, _ARTICLE]
+
+
+def _without_dropped(commit: Commit, rows: pa.Table) -> pa.Table:
+    if not commit.dropped:
+        return rows
+    return rows.filter(pc.invert(pc.is_in(rows[_ARTICLE], value_set=pa.array(commit.dropped, pa.string()))))
+
+
+def _generations(document: dict[str, Any]) -> list[int]:
+    return list(document["generations"]) if document["format"] == FORMAT else [document["units"]]
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def table(store: Store | Path, name: str, without: tuple[str, ...] = ()) -> list
     """The rows of a table that extract writes, sorted."""
     store = store if isinstance(store, Store) else Store(str(store))
     dataset = store.dataset("extract", name)
-    columns = [column for column in dataset.schema.names if column not in without]
+    columns = [column for column in dataset.schema.names if column not in {"unit", *without}]
     return sorted(dataset.to_table(columns=columns).to_pylist(), key=str)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -187,7 +188,7 @@ def test_a_server_that_fails_for_long_makes_the_unit_incomplete_and_a_rerun_heal
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     listing = PmcSource(endpoint_url=endpoint).list()
-    table = next(iter(split_by_unit(listing, 1).values()))
+    table = next(iter(split_by_unit(listing, np.zeros(len(listing), np.int64)).values()))
     some = table.filter(pa_starts(table, "PMC99000")).slice(0, 4)
     store = Store(str(tmp_path))
     with store.write_unit("listing", 0, "aa") as writer:

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from braceexpand import braceexpand
 
 from biomedica_ray.reading.place import Place
-from biomedica_ray.serialize.dataset import publish, withdraw
+from biomedica_ray.serialize.dataset import braces, publish, withdraw
 from biomedica_ray.store import Store
 
 ALL = Place(None)
@@ -43,6 +44,13 @@ def test_the_card(tmp_path: Path) -> None:
     assert "noncommercial" not in text
     assert "--train-num-samples 3 " in text
     assert "U.S. National Library of Medicine" in text
+
+
+def test_shards_as_a_pattern_for_shells_and_webdataset() -> None:
+    assert braces(["000000", "000001"]) == "{000000..000001}"
+    gaps = ["000000", "000001", "000004", "000006", "000007"]
+    assert braces(gaps) == "{{000000..000001},{000004..000004},{000006..000007}}"
+    assert list(braceexpand(f"a/{braces(gaps)}.tar")) == [f"a/{name}.tar" for name in gaps]
 
 
 def test_files_of_no_shard_are_removed(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from biomedica_ray.serialize.config import SerializeConfig
-from biomedica_ray.serialize.pipeline import SelectionWorker, ShardWorker, plan_shards
+from biomedica_ray.serialize.pipeline import SelectionWorker, ShardWorker
+from biomedica_ray.serialize.planning import UnitContents, plan_shards
 from biomedica_ray.serialize.shards import ShardWriter
 from biomedica_ray.store import Store, TableWriter
 from biomedica_ray.units import Flow, LostRowsError
@@ -58,7 +59,8 @@ def test_a_sample_that_is_not_written_in_either_form(
 ) -> None:
     select = SelectionWorker(store, "run", config)
     assert sum((select(unit, "aa")["figures"] for unit in store.commits("extract")), Flow()) == Flow(10, 10)
-    shards, marks = plan_shards(store, dict.fromkeys(store.commits("extract")), config)
+    planned = plan_shards(store, dict.fromkeys(store.commits("extract"), UnitContents("aa")), config, {})
+    shards, marks = planned.shards, planned.marks
     assert [shard.size for shard in shards.values()] == [5, 5]
     first, second = shards
     write = ShardWorker(store, "run", config, shards, 0)

@@ -163,9 +163,12 @@ def test_another_caption_goes_with_the_sample_and_changes_its_shard_alone(ray_cl
     caption = {"figure_id": "PMC5.1_002", "caption": "In other words.", "source": "PMC0.1_001"}
     commit_duplicates(store, "aa", [], (caption,))
     assert run(store).counts == first.counts
-    held = next(shard for shard in shards if "PMC5-1_002" in keys_of(store, shard["path"]))
-    changed = {name for name, time in files(store).items() if time != before[name]}
+    (held,) = (shard for shard in store.read_json("dataset/dataset.json")["shards"] if shard not in shards)
+    after = files(store)
+    assert len(after) == len(before)
+    changed = {name for name, time in after.items() if time != before.get(name)}
     assert changed == {"dataset.json", "README.md", held["path"], held["parquet"]}
+    assert not {held["path"], held["parquet"]} & before.keys(), "another content has another name"
     path = f"{store.root}/dataset/{held['path']}"
     samples = {sample["__key__"]: sample for sample in webdataset.WebDataset(path, shardshuffle=False)}
     assert json.loads(samples["PMC5-1_002"]["json"])["also_captioned"] == ["In other words."]

@@ -4,6 +4,7 @@ import random
 from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -52,7 +53,8 @@ def test_a_limit_takes_the_same_articles_whatever_the_order_and_all_their_versio
 
 def test_units_hold_every_row_once_in_order() -> None:
     ids = [f"PMC{n}.{v}" for n in range(100) for v in (2, 1)]
-    units = split_by_unit(listing(*ids), 16)
+    rows = listing(*ids)
+    units = split_by_unit(rows, np.array([unit_of(pmcid, 16) for pmcid in rows["pmcid"].to_pylist()]))
     assert sorted(i for table in units.values() for i in table["article_id"].to_pylist()) == sorted(ids)
     for unit, table in units.items():
         assert {unit_of(pmcid, 16) for pmcid in table["pmcid"].to_pylist()} == {unit}

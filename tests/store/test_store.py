@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pytest
 
 from biomedica_ray.store import Store, StoreError, open_filesystem
 from biomedica_ray.store.atomic import UNFINISHED
-from biomedica_ray.units import Flow, LostRowsError
+from biomedica_ray.units import Flow, LostRowsError, unit_of
 from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.s3 import client, s3_server
 
@@ -142,18 +143,50 @@ def test_a_row_that_does_not_fit_the_schema_is_refused(store: Store, bad: object
     assert not store.commits("extract")
 
 
-def test_units_of_a_store_are_fixed_when_it_is_made(store: Store) -> None:
+def test_units_of_a_store_are_fixed_when_it_is_made_and_others_may_be_added(store: Store) -> None:
     with pytest.raises(StoreError, match="run `biomedica extract` first"):
-        store.n_units()
-    assert store.open_or_create(16) == 16
-    assert store.open_or_create(99) == 16
-    assert store.n_units() == 16
+        store.generations()
+    assert store.open_or_create(16) == [16]
+    assert store.open_or_create(99) == [16]
+    assert store.units_of(["PMC1", "PMC2"]) == {unit_of("PMC1", 16): {"PMC1"}, unit_of("PMC2", 16): {"PMC2"}}
+    assert store.add_generation(3) == store.generations() == [16, 3]
+    assert store.units_of(["PMC1"]) == {unit_of("PMC1", 16): {"PMC1"}, 16 + unit_of("PMC1", 3): {"PMC1"}}
+
+
+def test_a_store_of_format_1_is_read_and_becomes_one_of_this_format_when_extract_opens_it(store: Store) -> None:
+    store.write_json("store.json", {"format": 1, "units": 4})
+    assert store.generations() == [4]
+    assert store.read_json("store.json")["format"] == 1
+    assert store.open_or_create(9) == [4]
+    assert store.read_json("store.json") == {"format": 2, "generations": [4]}
+
+
+def test_rows_of_dropped_articles_are_not_read(store: Store) -> None:
+    rows = [{"article_id": f"PMC{n}.1", "image": b"x" * n} for n in range(6)]
+    of_articles = pa.schema([("article_id", pa.string()), ("image", pa.large_binary())])
+    for unit in range(2):
+        with store.write_unit("extract", unit, "aa") as writer:
+            writer.table("figures", of_articles).write(rows)
+            commit = writer.commit({})
+    dropped = replace(commit, dropped=["PMC1.1", "PMC4.1"])
+    store.write_json(dropped.record, dropped.to_json())
+    dropped = store.commit("extract", 1)
+    ids = [f"PMC{n}.1" for n in (0, 2, 3, 5)]
+    assert store.read(dropped, "figures")["article_id"].to_pylist() == ids
+    assert store.read(dropped, "figures", ["image"], row="row").to_pylist() == [
+        {"image": b"x" * n, "row": n} for n in (0, 2, 3, 5)
+    ]
+    streamed = pa.Table.from_batches(store.batches(dropped, "figures", ["image"], batch_size=2))
+    assert streamed.to_pylist() == [{"image": b"x" * n} for n in (0, 2, 3, 5)]
+    assert [row["article_id"] for row in store.rows(dropped, "figures", [2, 5], ["article_id"])] == ["PMC2.1", "PMC5.1"]
+    found = store.dataset("extract", "figures").to_table(columns=["article_id"])["article_id"].to_pylist()
+    assert sorted(found) == sorted([*(row["article_id"] for row in rows), *ids])
 
 
 def test_a_store_of_another_format_is_refused(store: Store) -> None:
     store.write_json("store.json", {"format": 99, "units": 1})
-    with pytest.raises(StoreError, match="format 99, expected 1"):
-        store.n_units()
+    with pytest.raises(StoreError, match="format 99, expected 2"):
+        store.generations()
 
 
 def test_a_table_that_no_stage_has_made_is_named(store: Store) -> None:
