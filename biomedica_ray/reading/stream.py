@@ -16,6 +16,7 @@ from biomedica_ray.ahead import ordered_map
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.reading.augment import training_pixels
 from biomedica_ray.reading.order import LanePosition, Rows, Segment, Share, buffered_order, segments, share
+from biomedica_ray.reading.pairs import Pairs
 from biomedica_ray.reading.shards import RawSample, Shard, Source, Unreadable, read_samples
 from biomedica_ray.reading.texts import TextChoice, Tokenize
 from biomedica_ray.store import StoreError
@@ -87,7 +88,7 @@ class Stream:
         metadata: Whether the samples' JSON is read too.
     """
 
-    data: Source
+    data: Source | Pairs
     shards: Sequence[Shard]
     lanes: int
     batch_size: int
@@ -180,8 +181,11 @@ class Stream:
             skipped = min(first, segment.stop - segment.start)
             first -= skipped
             if segment.start + skipped < segment.stop:
-                shard = self.shards[segment.shard]
-                yield from read_samples(self.data, shard, segment.start + skipped, segment.stop, metadata=self.metadata)
+                shard, start = self.shards[segment.shard], segment.start + skipped
+                if isinstance(self.data, Pairs):
+                    yield from self.data.samples(shard, start, segment.stop)
+                else:
+                    yield from read_samples(self.data, shard, start, segment.stop, metadata=self.metadata)
 
     def pieces(
         self, rows: Rows, start: LanePosition, how: Preparation, pool: ThreadPoolExecutor, ahead: int

@@ -44,7 +44,8 @@ class TrainConfig(StageConfig):
     data: str | list[str] | None = Field(
         None,
         description="a dataset that serialize wrote (none: <store>/dataset), or tar files by path or URL (s3, https, "
-        "hf://datasets/OWNER/NAME/PATH); braces work: https://host/{000000..000009}.tar",
+        "hf://datasets/OWNER/NAME/PATH); braces work: https://host/{000000..000009}.tar; or a .csv or .tsv with "
+        "columns filepath and title",
     )
     selection: str | None = Field(
         None,

@@ -14,6 +14,7 @@ from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
 from biomedica_ray.models.spec import ModelSpec, resolve_model
 from biomedica_ray.models.variants import for_training
 from biomedica_ray.reading.mixing import PERFECT, Shuffle, measure
+from biomedica_ray.reading.pairs import Pairs, is_pairs
 from biomedica_ray.reading.place import Place
 from biomedica_ray.reading.shards import Shard, Source, read_shards
 from biomedica_ray.reading.stream import Stream
@@ -134,7 +135,7 @@ def _model(config: TrainConfig, store: Store) -> ModelSpec:
     return spec
 
 
-def _stream(config: TrainConfig, data: Source, shards: tuple[Shard, ...], lanes: int) -> Stream:
+def _stream(config: TrainConfig, data: Source | Pairs, shards: tuple[Shard, ...], lanes: int) -> Stream:
     """The order of the samples; a step has as many, however many lanes there are."""
     batch_size = config.num_workers * config.batch_size // lanes
     metadata = TextChoice(config.texts, config.long_text).needs_metadata
@@ -160,28 +161,38 @@ def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
     return settings
 
 
-def _find_shards(config: TrainConfig, record: Run) -> tuple[Source, tuple[Shard, ...]]:
+def _find_shards(config: TrainConfig, record: Run) -> tuple[Source | Pairs, tuple[Shard, ...]]:
     root = config.data or record.store.uri(Place(config.selection).folder("dataset"))
+    if isinstance(root, str) and is_pairs(root):
+        _all_licenses(config)
+        pairs = Pairs(
+            root if root.startswith("s3://") else str(Path(root).expanduser().absolute()), config.endpoint_url
+        )
+        return pairs, pairs.shards()
     if isinstance(root, str) and not is_tars(root):
         if config.data and not root.startswith("s3://") and not Path(root).expanduser().is_dir():
             what = "is a file" if Path(root).expanduser().exists() else "no such folder"
-            raise ConfigError(f"data: {root}: {what}; expected the folder of a dataset, or .tar files by path or URL")
+            raise ConfigError(f"data: {root}: {what}; expected the folder of a dataset, .tar files, or a .csv or .tsv")
         data = Store(root, config.endpoint_url)
         return data, read_shards(data, config.license_groups, "train")
-    if set(config.license_groups) < set(LICENSE_GROUPS):
-        raise ConfigError(
-            "license_groups: shards without a dataset.json do not say their licence; leave it out, or name a dataset"
-        )
+    _all_licenses(config)
     return find_tars([root] if isinstance(root, str) else root, record, config.endpoint_url)
 
 
-def _held_out(config: TrainConfig, data: Source) -> HeldOut | None:
+def _all_licenses(config: TrainConfig) -> None:
+    if set(config.license_groups) < set(LICENSE_GROUPS):
+        raise ConfigError(
+            "license_groups: samples without a dataset.json do not say their licence; leave it out, or name a dataset"
+        )
+
+
+def _held_out(config: TrainConfig, data: Source | Pairs) -> HeldOut | None:
     """The held-out samples that are wanted while training; raises StoreError where there are fewer than 2."""
     if config.eval_steps is None:
         return None
     if not isinstance(data, Store):
         raise ConfigError(
-            "eval_steps: shards without a dataset.json have no held-out samples; leave it out, or name a dataset"
+            "eval_steps: samples without a dataset.json have no held-out samples; leave it out, or name a dataset"
         )
     found = find_held_out(data, config.eval_samples)
     if config.keep_best and len(found.numbers) <= int(config.keep_best.rpartition("@")[2]):
