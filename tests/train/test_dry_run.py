@@ -21,6 +21,7 @@ from biomedica_ray.train.dry_run import Explored, check_fits, explore, memory, r
 from biomedica_ray.train.gpus import found
 from biomedica_ray.train.learner import DTYPES
 from biomedica_ray.train.rehearsal import Rehearsed
+from tests.models.hub import write_bert, write_text_tower
 from tests.reading.shards import sample, write_dataset
 from tests.train.test_rehearsal import job_of
 from tests.train.training import train
@@ -54,6 +55,15 @@ def test_locked_towers_keep_and_learn_less(tmp_path: Path, tiny_model: str) -> N
     assert locked.parameters == whole.parameters
     assert locked.trainable < whole.trainable
     assert locked.sample < whole.sample
+
+
+def test_a_text_tower_of_transformers_is_measured_too(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(8))])
+    folder = str(write_bert(tmp_path / "biomed", str(write_text_tower(tmp_path / "bert"))))
+    whole = explore(job_of(tmp_path, folder, pretrained=folder))
+    again = explore(job_of(tmp_path, folder, pretrained=folder, grad_checkpointing=True))
+    assert 0 < again.sample < whole.sample
+    assert again.block > 0
 
 
 def test_memory_by_part() -> None:
