@@ -23,8 +23,9 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from biomedica_ray.dedupe.hamming import pair_blocks
-from biomedica_ray.dedupe.thumbnails import correlation, thumbnail
+from biomedica_ray.dedupe.thumbnails import correlation
 from biomedica_ray.images import ImageError, decode
+from biomedica_ray.images.thumbnails import thumbnail
 
 MAX_DISTANCE, MIN_CORRELATION = 4, 0.95
 """The defaults of dedupe."""

@@ -64,6 +64,7 @@ def fill(store: Store, images: list[bytes], figures: int, per_unit: int) -> None
         ]
         with store.write_unit("extract", unit, "bench") as writer:
             writer.table("figures", schema.FIGURES).write(rows)
+            writer.table("images", schema.IMAGES).write(rows)
             writer.commit({"figures": Flow(len(rows), len(rows))})
 
 
@@ -76,7 +77,7 @@ def bare(store: Store, config: AnnotateConfig, threads: int) -> tuple[float, flo
 
     def images() -> Iterator[bytes]:
         for commit in store.commits("extract").values():
-            for batch in store.batches(commit, "figures", ["image"], batch_size=16):
+            for batch in store.batches(commit, "images", ["image"], batch_size=16):
                 yield from (image.as_py() for image in batch["image"])
 
     n = 0

@@ -253,7 +253,6 @@ FIGURES = pa.schema(
         _field("language", pa.string(), "language of the part of the article that contains it, lower case", null=True),
         _field("href", pa.string(), "graphic/@xlink:href as written in the XML"),
         _field("file_name", pa.string(), "name of the image file in the package"),
-        _field("image", pa.large_binary(), "the image file's bytes, as published"),
         _field("format", pa.string(), "format by magic bytes, Pillow's name: JPEG, PNG, GIF, TIFF"),
         _field("mode", pa.string(), "Pillow's pixel mode: RGB, L, P, CMYK, I;16"),
         _field("n_frames", pa.int32(), "frames or pages of the file; the first is used"),
@@ -265,6 +264,15 @@ FIGURES = pa.schema(
         _field("sha256", pa.string(), "SHA-256 of the bytes, hex"),
         _field("pixel_sha256", pa.string(), "SHA-256 of the first frame, RGB and upright, as a binary PPM file, hex"),
         _field("phash", pa.uint64(), "64-bit perceptual hash of the same, ImageHash's phash; int(str(hash), 16)"),
+        _field("thumbnail", pa.binary(), "the same as 32 x 32 grey values, a byte each"),
+    ]
+)
+
+IMAGES = pa.schema(
+    [
+        _field("figure_id", pa.string(), "the figure; the rows are those of figures, in the same order"),
+        _field("article_id", pa.string(), "the article it belongs to"),
+        _field("image", pa.large_binary(), "the image file's bytes, as published"),
     ]
 )
 
@@ -487,6 +495,7 @@ TABLES: dict[str, pa.Schema] = {
     "articles": ARTICLES,
     "pubmed": PUBMED,
     "figures": FIGURES,
+    "images": IMAGES,
     "errors": ERRORS,
     "duplicates": DUPLICATES,
     "captions": CAPTIONS,

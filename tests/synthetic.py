@@ -102,14 +102,21 @@ def write_extracted(store: Store, articles: Iterable[Row], figures: Iterable[Row
         with store.write_unit("extract", unit, mark, "run-extract") as writer:
             writer.table("articles", schema.ARTICLES).write(its_articles)
             writer.table("figures", schema.FIGURES).write(its_figures)
+            writer.table("images", schema.IMAGES).write(its_figures)
             writer.table("errors", schema.ERRORS, directory="errors/extract").write([])
             rows_out = {"articles": len(its_articles), "figures": len(its_figures)}
             writer.commit({kind: Flow(n, n) for kind, n in rows_out.items()})
 
 
 def lose_a_row(store: Store, stage: str, unit: int, table: str) -> int:
-    """Take the first row out of a committed table, as a reader that skips one would; returns how many there were."""
+    """Take the first row out of a committed table, as a reader that skips one would; returns how many there were.
+
+    That of figures goes with its image.
+    """
     commit = store.commit(stage, unit)
-    rows = store.read(commit, table)
-    pq.write_table(rows[1:], store.path(commit.files[table]))
-    return int(rows.num_rows)
+    n = 0
+    for name in [table, "images"] if table == "figures" else [table]:
+        rows = store.read(commit, name)
+        n = int(rows.num_rows)
+        pq.write_table(rows[1:], store.path(commit.files[name]))
+    return n

@@ -42,8 +42,8 @@ from biomedica_ray.units import fingerprint
 VERSION = 3
 """Raise it when the same input would give other rows."""
 
-DECODE_GB = 1.0
-"""Memory of a task that decodes: one large image, a row group, and a unit's pixels."""
+DECODE_GB = 1.5
+"""Memory of a task that decodes: one large image, a row group, a unit's pixels, and the model's library."""
 
 
 def plan(config: AnnotateConfig, store: Store, extracted: Mapping[int, Commit]) -> tuple[EncoderInfo, dict[int, str]]:

@@ -18,12 +18,14 @@ import pyarrow.parquet as pq
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.slim import HASHES, digests, usable_hashes, what_is_wrong
-from biomedica_ray.dedupe.thumbnails import SIDE, thumbnail
 from biomedica_ray.images import ImageError, decode, read_image
+from biomedica_ray.images.thumbnails import SIDE, thumbnail
 from biomedica_ray.schema import error_row
 from biomedica_ray.store import Store, StoreError, open_filesystem
 
 IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".bmp", ".webp")
+_THUMBNAIL = "thumbnail"
+"""Column of a store's figures that need not be decoded."""
 IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "img", "bytes")
 """Names of the column that holds a Parquet file's images, the first that there is: bytes, or a struct that has them."""
 _NAME_COLUMNS = ("figure_id", "key", "__key__", "id")
@@ -156,11 +158,23 @@ def _error(name: str, kind: str, message: str) -> dict[str, Any]:
 def read_thumbnails(piece: Piece, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
     """Thumbnails (k, 1024) of the pictures at ``rows`` of a piece, ascending; blank for those that do not decode."""
     result = np.zeros((len(rows), SIDE * SIDE), np.uint8)
+    if _is_parquet(piece) and (stored := _stored_thumbnails(piece)) is not None:
+        for index, data in enumerate(stored.take(pa.array(rows)).to_pylist()):
+            result[index] = np.frombuffer(data, np.uint8)
+        return result
     # No further than the last one that is wanted: a file may be broken behind it.
     for index, picture in zip(range(len(rows)), read_pictures(piece, rows.tolist()), strict=False):
-        with suppress(ImageError):  # a store's, whose hashes were known; the others have been decoded once
+        with suppress(ImageError):  # of a store of format 1, whose hashes were known; others have been decoded once
             result[index] = thumbnail(decode(picture.data))
     return result
+
+
+def _stored_thumbnails(piece: Piece) -> pa.ChunkedArray | None:
+    """The thumbnails of a Parquet file of a store; None where the file has none, or is broken."""
+    with suppress(*_UNREADABLE):
+        if _THUMBNAIL in pq.read_schema(piece.paths[0], filesystem=piece.filesystem).names:
+            return pq.read_table(piece.paths[0], columns=[_THUMBNAIL], filesystem=piece.filesystem)[_THUMBNAIL]
+    return None
 
 
 def read_pictures(piece: Piece, rows: Sequence[int] | None = None) -> Iterator[Picture]:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ import ray
 
 from biomedica_ray import schema
 from biomedica_ray.ahead import map_in_threads
-from biomedica_ray.cluster import RETRIES
+from biomedica_ray.cluster import RETRIES, cluster_resource
 from biomedica_ray.dedupe.against import PICTURES, Piece, read_hashes, read_thumbnails
 from biomedica_ray.dedupe.articles import ArticleGroups, article_duplicates, in_order
 from biomedica_ray.dedupe.boilerplate import boilerplate
@@ -28,8 +29,8 @@ from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.occurrences import Occurrences, find_occurrences, occurrences
 from biomedica_ray.dedupe.shuffle import pair_blocks_by_shuffle
 from biomedica_ray.dedupe.slim import read_slim
-from biomedica_ray.dedupe.thumbnails import SIDE, thumbnail
 from biomedica_ray.images import ImageError, decode
+from biomedica_ray.images.thumbnails import SIDE, thumbnail
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, counts_to_json, fingerprint
 
@@ -37,6 +38,9 @@ WORKER_GB = 0.5
 """Memory of a task that reads one unit's images, or writes one unit's duplicates."""
 _LICENCES = ("commercial", "noncommercial", "other")
 """Licence groups, the freest first."""
+
+_TASKS_A_CPU, _LEAST_AT_A_TIME = 4, 64
+"""Tasks under way for each CPU of the cluster, as it grows; and at least."""
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -305,16 +309,31 @@ def _by_shuffle(hashes: npt.NDArray[np.uint64], max_distance: int) -> Iterator[R
 
 
 def _in_tasks(function: Callable[..., T], calls: Mapping[int, tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
-    """Call a function in a Ray task for each key's arguments; yields results as they come."""
+    """Call a function in a Ray task for each key's arguments; yields results as they come.
+
+    A few tasks for each CPU are under way at a time: to wait for one of all takes time that grows with their number.
+    """
     task = ray.remote(function).options(num_cpus=1, memory=int(WORKER_GB * 2**30), max_retries=RETRIES)
-    pending = {task.remote(*arguments): key for key, arguments in calls.items()}
-    while pending:
+    todo = iter(calls.items())
+    pending: dict[Any, int] = {}
+    while True:
+        at_a_time = max(_LEAST_AT_A_TIME, _TASKS_A_CPU * int(cluster_resource("CPU")))
+        for key, arguments in islice(todo, at_a_time - len(pending)):
+            pending[task.remote(*arguments)] = key
+        if not pending:
+            return
         done, _ = ray.wait(list(pending), num_returns=1)
         yield pending.pop(done[0]), ray.get(done[0])
 
 
 def _unit_thumbnails(store: Store, commit: Commit, rows: Rows) -> tuple[Thumbnails, list[Row]]:
-    """Thumbnails of the figures at ``rows`` of a unit, and error rows for those that do not decode."""
+    """Thumbnails of the figures at ``rows`` of a unit, and error rows for those that do not decode.
+
+    Extract stores them; only units that an earlier version extracted have to be decoded again.
+    """
+    if "images" in commit.files:
+        stored = store.rows(commit, "figures", rows.tolist(), ["thumbnail"])
+        return np.frombuffer(b"".join(row["thumbnail"] for row in stored), np.uint8).reshape(len(rows), -1), []
     thumbnails = np.zeros((len(rows), SIDE * SIDE), np.uint8)
     errors: list[Row] = []
     for index, figure in enumerate(store.rows(commit, "figures", rows.tolist(), ["figure_id", "image"])):

@@ -13,16 +13,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from numba import njit
-from PIL import Image
 
-SIDE = 32
+from biomedica_ray.images.thumbnails import SIDE
+
 BOX = 4
 BOXES = SIDE // BOX
-
-
-def thumbnail(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """The image as (1024,) grey values of 32x32 boxes, whatever its shape."""
-    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), np.uint8).reshape(-1)
 
 
 @njit(nogil=True, cache=True)

@@ -17,7 +17,7 @@ from biomedica_ray.sources.filters import Filters
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Flow
 
-TABLES = ("catalog", "articles", "figures", "errors")
+TABLES = ("catalog", "articles", "figures", "images", "errors")
 COMPARED = ("source_uri", "etag", "license_code", "is_retracted", "is_open_access")
 """Columns of the listing, null where the source does not say; the article is extracted again when one changes."""
 _FACTS = ["article_id", *COMPARED]

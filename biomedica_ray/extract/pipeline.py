@@ -40,7 +40,7 @@ from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 """Raise it when the same input gives other rows, so that stores are extracted again."""
 
 VERSION_DIGITS, RULES_DIGITS = 8, 16
@@ -171,7 +171,7 @@ class ExtractWorker:
                 articles += article_flow
                 figures += figure_flow
             articles = replace(articles, rows_in=listing.num_rows, rows_out=tables["articles"].rows)
-            figures = replace(figures, rows_out=tables["figures"].rows)
+            figures = replace(figures, rows_out=min(tables["figures"].rows, tables["images"].rows))
             counts = {"articles": articles, "figures": figures}
             return writer.commit(counts, complete=complete, reasons=reasons.counted()).counts
 
@@ -196,6 +196,7 @@ class Extracted:
     catalog: list[Row] = field(default_factory=list)
     articles: list[Row] = field(default_factory=list)
     figures: list[Row] = field(default_factory=list)
+    """With their images."""
     errors: list[Row] = field(default_factory=list)
     n_figures: int = 0
     """Images that its XML names."""
@@ -213,7 +214,14 @@ class Extracted:
 
     def tables(self) -> dict[str, list[Row]]:
         """The rows by table."""
-        return {"catalog": self.catalog, "articles": self.articles, "figures": self.figures, "errors": self.errors}
+        figures = self.figures  # each table takes the columns that it has
+        return {
+            "catalog": self.catalog,
+            "articles": self.articles,
+            "figures": figures,
+            "images": figures,
+            "errors": self.errors,
+        }
 
     @property
     def article_flow(self) -> Flow:

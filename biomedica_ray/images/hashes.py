@@ -1,4 +1,4 @@
-"""What is known of an image file from its bytes: size, format, resolution and three hashes."""
+"""What is known of an image file from its bytes: size, format, resolution, three hashes and a thumbnail."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import imagehash
 from PIL import ExifTags, Image
 
 from biomedica_ray.images.decode import count_frames, open_image, upright_rgb
+from biomedica_ray.images.thumbnails import thumbnail
 
 _INCHES = {2: 1.0, 3: 2.54}
 """Units per inch, by the tag ResolutionUnit of TIFF and EXIF: inch and centimetre (TIFF 6.0, section 8)."""
@@ -32,6 +33,7 @@ class ImageInfo:
         sha256: SHA-256 of the bytes, hex.
         pixel_sha256: SHA-256 of the first frame, RGB and upright, hex; see :func:`pixel_hash`.
         phash: 64-bit perceptual hash of the first frame, RGB and upright; see :func:`perceptual_hash`.
+        thumbnail: 1024 bytes, grey values of the same; see :func:`biomedica_ray.images.thumbnails.thumbnail`.
     """
 
     format: str
@@ -45,10 +47,11 @@ class ImageInfo:
     sha256: str
     pixel_sha256: str
     phash: int
+    thumbnail: bytes
 
 
 def read_image(data: bytes) -> ImageInfo:
-    """Decode the first frame of an image once, and hash it.
+    """Decode the first frame of an image once, hash it and make its thumbnail.
 
     Raises:
         ImageError: The bytes give no image; see :class:`biomedica_ray.images.decode.ImageError`.
@@ -60,7 +63,7 @@ def read_image(data: bytes) -> ImageInfo:
         # Pillow gives the size that a TIFF has when turned.
         width, height = height, width
     dpi_x, dpi_y = resolution(image)
-    pixel_sha256, phash = pixel_hash(rgb), perceptual_hash(rgb)
+    pixel_sha256, phash, small = pixel_hash(rgb), perceptual_hash(rgb), thumbnail(rgb).tobytes()
     return ImageInfo(
         # A JPEG that carries further pictures (MPO) is a JPEG by its first bytes.
         format="JPEG" if image.format == "MPO" else str(image.format),
@@ -74,6 +77,7 @@ def read_image(data: bytes) -> ImageInfo:
         sha256=hashlib.sha256(data).hexdigest(),
         pixel_sha256=pixel_sha256,
         phash=phash,
+        thumbnail=small,
     )
 
 

@@ -29,7 +29,6 @@ KEYS = {
 }
 """The column by which each is found."""
 
-_NOT_SLIM = {"image"}
 _SHARED = {"figure_id": "figures", "article_id": "figures"}
 """Columns that are the same in every table that has them."""
 
@@ -42,7 +41,7 @@ def is_texts(type_: pa.DataType) -> bool:
 def _queried(field: pa.Field) -> bool:
     type_ = field.type
     plain = pa.types.is_primitive(type_) or pa.types.is_string(type_)  # primitive: numbers, booleans, dates
-    return field.name not in _NOT_SLIM and (plain or is_texts(type_))
+    return plain or is_texts(type_)
 
 
 @dataclass(frozen=True)

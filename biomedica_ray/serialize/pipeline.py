@@ -201,7 +201,8 @@ class SelectionWorker:
 def bytes_of_a_figure(store: Store, extracted: Mapping[int, Commit]) -> float:
     """How large a figure is on average, with its row, as extract stored it; 0 of an empty store."""
     figures = sum(commit.counts["figures"].rows_out for commit in extracted.values())
-    return store.total_bytes("figures") / figures if figures else 0.0
+    stored = store.total_bytes("figures") + store.total_bytes("images")
+    return stored / figures if figures else 0.0
 
 
 class ShardWorker:

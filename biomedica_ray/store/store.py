@@ -155,9 +155,14 @@ class Store(Root):
         Args:
             commit: The commit; rows of articles that were dropped from it are left out.
             table: The table.
-            columns: Its columns; None: all.
+            columns: Its columns; None: all that are in its own file.
             row: Name of a further column with each row's position in the file, from 0, as :meth:`rows` takes it.
         """
+        if _has_images(commit, table, columns):
+            slim = self.read(commit, table, [name for name in columns or () if name != _IMAGE], row=row)
+            images = self.read(commit, _IMAGES, [_IMAGE])
+            _check_lengths(self, commit, len(slim), len(images))
+            return slim.append_column(_IMAGE, images[_IMAGE]).select([*(columns or ()), *([row] if row else [])])
         with _expected(self, commit, table) as path:
             read = read_again(
                 lambda: pq.read_table(path, columns=_with_article(commit, columns), filesystem=self.filesystem)
@@ -170,7 +175,16 @@ class Store(Root):
     def batches(
         self, commit: Commit, table: str, columns: Sequence[str] | None = None, batch_size: int = 64
     ) -> Iterator[pa.RecordBatch]:
-        """The same, streamed: at most a row group is in memory."""
+        """The same, streamed: at most a row group is in memory, and of slim columns that images go with, all rows."""
+        if _has_images(commit, table, columns):
+            slim, start = self.read(commit, table, [name for name in columns or () if name != _IMAGE]), 0
+            for batch in self.batches(commit, _IMAGES, [_IMAGE], batch_size):
+                rows = slim.slice(start, batch.num_rows)
+                _check_lengths(self, commit, len(rows), batch.num_rows)
+                yield from rows.append_column(_IMAGE, batch[_IMAGE]).select(columns).combine_chunks().to_batches()
+                start += batch.num_rows
+            _check_lengths(self, commit, len(slim), start)
+            return
         with _expected(self, commit, table) as path:
             file = ParquetRows(self.filesystem, path)
         for group in range(len(file.sizes)):
@@ -181,6 +195,11 @@ class Store(Root):
         self, commit: Commit, table: str, positions: Sequence[int], columns: Sequence[str] | None = None
     ) -> Iterator[dict[str, Any]]:
         """The rows at ``positions`` in the file (ascending, from 0), streamed; other row groups are not read."""
+        if _has_images(commit, table, columns):
+            slim = self.rows(commit, table, positions, [name for name in columns or () if name != _IMAGE])
+            images = self.rows(commit, _IMAGES, positions, [_IMAGE])
+            yield from ({**row, **image} for row, image in zip(slim, images, strict=True))
+            return
         wanted = np.asarray(positions, np.int64)
         with _expected(self, commit, table) as path:
             file = ParquetRows(self.filesystem, path)
@@ -219,8 +238,16 @@ class Store(Root):
         return found.filter(~pc.is_in(keys, value_set=pa.array(dropped)))
 
 
+_IMAGE, _IMAGES = "image", "images"
+"""The one large column of figures, and the table in whose file it is, row by row as in that of figures."""
+
 _ARTICLE = "article_id"
 """The column by which rows of dropped articles are known; all tables of stages that drop articles have it."""
+
+
+def _has_images(commit: Commit, table: str, columns: Sequence[str] | None) -> bool:
+    """Whether images are asked for that are in a file of their own; those of stores of format 1 are not."""
+    return table == "figures" and _IMAGES in commit.files and _IMAGE in (columns or ())
 
 
 def _with_article(commit: Commit, columns: Sequence[str] | None) -> Sequence[str] | None:
@@ -232,6 +259,14 @@ def _without_dropped(commit: Commit, rows: pa.Table) -> pa.Table:
     if not commit.dropped:
         return rows
     return rows.filter(pc.invert(pc.is_in(rows[_ARTICLE], value_set=pa.array(commit.dropped, pa.string()))))
+
+
+def _check_lengths(store: Store, commit: Commit, rows: int, images: int) -> None:
+    if rows != images:
+        raise StoreError(
+            f"{store.uri(commit.files[_IMAGES])}: not the images of {commit.files['figures']}; delete both, and "
+            f"`biomedica {_command(commit.stage)}` makes them again"
+        )
 
 
 def _generations(document: dict[str, Any]) -> list[int]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import psutil
-import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 import timm
@@ -29,7 +28,7 @@ from biomedica_ray.models.encoders import load_encoder
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, fingerprint, unit_of
-from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
+from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, picture, write_extracted
 
 MODEL = "timm/test_vit"
 STAGE = "embed/timm-test_vit"
@@ -197,14 +196,12 @@ def test_embeddings_of_earlier_versions_are_kept(store: Store, weights: str, pan
 def test_a_figure_that_gets_lost_on_the_way_fails_the_run(store: Store, weights: str) -> None:
     """The table of a unit has a figure less than extract committed: the decoder would skip one."""
     unit = unit_of("PMC0", N_UNITS)
-    commit = store.commit("extract", unit)
-    rows = store.read(commit, "figures")
-    pq.write_table(rows[1:], store.path(commit.files["figures"]))
+    n = lose_a_row(store, "extract", unit, "figures")
     config = AnnotateConfig(store=store.root, model=MODEL, weights=weights)
     info = load_encoder(MODEL, weights).info
     row = embed.preprocess_unit({"unit": unit, "fingerprint": "f"}, store, info.preprocessing)
     done = EmbedActor(config, info, store, STAGE, "run")(row)
-    assert f"rows lost: figures: {len(rows)} in but {len(rows) - 2} out + 1 errors" in done["failure"]
+    assert f"rows lost: figures: {n} in but {n - 2} out + 1 errors" in done["failure"]
     assert unit not in store.commits(STAGE)  # the next run tries it again
 
 

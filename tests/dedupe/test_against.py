@@ -12,8 +12,8 @@ import pytest
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.against import find_pieces, read_hashes, read_thumbnails
-from biomedica_ray.dedupe.thumbnails import thumbnail
 from biomedica_ray.images import decode, read_image
+from biomedica_ray.images.thumbnails import thumbnail
 from biomedica_ray.store import Store
 from tests.fakes.s3 import client, s3_server
 from tests.synthetic import article, encoded, figure, picture, write_extracted

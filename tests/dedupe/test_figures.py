@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biomedica_ray.dedupe.figures import figure_duplicates, find_candidates
-from biomedica_ray.dedupe.thumbnails import thumbnail
+from biomedica_ray.images.thumbnails import thumbnail
 from tests.synthetic import picture
 
 THUMBNAILS = np.stack([thumbnail(picture(seed)) for seed in range(3)])

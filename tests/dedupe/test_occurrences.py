@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biomedica_ray.dedupe.occurrences import find_occurrences, occurrences
-from biomedica_ray.dedupe.thumbnails import thumbnail
+from biomedica_ray.images.thumbnails import thumbnail
 from biomedica_ray.units import stable_hash
 from tests.synthetic import picture
 

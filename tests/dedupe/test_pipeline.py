@@ -235,7 +235,9 @@ def test_a_run_that_was_killed_half_way_is_resumed(ray_cluster: None, store: Sto
     for unit in range(n):
         with store.write_unit("extract", unit, "aa") as writer:
             writer.table("articles", schema.ARTICLES).write([article(f"PMC{unit}")])
-            writer.table("figures", schema.FIGURES).write([figure(f"PMC{unit}.1", 1, encoded(picture(unit % 6)))])
+            its_figures = [figure(f"PMC{unit}.1", 1, encoded(picture(unit % 6)))]
+            writer.table("figures", schema.FIGURES).write(its_figures)
+            writer.table("images", schema.IMAGES).write(its_figures)
             writer.commit({"articles": Flow(1, 1), "figures": Flow(1, 1)})
     whole = run(store)
     wanted, commits = duplicates(store), store.commits("dedupe")

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.copies import COPIES, read
 from biomedica_ray.dedupe.figures import figure_duplicates, find_candidates
-from biomedica_ray.dedupe.thumbnails import thumbnail
 from biomedica_ray.images.hashes import perceptual_hash
+from biomedica_ray.images.thumbnails import thumbnail
 from tests.dedupe.test_figures import row, table
 
 SURE = ("resized x 0.5", "resized x 1.5", "JPEG q 30", "JPEG q 95", "as GIF", "grey")

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from biomedica_ray.dedupe.thumbnails import bound, coarse, correlation, thumbnail
+from biomedica_ray.dedupe.thumbnails import bound, coarse, correlation
+from biomedica_ray.images.thumbnails import thumbnail
 from tests.synthetic import picture
 
 THUMBNAILS = arrays(np.uint8, 1024, elements=st.integers(0, 255))

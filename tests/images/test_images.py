@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageFile, ImageOps
 
 from biomedica_ray.images import ImageError, decode, read_image
+from biomedica_ray.images.thumbnails import thumbnail
 from tests.images.pictures import encode, oriented, picture, tiff, tiff_page
 
 
@@ -144,6 +145,7 @@ def test_the_first_frame_counts(format_: str) -> None:
     assert (info.format, info.n_frames) == ("JPEG" if format_ == "MPO" else format_, 3)
     assert decode(data).getpixel((0, 0)) == pytest.approx((255, 0, 0), abs=2)
     assert info.pixel_sha256 == ppm_sha256(decode(data))
+    assert info.thumbnail == thumbnail(decode(data)).tobytes()
 
 
 def test_pages_may_differ_in_size_and_kind() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from biomedica_ray import cli
@@ -12,7 +11,7 @@ from biomedica_ray.panels.pipeline import PanelWorker
 from biomedica_ray.runs import read_runs
 from biomedica_ray.store import Store
 from biomedica_ray.units import LostRowsError, unit_of
-from tests.synthetic import N_UNITS, article, encoded, figure, picture, write_extracted
+from tests.synthetic import N_UNITS, article, encoded, figure, lose_a_row, picture, write_extracted
 
 
 @pytest.fixture
@@ -54,9 +53,7 @@ def test_every_figure_has_its_panels_or_an_error(ray_cluster: None, store: Store
 def test_a_figure_that_gets_lost_on_the_way_fails_the_run(store: Store) -> None:
     """The table of a unit has a figure less than extract committed: the reader would skip one."""
     unit = unit_of("PMC0", N_UNITS)
-    commit = store.commit("extract", unit)
-    rows = store.read(commit, "figures")
-    pq.write_table(rows[1:], store.path(commit.files["figures"]))
-    with pytest.raises(LostRowsError, match=f"rows lost: figures: {len(rows)} in but {len(rows) - 2} out"):
+    n = lose_a_row(store, "extract", unit, "figures")
+    with pytest.raises(LostRowsError, match=f"rows lost: figures: {n} in but {n - 2} out"):
         PanelWorker(store, "run")(unit, "f")
     assert unit not in store.commits("panels")

@@ -161,6 +161,35 @@ def test_a_store_of_format_1_is_read_and_becomes_one_of_this_format_when_extract
     assert store.read_json("store.json") == {"format": 2, "generations": [4]}
 
 
+def test_images_are_in_a_file_of_their_own_and_read_with_their_rows(store: Store) -> None:
+    slim = pa.schema([("article_id", pa.string()), ("figure_id", pa.string())])
+    of_images = pa.schema([("article_id", pa.string()), ("image", pa.large_binary())])
+    rows = [{"article_id": f"PMC{n // 2}.1", "figure_id": f"f{n}", "image": os.urandom(2**20) * 12} for n in range(8)]
+    with store.write_unit("extract", 0, "aa") as writer:
+        writer.table("figures", slim).write(rows)
+        images = writer.table("images", of_images)
+        for row in rows:
+            images.write([row])
+        commit = writer.commit({})
+    wanted = [{"image": row["image"], "figure_id": row["figure_id"]} for row in rows]
+    for left, dropped in (([0, 1, 2, 3, 4, 5, 6, 7], []), ([0, 1, 4, 5], ["PMC1.1", "PMC3.1"])):
+        commit = replace(commit, dropped=dropped)
+        expected = [wanted[n] for n in left]
+        assert store.read(commit, "figures", ["image", "figure_id"]).to_pylist() == expected
+        batches = list(store.batches(commit, "figures", ["image", "figure_id"], batch_size=2))
+        assert pa.Table.from_batches(batches).to_pylist() == expected
+        assert len(batches) > 1
+    assert list(store.rows(commit, "figures", [1, 4, 6], ["image", "figure_id"])) == [wanted[n] for n in (1, 4, 6)]
+    assert store.read(commit, "figures", ["figure_id"], row="row")["row"].to_pylist() == [0, 1, 4, 5]
+    with store.write_unit("extract", 1, "aa") as writer:
+        writer.table("figures", slim).write(rows[:3])
+        writer.table("images", of_images).write(rows[:2])
+        commit = writer.commit({})
+    for read in (store.read, lambda *what: list(store.batches(*what))):
+        with pytest.raises(StoreError, match=r"images/000001-aa.parquet: not the images of figures/000001-aa.parquet"):
+            read(commit, "figures", ["image"])
+
+
 def test_rows_of_dropped_articles_are_not_read(store: Store) -> None:
     rows = [{"article_id": f"PMC{n}.1", "image": b"x" * n} for n in range(6)]
     of_articles = pa.schema([("article_id", pa.string()), ("image", pa.large_binary())])
