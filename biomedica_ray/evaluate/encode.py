@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
@@ -20,6 +19,7 @@ from biomedica_ray.ahead import ordered_map
 from biomedica_ray.evaluate.statistics import Indices
 from biomedica_ray.evaluate.zero_shot import Vectors
 from biomedica_ray.images import ImageError, decode
+from biomedica_ray.models.clip import load_folder
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.shards import RawSample, Unreadable
 
@@ -53,8 +53,8 @@ class Model:
     @classmethod
     def load(cls, folder: Path, device: str) -> Self:
         """An exported model, read from its folder."""
-        model, _ = open_clip.create_model_from_pretrained(f"local-dir:{folder}", device=device)
-        return cls(model, open_clip.get_tokenizer(f"local-dir:{folder}"), device)
+        model, tokenizer = load_folder(folder)
+        return cls(model.to(device), tokenizer, device)
 
     @classmethod
     def of_run(cls, checkpoints: TrainedModel, device: str) -> Self:

@@ -98,14 +98,12 @@ def write_proposals(config: ProposeConfig, store: Store, labelled: list[Commit],
 
 def _look(config: ProposeConfig, store: Store, members: pa.Table, prompts: Prompts) -> dict[int, list[dict[str, Any]]]:
     """The proposals of each cluster."""
-    import open_clip  # noqa: PLC0415 - takes seconds, and the driver needs none of them
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - takes seconds, and the driver needs none of them
 
     from biomedica_ray.models.encoders import Encoder, embed_all, image_tower, open_clip_model  # noqa: PLC0415
 
     with local_weights(config.weights, config.endpoint_url) as weights:
-        model, tokenizer_name = open_clip_model(config.model.partition("/")[2], weights)
-    tokenize = open_clip.get_tokenizer(tokenizer_name)
+        model, tokenize = open_clip_model(config.model.partition("/")[2], weights)
     names = list(prompts.concepts)
     with torch.inference_mode():
         texts = class_vectors([model.encode_text(tokenize(prompts.sentences(name))).float().numpy() for name in names])

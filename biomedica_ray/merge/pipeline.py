@@ -18,7 +18,7 @@ from biomedica_ray.evaluate.pipeline import IRRELEVANT, dataset_of, find_held_ou
 from biomedica_ray.evaluate.tasks import TASKS
 from biomedica_ray.merge.config import MergeConfig
 from biomedica_ray.merge.sweep import Job, sweep
-from biomedica_ray.models.spec import ModelSpec
+from biomedica_ray.models.spec import ModelSpec, with_weights
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.runs import Run
 from biomedica_ray.units import fingerprint
@@ -80,7 +80,11 @@ def _origins(config: MergeConfig, record: Run) -> tuple[ModelSpec, list[dict[str
     bases = {spec.pretrained for spec in specs}
     if config.base is None and len(bases) > 1:
         raise ConfigError(f"base: the runs began with {', '.join(map(str, sorted(map(str, bases))))}; name one of them")
-    return replace(specs[0], pretrained=config.base or specs[0].pretrained), origins
+    base = config.base or specs[0].pretrained
+    spec = with_weights(specs[0], base, config.endpoint_url, key="base")
+    if spec.model_cfg != specs[0].model_cfg:
+        raise ConfigError(f"base: {base}: was trained with another activation (quick_gelu) than {config.of[0]}")
+    return replace(spec, preprocess_cfg=specs[0].preprocess_cfg), origins
 
 
 def _merge(config: MergeConfig, record: Run, job: Job) -> dict[str, Any]:

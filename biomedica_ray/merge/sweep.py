@@ -15,7 +15,8 @@ from biomedica_ray.board import Board
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.pipeline import HeldOut, score_model
 from biomedica_ray.merge.config import MergeConfig
-from biomedica_ray.models.spec import WEIGHTS_NAME, ModelSpec
+from biomedica_ray.models.folders import WEIGHTS_NAME
+from biomedica_ray.models.spec import ModelSpec
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.store import StoreError
 
@@ -56,7 +57,9 @@ def sweep(job: Job) -> dict[str, Any]:
     config = job.config
     torch.set_num_threads(max(1, int(config.num_cpus)))
     spec = job.spec if job.alphas[0] < 1 else replace(job.spec, pretrained=None)
-    model, tokenizer = build(spec)
+    with tempfile.TemporaryDirectory() as folder:  # a run's model comes with its tokenizer
+        replace(job.result, name=config.of[0]).get_folder("model", Path(folder))
+        model, tokenizer = build(spec, own=folder, endpoint_url=config.endpoint_url, key="base")
     base = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     tuned = _average(job.result, config.of)
     best: float | None = None

@@ -4,76 +4,158 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import open_clip
 import torch
-from open_clip.tokenizer import HFTokenizer
+from open_clip.hf_configs import arch_dict
+from open_clip.hf_model import HFTextEncoder
+from open_clip.pretrained import download_pretrained_from_hf
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.messages import one_line
 from biomedica_ray.models.encoders import load_timm
-from biomedica_ray.models.spec import CONFIG_NAME, HUB, WEIGHTS_NAME, ModelSpec
+from biomedica_ray.models.folders import (
+    CONFIG_NAME,
+    HUB,
+    LOCAL,
+    S3,
+    WEIGHTS_FILES,
+    WEIGHTS_NAME,
+    is_folder,
+    local_copy,
+    repository,
+    small_files,
+)
+from biomedica_ray.models.spec import NEEDS_TRANSFORMERS, PREPROCESSING, ModelSpec, has_transformers, resolve_model
+
+_HERE = "."
+"""What an exported config says for a text tower or tokenizer whose files lie beside it."""
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model", "tokenizer.model")
 
 
-def build(spec: ModelSpec, image_weights: str | None = None, patch_dropout: float = 0) -> tuple[Any, Any]:
+def build(
+    spec: ModelSpec,
+    image_weights: str | None = None,
+    patch_dropout: float = 0,
+    *,
+    endpoint_url: str | None = None,
+    image_size: int | None = None,
+    own: str | None = None,
+    weights: bool = True,
+    key: str = "pretrained",
+) -> tuple[Any, Any]:
     """The model with its weights, on the CPU, and its tokenizer.
 
     Args:
         spec: What to build.
         image_weights: Weights for the image tower alone, when it is one of timm.
         patch_dropout: Share of an image's patches that the tower passes over in training mode.
+        endpoint_url: S3 server, if it is not AWS.
+        image_size: Pixels a side of the input; None for the model's own.
+        own: Folder with the tokenizer and the config of a text tower of transformers; None: the model's, if it is one.
+        weights: Whether to load weights; without, they are random.
+        key: The config's key of the weights, for messages.
 
     Raises:
-        ConfigError: open_clip cannot build it, or weights are missing or do not fit.
+        ConfigError: open_clip cannot build it, a package is not installed, or weights are missing or do not fit.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with small_files(own or spec.name, endpoint_url) as beside, tempfile.TemporaryDirectory() as folder:
+        model_cfg = _with_own_text(spec, beside)
         # open_clip takes a config of one's own only by the name of a file.
         path = Path(folder) / "biomedica-model.json"
-        path.write_text(json.dumps(spec.model_cfg))
+        path.write_text(json.dumps(model_cfg))
         open_clip.add_model_config(path)
         try:
             model = open_clip.create_model(
                 path.stem,
                 force_patch_dropout=patch_dropout,
+                force_image_size=image_size,
                 force_preprocess_cfg=spec.preprocess_cfg,
-                pretrained_text=not spec.pretrained,
+                # Of a folder's own text tower there is only the config.
+                pretrained_text=weights and not spec.pretrained and model_cfg["text_cfg"] == spec.model_cfg["text_cfg"],
             )
             tokenizer = open_clip.get_tokenizer(path.stem)
+        except ImportError as error:
+            found = one_line(error) if has_transformers() else NEEDS_TRANSFORMERS
+            raise ConfigError(f"model: {spec.name}: {found}") from None
         except (RuntimeError, TypeError, ValueError, KeyError, AssertionError, OSError) as error:
             raise ConfigError(f"model: {spec.name}: {one_line(error)}") from None
-    if spec.pretrained:
-        _load_weights(model, spec)
-    if image_weights:
+    if weights and spec.pretrained:
+        _load_weights(model, spec, endpoint_url, key)
+        if image_size and hasattr(model.visual, "set_input_size"):
+            model.visual.set_input_size(image_size)  # of timm's, after the weights, as open_clip does
+    if weights and image_weights:
         _load_image_weights(model, spec, image_weights)
     return model, tokenizer
 
 
-def _load_weights(model: Any, spec: ModelSpec) -> None:
+def load_folder(folder: Path) -> tuple[Any, Any]:
+    """The model of an exported folder with its weights, on the CPU, and its tokenizer; raises as :func:`build`."""
+    name = f"{LOCAL}{folder}"
+    return build(resolve_model(name, name))
+
+
+def _with_own_text(spec: ModelSpec, beside: Path | None) -> dict[str, Any]:
+    """The model's config, with the tokenizer and the config of its text tower from beside it, where they are."""
+    model_cfg = deepcopy(spec.model_cfg)
+    text = model_cfg["text_cfg"]
+    if beside is None:
+        return model_cfg
+    # As open_clip does: of a folder always its own, of a repository what the config names.
+    is_own = not spec.name.startswith(HUB) or text.get("hf_tokenizer_name") in {_HERE, repository(spec.name)[0]}
+    if text.get("hf_tokenizer_name") and is_own and any((beside / name).is_file() for name in _TOKENIZER_FILES):
+        text["hf_tokenizer_name"] = str(beside)
+    if text.get("hf_model_name") and _is_text_tower(beside / "config.json"):
+        text["hf_model_name"] = str(beside)
+    return model_cfg
+
+
+def _is_text_tower(path: Path) -> bool:
+    """Whether a file is the config of a model of transformers that open_clip takes as a text tower."""
+    try:
+        return json.loads(path.read_text()).get("model_type") in arch_dict
+    except (FileNotFoundError, ValueError, AttributeError):
+        return False
+
+
+def _load_weights(model: Any, spec: ModelSpec, endpoint_url: str | None, key: str) -> None:
     assert spec.pretrained is not None
     try:
-        path = _weights_path(spec.name, spec.pretrained)
-        open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
+        with _weights_file(spec.name, spec.pretrained, endpoint_url, key) as path:
+            open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
     except (RuntimeError, ValueError, KeyError, OSError, UnpicklingError, SafetensorError) as error:
-        raise ConfigError(f"pretrained: {spec.pretrained}: {one_line(error)}") from None
+        raise ConfigError(f"{key}: {spec.pretrained}: {one_line(error)}") from None
 
 
-def _weights_path(model: str, pretrained: str) -> Path:
-    if pretrained.startswith(HUB):
-        return Path(open_clip.download_pretrained_from_hf(pretrained.removeprefix(HUB)))
-    path = Path(pretrained)
+@contextmanager
+def _weights_file(model: str, pretrained: str, endpoint_url: str | None, key: str) -> Iterator[Path]:
+    if pretrained.startswith(S3):
+        with local_copy(pretrained, endpoint_url, key) as copy:
+            yield _weights_of(copy, pretrained, key)
+    elif pretrained.startswith(HUB):
+        repo, revision = repository(pretrained)
+        yield Path(download_pretrained_from_hf(repo, revision=revision))
+    elif is_folder(pretrained) or Path(pretrained).is_file():
+        yield _weights_of(Path(pretrained.removeprefix(LOCAL)), pretrained, key)
+    else:
+        yield Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(model, pretrained)))
+
+
+def _weights_of(path: Path, pretrained: str, key: str) -> Path:
     if path.is_file():
         return path
-    if not path.is_dir():
-        return Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(model, pretrained)))
-    for name in (WEIGHTS_NAME, "open_clip_pytorch_model.bin"):
+    for name in WEIGHTS_FILES:
         if (path / name).is_file():
             return path / name
-    raise ConfigError(f"pretrained: {pretrained}: the folder has no {WEIGHTS_NAME}")
+    raise ConfigError(f"{key}: {pretrained}: the folder has no {WEIGHTS_NAME}")
 
 
 def _load_image_weights(model: Any, spec: ModelSpec, image_weights: str) -> None:
@@ -111,18 +193,33 @@ def train_mode(model: Any, *, lock_image: bool = False, lock_text: bool = False)
 
 
 def export(model: Any, tokenizer: Any, spec: ModelSpec, folder: Path) -> None:
-    """Write a folder that open_clip loads as ``local-dir:FOLDER`` or ``hf-hub:ID``."""
-    document = {"model_cfg": spec.model_cfg, "preprocess_cfg": preprocessing(model)}
+    """Write a folder that open_clip loads as ``local-dir:FOLDER`` or ``hf-hub:ID``.
+
+    What a text tower or tokenizer of transformers needs lies in it too, and no path of this machine.
+    """
+    model_cfg = deepcopy(spec.model_cfg)
+    text = model_cfg["text_cfg"]
+    for key in ("hf_model_name", "hf_tokenizer_name"):
+        if _is_path(text.get(key) or ""):
+            text[key] = _HERE
+    document = {"model_cfg": model_cfg, "preprocess_cfg": preprocessing(model)}
     (folder / CONFIG_NAME).write_text(json.dumps(document, indent=2))
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS_NAME)
-    if isinstance(tokenizer, HFTokenizer):
+    if isinstance(getattr(model, "text", None), HFTextEncoder):
+        model.text.config.save_pretrained(str(folder))
+    if hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(str(folder))
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name of transformers is the path of a folder, on this machine or another, and no OWNER/NAME."""
+    return name.startswith(("/", ".", "~")) or name.count("/") > 1 or (bool(name) and Path(name).exists())
 
 
 def preprocessing(model: Any) -> dict[str, Any]:
     """The model's own preprocessing, as open_clip stores it: mean, std, interpolation, resize_mode."""
     preprocess = open_clip.get_model_preprocess_cfg(model)
-    return {key: preprocess[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in preprocess}
+    return {key: preprocess[key] for key in PREPROCESSING if key in preprocess}
 
 
 def image_size(model: Any) -> tuple[int, int]:

@@ -24,10 +24,11 @@ from timm.data.config import resolve_data_config
 from biomedica_ray.config import ConfigError
 from biomedica_ray.messages import one_line
 from biomedica_ray.models.encoder_info import EncoderInfo, Pixels, Preprocessing
+from biomedica_ray.models.folders import HUB, LOCAL, is_folder
+from biomedica_ray.models.spec import resolve_model
 
 log = logging.getLogger(__name__)
 
-_HUB = "hf-hub:"
 _PACKAGE = "package:"
 _FILES = (".safetensors", ".pt", ".pth")
 _PACKAGES = {
@@ -168,14 +169,16 @@ def load_timm(name: str, weights: str | None, key: str = "weights") -> torch.nn.
             return _checked(timm.create_model(name, pretrained=True, num_classes=0))
         if weights.startswith(_PACKAGE):
             return _load_package(name, weights.removeprefix(_PACKAGE))
-        if weights.startswith(_HUB) or Path(weights).is_dir():
-            return _load_published(name, weights if weights.startswith(_HUB) else f"local-dir:{weights}")
+        if weights.startswith(HUB) or Path(weights.removeprefix(LOCAL)).is_dir():
+            return _load_published(name, weights)
         return _load_file(name, Path(weights))
     except _LIBRARY_ERRORS as error:
         raise ConfigError(f"{key}: {weights or 'default of timm'}: {one_line(error)}") from None
 
 
 def _load_published(name: str, source: str) -> torch.nn.Module:
+    if not source.startswith((HUB, LOCAL)):
+        source = f"{LOCAL}{source}"
     model: Any = timm.create_model(source, pretrained=True, num_classes=0)
     found = model.pretrained_cfg["architecture"]
     if found != name.partition(".")[0]:
@@ -261,8 +264,8 @@ def image_tower(model: Any) -> tuple[torch.nn.Module, Preprocessing]:
     return _ImageTower(model.visual).eval(), Preprocessing("open_clip", settings)
 
 
-def open_clip_model(name: str, weights: str | None, image_size: int | None = None) -> tuple[Any, str]:
-    """A model of open_clip with both towers, and the name by which open_clip knows its tokenizer.
+def open_clip_model(name: str, weights: str | None, image_size: int | None = None) -> tuple[Any, Any]:
+    """A model of open_clip with both towers, and its tokenizer.
 
     Args:
         name: open_clip's name of it.
@@ -274,28 +277,21 @@ def open_clip_model(name: str, weights: str | None, image_size: int | None = Non
     """
     import open_clip  # noqa: PLC0415
 
-    published = weights is not None and (weights.startswith(_HUB) or Path(weights).is_dir())
-    if not published:
-        if name not in open_clip.list_models():
-            raise ConfigError(f"model: open_clip/{name}: not a model of open_clip {open_clip.__version__}")
-        tags = open_clip.list_pretrained_tags_by_model(name)
-        if weights is None or (weights not in tags and not Path(weights).is_file()):
-            known = f"a tag of {name} ({', '.join(tags)})" if tags else f"no tags are known for {name}"
-            raise ConfigError(f"weights: {weights}: expected hf-hub:ID, a folder or file that exists, or {known}")
-    source = name
-    if published:
-        source = str(weights) if str(weights).startswith(_HUB) else f"local-dir:{weights}"
-    try:
-        model = open_clip.create_model(
-            source,
-            pretrained=None if published else weights,
-            force_image_size=image_size,
-            require_pretrained=True,
-            weights_only=True,
-        )
-    except _LIBRARY_ERRORS as error:
-        raise ConfigError(f"weights: {weights}: {one_line(error)}") from None
-    return model.eval(), source
+    from biomedica_ray.models.clip import build  # noqa: PLC0415
+
+    published = weights is not None and is_folder(weights)
+    if not published and name not in open_clip.list_models():
+        raise ConfigError(f"model: open_clip/{name}: not a model of open_clip {open_clip.__version__}")
+    if weights is None:
+        raise ConfigError(f"weights: none: expected {_known(open_clip.list_pretrained_tags_by_model(name), name)}")
+    spec = resolve_model(weights if published else name, weights, key="weights")
+    model, tokenizer = build(spec, image_size=image_size, key="weights")
+    return model.eval(), tokenizer
+
+
+def _known(tags: list[str], name: str) -> str:
+    tag = f"a tag of {name} ({', '.join(tags)})" if tags else f"no tags are known for {name}"
+    return f"hf-hub:ID, a folder or file that exists, or {tag}"
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -308,4 +304,6 @@ def _digest(model: torch.nn.Module) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    if any(type(module).__name__ == "QuickGELU" for module in model.modules()):  # the same tensors compute otherwise
+        digest.update(b"quick_gelu")
     return digest.hexdigest()

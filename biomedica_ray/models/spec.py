@@ -5,21 +5,24 @@ Imports open_clip only where a name of its own is meant, as that takes seconds: 
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from dataclasses import asdict, dataclass, field
+import logging
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.messages import one_line
+from biomedica_ray.models.folders import is_folder, read_config
+
+log = logging.getLogger(__name__)
 
 RECIPES = Path(__file__).parent / "configs"
 """Model configs that come with the package; ``model: clip-lite0`` names one."""
 
-CONFIG_NAME = "open_clip_config.json"
-WEIGHTS_NAME = "open_clip_model.safetensors"
-HUB = "hf-hub:"
-"""What precedes the name of a repository of the Hugging Face hub."""
+PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
+NEEDS_TRANSFORMERS = "needs the package transformers: pip install 'biomedica_ray[hf]'"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class ModelSpec:
         name: As in the config.
         model_cfg: open_clip's model config.
         preprocess_cfg: mean, std, interpolation, resize_mode; empty for open_clip's defaults.
-        pretrained: open_clip tag, hf-hub:ID, folder, file or None, as in the config.
+        pretrained: open_clip tag, folder, file or None, as in the config.
     """
 
     name: str
@@ -43,43 +46,88 @@ class ModelSpec:
         return asdict(self)
 
 
-def resolve_model(model: str, pretrained: str | None) -> ModelSpec:
+def resolve_model(
+    model: str, pretrained: str | None, endpoint_url: str | None = None, key: str = "pretrained"
+) -> ModelSpec:
     """Find the model that a config names; reads configs, no weights.
 
     Args:
-        model: open_clip name, name of one of :data:`RECIPES`, path of a JSON file (open_clip's model config, or
-            its ``open_clip_config.json``), folder with the latter, or hf-hub:ID.
-        pretrained: open_clip tag, hf-hub:ID, folder or file; None for random weights.
+        model: open_clip name, name of one of :data:`RECIPES`, a JSON file (open_clip's model config, or its
+            ``open_clip_config.json``), or a folder with the latter: a path, ``local-dir:PATH``, ``s3://``, or
+            ``hf-hub:OWNER/NAME@REVISION``.
+        pretrained: open_clip tag, folder as above, or file, local or ``s3://``; None for random weights.
+        endpoint_url: S3 server, if it is not AWS.
+        key: The config's key of ``pretrained``, for messages.
 
     Raises:
-        ConfigError: One of them does not exist, or is not what open_clip can build.
+        ConfigError: One of them does not exist, is not what open_clip can build, or needs a package that is not there.
     """
-    model_cfg, preprocess_cfg = _model_config(model)
+    model_cfg, preprocess_cfg = _model_config(model, endpoint_url)
     if missing := {"embed_dim", "vision_cfg", "text_cfg"} - model_cfg.keys():
         raise ConfigError(f"model: {model}: not a model config of open_clip: no {', '.join(sorted(missing))}")
-    if "multimodal_cfg" in model_cfg:
-        raise ConfigError(f"model: {model}: generates captions (CoCa), which this training has no loss for")
-    if pretrained and (pretrained.startswith(HUB) or Path(pretrained).is_dir()):
-        preprocess_cfg = preprocess_cfg | _config_of(pretrained, "pretrained").get("preprocess_cfg", {})
-    elif pretrained and not Path(pretrained).is_file():
-        import open_clip  # noqa: PLC0415
-
-        tags = open_clip.list_pretrained_tags_by_model(model)
-        if pretrained not in tags:
-            known = f"a tag of {model} ({', '.join(tags)})" if tags else f"no tags are known for {model}"
-            raise ConfigError(f"pretrained: {pretrained}: expected hf-hub:ID, a folder or file that exists, or {known}")
-        tag = open_clip.get_pretrained_cfg(model, pretrained)
-        wanted = ("mean", "std", "interpolation", "resize_mode")
-        preprocess_cfg = preprocess_cfg | {key: tag[key] for key in wanted if tag.get(key)}
-    return ModelSpec(model, model_cfg, preprocess_cfg, pretrained)
+    if not {"hf_model_name", "hf_tokenizer_name"}.isdisjoint(model_cfg["text_cfg"]) and not has_transformers():
+        raise ConfigError(f"model: {model}: {NEEDS_TRANSFORMERS}")
+    return with_weights(ModelSpec(model, model_cfg, preprocess_cfg), pretrained, endpoint_url, key)
 
 
-def _model_config(model: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def with_weights(
+    spec: ModelSpec, pretrained: str | None, endpoint_url: str | None = None, key: str = "pretrained"
+) -> ModelSpec:
+    """The same model with other weights, and all that is known of how those were trained.
+
+    Args:
+        spec: The model.
+        pretrained: As in :func:`resolve_model`.
+        endpoint_url: S3 server, if it is not AWS.
+        key: The config's key of ``pretrained``, for messages.
+
+    Raises:
+        ConfigError: There are no such weights.
+    """
+    said: dict[str, Any] = {}
+    model_cfg = spec.model_cfg
+    if pretrained and is_folder(pretrained):
+        document = _parse(read_config(pretrained, endpoint_url, key), pretrained, key)
+        said = document.get("preprocess_cfg", {})
+        model_cfg = {**model_cfg, **_activation(spec, document.get("model_cfg", {}))}
+    elif pretrained and not pretrained.startswith("s3://") and not Path(pretrained).is_file():
+        tag = _tag(spec.name, pretrained, key)
+        said = {name: tag[name] for name in PREPROCESSING if tag.get(name)}
+        model_cfg = {**model_cfg, **({"quick_gelu": True} if tag.get("quick_gelu") else {})}
+    return replace(spec, model_cfg=model_cfg, preprocess_cfg=spec.preprocess_cfg | said, pretrained=pretrained)
+
+
+def has_transformers() -> bool:
+    """Whether the package transformers is there, without importing it."""
+    return importlib.util.find_spec("transformers") is not None
+
+
+def _activation(spec: ModelSpec, model_cfg: dict[str, Any]) -> dict[str, bool]:
+    """The activation that a folder's weights were trained with, where the model has another one."""
+    theirs, ours = (bool(cfg.get("quick_gelu", False)) for cfg in (model_cfg, spec.model_cfg))
+    if not model_cfg or theirs == ours:
+        return {}
+    log.info("model: %s: quick_gelu is %s, as its weights were trained", spec.name, str(theirs).lower())
+    return {"quick_gelu": theirs}
+
+
+def _tag(model: str, pretrained: str, key: str) -> dict[str, Any]:
+    import open_clip  # noqa: PLC0415
+
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if not open_clip.is_pretrained_cfg(model, pretrained):
+        known = f"a tag of {model} ({', '.join(tags)})" if tags else f"no tags are known for {model}"
+        raise ConfigError(f"{key}: {pretrained}: expected hf-hub:ID, a folder or file that exists, or {known}")
+    tag: dict[str, Any] = open_clip.get_pretrained_cfg(model, pretrained)
+    return tag
+
+
+def _model_config(model: str, endpoint_url: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     recipe = RECIPES / f"{model}.json"
-    if model.startswith(HUB) or Path(model).is_dir():
-        document = _config_of(model, "model")
-    elif model.endswith(".json") or recipe.is_file():
-        document = _read_config(recipe if recipe.is_file() else Path(model), "model")
+    if recipe.is_file():
+        document = _parse(recipe.read_bytes(), model, "model")
+    elif is_folder(model) or model.endswith(".json"):
+        document = _parse(read_config(model, endpoint_url, "model"), model, "model")
     else:
         document = _config_of_open_clip(model)
     return document.get("model_cfg", document), document.get("preprocess_cfg", {})
@@ -91,30 +139,18 @@ def _config_of_open_clip(model: str) -> dict[str, Any]:
     if model not in open_clip.list_models():
         recipes = ", ".join(sorted(path.stem for path in RECIPES.glob("*.json")))
         raise ConfigError(
-            f"model: {model}: expected a model name of open_clip, {recipes}, a JSON file, a folder or hf-hub:ID"
+            f"model: {model}: expected a model name of open_clip, {recipes}, a JSON file, a folder that exists, "
+            "local-dir:PATH or hf-hub:ID"
         )
     config: dict[str, Any] = open_clip.get_model_config(model)
     return config
 
 
-def _config_of(source: str, key: str) -> dict[str, Any]:
-    """The ``open_clip_config.json`` of a folder or hf-hub:ID."""
-    if not source.startswith(HUB):
-        return _read_config(Path(source) / CONFIG_NAME, key)
-    import open_clip  # noqa: PLC0415
-
+def _parse(data: bytes, name: str, key: str) -> dict[str, Any]:
     try:
-        path = open_clip.download_pretrained_from_hf(source.removeprefix(HUB), filename=CONFIG_NAME)
-    except OSError as error:
-        raise ConfigError(f"{key}: {source}: {one_line(error)}") from None
-    return _read_config(Path(path), key)
-
-
-def _read_config(path: Path, key: str) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{key}: {path}: {one_line(error)}") from None
+        document = json.loads(data)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {name}: {one_line(error)}") from None
     if not isinstance(document, dict):
-        raise ConfigError(f"{key}: {path}: expected a JSON object, got {type(document).__name__}")
+        raise ConfigError(f"{key}: {name}: expected a JSON object, got {type(document).__name__}")
     return document

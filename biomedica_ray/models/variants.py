@@ -23,8 +23,11 @@ def for_training(spec: ModelSpec, *, loss: str, patch_dropout: float) -> ModelSp
         patch_dropout: Share of an image's patches that training leaves out.
 
     Raises:
-        ConfigError: Patches are to be dropped in an image tower that cannot, or that timm does not know.
+        ConfigError: The model is a CoCa, or patches are to be dropped in an image tower that cannot, or that timm does
+            not know.
     """
+    if "multimodal_cfg" in spec.model_cfg:
+        raise ConfigError(f"model: {spec.name}: generates captions (CoCa), which this training has no loss for")
     if patch_dropout and not _has_patches(spec.model_cfg["vision_cfg"]):
         raise ConfigError(f"patch_dropout: the image tower of {spec.name} drops no patches; expected 0")
     return replace(spec, model_cfg={**spec.model_cfg, **SIGLIP_START}) if loss == "siglip" else spec

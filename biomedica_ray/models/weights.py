@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.fs as pafs
 
-from biomedica_ray.config import ConfigError
+from biomedica_ray.models.folders import LOCAL, local_copy
 from biomedica_ray.store import StoreError, open_filesystem
 from biomedica_ray.units import fingerprint
 
@@ -19,26 +18,16 @@ from biomedica_ray.units import fingerprint
 def local_weights(weights: str | None, endpoint_url: str | None) -> Iterator[str | None]:
     """A local copy of weights at ``s3://``, a file or a folder, removed at the end; other weights are left as they are.
 
+    Of ``local-dir:PATH``, the path.
+
     Raises:
         ConfigError: There is nothing, or it cannot be read.
     """
     if not weights or not weights.startswith("s3://"):
-        yield weights
+        yield weights.removeprefix(LOCAL) if weights else weights
         return
-    filesystem, path = open_filesystem(weights, endpoint_url)
-    with tempfile.TemporaryDirectory(prefix="biomedica-weights-") as folder:
-        target = Path(folder) / Path(path).name
-        try:
-            infos = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True, recursive=True))
-            files = [info.path for info in infos if info.is_file] or [path]
-            for file in files:
-                local = target / file[len(path) + 1 :]
-                local.parent.mkdir(parents=True, exist_ok=True)
-                source = {"source_filesystem": filesystem, "destination_filesystem": pafs.LocalFileSystem()}
-                pafs.copy_files(file, str(local), **source)
-        except OSError as error:
-            raise ConfigError(f"weights: {weights}: {' '.join(str(error).split())}") from None
-        yield str(target)
+    with local_copy(weights, endpoint_url, "weights") as copy:
+        yield str(copy)
 
 
 def weights_mark(weights: str | None, endpoint_url: str | None) -> str | None:
@@ -49,6 +38,7 @@ def weights_mark(weights: str | None, endpoint_url: str | None) -> str | None:
     """
     if not weights or weights.startswith("hf-hub:"):
         return weights or "default"
+    weights = weights.removeprefix(LOCAL)
     if weights.startswith("package:"):
         try:
             return f"{weights} {importlib.metadata.version(weights.removeprefix('package:'))}"

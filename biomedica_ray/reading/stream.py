@@ -16,6 +16,7 @@ from biomedica_ray.ahead import ordered_map
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.reading.augment import training_pixels
 from biomedica_ray.reading.order import LanePosition, Rows, Segment, Share, buffered_order, segments, share
+from biomedica_ray.reading.pairs import Pairs
 from biomedica_ray.reading.shards import RawSample, Shard, Source, Unreadable, read_samples
 from biomedica_ray.reading.texts import TextChoice, Tokenize
 from biomedica_ray.store import StoreError
@@ -68,7 +69,7 @@ class Preparation:
     tokenize: Tokenize
     texts: TextChoice = field(default_factory=TextChoice)
 
-    def tokens(self, samples: Sequence[_Prepared]) -> torch.Tensor:
+    def tokens(self, samples: Sequence[Prepared]) -> torch.Tensor:
         """The tokens of a batch; not for several threads, as fast tokenizers of Hugging Face are not."""
         return self.tokenize([self.texts.cut(each.text, each.seed, self.tokenize) for each in samples])
 
@@ -87,7 +88,7 @@ class Stream:
         metadata: Whether the samples' JSON is read too.
     """
 
-    data: Source
+    data: Source | Pairs
     shards: Sequence[Shard]
     lanes: int
     batch_size: int
@@ -118,6 +119,25 @@ class Stream:
     def steps(self, epochs: int) -> int:
         """Steps until every sample has been seen in each of ``epochs`` passes."""
         return -(-epochs * self.length // self.piece)
+
+    def first(self, lane: int, how: Preparation) -> Prepared:
+        """The first sample of a lane, in the order of reading, that can be read.
+
+        Raises:
+            UnusableError: There is none; says why, by how often.
+            StoreError: A file cannot be reached.
+        """
+        sizes = [shard.samples for shard in self.shards]
+        reasons = Counter[str]()
+        for raw in self._from(segments(sizes, self._share(lane), seed=self.seed, epoch=0), 0):
+            sample = _prepare(raw, how, f"{self.seed}/0")
+            if isinstance(sample, Prepared):
+                return sample
+            reasons[sample.kind] += 1
+            if reasons[sample.kind] == 1:
+                examples = f"{sample.what}: {sample.message}"
+        kinds = ", ".join(f"{number} {kind}" for kind, number in reasons.most_common())
+        raise UnusableError(f"{self.data.root}: none of {reasons.total()} samples can be read: {kinds} ({examples})")
 
     def _share(self, lane: int) -> Share:
         return share(self.n_samples, lane, self.lanes)
@@ -161,8 +181,11 @@ class Stream:
             skipped = min(first, segment.stop - segment.start)
             first -= skipped
             if segment.start + skipped < segment.stop:
-                shard = self.shards[segment.shard]
-                yield from read_samples(self.data, shard, segment.start + skipped, segment.stop, metadata=self.metadata)
+                shard, start = self.shards[segment.shard], segment.start + skipped
+                if isinstance(self.data, Pairs):
+                    yield from self.data.samples(shard, start, segment.stop)
+                else:
+                    yield from read_samples(self.data, shard, start, segment.stop, metadata=self.metadata)
 
     def pieces(
         self, rows: Rows, start: LanePosition, how: Preparation, pool: ThreadPoolExecutor, ahead: int
@@ -184,20 +207,20 @@ class Stream:
 
         def prepare(
             item: tuple[LanePosition, RawSample | Unreadable, bool],
-        ) -> tuple[LanePosition, _Prepared | Unreadable, bool]:
+        ) -> tuple[LanePosition, Prepared | Unreadable, bool]:
             after, sample, own = item
             return after, _prepare(sample, how, f"{self.seed}/{after.epoch}"), own
 
         stream = ordered_map(pool, prepare, self.samples(rows.lane, start.epoch, start.slots), ahead)
         lost = 0
         while True:
-            taken: list[_Prepared] = []
+            taken: list[Prepared] = []
             errors: list[dict[str, str]] = []
             given = Counter[int]()
             number = 0
             while number < self.piece:
                 after, result, own = next(stream)
-                if isinstance(result, _Prepared):
+                if isinstance(result, Prepared):
                     lost = 0
                     if rows.start <= number < rows.stop:
                         taken.append(result)
@@ -236,23 +259,34 @@ def batch_of(rows: Sequence[Rows], pieces: Sequence[Piece]) -> Batch:
     import torch  # noqa: PLC0415
 
     return Batch(
-        torch.from_numpy(np.concatenate([piece.images for piece in pieces])),
-        torch.from_numpy(np.concatenate([piece.tokens for piece in pieces])),
+        torch.from_numpy(_joined([piece.images for piece in pieces])),
+        torch.from_numpy(_joined([piece.tokens for piece in pieces])),
         [key for piece in pieces for key in piece.keys],
         {part.lane: piece.after for part, piece in zip(rows, pieces, strict=True)},
         sum((piece.given for part, piece in zip(rows, pieces, strict=True) if part.start == 0), Counter[int]()),
     )
 
 
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """One array of all parts; a single one is copied only out of Ray's object store, as it may not be written."""
+    return parts[0] if len(parts) == 1 and parts[0].flags.writeable else np.concatenate(parts)
+
+
+class UnusableError(Exception):
+    """Not one sample can be read."""
+
+
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
+    """One sample: its key, its text, the seed of what is drawn for it, and its pixels (uint8, 3 x height x width)."""
+
     key: str
     text: str
     seed: str
     pixels: np.ndarray = field(repr=False)
 
 
-def _prepare(sample: RawSample | Unreadable, how: Preparation, seed: str) -> _Prepared | Unreadable:
+def _prepare(sample: RawSample | Unreadable, how: Preparation, seed: str) -> Prepared | Unreadable:
     if isinstance(sample, Unreadable):
         return sample
     try:
@@ -261,4 +295,4 @@ def _prepare(sample: RawSample | Unreadable, how: Preparation, seed: str) -> _Pr
         return Unreadable(sample.key, error.kind, str(error))
     own = f"{seed}/{sample.key}"
     pixels = training_pixels(image, how.size, how.interpolation, random.Random(own))
-    return _Prepared(sample.key, how.texts.draw(sample, seed), own, pixels)
+    return Prepared(sample.key, how.texts.draw(sample, seed), own, pixels)

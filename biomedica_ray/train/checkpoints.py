@@ -65,10 +65,14 @@ class Snapshot:
         metrics: Sequence[dict[str, Any]],
     ) -> Self:
         """Copy tensors to host memory; weights and AdamW's state are three times the size of the weights."""
+        import torch  # noqa: PLC0415
+
         copies = {
-            file: {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+            file: {name: _in_host_memory(tensor.detach()) for name, tensor in tensors.items()}
             for file, tensors in files.items()
         }
+        if any(tensor.is_cuda for tensors in files.values() for tensor in tensors.values()):
+            torch.cuda.synchronize()
         return cls(position, copies, list(metrics))
 
 
@@ -201,6 +205,15 @@ def restore_optimizer(
         # In the parameter's memory layout, which the fused kernel relies on.
         value = tensor.to(parameter.device) if key == "step" else torch.empty_like(parameter).copy_(tensor)
         optimizer.state[parameter][key] = value
+
+
+def _in_host_memory(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy; of a GPU's tensor in pinned memory, complete at the next synchronisation."""
+    import torch  # noqa: PLC0415
+
+    if not tensor.is_cuda:
+        return tensor.to("cpu", copy=True).contiguous()
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 def _lines(records: Sequence[dict[str, Any]]) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
 from biomedica_ray.config.needs import Need
 from biomedica_ray.evaluate.config import ONE_DATASET
+from biomedica_ray.models.folders import is_folder
 from biomedica_ray.reading.texts import TextKind
+from biomedica_ray.train.gpus import Gpu
 
 RetrievalScore = Literal[
     "retrieval.image_to_text.recall@1",
@@ -35,13 +37,15 @@ class TrainConfig(StageConfig):
         "schedule": "optimisation",
         "shuffle_buffer": "reading",
         "checkpoint_steps": "checkpoints, measurements and what is lost",
+        "dry_run": "what it would cost",
     }
     example: ClassVar[str] = "--store mine --model ViT-B-32 --pretrained laion2b_s34b_b79k --batch_size 64"
 
     data: str | list[str] | None = Field(
         None,
         description="a dataset that serialize wrote (none: <store>/dataset), or tar files by path or URL (s3, https, "
-        "hf://datasets/OWNER/NAME/PATH); braces work: https://host/{000000..000009}.tar",
+        "hf://datasets/OWNER/NAME/PATH); braces work: https://host/{000000..000009}.tar; or a .csv or .tsv with "
+        "columns filepath and title",
     )
     selection: str | None = Field(
         None,
@@ -65,14 +69,22 @@ class TrainConfig(StageConfig):
     name: str = Field("clip", pattern=NAME, description="checkpoints go to <store>/checkpoints/<name>")
     model: str = Field(
         "ViT-L-14",
-        description="open_clip model name, clip-lite0 (a small model in this package), a model config JSON, "
-        "a folder with open_clip_config.json, or hf-hub:ID",
+        description="open_clip model name, clip-lite0 (a small model in this package), a model config JSON, or a "
+        "folder with open_clip_config.json: a path, local-dir:PATH, s3://, or hf-hub:OWNER/NAME[@REVISION]",
     )
     pretrained: str | None = Field(
-        "commonpool_xl_clip_s13b_b90k", description="open_clip tag, hf-hub:ID, folder or file; none: from scratch"
+        "commonpool_xl_clip_s13b_b90k",
+        description="open_clip tag, or a folder or file, local, s3:// or hf-hub:OWNER/NAME[@REVISION]; none: from "
+        "scratch; if not given with a model that is a folder: that folder's weights",
     )
     image_weights: str | None = Field(
         None, description="weights for the image tower alone, as for annotate; for models trained from scratch"
+    )
+    continues: str | None = Field(
+        None,
+        pattern=NAME,
+        description="another run of this store whose last checkpoint this one begins with: its model, weights and "
+        "optimizer state; for more passes, or another lr or data",
     )
     lock_image: bool = Field(False, description="freeze the image tower except its projection")
     lock_text: bool = Field(False, description="freeze the text tower")
@@ -85,6 +97,10 @@ class TrainConfig(StageConfig):
     cpus_per_worker: float = Field(1, gt=0, description="CPUs per worker")
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="bf16 and fp16: autocast; fp16 scales the gradients and needs a GPU (BIOMEDICA: fp32)"
+    )
+    tf32: bool = Field(
+        True,
+        description="let GPUs multiply float32 in TF32, as open_clip_train does (from A100 on several times faster)",
     )
     grad_checkpointing: bool = Field(False, description="recompute activations instead of keeping them")
     loss: Literal["clip", "siglip"] = Field(
@@ -140,6 +156,20 @@ class TrainConfig(StageConfig):
     )
     wandb: str | None = Field(None, description="Weights & Biases project to send the metrics to")
     mlflow: str | None = Field(None, description="MLflow tracking URI to send the metrics to")
+    dry_run: bool = Field(
+        False,
+        description="train nothing: say what the run would do, try one step, and measure what memory it needs; fails "
+        "where the run would",
+    )
+    gpu: Gpu | None = Field(
+        None, description="GPU that a dry run reckons with; none: the one that the cluster has, if one is there"
+    )
+    samples_per_s: float | None = Field(
+        None, gt=0, description="samples/s of one worker, from which a dry run reckons the time"
+    )
+    dollars_per_hour: float | None = Field(
+        None, gt=0, description="price of one worker, from which a dry run reckons the cost"
+    )
     seed: int = Field(0, description="seed of initialisation and sample order")
 
     @property
@@ -149,7 +179,7 @@ class TrainConfig(StageConfig):
 
     def needs(self) -> tuple[Need, ...]:
         """The fewest workers with which training begins, and the Ray actors that read for them."""
-        return (self.need(self.num_workers),)
+        return () if self.dry_run else (self.need(self.num_workers),)
 
     def need(self, lanes: int) -> Need:
         """The same where the order has a number of lanes, each of which an actor reads with ``reader: ray``."""
@@ -161,10 +191,20 @@ class TrainConfig(StageConfig):
         asks = (replace(ask, amount=cpus, key="cpus_per_worker and reader_cpus") for ask in need.each[:1])
         return replace(need, each=(*asks, *need.each[1:]))
 
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_of_a_folder(cls, values: dict[str, Any]) -> dict[str, Any]:
+        model = values.get("model")
+        if isinstance(model, str) and "pretrained" not in values and is_folder(model):
+            return {**values, "pretrained": model}
+        return values
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.data and self.selection:
             raise ValueError(ONE_DATASET)
+        if self.continues == self.name:
+            raise ValueError("continues: expected another run than name; a run goes on by itself")
         if not math.isfinite(total := sum(self.texts.values())) or not total:
             raise ValueError("texts: expected finite weights, at least one of them above 0")
         return self

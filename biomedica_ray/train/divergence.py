@@ -50,4 +50,20 @@ def message(what: str, step: int, suspects: Sequence[str], batch: Sequence[str],
         if suspects
         else f"the features of its {samples} samples are finite"
     )
-    return f"{what} at step {step}; {found}: {keys}; the last checkpoint is kept, and a smaller lr may help"
+    return f"{what} at step {step}; {found}: {keys}"
+
+
+def advice(name: str, lr: float, written: int) -> str:
+    """What to do after a run diverged, as a part of the command line.
+
+    Args:
+        name: The run's name.
+        lr: Its learning rate.
+        written: Step of its last checkpoint; 0 without.
+    """
+    if not written:
+        return f"there is no checkpoint yet: a smaller lr may help, as in --lr {lr / 2:g}"
+    return (
+        f"the checkpoint of step {written} is kept: a smaller lr from there may help, as in "
+        f"--name {name}-2 --continues {name} --lr {lr / 2:g}"
+    )

@@ -15,10 +15,12 @@ from torch.nn.parallel import DistributedDataParallel
 from biomedica_ray.models.clip import lock_towers, normalise, preprocessing, train_mode
 from biomedica_ray.train.checkpoints import optimizer_tensors, restore_optimizer
 from biomedica_ray.train.config import TrainConfig
-from biomedica_ray.train.optimizer import adamw, learning_rate
+from biomedica_ray.train.optimizer import adamw
+from biomedica_ray.train.schedule import learning_rate
 from biomedica_ray.train.step import autocast, backward, contrastive_loss, update
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What models compute in (autocast), by the config's ``precision``."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Learner:
                 model,
                 device_ids=[device] if device.type == "cuda" else None,
                 broadcast_buffers=not config.lock_image,
+                gradient_as_bucket_view=True,  # otherwise gradients are there twice
             )
         self.loss = contrastive_loss(config.loss, rank, workers)
         own = preprocessing(model)
@@ -88,11 +91,17 @@ class Learner:
 
     def autocast(self) -> torch.autocast:
         """The context in which the model computes."""
-        return autocast(self.device, _DTYPES[self._config.precision])
+        return autocast(self.device, DTYPES[self._config.precision])
 
     def images(self, pixels: torch.Tensor) -> torch.Tensor:
         """What the model sees of uint8 pixels of shape (B, 3, height, width)."""
-        return normalise(pixels.to(self.device), self._mean, self._std).contiguous(memory_format=self._format)
+        return normalise(self.on_device(pixels), self._mean, self._std).contiguous(memory_format=self._format)
+
+    def on_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A tensor of host memory where the model is; for a GPU, its copying does not hold up the host."""
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
 
     def backward(self, step: int, images: torch.Tensor, tokens: torch.Tensor, chunks: int) -> torch.Tensor:
         """Add the gradient of a batch, and return the loss of this worker's rows; that of the batch is their mean.
@@ -105,7 +114,7 @@ class Learner:
         """
         # Of the step alone, so that nothing about it needs to be kept.
         seed = random.Random(f"{self._config.seed}/{step}/{self._rank}").getrandbits(60)
-        dtype = _DTYPES[self._config.precision]
+        dtype = DTYPES[self._config.precision]
         return backward(self.parallel, self.loss, images, tokens, chunks, dtype=dtype, scaler=self.scaler, seed=seed)
 
     def update(self, step: int) -> Update:
@@ -130,12 +139,19 @@ class Learner:
             files["scaler.safetensors"] = numbers
         return files
 
-    def restore(self, files: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
-        """Put the tensors of :meth:`files` back."""
+    def restore(self, files: Mapping[str, Mapping[str, torch.Tensor]], *, own: bool = True) -> None:
+        """Put the tensors of :meth:`files` back.
+
+        Args:
+            files: The tensors.
+            own: Whether they are of this very run; another one may have kept no average, and no scale of gradients.
+        """
+        if not own:
+            files = {"average.safetensors": files["model.safetensors"], **files}
         self.model.load_state_dict(files["model.safetensors"])
         restore_optimizer(self.optimizer, self.model, files["optimizer.safetensors"])
         if self.average:
             self.average.module.load_state_dict(files["average.safetensors"])
-        if before := self.scaler.state_dict():
+        if (before := self.scaler.state_dict()) and (own or "scaler.safetensors" in files):
             numbers = files["scaler.safetensors"]
             self.scaler.load_state_dict({name: type(value)(numbers[name].item()) for name, value in before.items()})

@@ -18,7 +18,7 @@ import ray.train
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from biomedica_ray.board import Board, Follower
-from biomedica_ray.cluster import StageFailedError
+from biomedica_ray.cluster import StageFailedError, on_a_worker
 from biomedica_ray.head_node import is_local
 from biomedica_ray.messages import last_line
 from biomedica_ray.resources import check, nodes
@@ -27,9 +27,12 @@ from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.store.atomic import UNFINISHED, unfinished_name
 from biomedica_ray.train.checkpoints import Checkpoints, Position
 from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train.dry_run import explore, report
 from biomedica_ray.train.failures import FailureTeller
+from biomedica_ray.train.gpus import found
 from biomedica_ray.train.job import Job, train_worker
 from biomedica_ray.train.leaving import ListeningTorchConfig, aside, stop_signals
+from biomedica_ray.train.rehearsal import rehearse
 from biomedica_ray.train.run_plan import make_plan
 from biomedica_ray.train.trackers import open_trackers
 from biomedica_ray.train.watch import RESTARTS, Watch, samples_of
@@ -37,9 +40,12 @@ from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
+REHEARSAL_CPUS = 4
+"""CPUs, at most, of the task that tries one step before GPUs are asked for."""
+
 
 def run(config: TrainConfig, record: Run) -> None:
-    """Train the model that ``config`` describes, from the last checkpoint where there is one.
+    """Train the model that ``config`` describes, from the last checkpoint where there is one, or say what that takes.
 
     Raises:
         ConfigError: The model or the settings cannot be used, or differ from those the run was started with.
@@ -49,9 +55,14 @@ def run(config: TrainConfig, record: Run) -> None:
         KeyboardInterrupt: It was told to stop, and did so after a checkpoint.
     """
     checkpoints = Checkpoints(record.store, config.name)
-    if config.again:
+    if config.again and not config.dry_run:
         checkpoints.remove()
     plan = make_plan(config, record, checkpoints)
+    if config.dry_run:
+        job = Job(config, plan.spec, record.store, plan.stream, plan.held_out, plan.settings, Board())
+        explored = on_a_worker(partial(explore, job), num_cpus=min(config.cpus_per_worker, REHEARSAL_CPUS))
+        record.results.update(report(job, explored, config.gpu or (found(nodes()) if config.use_gpu else None)))
+        return
     stage, mark = f"train/{config.name}", fingerprint(plan.settings)
     done = record.committed(stage).get(0)
     if done and done.fingerprint == mark and checkpoints.is_finished():
@@ -61,6 +72,9 @@ def run(config: TrainConfig, record: Run) -> None:
         if is_local(config.ray_address):  # again, as the order of a resumed run may have more lanes than workers
             check([config.need(plan.stream.lanes)], nodes())
         job = Job(config, plan.spec, record.store, plan.stream, plan.held_out, plan.settings, Board())
+        if config.use_gpu and not _done(checkpoints):
+            rehearsed = on_a_worker(partial(rehearse, job), num_cpus=min(config.cpus_per_worker, REHEARSAL_CPUS))
+            log.info("train: one step on %s, on a CPU: loss %.3f", rehearsed.sample, rehearsed.loss)
         _fit(record, job, checkpoints, plan.stream.steps(config.epochs))
         record.add(_commit(record, stage, mark, checkpoints, plan.stream.n_samples * config.epochs))
     record.results.update(_results(checkpoints), shuffle=asdict(plan.shuffle))

@@ -16,6 +16,7 @@ from biomedica_ray.train.config import TrainConfig
 
 _HUB = "hf://datasets/"
 _RECIPE = (
+    "continues",
     "epochs",
     "lr",
     "warmup_steps",

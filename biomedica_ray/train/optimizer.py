@@ -1,9 +1,9 @@
-"""AdamW as CLIP is trained with it: which parameters decay, and the learning rate of each step."""
+"""AdamW as CLIP is trained with it: which parameters decay."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -30,17 +30,3 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[s
 
 def _without_decay(name: str, parameter: torch.nn.Parameter) -> bool:
     return parameter.ndim < 2 or any(part in name for part in ("bn", "ln", "bias", "logit_scale"))
-
-
-def learning_rate(
-    step: int, total: int, warmup: int, peak: float, schedule: Literal["cosine", "const"] = "cosine"
-) -> float:
-    """Linear warm-up to ``peak`` over ``warmup`` steps, then half a cosine down to 0 at ``total``, or no change.
-
-    Steps count from 0.
-    """
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    if schedule == "const":
-        return peak
-    return 0.5 * peak * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from biomedica_ray.config import OF_A_RUN, ConfigError
+from biomedica_ray.config.wording import as_typed
 from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
 from biomedica_ray.models.spec import ModelSpec, resolve_model
 from biomedica_ray.models.variants import for_training
 from biomedica_ray.reading.mixing import PERFECT, Shuffle, measure
+from biomedica_ray.reading.pairs import Pairs, is_pairs
 from biomedica_ray.reading.place import Place
 from biomedica_ray.reading.shards import Shard, Source, read_shards
 from biomedica_ray.reading.stream import Stream
@@ -21,6 +25,7 @@ from biomedica_ray.serialize.shard_plan import LICENSE_GROUPS
 from biomedica_ray.store import Store
 from biomedica_ray.train.checkpoints import Checkpoints
 from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train.course import Course, doubts
 from biomedica_ray.train.trackers import check_trackers
 from biomedica_ray.units import fingerprint
 
@@ -36,6 +41,11 @@ _IRRELEVANT = {
     "cpus_per_worker",
     "accumulate",
     "grad_checkpointing",
+    "tf32",
+    "dry_run",
+    "gpu",
+    "samples_per_s",
+    "dollars_per_hour",
     "checkpoint_steps",
     "max_failures",
     "num_workers",
@@ -86,9 +96,7 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
         StoreError: There is no dataset, or it has fewer than 2 of the held-out samples that are wanted.
     """
     data, shards = _find_shards(config, record)
-    spec = for_training(
-        resolve_model(config.model, config.pretrained), loss=config.loss, patch_dropout=config.patch_dropout
-    )
+    spec = for_training(_model(config, record.store), loss=config.loss, patch_dropout=config.patch_dropout)
     check_trackers(config)
     held_out = _held_out(config, data)
     begun = _begun(checkpoints)
@@ -97,6 +105,9 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
     stream = _stream(config, data, shards, lanes)
     settings = _settings(config, spec, shards, lanes)
     _same_settings(checkpoints, begun, settings)
+    log.info("train: %s", Course.of(config, stream))
+    for doubt in doubts(config, stream):
+        log.warning("train: %s", doubt)
     shuffle = measure([shard.samples for shard in shards], lanes, stream.piece, seed=config.seed, buffer=stream.buffer)
     log.info(
         "train: shuffle: samples are on average %.3f of the data away from their place in it (perfect: %.3f), and come "
@@ -109,7 +120,22 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
     return Plan(spec, stream, held_out, settings, shuffle)
 
 
-def _stream(config: TrainConfig, data: Source, shards: tuple[Shard, ...], lanes: int) -> Stream:
+def _model(config: TrainConfig, store: Store) -> ModelSpec:
+    """The model that a config names, or that of the run that it continues."""
+    if config.continues is None:
+        return resolve_model(config.model, config.pretrained, config.endpoint_url)
+    begun = _begun(Checkpoints(store, config.continues))
+    if begun is None:
+        raise ConfigError(f"continues: {config.continues}: no run of this name has a checkpoint in {store.root}")
+    spec = ModelSpec(**begun["model"])
+    if "model" in config.model_fields_set and config.model != spec.name:
+        raise ConfigError(f"model: {config.continues} trained {spec.name}; leave model out to continue it")
+    if config.loss != begun["loss"]:
+        raise ConfigError(f"loss: {config.continues} was trained with {begun['loss']}, got {config.loss}")
+    return spec
+
+
+def _stream(config: TrainConfig, data: Source | Pairs, shards: tuple[Shard, ...], lanes: int) -> Stream:
     """The order of the samples; a step has as many, however many lanes there are."""
     batch_size = config.num_workers * config.batch_size // lanes
     metadata = TextChoice(config.texts, config.long_text).needs_metadata
@@ -128,33 +154,45 @@ def _stream(config: TrainConfig, data: Source, shards: tuple[Shard, ...], lanes:
 
 
 def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
-    """The settings that the run was started with; None of a new run."""
-    try:
-        settings: dict[str, Any] = checkpoints.store.read_json(checkpoints.path("training.json"))
-    except FileNotFoundError:
+    """The settings that the run was started with; None as long as it has no checkpoint."""
+    if checkpoints.latest() is None:
         return None
+    settings: dict[str, Any] = checkpoints.store.read_json(checkpoints.path("training.json"))
     return settings
 
 
-def _find_shards(config: TrainConfig, record: Run) -> tuple[Source, tuple[Shard, ...]]:
+def _find_shards(config: TrainConfig, record: Run) -> tuple[Source | Pairs, tuple[Shard, ...]]:
     root = config.data or record.store.uri(Place(config.selection).folder("dataset"))
+    if isinstance(root, str) and is_pairs(root):
+        _all_licenses(config)
+        pairs = Pairs(
+            root if root.startswith("s3://") else str(Path(root).expanduser().absolute()), config.endpoint_url
+        )
+        return pairs, pairs.shards()
     if isinstance(root, str) and not is_tars(root):
+        if config.data and not root.startswith("s3://") and not Path(root).expanduser().is_dir():
+            what = "is a file" if Path(root).expanduser().exists() else "no such folder"
+            raise ConfigError(f"data: {root}: {what}; expected the folder of a dataset, .tar files, or a .csv or .tsv")
         data = Store(root, config.endpoint_url)
         return data, read_shards(data, config.license_groups, "train")
-    if set(config.license_groups) < set(LICENSE_GROUPS):
-        raise ConfigError(
-            "license_groups: shards without a dataset.json do not say their licence; leave it out, or name a dataset"
-        )
+    _all_licenses(config)
     return find_tars([root] if isinstance(root, str) else root, record, config.endpoint_url)
 
 
-def _held_out(config: TrainConfig, data: Source) -> HeldOut | None:
+def _all_licenses(config: TrainConfig) -> None:
+    if set(config.license_groups) < set(LICENSE_GROUPS):
+        raise ConfigError(
+            "license_groups: samples without a dataset.json do not say their licence; leave it out, or name a dataset"
+        )
+
+
+def _held_out(config: TrainConfig, data: Source | Pairs) -> HeldOut | None:
     """The held-out samples that are wanted while training; raises StoreError where there are fewer than 2."""
     if config.eval_steps is None:
         return None
     if not isinstance(data, Store):
         raise ConfigError(
-            "eval_steps: shards without a dataset.json have no held-out samples; leave it out, or name a dataset"
+            "eval_steps: samples without a dataset.json have no held-out samples; leave it out, or name a dataset"
         )
     found = find_held_out(data, config.eval_samples)
     if config.keep_best and len(found.numbers) <= int(config.keep_best.rpartition("@")[2]):
@@ -177,9 +215,21 @@ def _same_settings(checkpoints: Checkpoints, begun: dict[str, Any] | None, setti
     """Compare with the settings that the run was started with."""
     if begun is None:
         return
-    changed = sorted(key for key in settings.keys() | begun.keys() if settings.get(key) != begun.get(key))
-    if changed:
+    # A key that came with a later version has its default in a run that was begun before.
+    before = {name: field.default for name, field in TrainConfig.model_fields.items() if name in settings} | begun
+    if changed := list(_changes(before, settings)):
         raise ConfigError(
-            f"name: {checkpoints.store.uri(checkpoints.path())} was begun with another {', '.join(changed)}; "
-            "choose another name, or restore the setting"
+            f"name: {checkpoints.store.uri(checkpoints.path())} was begun with another {'; '.join(changed)}; choose "
+            f"another name (--continues {checkpoints.name} begins with its last checkpoint), or restore the setting"
         )
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """What differs between settings, as in ``lr (was 0.001, is 0.002)``."""
+    for key in sorted(before.keys() | now.keys()):
+        was, is_now = before.get(key), now.get(key)
+        if isinstance(was, dict) and isinstance(is_now, dict):
+            yield from _changes(was, is_now, f"{prefix}{key}.")
+        elif was != is_now:
+            shown = ", other samples" if key == "data" else f" (was {as_typed(was)}, is {as_typed(is_now)})"
+            yield f"{prefix}{key}{shown}"

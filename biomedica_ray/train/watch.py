@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from biomedica_ray.cluster import StageFailedError
+from biomedica_ray.config import ConfigError
 from biomedica_ray.progress import Progress
 from biomedica_ray.train.trackers import Trackers
 
@@ -15,6 +16,12 @@ log = logging.getLogger(__name__)
 RESTARTS = 10
 """How often, beyond ``max_failures``, workers may start from the same step before the run ends. Drained nodes, signals
 and a cluster that grows are no failures, and could otherwise start them for ever."""
+
+
+_ADVICE = (
+    "; it did not finish one step, and would not the next time: for lack of memory, raise accumulate, set "
+    "grad_checkpointing, or lower batch_size (`--dry_run true` says what is needed)"
+)
 
 
 class Watch:
@@ -42,6 +49,7 @@ class Watch:
         self._step, self._steps, self._log_steps = step, steps, log_steps
         self._limit, self._started_from, self._starts = restarts, step, 0
         self._workers: int | None = None
+        self._moved = False  # whether workers have done a step since they started
         self._reason = "no worker failed"
         self.failure: Exception | None = None
         self.over = threading.Event()
@@ -54,19 +62,24 @@ class Watch:
             self.failure = item["failure"]
         elif "started" in item:
             self._start(item["started"])
+        elif item.get("lasting") and not self._moved:
+            self.failure = ConfigError(f"{item['failed']}{_ADVICE}")
+            self.over.set()
         elif "failed" in item:
             self.training, self._reason = False, item["failed"]
             log.warning("train: %s; going on from the last checkpoint", item["failed"])
         elif "unreadable" in item:
             log.warning("train: %s", item["unreadable"])
             self._progress.update(0, errors=1)
-        elif item["step"] > self._step:
-            self._done(item)
         else:
-            self.repeated += 1
+            self._moved = True
+            if item["step"] > self._step:
+                self._done(item)
+            else:
+                self.repeated += 1
 
     def _start(self, step: int) -> None:
-        self.training = True
+        self.training, self._moved = True, False
         self._starts = self._starts + 1 if step == self._started_from else 1
         self._started_from = step
         if self._starts > 1 + self._limit:

@@ -6,7 +6,7 @@ import contextlib
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from functools import partial
 from itertools import islice
@@ -24,20 +24,22 @@ from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.encode import Model
 from biomedica_ray.messages import one_line
-from biomedica_ray.models.clip import build, export, image_size, preprocessing
+from biomedica_ray.models.clip import build, export
+from biomedica_ray.models.tf32 import set_tf32
 from biomedica_ray.reading.actors import batches_of_actors
 from biomedica_ray.reading.order import LanePosition, batch_digest, rows_of_worker
-from biomedica_ray.reading.stream import Batch, Preparation
-from biomedica_ray.reading.texts import TextChoice
+from biomedica_ray.reading.stream import Batch
 from biomedica_ray.store import StoreError
 from biomedica_ray.train.checkpoints import Checkpoints, Position, Rule, Snapshot
 from biomedica_ray.train.consensus import Agreed, Word, agree, gpu_utilisation
-from biomedica_ray.train.divergence import DivergedError, message, rows_not_finite
+from biomedica_ray.train.divergence import DivergedError, advice, message, rows_not_finite
 from biomedica_ray.train.held_out import retrieval
 from biomedica_ray.train.job import Job
 from biomedica_ray.train.learner import Learner
 from biomedica_ray.train.leaving import Notices
 from biomedica_ray.train.model_card import model_card
+from biomedica_ray.train.rehearsal import one_step, preparation
+from biomedica_ray.train.sharing import share_files, share_weights
 from biomedica_ray.train.writer import Writer
 
 SHOWN_ERRORS = 20
@@ -55,7 +57,8 @@ def train(job: Job) -> None:
     rank, workers = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(max(1, int(config.cpus_per_worker)))
     torch.manual_seed(config.seed)
-    built = _build_on_all(job, rank)
+    set_tf32(allowed=config.tf32)
+    built = _ready(job, rank, workers)
     if built is None:
         return
     model, tokenizer = built
@@ -66,25 +69,62 @@ def train(job: Job) -> None:
         worker.learn()
     except DivergedError as error:
         # Not a failure of a worker either: a restart from the last checkpoint would end the same way.
-        if rank == 0:
-            job.board.tell({"failure": StageFailedError(str(error))})
-        worker.writer.wait()
+        try:
+            worker.writer.wait()
+        finally:
+            if rank == 0:
+                told = f"{error}; {advice(config.name, config.lr, worker.writer.written)}"
+                job.board.tell({"failure": StageFailedError(told)})
 
 
-def _build_on_all(job: Job, rank: int) -> tuple[Any, Any] | None:
-    """The model and its tokenizer; None, after reporting it to the driver, if any worker cannot build it.
+def _ready(job: Job, rank: int, workers: int) -> tuple[Any, Any] | None:
+    """The model on its device, after it has learned from one sample, and its tokenizer.
 
-    A model that cannot be built is no failure of a worker, after which Ray Train would try again.
+    None, after reporting it to the driver, if any worker cannot build it or learn from the data: that is no failure of
+    a worker, after which Ray Train would try again.
     """
-    built, failure = None, ""
+    built: list[tuple[Any, Any]] = []
+    device = ray.train.torch.get_device()
+
+    def make() -> None:
+        config = job.config
+        # The others get them from the first worker, and all of them those of a checkpoint.
+        wanted = rank == 0 and _begins_with(job) is None
+        model, tokenizer = build(
+            job.spec, config.image_weights, config.patch_dropout, endpoint_url=config.endpoint_url, weights=wanted
+        )
+        built.append((model.to(device), tokenizer))
+
+    def learn() -> None:
+        model, tokenizer = built[0]
+        own = rows_of_worker(rank, workers, job.stream.lanes, job.stream.piece)
+        one_step(job, model, preparation(job, model, tokenizer), own[0].lane, device)
+
+    if _failed(job, rank, make):
+        return None
+    share_weights(built[0][0])
+    return None if _failed(job, rank, learn) else built[0]
+
+
+def _begins_with(job: Job) -> tuple[Checkpoints, int] | None:
+    """The checkpoint that this run goes on from, its own or that of the run that it continues; None without."""
+    for name in (job.config.name, job.config.continues):
+        if name and (position := Checkpoints(job.store, name).latest()):
+            return Checkpoints(job.store, name), position.step
+    return None
+
+
+def _failed(job: Job, rank: int, work: Callable[[], None]) -> bool:
+    """Whether something that all workers do failed on any of them; the first failure is reported to the driver."""
+    failure: Exception | None = None
     try:
-        built = build(job.spec, job.config.image_weights, job.config.patch_dropout)
-    except ConfigError as error:
-        failure = str(error)
-    failures = [text for text in _gather(failure) if text]
+        work()
+    except (ConfigError, StoreError) as error:
+        failure = type(error)(str(error))
+    failures = [error for error in _gather(failure) if error]
     if failures and rank == 0:
-        job.board.tell({"failure": ConfigError(failures[0])})
-    return None if failures else built
+        job.board.tell({"failure": failures[0]})
+    return bool(failures)
 
 
 def _gather(value: Any) -> list[Any]:
@@ -109,16 +149,16 @@ class _Worker:
         rule = Rule(config.keep_last, config.keep_best)
         self.writer = Writer(partial(self.checkpoints.save, rule=rule, settings=job.settings), self.position.step)
         self.learner = Learner(model, config, self.total, ray.train.torch.get_device(), rank=rank, workers=workers)
-        if self.position.step:
-            self.learner.restore(self.checkpoints.load(self.position.step))
+        if before := _begins_with(job):
+            source, step = before
+            read = source.load(step) if rank == 0 else None
+            self.learner.restore(share_files(read, self.learner.device), own=source.name == config.name)
         self.metrics = self.checkpoints.metrics(self.position.step) if rank == 0 else []
         self.rows = rows_of_worker(rank, workers, stream.lanes, stream.piece)
         self.lanes = {part.lane: self.position.lanes[part.lane] for part in self.rows}
         # A part is no bigger than it is with the configured number of workers.
         self.accumulate = math.ceil(config.accumulate * config.num_workers / workers)
-        texts = TextChoice(config.texts, config.long_text)
-        interpolation = preprocessing(model).get("interpolation", "bicubic")
-        self.how = Preparation(image_size(model), interpolation, tokenizer, texts)
+        self.how = preparation(job, model, tokenizer)
 
     def learn(self) -> None:
         """Every remaining step, unless a notice comes or a checkpoint cannot be written."""
@@ -151,7 +191,7 @@ class _Worker:
         return self.stream.batches(self.rows, self.lanes, self.how, max(1, int(config.cpus_per_worker)))
 
     def _step(self, step: int, batch: Batch, started: float, waited: float) -> Agreed:
-        images, tokens = self.learner.images(batch.images), batch.tokens.to(self.learner.device)
+        images, tokens = self.learner.images(batch.images), self.learner.on_device(batch.tokens)
         loss = self.learner.backward(step, images, tokens, self.accumulate)
         word = Word(
             leave=self.notices.heard(),

@@ -60,7 +60,6 @@ def test_tag_takes_the_preprocessing_of_its_weights() -> None:
         ("ViT-Q-99", None, "model: ViT-Q-99: expected a model name"),
         ("nowhere.json", None, "model: nowhere.json: .*No such file"),
         ("ViT-B-32", "laion9b", "pretrained: laion9b: expected .*laion2b_s34b_b79k"),
-        ("coca_ViT-B-32", None, "CoCa"),
     ],
 )
 def test_models_that_do_not_exist(model: str, pretrained: str | None, message: str) -> None:

@@ -23,9 +23,9 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.reading.order import LanePosition, batch_digest, rows_of_worker
 from biomedica_ray.reading.shards import read_shards
 from biomedica_ray.reading.stream import Preparation, Stream
-from biomedica_ray.runs import LostRowsError
+from biomedica_ray.runs import LostRowsError, Run
 from biomedica_ray.store import Store
-from biomedica_ray.train import run_plan
+from biomedica_ray.train import loop, run_plan
 from tests.reading.shards import sample, write_dataset
 from tests.train.half_done import leave_half_done
 from tests.train.training import last_step, metrics, processes, signalled, tiny, train
@@ -65,7 +65,10 @@ def test_every_sample_is_counted_and_what_is_trained_is_not_trained_again(
     anew = train(tmp_path, tiny_model)
     assert (anew.counts, anew.before) == (run.counts, {})
     assert [line["batch"] for line in metrics(tmp_path)] == [line["batch"] for line in found]
-    with pytest.raises(ConfigError, match=r"begun with another lr, num_workers x batch_size; choose another name"):
+    with pytest.raises(
+        ConfigError,
+        match=r"begun with another lr \(was 0.003, is 0.001\); num_workers x batch_size \(was 10, is 8\); choose",
+    ):
         train(tmp_path, tiny_model, lr=1e-3, batch_size=4)
 
 
@@ -114,7 +117,7 @@ def test_a_run_of_two_workers_goes_on_with_one_whatever_is_killed(
     write_dataset(tmp_path / "dataset", [map(sample, range(7)), [broken, *map(sample, range(8, 23))]])
     settings = {"epochs": 40, "checkpoint_steps": 3, "max_failures": 0}
     leave_half_done(tiny(tmp_path, tiny_model, num_workers=2, batch_size=4, **settings), 20)
-    with pytest.raises(ConfigError, match=r"begun with another num_workers x batch_size; "):
+    with pytest.raises(ConfigError, match=r"begun with another num_workers x batch_size \(was 8, is 4\); "):
         train(tmp_path, tiny_model, num_workers=1, batch_size=4, **settings)
 
     settings |= {"num_workers": 1, "batch_size": 8}
@@ -150,7 +153,8 @@ def test_weights_that_do_not_fit_are_one_line_and_leave_nothing_behind(
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
     write_dataset(tmp_path / "dataset", [map(sample, range(8))])
     with pytest.raises(
-        StageFailedError, match=r"^the loss is nan at step 2; features of 8 of its 8 .*PMC7-1_001"
+        StageFailedError,
+        match=r"^the loss is nan at step 2; features of 8 of its 8 .*PMC7-1_001.*; the checkpoint of step 1 is kept: ",
     ) as caught:
         train(tmp_path, tiny_model, lr=1e30, warmup_steps=0, checkpoint_steps=1, batch_size=4)
     assert "\n" not in str(caught.value)
@@ -158,6 +162,34 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, tiny_model: str, 
     assert last_step(tmp_path) == 1
     weights = load_file(tmp_path / "checkpoints/tiny/step-000001/model.safetensors")
     assert all(tensor.isfinite().all() for tensor in weights.values())
+
+
+def test_a_finished_run_is_continued_under_another_name(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(8))])
+    train(tmp_path, tiny_model, num_workers=1, epochs=1, batch_size=4, ema=0.9)
+    config = tiny(tmp_path, tiny_model, name="more", continues="tiny", num_workers=1, epochs=1, batch_size=4, lr=1e-9)
+    with Run("train", config) as run:
+        loop.run(config, run)
+    ends = (tmp_path / "checkpoints" / name / "step-000002" for name in ("tiny", "more"))
+    before, after = ({file.name: load_file(file) for file in end.glob("*.safetensors")} for end in ends)
+    assert before["model.safetensors"].keys() == after["model.safetensors"].keys()
+    for name, tensor in before["model.safetensors"].items():
+        torch.testing.assert_close(after["model.safetensors"][name], tensor, atol=1e-6, rtol=1e-5)
+    steps = [after["optimizer.safetensors"][name].item() for name in after["optimizer.safetensors"] if "/step" in name]
+    assert set(steps) == {4}
+    with pytest.raises(ConfigError, match=r"^continues: nobody: no run of this name has a checkpoint"):
+        train(tmp_path, tiny_model, name="again", continues="nobody")
+
+
+def test_what_no_restart_mends_is_tried_once(
+    tmp_path: Path, tiny_model: str, ray_cluster: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    texts = [(key, image, caption, labels) for key, image, caption, labels in map(sample, range(6))]
+    write_dataset(tmp_path / "dataset", [[(key, b"no image", *rest) for key, _, *rest in texts]])
+    with pytest.raises(ConfigError, match=r"^data: .*dataset: none of 3 samples can be read: 3 \S+ \(PMC"):
+        train(tmp_path, tiny_model)
+    assert "going on from the last checkpoint" not in caplog.text
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_a_run_that_waits_for_resources_ends_at_the_first_signal(

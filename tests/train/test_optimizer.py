@@ -6,7 +6,8 @@ import pytest
 import torch
 from open_clip_train.scheduler import const_lr, cosine_lr
 
-from biomedica_ray.train.optimizer import learning_rate, parameter_groups
+from biomedica_ray.train.optimizer import parameter_groups
+from biomedica_ray.train.schedule import learning_rate
 
 
 def test_warm_up_then_cosine_to_zero() -> None:

@@ -22,6 +22,30 @@ def test_too_few_training_samples(tmp_path: Path, tiny_model: str) -> None:
         make_plan(config, run, Checkpoints(run.store, config.name))
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            "/nope",
+            r"^data: /nope: no such folder; expected the folder of a dataset, \.tar files, or a \.csv or \.tsv$",
+        ),
+        ("{here}/pairs.txt", r"^data: .*pairs\.txt: is a file; expected the folder of a dataset"),
+        ("{here}/none.csv", r"^data: .*none\.csv: .*No such file"),
+        (
+            "{here}/pairs.csv",
+            r"^data: .*pairs\.csv: expected a column named title or caption or text, got",
+        ),
+    ],
+)
+def test_data_that_is_none(tmp_path: Path, tiny_model: str, data: str, message: str) -> None:
+    (tmp_path / "pairs.csv").write_text("filepath,tit\na.jpg,b\n")
+    (tmp_path / "pairs.txt").write_text("")
+    config = tiny(tmp_path, tiny_model, data=data.format(here=tmp_path))
+    run = Run("train", config)
+    with pytest.raises(ConfigError, match=message):
+        make_plan(config, run, Checkpoints(run.store, config.name))
+
+
 def test_a_plan_writes_nothing(tmp_path: Path, tiny_model: str) -> None:
     write_dataset(tmp_path / "dataset", [map(sample, range(8))])
     before = sorted(tmp_path.rglob("*"))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from biomedica_ray.cluster import StageFailedError
+from biomedica_ray.config import ConfigError
 from biomedica_ray.progress import Progress
 from biomedica_ray.store import Store
 from biomedica_ray.train.checkpoints import Checkpoints
@@ -61,3 +62,15 @@ def test_a_line_of_the_log_has_one_rate(watch: Watch, caplog: pytest.LogCaptureF
         "train: step 5 of 9: loss 0.500, lr 1.0e-03, 8.0 samples/s, waited 25.0%, gradient 1.5, scale 20.0"
     ]
     assert watch._progress.line().count("/s") == 0
+
+
+def test_what_comes_again_before_the_first_step_ends_the_run(watch: Watch) -> None:
+    watch({"started": 4})
+    watch(step(5))
+    watch({"failed": "worker 0 failed: torch.OutOfMemoryError: CUDA out of memory", "lasting": True})
+    assert not watch.over.is_set()
+    watch({"started": 4})
+    watch({"failed": "worker 0 failed: torch.OutOfMemoryError: CUDA out of memory", "lasting": True})
+    assert watch.over.is_set()
+    assert isinstance(watch.failure, ConfigError)
+    assert "raise accumulate" in str(watch.failure)
