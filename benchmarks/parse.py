@@ -48,7 +48,7 @@ PARSERS: dict[str, Callable[[File], None]] = {
 def is_readable(parse: Callable[[File], None], file: File) -> bool:
     try:
         parse(file)
-    except (etree.XMLSyntaxError, AttributeError, LookupError, NameError, TypeError, ValueError):
+    except (etree.XMLSyntaxError, AttributeError, LookupError, NameError, OSError, TypeError, ValueError):
         return False
     return True
 
