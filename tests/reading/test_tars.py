@@ -189,7 +189,7 @@ def test_sizes_beside_the_shards_are_taken_as_they_are(tmp_path: Path) -> None:
 
 
 def test_mistakes_in_naming_data(tmp_path: Path, tiny_model: str) -> None:
-    with pytest.raises(ConfigError, match=r"license_groups: shards without a dataset\.json do not say their licence"):
+    with pytest.raises(ConfigError, match=r"license_groups: samples without a dataset\.json do not say their licence"):
         plan(tmp_path, tiny_model, "a.tar", license_groups=["commercial"])
     with pytest.raises(ConfigError, match=rf"data: {tmp_path}/a\.tar: no such file"):
         plan(tmp_path, tiny_model, [f"{tmp_path}/a.tar"])

@@ -83,6 +83,7 @@ def extracted_store(root: Path | str, endpoint_url: str | None = None) -> Store:
     tables = {
         "articles": by_unit(articles(), "article_id"),
         "figures": by_unit(figures(), "figure_id"),
+        "images": by_unit(figures(), "figure_id"),
         "errors": by_unit(ERRORS, "what"),
     }
     commit_tables(store, "extract", tables)
