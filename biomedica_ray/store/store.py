@@ -23,11 +23,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
-import pyarrow.parquet as pq
 
+from biomedica_ray.schema import TABLES
 from biomedica_ray.store.commits import Commit, record_path
-from biomedica_ray.store.filesystem import StoreError, read_again
-from biomedica_ray.store.parquet import ParquetRows
+from biomedica_ray.store.filesystem import StoreError
+from biomedica_ray.store.parquet import ParquetRows, read_columns, with_columns
 from biomedica_ray.store.records import read_records
 from biomedica_ray.store.root import Root
 from biomedica_ray.store.writing import UnitWriter
@@ -155,7 +155,7 @@ class Store(Root):
         Args:
             commit: The commit; rows of articles that were dropped from it are left out.
             table: The table.
-            columns: Its columns; None: all that are in its own file.
+            columns: Its columns; None: all that are in its own file. What an earlier version did not write is null.
             row: Name of a further column with each row's position in the file, from 0, as :meth:`rows` takes it.
         """
         if _has_images(commit, table, columns):
@@ -164,9 +164,8 @@ class Store(Root):
             _check_lengths(self, commit, len(slim), len(images))
             return slim.append_column(_IMAGE, images[_IMAGE]).select([*(columns or ()), *([row] if row else [])])
         with _expected(self, commit, table) as path:
-            read = read_again(
-                lambda: pq.read_table(path, columns=_with_article(commit, columns), filesystem=self.filesystem)
-            )
+            wanted = _with_article(commit, columns)
+            read = read_columns(self.filesystem, path, wanted, TABLES.get(table))
         if row:
             read = read.append_column(row, pa.array(np.arange(read.num_rows)))
         found = _without_dropped(commit, read)
@@ -188,7 +187,8 @@ class Store(Root):
         with _expected(self, commit, table) as path:
             file = ParquetRows(self.filesystem, path)
         for group in range(len(file.sizes)):
-            found = _without_dropped(commit, file.group(group, _with_article(commit, columns)))
+            rows = with_columns(file.group(group, _with_article(commit, columns)), columns, TABLES.get(table))
+            found = _without_dropped(commit, rows)
             yield from (found if columns is None else found.select(columns)).to_batches(max_chunksize=batch_size)
 
     def rows(
@@ -207,7 +207,8 @@ class Store(Root):
         for group, size in enumerate(file.sizes):
             here = wanted[(wanted >= start) & (wanted < start + size)] - start
             if len(here):
-                for batch in file.group(group, columns).take(pa.array(here)).to_batches(max_chunksize=_ROWS_AT_A_TIME):
+                found = with_columns(file.group(group, columns), columns, TABLES.get(table)).take(pa.array(here))
+                for batch in found.to_batches(max_chunksize=_ROWS_AT_A_TIME):
                     yield from batch.to_pylist()
             start += size
 

@@ -190,6 +190,20 @@ def test_images_are_in_a_file_of_their_own_and_read_with_their_rows(store: Store
             read(commit, "figures", ["image"])
 
 
+def test_columns_that_an_earlier_version_did_not_write_are_null(store: Store) -> None:
+    earlier = pa.schema([("figure_id", pa.string()), ("article_id", pa.string())])
+    with store.write_unit("extract", 0, "aa") as writer:
+        writer.table("figures", earlier).write([{"figure_id": "PMC1.1_001", "article_id": "PMC1.1"}])
+        commit = writer.commit({})
+    wanted = {"is_thumbnail": None, "figure_id": "PMC1.1_001", "license_code": None}
+    assert store.read(commit, "figures", list(wanted)).to_pylist() == [wanted]
+    (batch,) = store.batches(commit, "figures", list(wanted))
+    assert batch.to_pylist() == [wanted]
+    assert list(store.rows(commit, "figures", [0], list(wanted))) == [{"figure_id": "PMC1.1_001"} | wanted]
+    with pytest.raises(pa.ArrowInvalid, match="nonsense"):
+        store.read(commit, "figures", ["figure_id", "nonsense"])
+
+
 def test_rows_of_dropped_articles_are_not_read(store: Store) -> None:
     rows = [{"article_id": f"PMC{n}.1", "image": b"x" * n} for n in range(6)]
     of_articles = pa.schema([("article_id", pa.string()), ("image", pa.large_binary())])
