@@ -268,16 +268,18 @@ class _Comparison:
 def _ranked(figures: pa.Table, articles: pa.Table, groups: ArticleGroups) -> pa.Table:
     """The figures with what is known of their articles, and the rank by which one is kept rather than another.
 
-    The first thing that counts is that the article is kept and not retracted, then that there is a caption, then that
-    the figure is the authors' own, then the licence: otherwise a usable picture would give way to one that
-    later stages leave out.
+    The first thing that counts is that the article is kept and not retracted, then that there is a caption and the
+    image itself, no thumbnail, then that the figure is the authors' own, then the licence, the stricter one of the
+    figure's and the article's: otherwise a usable picture would give way to one that later stages leave out.
     """
     place = pc.index_in(figures["article_id"], articles["article_id"].combine_chunks()).to_numpy()
     licences = pc.index_in(articles["license_group"], pa.array(_LICENCES)).fill_null(len(_LICENCES)).to_numpy()
     excluded = (groups.repeats | groups.retracted)[place]
-    no_caption, third_party = ~figures["has_caption"].to_numpy(), figures["third_party"].to_numpy()
-    licence = licences[place].astype(np.int64)
-    rank = np.ravel_multi_index((excluded, no_caption, third_party, licence), (2, 2, 2, len(_LICENCES) + 1))
+    useless = ~figures["has_caption"].to_numpy() | figures["is_thumbnail"].to_numpy()
+    third_party = figures["third_party"].to_numpy()
+    own = pc.index_in(figures["license_group"], pa.array(_LICENCES)).fill_null(0).to_numpy()
+    licence = np.maximum(licences[place], own).astype(np.int64)
+    rank = np.ravel_multi_index((excluded, useless, third_party, licence), (2, 2, 2, len(_LICENCES) + 1))
     columns = {"article": place, "family": groups.families[place], "retracted": groups.retracted[place]}
     for name, values in {**columns, "licence": licence, "rank": rank}.items():
         figures = figures.append_column(name, pa.array(values))

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biomedica_ray.dedupe.works import Relation, is_preprint, relations, work_key
+from biomedica_ray.jats.licenses import license_group
 from biomedica_ray.schema import error_row
 from biomedica_ray.store import Commit, Store
 
@@ -28,6 +29,8 @@ _FIGURE_COLUMNS = [
     *HASHES,
     "caption",
     "third_party",
+    "license_code",
+    "is_thumbnail",
 ]
 _SHA256_HEX = "^[0-9a-f]{64}$"
 _RELATIONS = pa.list_(pa.struct([(name, pa.string()) for name in Relation._fields]))
@@ -40,7 +43,8 @@ class Slim(NamedTuple):
         articles: Columns as :func:`~biomedica_ray.dedupe.articles.article_duplicates` wants them, license_group and
             unit.
         figures: Columns as :func:`~biomedica_ray.dedupe.figures.find_candidates` wants them but for article and rank,
-            and article_id; has_caption; third_party; unit; and row, the position in the unit's file of figures.
+            and article_id; has_caption; third_party; is_thumbnail; license_group, null without a licence of its own;
+            unit; and row, the position in the unit's file of figures.
         errors: Rows of the errors table for figures without usable hashes.
     """
 
@@ -116,6 +120,7 @@ def _work(article: dict[str, Any], pubmed: dict[str, Any] | None) -> dict[str, A
 
 
 def _figure_columns(figures: pa.Table, unit: int) -> pa.Table:
+    codes = figures["license_code"].to_pylist()
     pixels = pc.multiply(figures["width"].cast(pa.int64()), figures["height"].cast(pa.int64()))
     return pa.table(
         {
@@ -126,6 +131,8 @@ def _figure_columns(figures: pa.Table, unit: int) -> pa.Table:
             "phash": figures["phash"],
             "has_caption": pc.fill_null(pc.match_substring_regex(figures["caption"], r"\S"), False),
             "third_party": figures["third_party"],
+            "is_thumbnail": pc.fill_null(figures["is_thumbnail"], False),
+            "license_group": pa.array([code and license_group(code) for code in codes], pa.string()),
             "unit": _unit_column(unit, figures.num_rows),
         }
     )

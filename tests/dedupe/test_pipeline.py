@@ -173,6 +173,19 @@ def test_a_new_snapshot_gives_what_a_full_run_does(ray_cluster: None, store: Sto
     assert len(found(store, "captions")) == 2
 
 
+def test_a_figure_of_a_stricter_licence_or_a_thumbnail_gives_way(ray_cluster: None, store: Store) -> None:
+    one, other = encoded(picture(1)), encoded(picture(2))
+    figures = [
+        figure("PMC1.1", 1, one, license_code="CC BY-NC"),
+        figure("PMC2.1", 1, one),
+        figure("PMC3.1", 1, other, is_thumbnail=True),
+        figure("PMC4.1", 1, other, license_code="CC BY-NC"),
+    ]
+    write_extracted(store, [article(f"PMC{n}") for n in range(1, 5)], figures)
+    run(store)
+    assert duplicates(store) == [("PMC1.1_001", "PMC2.1_001", "exact"), ("PMC3.1_001", "PMC4.1_001", "exact")]
+
+
 def test_only_units_in_which_something_else_is_found_are_written(ray_cluster: None, store: Store) -> None:
     articles = [article(f"PMC{number}") for number in range(12)]
     figures = [figure(f"PMC{number}.1", 1, encoded(picture(number % 11))) for number in range(12)]
