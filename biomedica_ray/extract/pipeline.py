@@ -340,8 +340,8 @@ def _largest(
     """Of the files that are the same image the one with most pixels, with its bytes and what they say of it.
 
     Raises:
-        SourceError: The best one cannot be read.
-        ImageError: It is no image; others that are none do not count.
+        SourceError: The best one cannot be read, or for the time being another one.
+        ImageError: The best one is no image; others that are none do not count.
     """
     found: tuple[str, bytes, ImageInfo] | None = None
     for name in dict.fromkeys([best, *filter(None, (resolve([one], names) for one in sought))]):
@@ -349,8 +349,8 @@ def _largest(
             data = package.read(name)
             with cpu:
                 info = read_image(data)
-        except ImageError:
-            if found is None:
+        except (ImageError, SourceError) as error:
+            if found is None or (isinstance(error, SourceError) and error.retryable):
                 raise
             continue
         if found is None or info.width * info.height > found[2].width * found[2].height:
