@@ -92,8 +92,14 @@ def figure(article_id: str, position: int, image: bytes, **columns: Any) -> Row:
     }
 
 
-def write_extracted(store: Store, articles: Iterable[Row], figures: Iterable[Row], mark: str = "aa") -> None:
-    """Commit rows as extract would, each in the unit of its article."""
+FIGURES_1 = schema.FIGURES.remove(schema.FIGURES.get_field_index("thumbnail")).append(schema.IMAGES.field("image"))
+"""The figures table in stores of format 1."""
+
+
+def write_extracted(
+    store: Store, articles: Iterable[Row], figures: Iterable[Row], mark: str = "aa", *, format_1: bool = False
+) -> None:
+    """Commit rows as extract would, each in the unit of its article; or as it did in stores of format 1."""
     store.open_or_create(N_UNITS)
     rows: dict[int, tuple[list[Row], list[Row]]] = defaultdict(lambda: ([], []))
     for row in articles:
@@ -103,8 +109,9 @@ def write_extracted(store: Store, articles: Iterable[Row], figures: Iterable[Row
     for unit, (its_articles, its_figures) in rows.items():
         with store.write_unit("extract", unit, mark, "run-extract") as writer:
             writer.table("articles", schema.ARTICLES).write(its_articles)
-            writer.table("figures", schema.FIGURES).write(its_figures)
-            writer.table("images", schema.IMAGES).write(its_figures)
+            writer.table("figures", FIGURES_1 if format_1 else schema.FIGURES).write(its_figures)
+            if not format_1:
+                writer.table("images", schema.IMAGES).write(its_figures)
             writer.table("errors", schema.ERRORS, directory="errors/extract").write([])
             rows_out = {"articles": len(its_articles), "figures": len(its_figures)}
             writer.commit({kind: Flow(n, n) for kind, n in rows_out.items()})

@@ -219,8 +219,8 @@ def _same_settings(checkpoints: Checkpoints, begun: dict[str, Any] | None, setti
     before = {name: field.default for name, field in TrainConfig.model_fields.items() if name in settings} | begun
     if changed := list(_changes(before, settings)):
         raise ConfigError(
-            f"name: {checkpoints.store.uri(checkpoints.path())} was begun with another {'; '.join(changed)}; choose "
-            f"another name (--continues {checkpoints.name} begins with its last checkpoint), or restore the setting"
+            f"name: {checkpoints.store.uri(checkpoints.path())} was begun with other settings: {'; '.join(changed)}; "
+            f"choose another name (--continues {checkpoints.name} begins with its last checkpoint), or restore the setting"
         )
 
 
@@ -231,5 +231,5 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
         if isinstance(was, dict) and isinstance(is_now, dict):
             yield from _changes(was, is_now, f"{prefix}{key}.")
         elif was != is_now:
-            shown = ", other samples" if key == "data" else f" (was {as_typed(was)}, is {as_typed(is_now)})"
+            shown = " (other samples)" if key == "data" else f" (was {as_typed(was)}, is {as_typed(is_now)})"
             yield f"{prefix}{key}{shown}"

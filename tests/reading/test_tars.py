@@ -236,7 +236,9 @@ def test_training_on_urls_counts_their_samples_once(tmp_path: Path, tiny_model: 
 
         leave_half_done(configured(store, tiny_model, data), 1)
         server.files["/a/sizes.json"] = json.dumps(dict.fromkeys(shards, 7)).encode()
-        with pytest.raises(ConfigError, match="begun with another data; choose another name"):
+        with pytest.raises(
+            ConfigError, match=r"begun with other settings: data \(other samples\); choose another name"
+        ):
             plan(store, tiny_model, data)
         with pytest.raises(ConfigError, match=r"data: .*/a/000002\.tar: HTTP 404"):
             plan(store, tiny_model, f"{server.url}/a/{{000000..000002}}.tar")

@@ -150,7 +150,8 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
 def test_a_worker_does_not_begin_on_a_disk_without_room(store: Store) -> None:
     articles, figures = rows()
     write_extracted(store, articles, figures)
-    stored = sum(path.stat().st_size for path in Path(store.root, "figures").iterdir())
+    folders = [Path(store.root, name) for name in ("figures", "images")]
+    stored = sum(path.stat().st_size for folder in folders for path in folder.iterdir())
     assert bytes_of_a_figure(store, store.extracted()) == stored / len(figures)
     with pytest.raises(StoreError, match="lower samples_per_shard, or set TMPDIR"):
         ShardWorker(store, "run", SerializeConfig(store=store.root), {}, 10**18)

@@ -67,7 +67,7 @@ def test_every_sample_is_counted_and_what_is_trained_is_not_trained_again(
     assert [line["batch"] for line in metrics(tmp_path)] == [line["batch"] for line in found]
     with pytest.raises(
         ConfigError,
-        match=r"begun with another lr \(was 0.003, is 0.001\); num_workers x batch_size \(was 10, is 8\); choose",
+        match=r"begun with other settings: lr \(was 0.003, is 0.001\); num_workers x batch_size \(was 10, is 8\);",
     ):
         train(tmp_path, tiny_model, lr=1e-3, batch_size=4)
 
@@ -117,7 +117,7 @@ def test_a_run_of_two_workers_goes_on_with_one_whatever_is_killed(
     write_dataset(tmp_path / "dataset", [map(sample, range(7)), [broken, *map(sample, range(8, 23))]])
     settings = {"epochs": 40, "checkpoint_steps": 3, "max_failures": 0}
     leave_half_done(tiny(tmp_path, tiny_model, num_workers=2, batch_size=4, **settings), 20)
-    with pytest.raises(ConfigError, match=r"begun with another num_workers x batch_size \(was 8, is 4\); "):
+    with pytest.raises(ConfigError, match=r"begun with other settings: num_workers x batch_size \(was 8, is 4\); "):
         train(tmp_path, tiny_model, num_workers=1, batch_size=4, **settings)
 
     settings |= {"num_workers": 1, "batch_size": 8}
