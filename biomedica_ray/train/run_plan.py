@@ -220,7 +220,7 @@ def _same_settings(checkpoints: Checkpoints, begun: dict[str, Any] | None, setti
     if changed := list(_changes(before, settings)):
         raise ConfigError(
             f"name: {checkpoints.store.uri(checkpoints.path())} was begun with other settings: {'; '.join(changed)}; "
-            f"choose another name (--continues {checkpoints.name} begins with its last checkpoint), or restore the setting"
+            f"choose another name (--continues {checkpoints.name} begins with its last checkpoint), or restore them"
         )
 
 
