@@ -110,6 +110,7 @@ def test_a_second_run_of_the_pipeline_does_nothing(demo_store: Path, ray_cluster
 
 NOT_ONE_TO_ONE = {
     "10.21105_jose.00221": +1,  # a graphic outside fig and table-wrap, which the counts of the corpus leave out
+    "10.7554_elife.19405": +1,  # an inline graphic alone in its paragraph
     "10.1590_1414-431x2021e11439": -2,  # two figures with two alternatives each: one image of two graphics
 }
 

@@ -38,6 +38,8 @@ _NUMBER = re.compile(
     r"[\W_]*)?(?:[a-z]?\d+[a-z]?|[a-z]|[ivx]+)?\W*\Z",
     re.I,
 )
+# "Compound 1", "Reaction scheme 2b", "Structure IV": whatever is counted, that is a label.
+_COUNTED = re.compile(r"\W*[^\W\d_]+(?:[\s-][^\W\d_]+)?(?:[\s.:-]*[a-z]?\d+[a-z]?|[\s.:-]+[ivx]+)\W*\Z", re.IGNORECASE)
 _LABEL = re.compile(
     rf"\W*(?:(?:{_LABEL_WORDS}|graphical|visual|abstract|toc|pictures?|images?|imagem|imagen|bild|video|maps?|photo|foto)"
     r"\b[\W_]*)*",
@@ -263,7 +265,9 @@ def _moved(hint: Hint, by: int) -> Hint:
 
 
 def _says_more(label: str) -> bool:
-    """Whether a label has a word that labels are not made of."""
+    """Whether a label has a word that labels are not made of; one or two words and a number are one of a series."""
+    if _COUNTED.match(label):
+        return False
     usual = _LABEL.match(label)
     return re.search(r"[^\W\d_]{2,}", label[usual.end() if usual else 0 :]) is not None
 

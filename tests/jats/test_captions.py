@@ -10,7 +10,10 @@ from tests.jats.test_parse import article
 IMAGE = '<graphic xlink:href="a"/>'
 
 
-LABELS = ("Figure 1", "Supplementary Fig. S2a", "(A)", "figs1", "Figure 3—figure supplement 1.", "Graphical abstract")
+LABELS = (
+    *("Figure 1", "Supplementary Fig. S2a", "(A)", "figs1", "Figure 3—figure supplement 1.", "Graphical abstract"),
+    *("Compound 1", "Reaction scheme 2b.", "Structure IV", "Estructura 3"),
+)
 TWICE = "&amp;lt;i&amp;gt;E. coli&amp;lt;/i&amp;gt; &amp;amp; CO&amp;lt;sub&amp;gt;2&amp;lt;/sub&amp;gt;"
 SOFT = "from 3 and \u00ad8.94 kcal/<bold>mol\u00ad</bold>ecule, T\u00ad3, a\u00ad b"
 
@@ -43,6 +46,7 @@ def hrefs(read: Article) -> list[str]:
         (f"<caption><p>Figure 1. Cells.</p></caption>{IMAGE}", "Figure 1. Cells."),
         (f"<label>Figure 1. Map of the study area</label>{IMAGE}", "Figure 1. Map of the study area"),
         (f"<label>Distribution of species</label><caption/>{IMAGE}", "Distribution of species"),
+        *((f"<label>{label}</label>{IMAGE}", label) for label in ("Confusion matrix", "Cells on day 5", "Phylogeny")),
         *((f"<label>{label}</label>{IMAGE}", None) for label in LABELS),
         # what was escaped twice, and soft hyphens that are none
         (f"<caption><p>{TWICE}</p></caption>{IMAGE}", "E. coli & CO₂"),
