@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from biomedica_ray.annotate.clustering import stored_clusterings
 from biomedica_ray.annotate.members import Wanted
@@ -23,7 +22,7 @@ from biomedica_ray.labelling.proposals_file import proposals_path
 from biomedica_ray.labelling.taxonomy import load_taxonomy
 from biomedica_ray.models.encoder_info import EncoderInfo, Pixels, Preprocessing
 from biomedica_ray.models.weights import local_weights, weights_mark
-from biomedica_ray.pages.pictures import pmcid_of
+from biomedica_ray.pages.pictures import by_unit, rows_of
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store, StoreError
 from biomedica_ray.units import Flow, fingerprint
@@ -119,18 +118,15 @@ def _look(config: ProposeConfig, store: Store, members: pa.Table, prompts: Promp
 def _pictures(store: Store, members: pa.Table, preprocessing: Preprocessing) -> tuple[list[Pixels], list[int]]:
     """Preprocessed pictures of the members that can be shown, and the cluster of each."""
     cluster_of = dict(zip(members["figure_id"].to_pylist(), members["cluster_id"].to_pylist(), strict=True))
-    ids = pa.array(list(cluster_of), pa.string())
     transform = preprocessing.transform()
     pixels: list[Pixels] = []
     clusters: list[int] = []
-    for unit in store.units_of({pmcid_of(figure_id) for figure_id in cluster_of}):
+    for unit, figure_ids in by_unit(store, cluster_of).items():
         try:
             commit = store.commit("extract", unit)
         except FileNotFoundError:
             continue  # dropped since, and its figures with it
-        here = store.read(commit, "figures", ["figure_id"], row="row")
-        rows = here.filter(pc.is_in(here["figure_id"], ids))["row"].to_pylist()
-        for figure in store.rows(commit, "figures", rows, ["figure_id", "image"]):
+        for figure in rows_of(store, commit, figure_ids, ["image"]):
             try:
                 pixels.append(transform(decode(figure["image"])))
             except ImageError:

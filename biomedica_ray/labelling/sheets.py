@@ -25,7 +25,7 @@ from biomedica_ray.labelling.label_table import labelled_members, labelled_units
 from biomedica_ray.labelling.proposals_file import Proposals, read_proposals
 from biomedica_ray.labelling.taxonomy import Taxonomy, load_taxonomy
 from biomedica_ray.pages.formats import shorten
-from biomedica_ray.pages.pictures import ABSENT, article_url, picture, pmcid_of, read_figures
+from biomedica_ray.pages.pictures import ABSENT, article_url, by_unit, picture, read_figures
 from biomedica_ray.runs import Run, read_runs
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, fingerprint
@@ -222,7 +222,7 @@ class SheetWorker:
     def _extracted(self, figure_ids: Iterable[str]) -> dict[int, Commit]:
         """The commits of the units that the figures are in."""
         commits = {}
-        for unit in self._store.units_of({pmcid_of(figure_id) for figure_id in figure_ids}):
+        for unit in by_unit(self._store, figure_ids):
             try:
                 commits[unit] = self._store.commit("extract", unit)
             except FileNotFoundError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -80,17 +81,32 @@ def read_figures(
     Returns:
         figure_id -> what was made of it.
     """
-    ids = pa.array(sorted(set(figure_ids)), pa.string())
+    wanted = by_unit(store, figure_ids)
 
     def read(unit: int) -> dict[str, T]:
-        here = store.read(extracted[unit], "figures", ["figure_id"], row="row")
-        rows = here.filter(pc.is_in(here["figure_id"], ids))["row"].to_pylist()
-        found = store.rows(extracted[unit], "figures", rows, ["figure_id", *columns])
+        found = rows_of(store, extracted[unit], wanted[unit], columns)
         return {row["figure_id"]: make(row) for row in found}
 
-    units = store.units_of({pmcid_of(figure_id) for figure_id in ids.to_pylist()})
-    parts = map_in_threads(read, [unit for unit in units if unit in extracted], _READERS)
+    parts = map_in_threads(read, [unit for unit in wanted if unit in extracted], _READERS)
     return {figure_id: made for part in parts for figure_id, made in part.items()}
+
+
+def by_unit(store: Store, figure_ids: Iterable[str]) -> dict[int, set[str]]:
+    """Unit -> those of the figures that may be in it; each may be in one unit of every generation."""
+    of_article: dict[str, set[str]] = defaultdict(set)
+    for figure_id in figure_ids:
+        of_article[pmcid_of(figure_id)].add(figure_id)
+    units = store.units_of(of_article)
+    return {unit: set().union(*(of_article[pmcid] for pmcid in pmcids)) for unit, pmcids in units.items()}
+
+
+def rows_of(
+    store: Store, commit: Commit, figure_ids: Iterable[str], columns: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """``figure_id`` and other columns of those figures that a unit has; only row groups that hold one are read."""
+    here = store.read(commit, "figures", ["figure_id"], row="row")
+    rows = here.filter(pc.is_in(here["figure_id"], pa.array(sorted(figure_ids), pa.string())))["row"].to_pylist()
+    return store.rows(commit, "figures", rows, ["figure_id", *columns])
 
 
 def read_pictures(
