@@ -49,6 +49,10 @@ VERSION_DIGITS, RULES_DIGITS = 8, 16
 WAITING_BYTES = 2**27
 """Bytes of images that a unit holds in memory of articles that wait for those before them to be written."""
 
+IMAGE_GROUP_BYTES = 2**20
+"""Images of an article end a row group where it has this many bytes: a shard is of one licence group and split, and so
+reads the images of its own articles and few others."""
+
 UNITS_AT_A_TIME = 2
 """While one unit waits for its last articles, or for its first, the other one uses the processor."""
 
@@ -168,6 +172,7 @@ class ExtractWorker:
                 for name, table in tables.items():
                     table.write(rows[name])
                     reasons.add(name, rows[name])
+                tables["images"].end_row_group(IMAGE_GROUP_BYTES)
                 articles += article_flow
                 figures += figure_flow
             articles = replace(articles, rows_in=listing.num_rows, rows_out=tables["articles"].rows)

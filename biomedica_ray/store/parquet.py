@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
@@ -11,8 +13,12 @@ import pyarrow.parquet as pq
 from biomedica_ray.store.filesystem import read_again
 
 
+PIECE_BYTES = 32 * 2**20
+"""Row groups that lie side by side are read together up to this many bytes: a request each would take its time."""
+
+
 class ParquetRows:
-    """A Parquet file of which no more than a row group is in memory.
+    """A Parquet file of which no more than a piece is in memory: a row group, or small ones that lie side by side.
 
     Args:
         filesystem: Where it is.
@@ -23,15 +29,41 @@ class ParquetRows:
         self._source = read_again(lambda: filesystem.open_input_file(path))
         self._metadata = read_again(lambda: pq.read_metadata(self._source))
 
-    @property
-    def sizes(self) -> list[int]:
-        """Rows of each row group."""
-        return [self._metadata.row_group(group).num_rows for group in range(self._metadata.num_row_groups)]
+    def pieces(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """All rows, piece by piece."""
+        for start, stop in self._pieces(np.arange(self._metadata.num_row_groups)):
+            yield self._read(start, stop, columns)
 
-    def group(self, group: int, columns: Sequence[str] | None = None) -> pa.Table:
-        """A row group."""
-        # A reader keeps what it has read ahead for as long as it lives, which would be the whole file.
-        return read_again(lambda: pq.ParquetFile(self._source, metadata=self._metadata).read_row_group(group, columns))
+    def at(self, rows: npt.NDArray[np.int64], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The rows at positions (ascending, from 0), piece by piece; row groups that have none of them are not read."""
+        sizes = [self._metadata.row_group(group).num_rows for group in range(self._metadata.num_row_groups)]
+        ends = np.cumsum(sizes, dtype=np.int64)
+        groups = np.searchsorted(ends, rows, side="right")
+        for start, stop in self._pieces(np.unique(groups)):
+            here = rows[(groups >= start) & (groups < stop)] - (ends[start] - sizes[start])
+            yield self._read(start, stop, columns).take(pa.array(here))
+
+    def _pieces(self, groups: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+        """First and last row group, exclusive, of each piece that the groups (ascending) are read in."""
+        piece: list[int] = []
+        n_bytes = 0
+        for group in groups.tolist():
+            size = self._metadata.row_group(group).total_byte_size
+            if piece and (group != piece[-1] + 1 or n_bytes + size > PIECE_BYTES):
+                yield piece[0], piece[-1] + 1
+                piece, n_bytes = [], 0
+            piece.append(group)
+            n_bytes += size
+        if piece:
+            yield piece[0], piece[-1] + 1
+
+    def _read(self, start: int, stop: int, columns: Sequence[str] | None) -> pa.Table:
+        def read() -> pa.Table:
+            # A reader keeps what it has read ahead for as long as it lives, which would be the whole file.
+            file = pq.ParquetFile(self._source, metadata=self._metadata, pre_buffer=True)
+            return file.read_row_groups(range(start, stop), columns)
+
+        return read_again(read)
 
 
 def read_columns(

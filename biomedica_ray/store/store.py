@@ -174,7 +174,7 @@ class Store(Root):
     def batches(
         self, commit: Commit, table: str, columns: Sequence[str] | None = None, batch_size: int = 64
     ) -> Iterator[pa.RecordBatch]:
-        """The same, streamed: at most a row group is in memory, and of slim columns that images go with, all rows."""
+        """The same, streamed: at most a piece of the file is in memory, and of slim columns that images go with, all rows."""
         if _has_images(commit, table, columns):
             slim, start = self.read(commit, table, [name for name in columns or () if name != _IMAGE]), 0
             for batch in self.batches(commit, _IMAGES, [_IMAGE], batch_size):
@@ -186,9 +186,8 @@ class Store(Root):
             return
         with _expected(self, commit, table) as path:
             file = ParquetRows(self.filesystem, path)
-        for group in range(len(file.sizes)):
-            rows = with_columns(file.group(group, _with_article(commit, columns)), columns, TABLES.get(table))
-            found = _without_dropped(commit, rows)
+        for piece in file.pieces(_with_article(commit, columns)):
+            found = _without_dropped(commit, with_columns(piece, columns, TABLES.get(table)))
             yield from (found if columns is None else found.select(columns)).to_batches(max_chunksize=batch_size)
 
     def rows(
@@ -200,17 +199,11 @@ class Store(Root):
             images = self.rows(commit, _IMAGES, positions, [_IMAGE])
             yield from ({**row, **image} for row, image in zip(slim, images, strict=True))
             return
-        wanted = np.asarray(positions, np.int64)
         with _expected(self, commit, table) as path:
             file = ParquetRows(self.filesystem, path)
-        start = 0
-        for group, size in enumerate(file.sizes):
-            here = wanted[(wanted >= start) & (wanted < start + size)] - start
-            if len(here):
-                found = with_columns(file.group(group, columns), columns, TABLES.get(table)).take(pa.array(here))
-                for batch in found.to_batches(max_chunksize=_ROWS_AT_A_TIME):
-                    yield from batch.to_pylist()
-            start += size
+        for piece in file.at(np.asarray(positions, np.int64), columns):
+            for batch in with_columns(piece, columns, TABLES.get(table)).to_batches(max_chunksize=_ROWS_AT_A_TIME):
+                yield from batch.to_pylist()
 
     def dataset(self, stage: str, table: str) -> pads.Dataset:
         """All committed rows of ``table`` made by ``stage``, as a pyarrow dataset (lazy; filters are pushed down).

@@ -173,6 +173,15 @@ class TableWriter:
             if len(self._rows) >= _ROWS_AT_A_TIME:
                 self._gather()
 
+    def end_row_group(self, least: int) -> None:
+        """End the row group here, where it has ``least`` bytes: what is read together then begins with one of its own.
+
+        Of the rows that were given one by one some may still wait to become a table; they count then.
+        """
+        self._gather()
+        if self._pending_bytes >= least:
+            self._flush()
+
     def _gather(self) -> None:
         """Make a table of the rows that wait."""
         if self._rows:
