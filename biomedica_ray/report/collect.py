@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import STAGES
+from biomedica_ray.schema import LABELS
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Flow, counts_from_json
 
@@ -27,6 +29,8 @@ YEARS = 24
 """The most recent years, which are shown one by one."""
 EXAMPLES = 3
 """Inputs named for each reason."""
+
+LABEL_COLUMNS = ["figure_id", "cluster_id", "distance", "confidence", "panel_subtype", "primary_label"]
 
 _SIDES = (0, 250, 500, 1000, 2000, 4000)
 """Classes of the longest side of an image, in pixels."""
@@ -142,38 +146,40 @@ def draw(items: Iterable[T], most: int) -> list[T]:
 
 def reasons(store: Store) -> list[Reason]:
     """Everything in the errors tables, by stage and kind; of serialize as in :func:`stage_flows`."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    examples: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
-    order: dict[str, int] = {}
     stages = committed_stages(store)
     if "serialize" in stages:
         stages = [stage for stage in stages if not stage.startswith("serialize/selections/")]
-    for stage in stages:
-        lossy = (c for c in store.commits(stage).values() if "errors" in c.files and _has_errors(c))
-        for some_counts, some_examples in map_in_threads(lambda commit: _read_errors(store, commit), lossy):
-            counts.update(some_counts)
-            for key, some in some_examples.items():
-                order.setdefault(key[0], len(order))
-                examples[key] += some[: EXAMPLES - len(examples[key])]
-    found = [Reason(*key, count, tuple(examples[key])) for key, count in counts.items()]
-    return sorted(found, key=lambda reason: (order[reason.stage], -reason.count, reason.kind, reason.entity))
-
-
-def _has_errors(commit: Commit) -> bool:
-    return any(flow.errors for flow in commit.counts.values())
-
-
-def _read_errors(
-    store: Store, commit: Commit
-) -> tuple[Counter[tuple[str, str, str]], dict[tuple[str, str, str], list[tuple[str, str]]]]:
     counts: Counter[tuple[str, str, str]] = Counter()
     examples: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
-    for row in store.read(commit, "errors").to_pylist():
-        key = row["stage"], row["entity"], row["kind"]
-        counts[key] += 1
-        if len(examples[key]) < EXAMPLES:
-            examples[key].append((row["what"], row["message"]))
-    return counts, examples
+    for name in stages:
+        stage = name.partition("/")[0]
+        for commit, kinds in _with_kinds(store, name, "errors"):
+            counts.update({(stage, *kind): n for kind, n in kinds.items()})
+            if any(len(examples[stage, *kind]) < EXAMPLES for kind in kinds):
+                for row in store.read(commit, "errors").to_pylist():
+                    some = examples[stage, row["entity"], row["kind"]]
+                    some += [(row["what"], row["message"])][: EXAMPLES - len(some)]
+    found = [Reason(*key, count, tuple(examples[key])) for key, count in counts.items()]
+    order = list(dict.fromkeys(name.partition("/")[0] for name in stages))
+    return sorted(found, key=lambda reason: (order.index(reason.stage), -reason.count, reason.kind, reason.entity))
+
+
+def _with_kinds(store: Store, stage: str, table: str) -> Iterator[tuple[Commit, dict[tuple[str, str], int]]]:
+    """The commits of a stage that have rows of a table which tells entity and kind, and how many of each."""
+
+    def kinds(commit: Commit) -> tuple[Commit, dict[tuple[str, str], int]]:
+        if table not in commit.files:
+            return commit, {}
+        if commit.reasons is None:  # a record of an earlier version
+            rows = store.read(commit, table, ["entity", "kind"])
+            return commit, Counter(zip(rows["entity"].to_pylist(), rows["kind"].to_pylist(), strict=True))
+        entities = (
+            (what.removesuffix(f" {table}"), n) for what, n in commit.reasons.items() if what.endswith(f" {table}")
+        )
+        return commit, {(entity, kind): n for entity, of in entities if " " not in entity for kind, n in of.items()}
+
+    found = map_in_threads(kinds, store.commits(stage).values())
+    return ((commit, rows) for commit, rows in found if rows)
 
 
 def distributions(store: Store, extracted: Mapping[int, Commit]) -> list[Distribution]:
@@ -250,33 +256,20 @@ def _size_classes(sides: Counter[int]) -> dict[str, int]:
 def count_duplicates(store: Store) -> Counter[tuple[str, str]]:
     """(entity, kind) -> rows of the duplicates table."""
     counts: Counter[tuple[str, str]] = Counter()
-    commits = (commit for commit in store.commits("dedupe").values() if "duplicates" in commit.files)
-    for table in map_in_threads(lambda commit: store.read(commit, "duplicates", ["entity", "kind"]), commits):
-        for row in table.group_by(["entity", "kind"]).aggregate([([], "count_all")]).to_pylist():
-            counts[row["entity"], row["kind"]] += row["count_all"]
+    for _, kinds in _with_kinds(store, "dedupe", "duplicates"):
+        counts.update(kinds)
     return counts
 
 
-def count_clusters(store: Store) -> Counter[int]:
-    """cluster_id -> figures in it."""
-    counts: Counter[int] = Counter()
-    commits = (commit for commit in store.commits("label").values() if "labels" in commit.files)
-    for values in map_in_threads(
-        lambda commit: pc.value_counts(store.read(commit, "labels", ["cluster_id"])[0]), commits
-    ):
-        counts.update({entry["values"]: entry["counts"] for entry in values.to_pylist()})
-    return counts
+def read_labels(store: Store, units: Collection[int]) -> pa.Table:
+    """The labels of some units; columns :data:`LABEL_COLUMNS`, without rows where there are none."""
+    commits = [commit for unit, commit in store.commits("label").items() if unit in units and "labels" in commit.files]
+    tables = map_in_threads(lambda commit: store.read(commit, "labels", LABEL_COLUMNS), commits)
+    columns = pa.schema([LABELS.field(name) for name in LABEL_COLUMNS])
+    return pa.concat_tables([columns.empty_table(), *(table.cast(columns) for table in tables)])
 
 
-def count_labels(store: Store) -> Counter[str]:
-    """Global concept -> figures that have it; a figure may have several."""
-    counts: Counter[str] = Counter()
-    commits = (commit for commit in store.commits("label").values() if "labels" in commit.files)
-    for values in map_in_threads(lambda commit: _value_counts(store, commit, "labels", "primary_label"), commits):
-        counts.update(values)
-    return counts
-
-
-def _value_counts(store: Store, commit: Commit, table: str, column: str) -> dict[str, int]:
-    values = pc.list_flatten(store.read(commit, table, [column])[column])
-    return {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}
+def values(column: pa.ChunkedArray) -> Counter[Any]:
+    """How often each value of a column occurs, or of a column of lists each value in them."""
+    flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+    return Counter({entry["values"]: entry["counts"] for entry in pc.value_counts(flat).to_pylist()})

@@ -15,7 +15,7 @@ from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.annotate.members import Wanted, choose_members
 from biomedica_ray.pages.formats import shorten
 from biomedica_ray.pages.pictures import LARGE, Picture, article_url, picture, read_figures, read_pictures
-from biomedica_ray.report.collect import draw
+from biomedica_ray.report.collect import draw, values
 from biomedica_ray.schema import FIGURE_REPEATS
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import stable_hash
@@ -48,7 +48,6 @@ _CARD_COLUMNS = [
     "image",
 ]
 _ARTICLE_COLUMNS = ["article_id", "title", "journal", "published", "license_code"]
-_LABEL_COLUMNS = ["figure_id", "cluster_id", "distance", "confidence", "panel_subtype", "primary_label"]
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def duplicate_groups(store: Store, extracted: Mapping[int, Commit]) -> list[Grou
     sizes: Counter[str] = Counter()
     repeats: dict[str, list[dict[str, Any]]] = defaultdict(list)
     boilerplate: set[str] = set()
-    commits = (commit for commit in store.commits("dedupe").values() if "duplicates" in commit.files)
+    commits = (commit for commit in store.commits("dedupe").values() if _may_repeat(commit))
     for table, useless in map_in_threads(lambda commit: _few_groups(store, commit), commits):
         boilerplate |= useless
         for kept_id, rows in _by(table.to_pylist(), "of").items():
@@ -165,6 +164,11 @@ def duplicate_groups(store: Store, extracted: Mapping[int, Commit]) -> list[Grou
     return sorted(groups, key=lambda group: (-group.size, group.kept_id))
 
 
+def _may_repeat(commit: Commit) -> bool:
+    """Whether a unit may have repeats: records of earlier versions do not say."""
+    return "duplicates" in commit.files and (commit.reasons is None or "figure duplicates" in commit.reasons)
+
+
 def _few_groups(store: Store, commit: Commit) -> tuple[pa.Table, set[str]]:
     """A unit's repeats of a few kept figures, and its kept figures that are boilerplate."""
     table = store.read(commit, "duplicates")
@@ -178,22 +182,18 @@ def _closeness(row: dict[str, Any]) -> tuple[float, str]:
     return row["distance"], row["id"]
 
 
-def cluster_sheets(store: Store, extracted: Mapping[int, Commit], sizes: Mapping[int, int]) -> list[Sheet]:
+def cluster_sheets(store: Store, extracted: Mapping[int, Commit], labels: pa.Table) -> list[Sheet]:
     """Contact sheets of the clusters, or of some drawn at random; largest first.
 
     Args:
         store: The store.
         extracted: Unit -> commit of extract.
-        sizes: cluster_id -> figures in it.
+        labels: Labels of the figures that may be shown, from :func:`~biomedica_ray.report.collect.read_labels`.
     """
+    sizes = values(labels["cluster_id"])
     chosen = draw(sorted(sizes), CLUSTERS)
-    commits = (commit for commit in store.commits("label").values() if "labels" in commit.files)
-
-    def read(commit: Commit) -> pa.Table:
-        table = store.read(commit, "labels", _LABEL_COLUMNS)
-        return table.filter(pc.is_in(table["cluster_id"], pa.array(chosen, pa.int32())))
-
-    found = choose_members(map_in_threads(read, commits), Wanted(NEAREST, FURTHEST)).to_pylist()
+    shown = labels.filter(pc.is_in(labels["cluster_id"], pa.array(chosen, pa.int32())))
+    found = choose_members([shown], Wanted(NEAREST, FURTHEST)).to_pylist()
     pictures = read_pictures(store, extracted, sorted(row["figure_id"] for row in found))
     by_cluster = _by(found, "cluster_id")
 

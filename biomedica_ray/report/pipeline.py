@@ -17,14 +17,14 @@ from biomedica_ray.report import charts
 from biomedica_ray.report.annotation import read_clustering, read_votes
 from biomedica_ray.report.collect import (
     COUNTED_UNITS,
-    count_clusters,
     count_duplicates,
-    count_labels,
     distribution,
     distributions,
     draw,
+    read_labels,
     reasons,
     stage_flows,
+    values,
 )
 from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.report.gallery import cluster_sheets, duplicate_groups, figure_cards
@@ -69,8 +69,9 @@ def make_page(store: Store, name: str, title: str) -> str:
     stages = stage_flows(runs)
     extracted = store.commits("extract")
     counted = dict(draw(sorted(extracted.items()), COUNTED_UNITS))
-    duplicates, clusters = count_duplicates(store), count_clusters(store)
-    labels = count_labels(store)
+    duplicates = count_duplicates(store)
+    labels = read_labels(store, counted)
+    clusters, concepts = values(labels["cluster_id"]), values(labels["primary_label"])
     last = {run["stage"]: run for run in runs if run["status"] == "done"}
     invented = last.get("extract", {}).get("config", {}).get("source") == "sample"
     return _template().render(
@@ -78,13 +79,13 @@ def make_page(store: Store, name: str, title: str) -> str:
         store=store.root,
         made=datetime.now(UTC),
         latest=runs[-1] if runs else None,
-        facts=facts(store, name, stages, duplicates, clusters),
+        facts=facts(store, name, stages, duplicates, last),
         stages=stages,
         reasons=reasons(store),
         counted=len(counted),
         n_units=len(extracted),
         distributions=distributions(store, counted) if counted else [],
-        labels=distribution("Global concept", "figures", dict(labels.most_common())) if labels else None,
+        labels=distribution("Global concept", "figures", dict(concepts.most_common())) if concepts else None,
         deduped="dedupe" in last,
         annotated="annotate" in last,
         duplicates=sorted(duplicates.items()),
@@ -92,7 +93,7 @@ def make_page(store: Store, name: str, title: str) -> str:
         clusters=clusters,
         clustering=read_clustering(last.get("annotate", {}), clusters),
         votes=read_votes(store),
-        sheets=cluster_sheets(store, extracted, clusters),
+        sheets=cluster_sheets(store, extracted, labels),
         cards=figure_cards(store, extracted, invented=invented) if extracted else [],
         invented=invented,
         training=read_training(store, name),

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from biomedica_ray.config import STAGES
 from biomedica_ray.pages.formats import count, duration, number, share, size, things
-from biomedica_ray.report.collect import StageFlow, count_clusters, count_duplicates, stage_flows
+from biomedica_ray.report.collect import StageFlow, count_duplicates, stage_flows
 from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.report.learning import read_evaluation, read_training
 from biomedica_ray.runs import read_runs
@@ -64,10 +64,10 @@ def summary_rows(store: Store, name: str) -> list[tuple[str, str]]:
         name: The training run.
     """
     runs = read_runs(store)
-    found = facts(store, name, stage_flows(runs), count_duplicates(store), count_clusters(store))
+    last = {run["stage"]: run for run in runs if run["status"] == "done"}
+    found = facts(store, name, stage_flows(runs), count_duplicates(store), last)
     rows = [(fact.name, f"{fact.value} ({fact.note})" if fact.note else fact.value) for fact in found]
-    seconds = {run["stage"]: run["seconds"] for run in runs if run["status"] == "done"}
-    times = [f"{stage} {duration(seconds[stage])}" for stage in STAGES if stage in seconds]
+    times = [f"{stage} {duration(last[stage]['seconds'])}" for stage in STAGES if stage in last]
     return [*rows, ("time", ", ".join(times))] if times else rows
 
 
@@ -76,7 +76,7 @@ def facts(
     name: str,
     stages: list[StageFlow],
     duplicates: Mapping[tuple[str, str], int],
-    clusters: Mapping[int, int],
+    last: Mapping[str, Mapping[str, Any]],
 ) -> list[Fact]:
     """The numbers of what has been done, in the order of the pipeline.
 
@@ -85,14 +85,14 @@ def facts(
         name: The training run.
         stages: What the stages did.
         duplicates: (entity, kind) -> rows.
-        clusters: cluster_id -> figures in it.
+        last: Stage -> record of its last run that was done.
     """
     flows = {stage.stage: stage.flows for stage in stages}
     return [
         *_extracted(flows["extract"]),
         *_errors(stages),
         *(_duplicates(duplicates) if flows["dedupe"] else []),
-        *_clusters(clusters),
+        *(_clusters(flows["label"], last["label"]["results"]) if "label" in last else []),
         *_dataset(store),
         *_learned(store, name),
     ]
@@ -113,8 +113,9 @@ def _duplicates(counts: Mapping[tuple[str, str], int]) -> list[Fact]:
     return [Fact("duplicates", things(figures, "figure"), f"and {things(articles, 'article')}")]
 
 
-def _clusters(sizes: Mapping[int, int]) -> list[Fact]:
-    return [Fact("clusters", count(len(sizes)), f"of {things(sum(sizes.values()), 'figure')}")] if sizes else []
+def _clusters(flows: Mapping[str, Flow], results: Mapping[str, Any]) -> list[Fact]:
+    figures = sum(flow.rows_out for flow in flows.values())
+    return [Fact("clusters", count(results["clusters"]), f"of {things(figures, 'figure')}")] if figures else []
 
 
 def _dataset(store: Store) -> list[Fact]:

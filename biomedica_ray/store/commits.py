@@ -23,8 +23,8 @@ class Commit:
     worker: str = ""
     """Host and process that did it."""
     reasons: dict[str, dict[str, int]] | None = None
-    """Why rows were lost or left out ("figure errors"...) -> kind -> how many, so that nobody need read the errors of
-    all units to count them; None where the stage does not count them."""
+    """What ("figure errors", "article duplicates", "articles skipped"...) -> kind -> how many rows, so that nobody need
+    read the tables of all units to count them; None in records of earlier versions."""
     dropped: list[str] = field(default_factory=list)
     """Article versions of which the files have rows that no longer count; readers leave them out."""
     written_as: str = ""

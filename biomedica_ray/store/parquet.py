@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from biomedica_ray.store.filesystem import read_again
 
-
 PIECE_BYTES = 32 * 2**20
 """Row groups that lie side by side are read together up to this many bytes: a request each would take its time."""
 

@@ -174,7 +174,7 @@ class Store(Root):
     def batches(
         self, commit: Commit, table: str, columns: Sequence[str] | None = None, batch_size: int = 64
     ) -> Iterator[pa.RecordBatch]:
-        """The same, streamed: at most a piece of the file is in memory, and of slim columns that images go with, all rows."""
+        """The same, streamed: a piece of the file is in memory at a time, and of slim columns with images all rows."""
         if _has_images(commit, table, columns):
             slim, start = self.read(commit, table, [name for name in columns or () if name != _IMAGE]), 0
             for batch in self.batches(commit, _IMAGES, [_IMAGE], batch_size):

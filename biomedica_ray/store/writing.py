@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +82,7 @@ class UnitWriter:
         Args:
             counts: What became of the unit's rows.
             complete: As in :class:`Commit`.
-            reasons: As in :class:`Commit`.
+            reasons: Those of :class:`Commit` that do not show in tables which tell entity and kind of their rows.
 
         Raises:
             LostRowsError: Rows came in that are neither out nor errors, or the errors table has not as many rows as
@@ -105,7 +106,7 @@ class UnitWriter:
             counts=counts,
             seconds=round(time.monotonic() - self._started, 3),
             worker=f"{socket.gethostname()}:{os.getpid()}",
-            reasons=reasons,
+            reasons={**self._kinds(), **(reasons or {})},
             complete=complete,
         )
         self._root.write_json(commit.record, commit.to_json())
@@ -124,6 +125,14 @@ class UnitWriter:
         except FileNotFoundError:
             return set()
 
+    def _kinds(self) -> dict[str, dict[str, int]]:
+        """Rows by entity and kind, of the tables that tell them."""
+        found: dict[str, dict[str, int]] = {}
+        for name, table in self._tables.items():
+            for (entity, kind), rows in sorted(table.kinds.items()):
+                found.setdefault(f"{entity} {name}", {})[kind] = rows
+        return found
+
     def _check(self, counts: Counts) -> None:
         lost = lost_rows(counts)
         counted = sum(flow.errors for flow in counts.values())
@@ -135,11 +144,18 @@ class UnitWriter:
 
 
 class TableWriter:
-    """An unfinished Parquet file; ``path`` is where it will be, below the root."""
+    """An unfinished Parquet file.
+
+    Attributes:
+        path: Where it will be, below the root.
+        kinds: (entity, kind) -> rows in the file, where the table has these columns.
+    """
 
     def __init__(self, root: Root, path: str, schema: pa.Schema) -> None:
         self.path = path
+        self.kinds: Counter[tuple[str, str]] = Counter()
         self._schema = schema
+        self._tells_kinds = {"entity", "kind"} <= set(schema.names)
         self._file = root.atomic_file(path)
         self._writer: pq.ParquetWriter | None
         try:
@@ -191,6 +207,8 @@ class TableWriter:
     def _add(self, table: pa.Table) -> None:
         self._pending.append(table if table.schema.equals(self._schema) else table.cast(self._schema))
         self._pending_bytes += table.nbytes
+        if self._tells_kinds:
+            self.kinds.update(zip(table["entity"].to_pylist(), table["kind"].to_pylist(), strict=True))
         if self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
 

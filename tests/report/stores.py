@@ -123,7 +123,7 @@ def whole_store(root: Path | str, endpoint_url: str | None = None) -> Store:
     ]
     commit_tables(store, "label", {"labels": by_unit(labels, "figure_id")})
     record_run(store, "annotate", {"figures": Flow(5, 5, 0)}, **CLUSTERING)
-    record_run(store, "label", {"labels": Flow(5, 5, 0)})
+    record_run(store, "label", {"labels": Flow(5, 5, 0)}, clusters=2)
     store.write_json("votes.json", VOTES)
     shard = {"path": "a.tar", "samples": 5, "bytes": 12_345}
     store.write_json("dataset/dataset.json", {"shards": [shard], "samples": 5})

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biomedica_ray import schema
 from biomedica_ray.pages import formats
 from biomedica_ray.pages.pictures import SMALL, picture
 from biomedica_ray.report.charts import HEIGHT, MAX_POINTS, TOP, line_chart, nice_ticks
-from biomedica_ray.report.collect import draw, reasons, stage_flows
+from biomedica_ray.report.collect import EXAMPLES, count_duplicates, draw, reasons, stage_flows
 from biomedica_ray.store import Store
 from biomedica_ray.units import Flow
-from tests.report.stores import by_unit, commit_tables, error
+from tests.report.stores import ERRORS, by_unit, commit_tables, error, whole_store
 from tests.synthetic import N_UNITS, encoded
 from tests.synthetic import picture as image
 
@@ -130,3 +131,33 @@ def test_the_dataset_of_all_figures_goes_before_selections_of_them(tmp_path: Pat
     assert [(reason.kind, reason.count) for reason in reasons(store)] == [("no-caption", 5)]
     commit_tables(store, "serialize", errors)
     assert [(reason.kind, reason.count) for reason in reasons(store)] == [("no-caption", 5)]
+
+
+def test_what_is_counted_in_the_records_is_what_is_in_the_tables(tmp_path: Path) -> None:
+    store = whole_store(tmp_path)
+    found, duplicates = reasons(store), count_duplicates(store)
+    assert [(reason.entity, reason.kind, reason.count) for reason in found] == [
+        ("figure", "missing-image", 2),
+        ("article", "bad-xml", 1),
+    ]
+    assert sorted(found[0].examples) == sorted((row["what"], row["message"]) for row in ERRORS[:2])
+    assert duplicates.total() == 8
+    assert duplicates["figure", "boilerplate"] == duplicates["figure", "near"] == 2
+    for stage in ("extract", "dedupe"):
+        for commit in store.commits(stage).values():  # records of earlier versions had no such counts
+            store.write_json(commit.record, {**commit.to_json(), "reasons": None})
+    assert (reasons(store), count_duplicates(store)) == (found, duplicates)
+
+
+def test_errors_of_a_large_store_are_read_only_for_the_examples(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.open_or_create(8)
+    for unit in range(8):
+        with store.write_unit("panels", unit, "aa") as writer:
+            errors = writer.table("errors", schema.ERRORS, directory="errors/panels")
+            errors.write([{**error(f"PMC{unit}.1_001", "bad-image", "no"), "stage": "panels"}] * 2)
+            writer.commit({"figures": Flow(2, 0, 2)})
+    for unit in range(2, 8):
+        store.delete(store.commit("panels", unit).files["errors"])
+    (reason,) = reasons(store)
+    assert (reason.stage, reason.count, len(reason.examples)) == ("panels", 16, EXAMPLES)
