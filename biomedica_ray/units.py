@@ -99,6 +99,11 @@ def units_of(pmcid: str, generations: Sequence[int]) -> list[int]:
     return [start + unit_of(pmcid, n) for start, n in zip(starts, generations, strict=False)]
 
 
+def pmcid_of(id_: str) -> str:
+    """The pmcid in an article_id or figure_id: ``PMC123`` of ``PMC123.2`` and of ``PMC123.2_007``."""
+    return id_.rpartition(".")[0]
+
+
 def unit_of(pmcid: str, n_units: int) -> int:
     """Which of ``n_units`` an article is in, in ``[0, n_units)``; the same on every machine, in every Python."""
     return stable_hash(pmcid) % n_units

@@ -10,6 +10,7 @@ from biomedica_ray.units import (
     counts_from_json,
     counts_to_json,
     fingerprint,
+    pmcid_of,
     unit_count,
     unit_of,
 )
@@ -36,6 +37,10 @@ def test_units_are_even() -> None:
 def test_unit_count_of_all_of_pmc_and_of_a_handful() -> None:
     assert unit_count(6_042_494) == 24_170
     assert unit_count(30) == 16
+
+
+def test_the_pmcid_of_articles_and_figures() -> None:
+    assert [pmcid_of(id_) for id_ in ("PMC12.3", "PMC12.3_004", "a.b.1_002")] == ["PMC12", "PMC12", "a.b"]
 
 
 def test_fingerprint_depends_on_content_not_on_key_order() -> None:

@@ -16,6 +16,7 @@ from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.kmeans import ClusterModel, Floats, Integers
 from biomedica_ray.annotate.vectors import model_slug, read_vectors, sample_vectors
 from biomedica_ray.store import Commit, Store
+from biomedica_ray.units import pmcid_of
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,7 @@ def assign_figures(store: Store, clustering: Clustering, figure_ids: list[str]) 
     model = load_clusters(store, clustering.file)
     wanted = set(figure_ids)
     found: dict[str, int] = {}
-    # PMC123.2_007: pmcid, version, position.
-    for unit in store.units_of({figure_id.rpartition("_")[0].rpartition(".")[0] for figure_id in figure_ids}):
+    for unit in store.units_of(set(map(pmcid_of, figure_ids))):
         try:
             commit = store.commit(clustering.stage, unit)
         except FileNotFoundError:

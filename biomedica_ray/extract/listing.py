@@ -139,10 +139,12 @@ def retry_listing(store: Store, rules: str) -> Listing:
     """The units that have been extracted, so that only those are redone in which a retry may succeed.
 
     Raises:
-        ConfigError: They were extracted by other rules.
+        ConfigError: They were extracted by other rules, or somebody has deleted the listing.
         StoreError: Nothing has been extracted yet.
     """
     listed, extracted = store.commits("listing"), store.extracted()
+    if missing := extracted.keys() - listed.keys():
+        raise ConfigError(f"retry_errors: the listing of unit {min(missing)} is gone; run extract without it")
     units = {
         unit: commit.fingerprint if commit.complete else listed[unit].fingerprint for unit, commit in extracted.items()
     }

@@ -17,6 +17,7 @@ from PIL import Image
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.store import Commit, Store
+from biomedica_ray.units import pmcid_of
 
 SMALL, LARGE = 200, 560
 """Longest side in pixels of a picture among others, and of one on its own."""
@@ -116,11 +117,6 @@ def read_pictures(
     ids = list(figure_ids)
     found = read_figures(store, extracted, ids, ["image"], lambda row: picture(row["image"], side))
     return {figure_id: found.get(figure_id, ABSENT) for figure_id in ids}
-
-
-def pmcid_of(figure_id: str) -> str:
-    """The pmcid in a figure_id: ``PMC123`` of ``PMC123.2_007``."""
-    return figure_id.rpartition("_")[0].rpartition(".")[0]
 
 
 def article_url(figure_id: str) -> str:

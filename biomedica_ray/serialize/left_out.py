@@ -9,7 +9,7 @@ from typing import Any
 from biomedica_ray.jats.licenses import license_group, stricter_group
 from biomedica_ray.schema import ARTICLE_REPEATS, FIGURE_REPEATS
 from biomedica_ray.serialize.config import SerializeConfig
-from biomedica_ray.units import stable_hash
+from biomedica_ray.units import pmcid_of, stable_hash
 
 SPLITS = ("train", "test")
 ARTICLE_COLUMNS = ["article_id", "license_group", "is_retracted"]
@@ -104,6 +104,6 @@ def split_of(article_id: str, duplicates: Duplicates, test_fraction: float) -> s
     So neither the versions of an article nor its copies under other PMC ids are ever on both sides.
     """
     repeat = next((row for row in duplicates.get(article_id, ()) if row["kind"] in ARTICLE_REPEATS), None)
-    pmcid = (repeat["of"] if repeat else article_id).rpartition(".")[0]
+    pmcid = pmcid_of(repeat["of"] if repeat else article_id)
     # Not the hash that units are cut by, or the test split would be whole units.
     return "test" if stable_hash(f"split:{pmcid}") < test_fraction * 2**64 else "train"

@@ -16,7 +16,7 @@ from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.plan_table import Plan, read_plan, write_plan
 from biomedica_ray.serialize.shard_plan import KINDS, Cut, Flags, Samples, Shard, concatenated, recut
 from biomedica_ray.store import Commit, Store
-from biomedica_ray.units import AsJson, fingerprint, stable_hash
+from biomedica_ray.units import AsJson, fingerprint, pmcid_of, stable_hash
 
 VERSION = 4
 """Raise it when the same input gives other samples or shards."""
@@ -127,8 +127,8 @@ def _wanted(store: Store, commit: Commit, content: UnitContents) -> list[_Pieces
     """A unit's samples of each kind, by row; and of each whether no figure of its article is withheld."""
     table = store.read(commit, "samples").sort_by("row")
     ids = table["article_id"].dictionary_encode().combine_chunks()
-    pmcids = [article_id.rpartition(".")[0] for article_id in ids.dictionary.to_pylist()]
-    articles = np.array([stable_hash(pmcid) for pmcid in pmcids], np.uint64)[ids.indices.to_numpy()]
+    hashes = [stable_hash(pmcid_of(article_id)) for article_id in ids.dictionary.to_pylist()]
+    articles = np.array(hashes, np.uint64)[ids.indices.to_numpy()]
     of_unit = stable_hash(AsJson.of(content))
     states = np.full(len(table), of_unit, np.uint64)
     captions = table["also_captioned"]

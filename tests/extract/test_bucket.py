@@ -275,6 +275,15 @@ def test_retrying_wants_the_filters_of_the_store(bucket: Bucket, tmp_path: Path)
         bucket.extract(tmp_path / "store", retry_errors=True, keep_retracted=False)
 
 
+def test_retrying_wants_the_listing(bucket: Bucket, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    bucket.extract(store)
+    unit = min(store.extracted())
+    store.delete(store.commit("listing", unit).record)
+    with pytest.raises(ConfigError, match=f"retry_errors: the listing of unit {unit} is gone; run extract without it"):
+        bucket.extract(store, retry_errors=True)
+
+
 def test_reasons_are_counted_where_rows_are_written(bucket: Bucket, tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))
     for spoil in (lambda path, _: "503" if path.endswith("f1.jpg") else None), (lambda _, __: None):
