@@ -8,8 +8,8 @@
 nothing has changed. What a driver takes depends on the number of units, not on what is in them. Its processor time and
 greatest memory are those of its process alone, after Ray has started; a third of a GB is the interpreter and libraries.
 
-*tasks* makes stores with units of real size (250 articles, 1,000 figures; their texts and images are short), and does what
-one task does for all units: read listings, compare, count, plan. Each is a process of its own.
+*tasks* makes stores with units of real size (250 articles, 1,000 figures; their texts and images are short), and does
+what one task does for all units: read listings, compare, count, plan. Each is a process of its own.
 
 *requests* runs the stages on a store in S3, behind a proxy that counts requests and answers each 20 ms late. From two
 sizes follows what each further unit costs.
