@@ -75,7 +75,7 @@ _KEYS: dict[str, dict[str, Any]] = {
         "memory_gb": 2,
     },
     "label": {},
-    "select": {"name": "all", "where": "width > 10", "balance": "kind", "cap": 1000},
+    "select": {"name": "all", "where": "width > 10", "balance": "figures.kind", "cap": 1000},
     "serialize": {"samples_per_shard": 2500},
     "report": {},
     "check": {},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from biomedica_ray.units import stable_hash
 
 Ranks = npt.NDArray[np.uint64]
+Groups = npt.NDArray[np.int32]
 
 
 def ranks(figure_ids: Iterable[str], seed: int) -> Ranks:
@@ -17,13 +18,21 @@ def ranks(figure_ids: Iterable[str], seed: int) -> Ranks:
     return np.array([stable_hash(f"{seed}:{figure_id}") for figure_id in figure_ids], np.uint64)
 
 
-def highest_ranks(groups: Mapping[str, Sequence[Ranks]], cap: int) -> dict[str, int]:
-    """The ``cap``-th lowest rank of each group that has more than ``cap`` figures."""
-    found = {}
-    for group, pieces in groups.items():
-        if sum(map(len, pieces)) > cap:
-            found[group] = int(np.partition(np.concatenate(pieces), cap - 1)[cap - 1])
-    return found
+def highest_ranks(groups: Groups, ranks: Ranks, cap: int) -> dict[int, int]:
+    """The ``cap``-th lowest rank of each group that has more than ``cap`` figures.
+
+    Args:
+        groups: (n,) the group of each figure, from 0; a figure that is in several is there as often.
+        ranks: (n,) its rank.
+        cap: At least 1.
+    """
+    sizes = np.bincount(groups)
+    ends = np.cumsum(sizes)
+    by_group = ranks[np.argsort(groups, kind="stable")]
+    return {
+        group: int(np.partition(by_group[ends[group] - sizes[group] : ends[group]], cap - 1)[cap - 1])
+        for group in np.flatnonzero(sizes > cap).tolist()
+    }
 
 
 def taken(rank: int, groups: Iterable[str], highest: Mapping[str, int]) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -173,23 +173,22 @@ def count_groups(store: Store, stage: str, cap: int | None) -> tuple[dict[str, i
 
     Runs as a task, as it reads ranks and groups of all units.
     """
-    ranks: dict[str, list[balance.Ranks]] = defaultdict(list)
     commits = store.commits(stage).values()
+    numbers: dict[str, int] = {}
+    pieces = [(np.empty(0, np.int32), np.empty(0, np.uint64))]
     for table in map_in_threads(lambda commit: store.read(commit, "selections", ["rank", "groups"]), commits):
-        for group, its_ranks in _by_group(table):
-            ranks[group].append(its_ranks)
-    sizes = {group: sum(map(len, pieces)) for group, pieces in ranks.items()}
+        lists = table["groups"].combine_chunks()
+        values = pc.list_flatten(lists).dictionary_encode()
+        known = [numbers.setdefault(group, len(numbers)) for group in values.dictionary.to_pylist()]
+        its_groups = np.array(known, np.int32)[values.indices.to_numpy()]
+        pieces.append((its_groups, table["rank"].to_numpy()[pc.list_parent_indices(lists).to_numpy()]))
+    groups, ranks = (np.concatenate(columns) for columns in zip(*pieces, strict=True))
+    sizes = dict(zip(numbers, np.bincount(groups, minlength=len(numbers)).tolist(), strict=True))
     ordered = dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
-    return ordered, balance.highest_ranks(ranks, cap) if cap else {}
-
-
-def _by_group(table: pa.Table) -> Iterator[tuple[str, balance.Ranks]]:
-    lists = table["groups"].combine_chunks()
-    names = pc.list_flatten(lists).dictionary_encode()
-    ranks = table["rank"].to_numpy()[pc.list_parent_indices(lists).to_numpy()]
-    codes = names.indices.to_numpy()
-    for code, group in enumerate(names.dictionary.to_pylist()):
-        yield group, ranks[codes == code]
+    if not cap:
+        return ordered, {}
+    names = list(numbers)
+    return ordered, {names[group]: rank for group, rank in balance.highest_ranks(groups, ranks, cap).items()}
 
 
 def selected_ids(store: Store, name: str, unit: int) -> frozenset[str]:

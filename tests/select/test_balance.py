@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biomedica_ray.select.balance import Ranks, highest_ranks, ranks, taken
+from biomedica_ray.select.balance import highest_ranks, ranks, taken
 
 Groups = list[list[str]]
 
@@ -14,12 +14,10 @@ Groups = list[list[str]]
 def take(groups: Groups, cap: int, pieces: int = 1, seed: int = 0) -> set[int]:
     """Numbers of the figures that are taken, the figures coming in so many pieces."""
     its_ranks = ranks((f"figure {n}" for n in range(len(groups))), seed)
-    by_group: dict[str, list[Ranks]] = defaultdict(list)
-    for piece in range(pieces):
-        for group in {group for its_groups in groups for group in its_groups}:
-            members = [n for n in range(piece, len(groups), pieces) if group in groups[n]]
-            by_group[group].append(its_ranks[np.array(members, int)])
-    highest = highest_ranks(by_group, cap)
+    members = [n for piece in range(pieces) for n in range(piece, len(groups), pieces) for _ in groups[n]]
+    codes = [ord(group) for piece in range(pieces) for n in range(piece, len(groups), pieces) for group in groups[n]]
+    found = highest_ranks(np.array(codes, np.int32), its_ranks[np.array(members, int)], cap)
+    highest = {chr(code): rank for code, rank in found.items()}
     return {n for n, its_groups in enumerate(groups) if taken(int(its_ranks[n]), its_groups, highest)}
 
 
