@@ -160,8 +160,8 @@ class SelectionWorker:
         extracted = self._store.commit("extract", unit)
         articles = self._store.read(extracted, "articles", selection.ARTICLE_COLUMNS).to_pylist()
         figures = self._store.read(extracted, "figures", selection.FIGURE_COLUMNS, row="row").to_pylist()
-        duplicates = _grouped(_rows(self._store, "dedupe", unit, "duplicates"), "id")
-        captions = _grouped(_rows(self._store, "dedupe", unit, "captions"), "figure_id")
+        repeats, others = _rows(self._store, "dedupe", unit, "duplicates", "captions")
+        duplicates, captions = _grouped(repeats, "id"), _grouped(others, "figure_id")
         pubmed = _pubmed(self._store, unit)
         name = self._config.selection
         selected = selected_ids(self._store, name, unit) if name else None
@@ -183,9 +183,9 @@ class SelectionWorker:
                 continue
             split = selection.split_of(article["article_id"], duplicates, self._config.test_fraction)
             group = selection.group_of(figure, article)
-            others = [each["caption"] for each in captions.get(figure["figure_id"], ())]
+            also_captioned = [each["caption"] for each in captions.get(figure["figure_id"], ())]
             sample = {name: figure[name] for name in ("row", "figure_id", "article_id")}
-            chosen.append({**sample, "license_group": group, "split": split, "also_captioned": others})
+            chosen.append({**sample, "license_group": group, "split": split, "also_captioned": also_captioned})
         for sample in chosen:
             sample["article_whole"] = sample["article_id"] not in withheld
         place = self._place
@@ -271,7 +271,8 @@ class ShardWorker:
         extracted = self._store.commit("extract", unit)
         articles = self._store.read(extracted, "articles", samples.ARTICLE_COLUMNS)
         sets = self._store.read(extracted, "figures", samples.SET_COLUMNS)
-        labels = {row["figure_id"]: row for row in _rows(self._store, "label", unit, "labels")}
+        (labelled,) = _rows(self._store, "label", unit, "labels")
+        labels = {row["figure_id"]: row for row in labelled}
         pubmed = _pubmed(self._store, unit)
         shared: samples.ArticleFields | None = None
         figures = self._store.rows(extracted, "figures", rows.tolist(), samples.FIGURE_COLUMNS)
@@ -286,16 +287,17 @@ class ShardWorker:
 
 def _pubmed(store: Store, unit: int) -> dict[str, Row]:
     """PubMed's records of a unit's articles, by article_id."""
-    return {row["article_id"]: row for row in _rows(store, "enrich", unit, "pubmed")}
+    (rows,) = _rows(store, "enrich", unit, "pubmed")
+    return {row["article_id"]: row for row in rows}
 
 
-def _rows(store: Store, stage: str, unit: int, table: str) -> list[Row]:
-    """The rows of a unit's table; none where the stage has not done the unit, or had no such table yet."""
+def _rows(store: Store, stage: str, unit: int, *tables: str) -> list[list[Row]]:
+    """The rows of tables of a unit; none where the stage has not done the unit, or had no such table yet."""
     try:
         commit = store.commit(stage, unit)
     except FileNotFoundError:
-        return []
-    return store.read(commit, table).to_pylist() if table in commit.files else []
+        return [[] for _ in tables]
+    return [store.read(commit, table).to_pylist() if table in commit.files else [] for table in tables]
 
 
 def _grouped(rows: Iterable[Row], key: str) -> dict[str, list[Row]]:

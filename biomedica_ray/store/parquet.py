@@ -16,6 +16,10 @@ PIECE_BYTES = 32 * 2**20
 """Row groups that lie side by side are read together up to this many bytes: a request each would take its time."""
 
 
+SMALL_BYTES = 2**20
+"""A file up to this size is read whole, in one request, instead of first its end, then its columns."""
+
+
 class ParquetRows:
     """A Parquet file of which no more than a piece is in memory: a row group, or small ones that lie side by side.
 
@@ -79,15 +83,19 @@ def read_columns(
     Raises:
         pyarrow.ArrowInvalid: A column is neither in the file nor known.
     """
-    try:
-        return read_again(lambda: pq.read_table(path, columns=columns, filesystem=filesystem))
-    except pa.ArrowInvalid:
-        names = read_again(lambda: pq.read_schema(path, filesystem=filesystem)).names
-        there = [name for name in columns or () if name in names]
-        if known is None or not set(columns or ()) <= {*there, *known.names}:
-            raise
-        rows = read_again(lambda: pq.read_table(path, columns=there, filesystem=filesystem))
-        return with_columns(rows, columns, known)
+
+    def read() -> pa.Table:
+        with filesystem.open_input_file(path) as source:
+            is_small = source.size() <= SMALL_BYTES
+            file = pq.ParquetFile(pa.BufferReader(source.read()) if is_small else source, pre_buffer=True)
+            names = file.schema_arrow.names
+            wanted = names if columns is None else columns
+            if unknown := [name for name in wanted if name not in names and (known is None or name not in known.names)]:
+                raise pa.ArrowInvalid(f"{path}: no column {unknown[0]}; there are {', '.join(names)}")
+            return file.read([name for name in wanted if name in names])
+
+    rows = read_again(read)
+    return rows if columns is None else with_columns(rows, columns, known).select(columns)
 
 
 def with_columns(rows: pa.Table, columns: Sequence[str] | None, known: pa.Schema | None) -> pa.Table:
