@@ -31,6 +31,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -53,6 +54,7 @@ from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.planning import UnitContents, plan_shards
 from biomedica_ray.stages import CONFIGS, work_of
 from biomedica_ray.store import Store
+from biomedica_ray.units import unit_of
 from tests.extract.extracting import write_folder
 from tests.fakes.flaky_proxy import Seen, flaky_proxy
 from tests.fakes.s3 import CREDENTIALS, client, s3_server
@@ -129,9 +131,16 @@ def stage(name: str, root: str, packages: str, units: int, endpoint_url: str | N
 
 
 def write_packages(folder: Path, units: int) -> None:
-    """Articles for so many units."""
-    for n in range(units * ARTICLES_A_UNIT):
-        write_folder(folder, f"PMC{n}", figures=2)
+    """Articles for so many units, :data:`ARTICLES_A_UNIT` to each."""
+    room = dict.fromkeys(range(units), ARTICLES_A_UNIT)
+    for pmcid in map("PMC{}".format, count(1)):
+        if not room:
+            return
+        if room.get(unit := unit_of(pmcid, units)):
+            write_folder(folder, pmcid, figures=2)
+            room[unit] -= 1
+            if not room[unit]:
+                del room[unit]
 
 
 def drivers(sizes: Sequence[int]) -> None:
