@@ -106,6 +106,11 @@ WRONG = [
     ("dedupe", ["--store", "s", "--max_distance", "9"], "max_distance: expected at most 8, got 9"),
     ("dedupe", ["--store", "s", "--min_correlation", "95"], "min_correlation: expected at most 1, got 95"),
     ("serialize", ["--store", "s", "--test_fraction", "1"], "test_fraction: expected less than 1, got 1"),
+    (
+        "serialize",
+        ["--store", "s", "--test_fraction", "0.5", "--validation_fraction", "0.5"],
+        "validation_fraction: expected less than 1 together with test_fraction",
+    ),
     ("serialize", ["--store", "s", "--jpeg_quality", "101"], "jpeg_quality: expected at most 100, got 101"),
     ("annotate", ["--store", "s", "--clusters", "1"], "clusters: expected at least 2, got 1"),
     ("annotate", ["--store", "s", "--num_gpus", "all"], "num_gpus: expected a number, got all"),

@@ -55,6 +55,13 @@ class TrainConfig(StageConfig):
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
         ["commercial", "noncommercial", "other"], description="licence groups to train on"
     )
+    validation_fraction: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        description="share of the articles of data without a dataset.json to hold out from training, by a stable hash "
+        "of the article in the sample's key; a dataset has a validation split of its own",
+    )
     texts: dict[TextKind, NonNegativeFloat] = Field(
         {"caption": 1.0},
         description="weights for drawing a sample's text in each pass: its caption, the part of the caption about one "
@@ -142,17 +149,17 @@ class TrainConfig(StageConfig):
     )
     keep_last: int = Field(2, ge=1, description="number of latest checkpoints to keep")
     keep_best: RetrievalScore | None = Field(
-        None, description="also keep the checkpoint with the highest score on held-out samples, named as by evaluate"
+        None, description="also keep the checkpoint with the highest score on validation samples, named as by evaluate"
     )
     log_steps: int = Field(100, ge=1, description="steps between log lines")
     eval_steps: int | None = Field(
-        None, ge=1, description="steps between measurements of retrieval on held-out samples; none: never"
+        None, ge=1, description="steps between measurements of retrieval on validation samples; none: never"
     )
     eval_samples: int = Field(
         2000,
         ge=2,
-        description="maximum number of held-out samples to measure retrieval on; of more, this many are drawn, in "
-        "stretches of neighbours",
+        description="maximum number of validation samples to measure retrieval on; of more, this many are drawn, "
+        "in stretches of neighbours",
     )
     wandb: str | None = Field(None, description="Weights & Biases project to send the metrics to")
     mlflow: str | None = Field(None, description="MLflow tracking URI to send the metrics to")

@@ -179,7 +179,8 @@ def _commit(record: Run, stage: str, mark: str, checkpoints: Checkpoints, rows_i
     # Of a run that an older version began, what is not counted in every step cannot be checked.
     counted = all("distinct" in line for line in metrics)
     rows_out = sum(samples_of(line) for line in metrics) if counted else rows_in - len(rows)
-    counts = {"samples": Flow(rows_in, rows_out, len(rows))}
+    held_out = sum(line.get("held_out", 0) for line in metrics)
+    counts = {"samples": Flow(rows_in, rows_out, len(rows), held_out)}
     with record.store.write_unit(stage, 0, mark, record.run_id) as writer:
         writer.table("errors", ERRORS, directory=f"errors/{stage}").write(rows)
         writer.commit(counts)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import OF_A_RUN, ConfigError
 from biomedica_ray.config.wording import as_typed
 from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
 from biomedica_ray.models.spec import ModelSpec, resolve_model
 from biomedica_ray.models.variants import for_training
+from biomedica_ray.reading.held_out import held_out_numbers
 from biomedica_ray.reading.mixing import PERFECT, Shuffle, measure
 from biomedica_ray.reading.pairs import Pairs, is_pairs
 from biomedica_ray.reading.place import Place
@@ -22,7 +25,7 @@ from biomedica_ray.reading.tars import find_tars, is_tars
 from biomedica_ray.reading.texts import TextChoice
 from biomedica_ray.runs import Run
 from biomedica_ray.serialize.shard_plan import LICENSE_GROUPS
-from biomedica_ray.store import Store
+from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train.checkpoints import Checkpoints
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.course import Course, doubts
@@ -93,12 +96,12 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
 
     Raises:
         ConfigError: The model or the settings cannot be used, or differ from those the run was started with.
-        StoreError: There is no dataset, or it has fewer than 2 of the held-out samples that are wanted.
+        StoreError: There is no dataset, or it has fewer than 2 of the validation samples that are wanted.
     """
     data, shards = _find_shards(config, record)
     spec = for_training(_model(config, record.store), loss=config.loss, patch_dropout=config.patch_dropout)
     check_trackers(config)
-    held_out = _held_out(config, data)
+    held_out = _held_out(config, data, shards)
     begun = _begun(checkpoints)
     # The order's lanes are as many as there were workers when the run began.
     lanes = (begun or {}).get("lanes", config.num_workers)
@@ -139,7 +142,9 @@ def _stream(config: TrainConfig, data: Source | Pairs, shards: tuple[Shard, ...]
     """The order of the samples; a step has as many, however many lanes there are."""
     batch_size = config.num_workers * config.batch_size // lanes
     metadata = TextChoice(config.texts, config.long_text).needs_metadata
-    stream = Stream(data, shards, lanes, batch_size, config.seed, config.shuffle_buffer, metadata)
+    stream = Stream(
+        data, shards, lanes, batch_size, config.seed, config.shuffle_buffer, metadata, config.validation_fraction
+    )
     if stream.n_samples < lanes:
         groups = ", ".join(config.license_groups)
         raise ConfigError(
@@ -186,18 +191,32 @@ def _all_licenses(config: TrainConfig) -> None:
         )
 
 
-def _held_out(config: TrainConfig, data: Source | Pairs) -> HeldOut | None:
-    """The held-out samples that are wanted while training; raises StoreError where there are fewer than 2."""
+def _held_out(config: TrainConfig, data: Source | Pairs, shards: tuple[Shard, ...]) -> HeldOut | None:
+    """The validation samples that are wanted while training; raises StoreError where there are fewer than 2."""
+    if isinstance(data, Store) and config.validation_fraction:
+        raise ConfigError("validation_fraction: a dataset has a validation split of its own; leave it out")
     if config.eval_steps is None:
         return None
-    if not isinstance(data, Store):
+    if isinstance(data, Store):
+        found = find_held_out(data, "validation", config.eval_samples)
+    elif config.validation_fraction:
+        found = _held_out_elsewhere(config, data, shards)
+    else:
         raise ConfigError(
-            "eval_steps: samples without a dataset.json have no held-out samples; leave it out, or name a dataset"
+            "eval_steps: samples without a dataset.json have no validation split; set validation_fraction, or leave it "
+            "out"
         )
-    found = find_held_out(data, config.eval_samples)
     if config.keep_best and len(found.numbers) <= int(config.keep_best.rpartition("@")[2]):
         raise ConfigError(f"keep_best: {len(found.numbers)} held-out samples are too few for {config.keep_best}")
     return found
+
+
+def _held_out_elsewhere(config: TrainConfig, data: Source | Pairs, shards: tuple[Shard, ...]) -> HeldOut:
+    find = partial(held_out_numbers, data, shards, config.validation_fraction, config.eval_samples)
+    numbers = on_a_worker(find)
+    if len(numbers) < 2:
+        raise StoreError(f"{data.root}: {len(numbers)} samples held out, expected 2; raise validation_fraction")
+    return HeldOut(data, shards, numbers)
 
 
 def _settings(config: TrainConfig, spec: ModelSpec, shards: tuple[Shard, ...], lanes: int) -> dict[str, Any]:

@@ -202,12 +202,16 @@ class _Worker:
         agreed = agree(loss, word, self.rank, self.workers)
         if agreed.ask:
             self.notices.ask()
-        distinct = sum(n for epoch, n in batch.given.items() if epoch < self.job.config.epochs)
+        # Samples of passes that count: those of this step, and those that were passed over before them.
+        counts = [
+            sum(n for epoch, n in each.items() if epoch < self.job.config.epochs)
+            for each in (batch.given, batch.held_out)
+        ]
         digest = batch_digest(batch.keys, self.rank * len(batch.keys))
-        sums = torch.tensor([digest, distinct], device=self.learner.device)
+        sums = torch.tensor([digest, *counts], device=self.learner.device)
         if dist.is_initialized():
             dist.all_reduce(sums)
-        digest, distinct = sums.tolist()
+        digest, distinct, held_out = sums.tolist()
         value = agreed.loss
         if not math.isfinite(value):
             with self.learner.autocast():
@@ -227,6 +231,7 @@ class _Worker:
                 "lr": update.lr,
                 "samples": samples,
                 "distinct": distinct,
+                "held_out": held_out,
                 "seconds": seconds,
                 "samples_per_s": samples / seconds,
                 "wait": waited / seconds,

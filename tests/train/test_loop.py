@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
+from biomedica_ray.reading.held_out import is_held_out
 from biomedica_ray.reading.order import LanePosition, batch_digest, rows_of_worker
 from biomedica_ray.reading.shards import read_shards
 from biomedica_ray.reading.stream import Preparation, Stream
@@ -70,6 +71,18 @@ def test_every_sample_is_counted_and_what_is_trained_is_not_trained_again(
         match=r"begun with other settings: lr \(was 0.003, is 0.001\); num_workers x batch_size \(was 10, is 8\);",
     ):
         train(tmp_path, tiny_model, lr=1e-3, batch_size=4)
+
+
+def test_a_part_of_shards_without_a_dataset_is_held_out(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
+    data = write_dataset(tmp_path / "data", [map(sample, range(40))])
+    tar = f"{data.root}/webdataset/commercial/train/000000.tar"
+    held_out = sum(is_held_out(sample(n)[0], 0.3) for n in range(40))
+    settings = {"num_workers": 1, "validation_fraction": 0.3, "eval_steps": 4, "epochs": 2}
+    flow = train(tmp_path / "store", tiny_model, data=tar, **settings).counts["samples"]
+    assert 2 < held_out < 30
+    assert (flow.rows_in, flow.rows_out, flow.errors, flow.skipped) == (80, 80 - 2 * held_out, 0, 2 * held_out)
+    scores = [record.get("retrieval.image_to_text.recall@1") for record in metrics(tmp_path / "store")]
+    assert [score is not None for score in scores] == [step % 4 == 0 for step in range(1, len(scores) + 1)]
 
 
 class _Losing(Stream):

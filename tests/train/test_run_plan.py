@@ -3,11 +3,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.runs import Run
+from biomedica_ray.store import StoreError
 from biomedica_ray.train.checkpoints import Checkpoints
 from biomedica_ray.train.run_plan import make_plan
 from tests.reading.shards import sample, write_dataset
@@ -70,8 +72,24 @@ print(plan.spec.name, len(plan.held_out.numbers), sorted({"torch", "timm", "open
 
 def test_a_plan_of_a_model_that_needs_no_open_clip_imports_none(tmp_path: Path) -> None:
     write_dataset(tmp_path / "dataset", [map(sample, range(8))])
-    write_dataset(tmp_path / "dataset", [map(sample, range(8, 12))], split="test")
+    write_dataset(tmp_path / "dataset", [map(sample, range(8, 12))], split="validation")
     done = subprocess.run(
         [sys.executable, "-c", PLAN, str(tmp_path)], capture_output=True, text=True, check=True, timeout=300
     )
     assert done.stdout.strip() == "clip-lite0 4 []"
+
+
+def test_what_is_held_out_must_be_there_and_be_wanted(tmp_path: Path, tiny_model: str) -> None:
+    data = write_dataset(tmp_path / "dataset", [map(sample, range(8))])
+    tar = f"{data.root}/webdataset/commercial/train/000000.tar"
+    (Path(tar).parent / "sizes.json").write_text('{"000000.tar": 8}')
+
+    def refused(message: str, **changes: Any) -> None:
+        config = tiny(tmp_path, tiny_model, **changes)
+        run = Run("train", config)
+        with pytest.raises((ConfigError, StoreError), match=message):
+            make_plan(config, run, Checkpoints(run.store, config.name))
+
+    refused(r"^validation_fraction: a dataset has a validation split of its own", validation_fraction=0.1)
+    refused(r"dataset: 0 validation samples, expected .* serialize with a greater validation_fraction$", eval_steps=1)
+    refused(r"^eval_steps: samples without a dataset.json have no validation split; set valid", eval_steps=1, data=tar)
