@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,25 @@ def test_text_fields_stay_text_and_null_is_none() -> None:
     config = load("extract", ["--store", "2024", "--bucket", "true", "--limit", "null"])
     assert isinstance(config, ExtractConfig)
     assert (config.store, config.bucket, config.limit) == ("2024", "true", None)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([{"uri": "a"}], "data.0.weight: missing; expected its share of the samples of a step"),
+        ([{"uri": "a", "weight": 1}, {"uri": "b", "weight": 0}], "data.1.weight: expected more than 0, got 0"),
+        ([{"uri": "a", "weight": 1, "wieght": 2}], "data.0.wieght: unknown key; did you mean weight?"),
+        ([{"uri": "a", "weight": 1, "texts": {"panels": 1}}], "data.0.texts.panels: expected one of 'caption', "),
+        ([{"uri": "a", "weight": 1, "texts": {"panel": 0}}], "texts: expected finite weights, at least one of them"),
+        ([{"uri": 3, "weight": 1}], "data.0.uri: expected text, got 3"),
+        ([3], "data.0: expected text, got 3"),
+    ],
+)
+def test_mistakes_in_data_that_are_mixed(tmp_path: Path, data: Any, message: str) -> None:
+    (tmp_path / "train.yaml").write_text(json.dumps({"data": data}))
+    with pytest.raises(ConfigError) as caught:
+        load("train", ["--store", "s", "--config", str(tmp_path / "train.yaml")])
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize(("text", "sets"), [("s3://a/b", ["s3://a/b"]), ("[a, b.tar]", ["a", "b.tar"])])

@@ -9,6 +9,7 @@ from datetime import date
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from biomedica_ray.config.base import StageConfig
@@ -67,6 +68,8 @@ def type_name(annotation: Any) -> str:
         return f"[{type_name(parts[0])}, ...]"
     if origin is dict:
         return f"{{{type_name(parts[0])}: {type_name(parts[1])}}}" if parts[1] is not Any else "{KEY: VALUE}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        annotation = "{KEY: VALUE}"
     return _PLAIN.get(annotation, getattr(annotation, "__name__", str(annotation)).upper())
 
 

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.messages import one_line
+from biomedica_ray.models.depth import image_tower, is_projection, text_tower
 from biomedica_ray.models.encoders import load_timm
 from biomedica_ray.models.folders import (
     CONFIG_NAME,
@@ -169,8 +170,29 @@ def _load_image_weights(model: Any, spec: ModelSpec, image_weights: str) -> None
         raise ConfigError(f"image_weights: {image_weights}: do not fit {name}: {one_line(error)}") from None
 
 
-def lock_towers(model: Any, *, image: bool = False, text: bool = False) -> None:
-    """Freeze the image tower but for its projection into the space that it shares with the text, or the text tower."""
+def lock_towers(model: Any, *, image: bool = False, text: bool = False, unlock_last: int = 0) -> None:
+    """Freeze the image tower but for its projection into the space that it shares with the text, or the text tower.
+
+    Args:
+        model: The model.
+        image: Whether to lock the image tower.
+        text: Whether to lock the text tower.
+        unlock_last: How many of the last blocks of a locked tower learn, and with them the norm behind the last one
+            and the projection; open_clip's ``image_unlocked_groups`` is one more, as it counts the projection.
+
+    Raises:
+        ConfigError: A locked tower has not as many blocks.
+    """
+    locked = {"image": image, "text": text}
+    if unlock_last:
+        for name in [name for name, is_locked in locked.items() if is_locked]:
+            tower = image_tower(model) if name == "image" else text_tower(model)
+            if unlock_last > tower.blocks:
+                raise ConfigError(f"unlock_last: expected at most the {tower.blocks} blocks of the {name} tower")
+            learning = tower.last(unlock_last)
+            for path in tower.depth:
+                model.get_parameter(path).requires_grad = path in learning
+        return
     if image:
         for name, parameter in model.visual.named_parameters():
             parameter.requires_grad = is_projection(name)
@@ -178,18 +200,24 @@ def lock_towers(model: Any, *, image: bool = False, text: bool = False) -> None:
         model.lock_text_tower()
 
 
-def is_projection(name: str) -> bool:
-    """Whether a parameter of an image tower of open_clip belongs to the projection: ``proj``, or timm's ``head``."""
-    return name == "proj" or name.startswith(("head.", "attnpool."))
-
-
-def train_mode(model: Any, *, lock_image: bool = False, lock_text: bool = False) -> None:
-    """Training mode; a locked tower stays as at inference, so that batch norm keeps its statistics."""
+def train_mode(model: Any, *, lock_image: bool = False, lock_text: bool = False, unlock_last: int = 0) -> None:
+    """Training mode; what is locked stays as at inference, so that batch norm keeps its statistics."""
     model.train()
+    settle = _settle if unlock_last else torch.nn.Module.eval
     if lock_image:
-        model.visual.eval()
+        settle(model.visual)
     if lock_text and hasattr(model, "text"):
-        model.text.eval()
+        settle(model.text)
+
+
+def _settle(module: torch.nn.Module) -> None:
+    """Inference mode for those parts of a module of whose parameters none learn."""
+    learns = [parameter.requires_grad for parameter in module.parameters()]
+    if learns and not any(learns):
+        module.eval()
+        return
+    for child in module.children():
+        _settle(child)
 
 
 def export(model: Any, tokenizer: Any, spec: ModelSpec, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from biomedica_ray.ahead import ordered_map
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.reading.augment import training_pixels
 from biomedica_ray.reading.held_out import is_held_out
-from biomedica_ray.reading.order import LanePosition, Rows, Segment, Share, buffered_order, segments, share
+from biomedica_ray.reading.order import LanePosition, Rows, Segment, Share, buffered_order, segments, share, shared_rows
 from biomedica_ray.reading.pairs import Pairs
 from biomedica_ray.reading.shards import RawSample, Shard, Source, Unreadable, read_samples
 from biomedica_ray.reading.texts import TextChoice, Tokenize
@@ -78,8 +79,61 @@ class Preparation:
         return self.tokenize([self.texts.cut(each.text, each.seed, self.tokenize) for each in samples])
 
 
+class Order(ABC):
+    """Samples in an order of lanes, each of which gives a fixed number to each step."""
+
+    @property
+    @abstractmethod
+    def sizes(self) -> tuple[int, ...]:
+        """Samples that each lane gives in a step."""
+
+    @abstractmethod
+    def pieces(
+        self, rows: Rows, start: LanePosition, how: Preparation, pool: ThreadPoolExecutor, ahead: int
+    ) -> Iterator[Piece]:
+        """A lane's pieces from ``start`` on, with the requested rows of each.
+
+        Samples that cannot be read or are held out are skipped: the next one takes their place.
+
+        Args:
+            rows: The lane, and which of its rows.
+            start: The lane's position.
+            how: How samples are prepared.
+            pool: Prepares samples.
+            ahead: How many samples are prepared at a time.
+
+        Raises:
+            StoreError: No sample of this lane can be read.
+        """
+
+    @property
+    def step_samples(self) -> int:
+        """Samples of all lanes in a step."""
+        return sum(self.sizes)
+
+    def rows(self, rank: int, workers: int) -> list[Rows]:
+        """A worker's share of each batch; as :func:`~biomedica_ray.reading.order.shared_rows`."""
+        return shared_rows(rank, workers, self.sizes)
+
+    def batches(
+        self, rows: Sequence[Rows], lanes: Mapping[int, LanePosition], how: Preparation, threads: int
+    ) -> Iterator[Batch]:
+        """A worker's batches from its lanes' positions on, without end; raises as :meth:`pieces`.
+
+        Args:
+            rows: The worker's rows of each batch.
+            lanes: The positions of those rows' lanes.
+            how: How samples are prepared.
+            threads: Number of threads.
+        """
+        with ThreadPoolExecutor(threads) as pool:
+            sources = [self.pieces(part, lanes[part.lane], how, pool, 2 * threads) for part in rows]
+            while True:
+                yield batch_of(rows, [next(source) for source in sources])
+
+
 @dataclass(frozen=True)
-class Stream:
+class Stream(Order):
     """The samples of a run in their order, pass after pass without end.
 
     Attributes:
@@ -118,9 +172,18 @@ class Stream:
         return min(self.batch_size, self.length)
 
     @property
-    def step_samples(self) -> int:
-        """Samples of all lanes in a step."""
-        return self.lanes * self.piece
+    def sizes(self) -> tuple[int, ...]:
+        """Samples that each lane gives in a step."""
+        return (self.piece,) * self.lanes
+
+    @property
+    def tried(self) -> range:
+        """Lanes that are enough to try what samples are like."""
+        return range(1)
+
+    def epoch(self, step: int) -> int:
+        """The pass after so many steps."""
+        return step * self.piece // self.length
 
     def steps(self, epochs: int) -> int:
         """Steps until every sample has been seen in each of ``epochs`` passes."""
@@ -205,20 +268,7 @@ class Stream:
     def pieces(
         self, rows: Rows, start: LanePosition, how: Preparation, pool: ThreadPoolExecutor, ahead: int
     ) -> Iterator[Piece]:
-        """A lane's pieces from ``start`` on, with the requested rows of each.
-
-        Samples that cannot be read or are held out are skipped: the next one takes their place.
-
-        Args:
-            rows: The lane, and which of its rows.
-            start: The lane's position.
-            how: How samples are prepared.
-            pool: Prepares samples.
-            ahead: How many samples are prepared at a time.
-
-        Raises:
-            StoreError: No sample of this lane can be read.
-        """
+        """As :meth:`Order.pieces`."""
 
         def prepare(
             item: tuple[LanePosition, RawSample | Unreadable, bool],
@@ -253,22 +303,6 @@ class Stream:
             images = np.stack([sample.pixels for sample in taken])
             after.errors = errors
             yield Piece(images, tokens, [sample.key for sample in taken], after, given, held_out)
-
-    def batches(
-        self, rows: Sequence[Rows], lanes: Mapping[int, LanePosition], how: Preparation, threads: int
-    ) -> Iterator[Batch]:
-        """A worker's batches from its lanes' positions on, without end; raises as :meth:`pieces`.
-
-        Args:
-            rows: The worker's rows of each batch.
-            lanes: The positions of those rows' lanes.
-            how: How samples are prepared.
-            threads: Number of threads.
-        """
-        with ThreadPoolExecutor(threads) as pool:
-            sources = [self.pieces(part, lanes[part.lane], how, pool, 2 * threads) for part in rows]
-            while True:
-                yield batch_of(rows, [next(source) for source in sources])
 
 
 def batch_of(rows: Sequence[Rows], pieces: Sequence[Piece]) -> Batch:

@@ -55,7 +55,7 @@ class Learner:
     ) -> None:
         self._config, self._steps, self._rank, self.device = config, steps, rank, device
         model.output_dict = True
-        lock_towers(model, image=config.lock_image, text=config.lock_text)
+        lock_towers(model, image=config.lock_image, text=config.lock_text, unlock_last=config.unlock_last)
         if config.grad_checkpointing:
             model.set_grad_checkpointing()
         self._format = torch.channels_last if config.channels_last else torch.contiguous_format
@@ -87,7 +87,8 @@ class Learner:
 
     def train_mode(self) -> None:
         """Back to training, after an evaluation."""
-        train_mode(self.model, lock_image=self._config.lock_image, lock_text=self._config.lock_text)
+        config = self._config
+        train_mode(self.model, lock_image=config.lock_image, lock_text=config.lock_text, unlock_last=config.unlock_last)
 
     def autocast(self) -> torch.autocast:
         """The context in which the model computes."""

@@ -21,6 +21,7 @@ from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import StageFailedError, on_a_worker
 from biomedica_ray.head_node import is_local
 from biomedica_ray.messages import last_line
+from biomedica_ray.reading.mixing import Shuffle
 from biomedica_ray.resources import check, nodes
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS, error_row
@@ -70,14 +71,20 @@ def run(config: TrainConfig, record: Run) -> None:
         record.add(done.counts, before=True)
     else:
         if is_local(config.ray_address):  # again, as the order of a resumed run may have more lanes than workers
-            check([config.need(plan.stream.lanes)], nodes())
+            check([config.need(len(plan.stream.sizes))], nodes())
         job = Job(config, plan.spec, record.store, plan.stream, plan.held_out, plan.settings, Board())
         if config.use_gpu and not _done(checkpoints):
             rehearsed = on_a_worker(partial(rehearse, job), num_cpus=min(config.cpus_per_worker, REHEARSAL_CPUS))
             log.info("train: one step on %s, on a CPU: loss %.3f", rehearsed.sample, rehearsed.loss)
         _fit(record, job, checkpoints, plan.stream.steps(config.epochs))
         record.add(_commit(record, stage, mark, checkpoints, plan.stream.n_samples * config.epochs))
-    record.results.update(_results(checkpoints), shuffle=asdict(plan.shuffle))
+    record.results.update(_results(checkpoints), shuffle=_shuffle(plan.shuffle))
+
+
+def _shuffle(measured: tuple[Shuffle, ...]) -> dict[str, float] | list[dict[str, float]]:
+    """How well the data are shuffled; of several, each."""
+    found = [asdict(each) for each in measured]
+    return found if len(found) > 1 else found[0]
 
 
 def _fit(record: Run, job: Job, checkpoints: Checkpoints, steps: int) -> None:

@@ -101,7 +101,7 @@ def update(
     Where the gradient is too great for float16, the scaler makes less of it and the optimizer takes no step.
     """
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_scale", 1.0)
     scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
     scaler.step(optimizer)

@@ -24,10 +24,10 @@ from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.encode import Model
 from biomedica_ray.messages import one_line
-from biomedica_ray.models.clip import build, export
+from biomedica_ray.models.clip import build, export, lock_towers
 from biomedica_ray.models.tf32 import set_tf32
 from biomedica_ray.reading.actors import batches_of_actors
-from biomedica_ray.reading.order import LanePosition, batch_digest, rows_of_worker
+from biomedica_ray.reading.order import LanePosition, batch_digest
 from biomedica_ray.reading.stream import Batch
 from biomedica_ray.store import StoreError
 from biomedica_ray.train.checkpoints import Checkpoints, Position, Rule, Snapshot
@@ -93,12 +93,14 @@ def _ready(job: Job, rank: int, workers: int) -> tuple[Any, Any] | None:
         model, tokenizer = build(
             job.spec, config.image_weights, config.patch_dropout, endpoint_url=config.endpoint_url, weights=wanted
         )
+        lock_towers(model, image=config.lock_image, text=config.lock_text, unlock_last=config.unlock_last)
         built.append((model.to(device), tokenizer))
 
     def learn() -> None:
         model, tokenizer = built[0]
-        own = rows_of_worker(rank, workers, job.stream.lanes, job.stream.piece)
-        one_step(job, model, preparation(job, model, tokenizer), own[0].lane, device)
+        how = preparation(job, model, tokenizer)
+        for part in job.stream.rows(rank, workers)[: len(job.stream.tried)]:
+            one_step(job, model, how, part.lane, device)
 
     if _failed(job, rank, make):
         return None
@@ -145,7 +147,7 @@ class _Worker:
         self.checkpoints = Checkpoints(job.store, config.name)
         self.notices = Notices(job.board, rank)
         self.total = stream.steps(config.epochs)
-        self.position = self.checkpoints.latest() or Position(0, [LanePosition() for _ in range(stream.lanes)])
+        self.position = self.checkpoints.latest() or Position(0, [LanePosition() for _ in stream.sizes])
         rule = Rule(config.keep_last, config.keep_best)
         self.writer = Writer(partial(self.checkpoints.save, rule=rule, settings=job.settings), self.position.step)
         self.learner = Learner(model, config, self.total, ray.train.torch.get_device(), rank=rank, workers=workers)
@@ -154,7 +156,7 @@ class _Worker:
             read = source.load(step) if rank == 0 else None
             self.learner.restore(share_files(read, self.learner.device), own=source.name == config.name)
         self.metrics = self.checkpoints.metrics(self.position.step) if rank == 0 else []
-        self.rows = rows_of_worker(rank, workers, stream.lanes, stream.piece)
+        self.rows = stream.rows(rank, workers)
         self.lanes = {part.lane: self.position.lanes[part.lane] for part in self.rows}
         # A part is no bigger than it is with the configured number of workers.
         self.accumulate = math.ceil(config.accumulate * config.num_workers / workers)
@@ -226,7 +228,7 @@ class _Worker:
             samples = self.stream.step_samples
             record = {
                 "step": step + 1,
-                "epoch": step * self.stream.piece // self.stream.length,
+                "epoch": self.stream.epoch(step),
                 "loss": value,
                 "lr": update.lr,
                 "samples": samples,

@@ -72,6 +72,7 @@ def learn(learner: Learner, steps: range, chunks: int = 1) -> list[float]:
         ({"ema": 0.5, "patch_dropout": 0.5}, 2),
         ({"loss": "siglip", "channels_last": True, "lock_text": True, "schedule": "const"}, 1),
         ({"precision": "fp16", "use_gpu": True, "ema": 0.9}, 2),
+        ({"layer_decay": 0.5, "lock_text": True, "unlock_last": 1}, 1),
         ({"precision": "bf16", "lock_image": True, "grad_checkpointing": True, "patch_dropout": 0.5}, 3),
     ],
 )
@@ -224,3 +225,38 @@ def test_settings_that_do_not_go_together() -> None:
         TrainConfig(store="nowhere", precision="fp16")
     with pytest.raises(ValueError, match="compile: cannot be combined with patch_dropout"):
         TrainConfig(store="nowhere", compile=True, patch_dropout=0.5)
+
+
+def test_only_the_last_blocks_of_a_locked_tower_learn(tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    towers = {key: {**TINY[key], "layers": 3} for key in ("vision_cfg", "text_cfg")}
+    path.write_text(json.dumps({**TINY, **towers}))
+    learner = make(str(path), lock_image=True, lock_text=True, unlock_last=1, weight_decay=0)
+    before = {name: parameter.detach().clone() for name, parameter in learner.model.named_parameters()}
+    learn(learner, range(2))
+    moved = {name for name, parameter in learner.model.named_parameters() if not torch.equal(parameter, before[name])}
+    blocks = {name for name in before if "resblocks.2." in name}
+    ends = {"visual.proj", "text_projection", "ln_final.weight", "ln_final.bias", "logit_scale"}
+    assert moved == blocks | ends | {"visual.ln_post.weight", "visual.ln_post.bias"}
+
+
+def test_layers_learn_at_their_own_rates(small_model: str) -> None:
+    learner, plain = make(small_model, layer_decay=0.5, warmup_steps=0), make(small_model, warmup_steps=0)
+    before = {name: parameter.detach().clone() for name, parameter in plain.model.named_parameters()}
+    learn(learner, range(1))
+    learn(plain, range(1))
+    # The first step of Adam is as long as the rate, whatever the gradient; norms and biases do not decay.
+    steps = {
+        name: float((parameter.detach() - before[name]).abs().max())
+        for name, parameter in learner.model.named_parameters()
+    }
+    whole = {name: float((p.detach() - before[name]).abs().max()) for name, p in plain.model.named_parameters()}
+    rates = {"visual.ln_pre.weight": 0.25, "visual.ln_post.weight": 0.5, "ln_final.bias": 0.5, "visual.proj": 1}
+    for name, share in rates.items():
+        assert steps[name] / whole[name] == pytest.approx(share, rel=1e-3), name
+    assert steps["logit_scale"] == pytest.approx(whole["logit_scale"])
+
+
+def test_unlocking_needs_a_lock() -> None:
+    with pytest.raises(ValueError, match="unlock_last: needs lock_image or lock_text"):
+        TrainConfig(store="nowhere", unlock_last=1)
