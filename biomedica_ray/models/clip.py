@@ -35,6 +35,7 @@ from biomedica_ray.models.folders import (
     repository,
     small_files,
 )
+from biomedica_ray.models.long_text import stretch
 from biomedica_ray.models.spec import NEEDS_TRANSFORMERS, PREPROCESSING, ModelSpec, has_transformers, resolve_model
 
 _HERE = "."
@@ -70,6 +71,8 @@ def build(
     """
     with small_files(own or spec.name, endpoint_url) as beside, tempfile.TemporaryDirectory() as folder:
         model_cfg = _with_own_text(spec, beside)
+        if spec.stretched_from:
+            model_cfg["text_cfg"]["context_length"] = spec.stretched_from
         # open_clip takes a config of one's own only by the name of a file.
         path = Path(folder) / "biomedica-model.json"
         path.write_text(json.dumps(model_cfg))
@@ -81,9 +84,9 @@ def build(
                 force_image_size=image_size,
                 force_preprocess_cfg=spec.preprocess_cfg,
                 # Of a folder's own text tower there is only the config.
-                pretrained_text=weights and not spec.pretrained and model_cfg["text_cfg"] == spec.model_cfg["text_cfg"],
+                pretrained_text=weights and not spec.pretrained and not _has_own_text(model_cfg, spec),
             )
-            tokenizer = open_clip.get_tokenizer(path.stem)
+            tokenizer = open_clip.get_tokenizer(path.stem, context_length=spec.context_length)
         except ImportError as error:
             found = one_line(error) if has_transformers() else NEEDS_TRANSFORMERS
             raise ConfigError(f"model: {spec.name}: {found}") from None
@@ -93,6 +96,8 @@ def build(
         _load_weights(model, spec, endpoint_url, key)
         if image_size and hasattr(model.visual, "set_input_size"):
             model.visual.set_input_size(image_size)  # of timm's, after the weights, as open_clip does
+    if spec.stretched_from:
+        stretch(model, spec.context_length)
     if weights and image_weights:
         _load_image_weights(model, spec, image_weights)
     return model, tokenizer
@@ -117,6 +122,12 @@ def _with_own_text(spec: ModelSpec, beside: Path | None) -> dict[str, Any]:
     if text.get("hf_model_name") and _is_text_tower(beside / "config.json"):
         text["hf_model_name"] = str(beside)
     return model_cfg
+
+
+def _has_own_text(model_cfg: dict[str, Any], spec: ModelSpec) -> bool:
+    """Whether the text tower is that of the model's folder."""
+    names = ("hf_model_name", "hf_tokenizer_name")
+    return any(model_cfg["text_cfg"].get(name) != spec.model_cfg["text_cfg"].get(name) for name in names)
 
 
 def _is_text_tower(path: Path) -> bool:

@@ -87,6 +87,12 @@ class TrainConfig(StageConfig):
         description="what to keep of a text longer than the model's context: its first tokens, or a random run "
         "of sentences",
     )
+    context_length: int | None = Field(
+        None,
+        ge=1,
+        description="tokens of the longest text; beyond the model's own, the position embeddings of CLIP's text towers "
+        "are stretched; none: as many as the model has",
+    )
     name: str = Field("clip", pattern=NAME, description="checkpoints go to <store>/checkpoints/<name>")
     model: str = Field(
         "ViT-L-14",

@@ -100,7 +100,12 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
         StoreError: There is no dataset, or it has fewer than 2 of the validation samples that are wanted.
     """
     data = _data(config, record)
-    spec = for_training(_model(config, record.store), loss=config.loss, patch_dropout=config.patch_dropout)
+    spec = for_training(
+        _model(config, record.store),
+        loss=config.loss,
+        patch_dropout=config.patch_dropout,
+        context_length=config.context_length,
+    )
     check_trackers(config)
     held_out = _held_out(config, data)
     begun = _begun(checkpoints)
@@ -125,6 +130,8 @@ def _model(config: TrainConfig, store: Store) -> ModelSpec:
     spec = ModelSpec(**begun["model"])
     if "model" in config.model_fields_set and config.model != spec.name:
         raise ConfigError(f"model: {config.continues} trained {spec.name}; leave model out to continue it")
+    if config.context_length not in {None, spec.context_length}:
+        raise ConfigError(f"context_length: {config.continues} was trained with {spec.context_length} tokens")
     if config.loss != begun["loss"]:
         raise ConfigError(f"loss: {config.continues} was trained with {begun['loss']}, got {config.loss}")
     return spec
