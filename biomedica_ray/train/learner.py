@@ -29,13 +29,24 @@ class Update:
 
     Attributes:
         lr: Learning rate.
-        grad_norm: Norm of the gradient before clipping.
-        skipped: Whether the gradient was too great for fp16 as it was scaled, and the weights stayed.
+        numbers: Norm of the gradient before clipping, and the logit scale, as float64 where the model is: whoever reads
+            them waits for the device.
+        scaled: Whether the gradient was scaled for fp16, so that one that is too great leaves the weights as they are.
     """
 
     lr: float
-    grad_norm: float
-    skipped: bool
+    numbers: torch.Tensor
+    scaled: bool
+
+    @property
+    def grad_norm(self) -> float:
+        """The norm of the gradient."""
+        return float(self.numbers[0])
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the weights stayed."""
+        return self.scaled and not math.isfinite(self.grad_norm)
 
 
 class Learner:
@@ -125,7 +136,8 @@ class Learner:
         norm = update(self.model, self.optimizer, lr, config.grad_clip, self.scaler)
         if self.average:
             self.average.update(self.model)
-        return Update(lr, norm, skipped=self.scaler.is_enabled() and not math.isfinite(norm))
+        numbers = torch.stack([norm.double(), self.model.logit_scale.detach().double().exp().reshape(())])
+        return Update(lr, numbers, scaled=self.scaler.is_enabled())
 
     def files(self) -> dict[str, dict[str, torch.Tensor]]:
         """All that changes from step to step, as tensors by name, by the name of their file."""

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 from torch.amp import GradScaler
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.models.clip import build, export
@@ -94,6 +95,34 @@ def test_training_goes_on_bit_for_bit(small_model: str, settings: dict[str, Any]
 
 def _packed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+class _Reads(TorchDispatchMode):
+    """Counts how often a number is read from the device, for which the host waits until it has been computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        self.times += function is torch.ops.aten._local_scalar_dense.default
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize(("settings", "chunks"), [({"ema": 0.5, "layer_decay": 0.5}, 1), ({"loss": "siglip"}, 2)])
+def test_a_step_waits_for_the_device_only_where_one_asks(
+    small_model: str, settings: dict[str, Any], chunks: int
+) -> None:
+    learner = make(small_model, **settings)
+    learn(learner, range(1))
+    pixels, tokens = batch(1)
+    with _Reads() as reads:
+        learner.backward(1, learner.images(pixels), tokens, chunks)
+        update = learner.update(1)
+    assert reads.times == 0
+    with reads:
+        assert update.grad_norm > 0
+    assert reads.times == 1
 
 
 def test_scaler_goes_on_where_it_was(small_model: str) -> None:
