@@ -68,9 +68,9 @@ def type_name(annotation: Any) -> str:
         return f"[{type_name(parts[0])}, ...]"
     if origin is dict:
         return f"{{{type_name(parts[0])}: {type_name(parts[1])}}}" if parts[1] is not Any else "{KEY: VALUE}"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        annotation = "{KEY: VALUE}"
-    return _PLAIN.get(annotation, getattr(annotation, "__name__", str(annotation)).upper())
+    has_keys = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    name = "{KEY: VALUE}" if has_keys else getattr(annotation, "__name__", str(annotation)).upper()
+    return _PLAIN.get(annotation, name)
 
 
 def _groups(model: type[StageConfig]) -> Iterator[tuple[str, list[tuple[str, FieldInfo]]]]:
