@@ -83,7 +83,7 @@ class Learner:
             self.parallel = DistributedDataParallel(
                 model,
                 device_ids=[device] if device.type == "cuda" else None,
-                broadcast_buffers=not config.lock_image,
+                broadcast_buffers=not config.lock_image or config.unlock_last > 0,
                 gradient_as_bucket_view=True,  # otherwise gradients are there twice
             )
         self.loss = contrastive_loss(config.loss, rank, workers)

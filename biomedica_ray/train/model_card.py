@@ -30,10 +30,14 @@ _RECIPE = (
     "lock_text",
     "unlock_last",
     "layer_decay",
+    "context_length",
     "image_weights",
     "shuffle_buffer",
 )
 """Settings that say how the model came about; those of where and how fast it was trained do not."""
+
+_OFF = {"unlock_last": 0, "layer_decay": 1}
+"""Values that mean that a setting is not used."""
 
 _PAGE = """\
 {header}
@@ -110,7 +114,11 @@ def model_card(
     recipe = {
         "samples a step": last["samples"],
         "steps": last["step"],
-        **{key: settings[key] for key in _RECIPE if settings[key] is not None and settings[key] is not False},
+        **{
+            key: settings[key]
+            for key in _RECIPE
+            if settings[key] is not None and settings[key] is not False and settings[key] != _OFF.get(key)
+        },
     }
     results = {key: value for key, value in last.items() if key == "loss" or key.startswith("retrieval.")}
     about = _TRAINING.format(
