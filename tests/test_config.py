@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.labelling.taxonomy import papers_taxonomy
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.stages import CONFIGS, PipelineConfig, load
+from biomedica_ray.train.config import TrainConfig
 
 
 def test_the_command_line_takes_precedence_over_the_file(tmp_path: Path) -> None:
@@ -50,6 +52,16 @@ def test_mistakes_in_data_that_are_mixed(tmp_path: Path, data: Any, message: str
     with pytest.raises(ConfigError) as caught:
         load("train", ["--store", "s", "--config", str(tmp_path / "train.yaml")])
     assert str(caught.value).startswith(message)
+
+
+def test_the_data_that_the_docs_mix_are_a_config(tmp_path: Path) -> None:
+    docs = (Path(__file__).parents[1] / "docs" / "training-data.md").read_text()
+    block = docs.split("## Several sets by weight")[1].split("\n\n")[2]
+    (tmp_path / "train.yaml").write_text(textwrap.dedent(block))
+    config = load("train", ["--store", "s", "--config", str(tmp_path / "train.yaml")])
+    assert isinstance(config, TrainConfig)
+    assert [(each.weight, each.texts) for each in config.mixed] == [(3, None), (1, {"panel": 1}), (1, None)]
+    assert config.uris == ["s3://bucket/dataset"] * 2 + ["hf://datasets/OWNER/NAME/{000000..000009}.tar"]
 
 
 @pytest.mark.parametrize(("text", "sets"), [("s3://a/b", ["s3://a/b"]), ("[a, b.tar]", ["a", "b.tar"])])
