@@ -65,7 +65,7 @@ def make_dataset(folder: str, packages: str | None) -> None:
     source = {"source": "packages", "packages": packages} if packages else {"source": "sample"}
     with Run("extract", config := ExtractConfig(store=folder, **source)) as run:
         extract.run(config, run)
-    settings = {"test_fraction": 0, "samples_per_shard": 64, "keep_third_party": True}
+    settings = {"validation_fraction": 0, "test_fraction": 0, "samples_per_shard": 64, "keep_third_party": True}
     with Run("serialize", config := SerializeConfig(store=folder, **settings)) as run:
         serialize.run(config, run)
 

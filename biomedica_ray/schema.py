@@ -438,7 +438,7 @@ SAMPLES = pa.schema(
         _field("article_id", pa.string(), "the article it belongs to"),
         _field("article_whole", pa.bool_(), "no figure of the article is left out as third-party or against"),
         _field("license_group", pa.string(), "commercial, noncommercial, other"),
-        _field("split", pa.string(), "train or test"),
+        _field("split", pa.string(), "train, validation or test"),
         _field("also_captioned", _STRINGS, "other captions of the same picture, as in captions"),
     ]
 )
@@ -448,7 +448,7 @@ SHARDS = pa.schema(
         _field("path", pa.string(), "the WebDataset shard, relative to dataset/"),
         _field("parquet", pa.string(), "the same samples as Parquet, relative to dataset/"),
         _field("license_group", pa.string(), "commercial, noncommercial, other"),
-        _field("split", pa.string(), "train or test"),
+        _field("split", pa.string(), "train, validation or test"),
         _field("samples", pa.int64(), "samples in it"),
         _field("bytes", pa.int64(), "size of the WebDataset shard"),
         _field("sha256", pa.string(), "SHA-256 of the WebDataset shard, hex"),

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,7 @@ from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.labelling.taxonomy import papers_taxonomy
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.stages import CONFIGS, PipelineConfig, load
+from biomedica_ray.train.config import TrainConfig
 
 
 def test_the_command_line_takes_precedence_over_the_file(tmp_path: Path) -> None:
@@ -29,6 +33,35 @@ def test_text_fields_stay_text_and_null_is_none() -> None:
     config = load("extract", ["--store", "2024", "--bucket", "true", "--limit", "null"])
     assert isinstance(config, ExtractConfig)
     assert (config.store, config.bucket, config.limit) == ("2024", "true", None)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([{"uri": "a"}], "data.0.weight: missing; expected its share of the samples of a step"),
+        ([{"uri": "a", "weight": 1}, {"uri": "b", "weight": 0}], "data.1.weight: expected more than 0, got 0"),
+        ([{"uri": "a", "weight": 1, "wieght": 2}], "data.0.wieght: unknown key; did you mean weight?"),
+        ([{"uri": "a", "weight": 1, "texts": {"panels": 1}}], "data.0.texts.panels: expected one of 'caption', "),
+        ([{"uri": "a", "weight": 1, "texts": {"panel": 0}}], "texts: expected finite weights, at least one of them"),
+        ([{"uri": 3, "weight": 1}], "data.0.uri: expected text, got 3"),
+        ([3], "data.0: expected text, got 3"),
+    ],
+)
+def test_mistakes_in_data_that_are_mixed(tmp_path: Path, data: Any, message: str) -> None:
+    (tmp_path / "train.yaml").write_text(json.dumps({"data": data}))
+    with pytest.raises(ConfigError) as caught:
+        load("train", ["--store", "s", "--config", str(tmp_path / "train.yaml")])
+    assert str(caught.value).startswith(message)
+
+
+def test_the_data_that_the_docs_mix_are_a_config(tmp_path: Path) -> None:
+    docs = (Path(__file__).parents[1] / "docs" / "training-data.md").read_text()
+    block = docs.split("## Several sets by weight")[1].split("\n\n")[2]
+    (tmp_path / "train.yaml").write_text(textwrap.dedent(block))
+    config = load("train", ["--store", "s", "--config", str(tmp_path / "train.yaml")])
+    assert isinstance(config, TrainConfig)
+    assert [(each.weight, each.texts) for each in config.mixed] == [(3, None), (1, {"panel": 1}), (1, None)]
+    assert config.uris == ["s3://bucket/dataset"] * 2 + ["hf://datasets/OWNER/NAME/{000000..000009}.tar"]
 
 
 @pytest.mark.parametrize(("text", "sets"), [("s3://a/b", ["s3://a/b"]), ("[a, b.tar]", ["a", "b.tar"])])
@@ -106,6 +139,11 @@ WRONG = [
     ("dedupe", ["--store", "s", "--max_distance", "9"], "max_distance: expected at most 8, got 9"),
     ("dedupe", ["--store", "s", "--min_correlation", "95"], "min_correlation: expected at most 1, got 95"),
     ("serialize", ["--store", "s", "--test_fraction", "1"], "test_fraction: expected less than 1, got 1"),
+    (
+        "serialize",
+        ["--store", "s", "--test_fraction", "0.5", "--validation_fraction", "0.5"],
+        "validation_fraction: expected less than 1 together with test_fraction",
+    ),
     ("serialize", ["--store", "s", "--jpeg_quality", "101"], "jpeg_quality: expected at most 100, got 101"),
     ("annotate", ["--store", "s", "--clusters", "1"], "clusters: expected at least 2, got 1"),
     ("annotate", ["--store", "s", "--num_gpus", "all"], "num_gpus: expected a number, got all"),

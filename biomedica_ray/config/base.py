@@ -89,7 +89,10 @@ def validate(model: type[StageConfig], values: dict[str, Any], prefix: str = "")
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(explain(model, error.errors()[0], prefix)) from None
+        errors = error.errors()
+        # Of the alternatives of a key, the one that fits farthest is what was meant.
+        own = [each for each in errors if each["loc"][:1] == errors[0]["loc"][:1]]
+        raise ConfigError(explain(model, max(own, key=lambda each: len(each["loc"])), prefix)) from None
 
 
 STAGES = (

@@ -9,6 +9,7 @@ from datetime import date
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from biomedica_ray.config.base import StageConfig
@@ -67,7 +68,9 @@ def type_name(annotation: Any) -> str:
         return f"[{type_name(parts[0])}, ...]"
     if origin is dict:
         return f"{{{type_name(parts[0])}: {type_name(parts[1])}}}" if parts[1] is not Any else "{KEY: VALUE}"
-    return _PLAIN.get(annotation, getattr(annotation, "__name__", str(annotation)).upper())
+    has_keys = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    name = "{KEY: VALUE}" if has_keys else getattr(annotation, "__name__", str(annotation)).upper()
+    return _PLAIN.get(annotation, name)
 
 
 def _groups(model: type[StageConfig]) -> Iterator[tuple[str, list[tuple[str, FieldInfo]]]]:

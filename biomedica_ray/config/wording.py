@@ -57,6 +57,8 @@ def explain(model: type[BaseModel], error: ErrorDetails, prefix: str) -> str:
         return prefix + text if not where else f"{prefix}{where[0]}: {text}"
     field = model.model_fields.get(str(where[0]))
     key = prefix + _key(where, field.annotation if field else None)
+    if field is not None and len(where) > 1 and (inner := _model_in(field.annotation)):
+        model, field = inner, inner.model_fields.get(str(where[-1]), field)
     if kind in {"extra_forbidden", "invalid_key"}:
         return f"{key}: unknown key; {suggest(str(where[-1]), model.model_fields)}"
     description = field.description if field else None
@@ -98,11 +100,23 @@ def as_typed(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _is_type(part: str) -> bool:
+    """Whether a part of an error's place is the alternative of a union, as ``str`` or ``list[str]``."""
+    return part in {"str", "int", "float", "bool"} or "[" in part
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The class of the values with keys of their own that a field takes, where it takes any."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
 def _key(where: tuple[int | str, ...], annotation: Any) -> str:
     """The key as one writes it: pydantic adds the alternative of a union that it tried, and a mark for keys."""
     is_union = get_origin(annotation) in {Union, UnionType}
     alternatives = [part for part in get_args(annotation) if part is not type(None)] if is_union else []
     parts = [part for part in where if part != "[key]"]
     if len(alternatives) > 1:
-        parts = [parts[0], *(part for part in parts[1:] if isinstance(part, int))]
+        parts = [parts[0], *(part for part in parts[1:] if isinstance(part, int) or not _is_type(part))]
     return ".".join(str(part) for part in parts)

@@ -13,7 +13,7 @@ ONE_DATASET = "selection: cannot be combined with data, which also names a datas
 
 
 class EvaluateConfig(StageConfig):
-    """Zero-shot classification and retrieval on held-out figures."""
+    """Zero-shot classification and retrieval on the figures of the test split."""
 
     example: ClassVar[str] = "--store mine --name clip"
 

@@ -21,6 +21,7 @@ from biomedica_ray.evaluate.zero_shot import Vectors
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.models.clip import load_folder
 from biomedica_ray.models.trained import TrainedModel
+from biomedica_ray.reading.held_out import article_of
 from biomedica_ray.reading.shards import RawSample, Unreadable
 
 
@@ -116,11 +117,6 @@ def encode(
     empty = np.zeros((0, 1), dtype=np.float32)
     vectors = np.concatenate(images or [empty]), np.concatenate(texts or [empty])
     return Encoded(*vectors, labels, np.array(articles, np.int64), errors)
-
-
-def article_of(key: str) -> str:
-    """The article in a sample's key, ``PMC123-1`` of ``PMC123-1_004``; the key itself where there is none."""
-    return key.rpartition("_")[0] or key
 
 
 def primary_labels(metadata: bytes) -> list[str]:

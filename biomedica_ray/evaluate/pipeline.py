@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import on_a_worker
@@ -17,8 +17,9 @@ from biomedica_ray.config import OF_A_RUN
 from biomedica_ray.evaluate.config import EvaluateConfig
 from biomedica_ray.evaluate.tasks import TASKS, NotApplicableError, Settings
 from biomedica_ray.models.trained import TrainedModel
+from biomedica_ray.reading.pairs import Pairs
 from biomedica_ray.reading.place import Place
-from biomedica_ray.reading.shards import RawSample, Shard, Unreadable, read_shards
+from biomedica_ray.reading.shards import RawSample, Shard, Source, Unreadable, read_shards
 from biomedica_ray.reading.stretches import draw, read_numbers
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS, error_row
@@ -47,7 +48,7 @@ def run(config: EvaluateConfig, record: Run) -> None:
     """
     checkpoints = TrainedModel(record.store, config.name)
     origin = checkpoints.origin()
-    held_out = find_held_out(dataset_of(config, record.store), config.samples, config.seed)
+    held_out = find_held_out(dataset_of(config, record.store), "test", config.samples, config.seed)
     mark = fingerprint(VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origin, held_out.content)
     done = record.committed(f"evaluate/{config.name}").get(0)
     there = record.store.has(checkpoints.path("evaluation.json"))
@@ -103,11 +104,11 @@ class HeldOut:
 
     Attributes:
         data: The dataset.
-        shards: Its held-out shards.
+        shards: Its shards that have held-out samples.
         numbers: Which samples, counted through all shards.
     """
 
-    data: Store
+    data: Source | Pairs
     shards: tuple[Shard, ...]
     numbers: list[int]
 
@@ -130,17 +131,17 @@ def dataset_of(config: EvaluateConfig, store: Store) -> Store:
     return Store(config.data or store.uri(Place(config.selection).folder("dataset")), config.endpoint_url)
 
 
-def find_held_out(data: Store, most: int, seed: int = 0) -> HeldOut:
-    """At most ``most`` held-out samples of a dataset, drawn at random from the seed.
+def find_held_out(data: Store, split: Literal["validation", "test"], most: int, seed: int = 0) -> HeldOut:
+    """At most ``most`` samples of a held-out split of a dataset, drawn at random from the seed.
 
     Raises:
         StoreError: There are fewer than 2.
     """
-    shards = read_shards(data, None, "test")
+    shards = read_shards(data, None, split)
     n_samples = sum(shard.samples for shard in shards)
     if n_samples < 2:
         raise StoreError(
-            f"{data.root}: {n_samples} held-out samples, expected at least 2; serialize with a greater test_fraction"
+            f"{data.root}: {n_samples} {split} samples, expected at least 2; serialize with a greater {split}_fraction"
         )
     return HeldOut(data, shards, draw([shard.samples for shard in shards], most, seed))
 

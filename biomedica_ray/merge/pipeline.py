@@ -1,6 +1,6 @@
 """The merge stage: trained models averaged (a soup), and interpolated with the one that training began with (WiSE-FT).
 
-Each share of the trained model is scored on the held-out samples, and the best one is kept. In BIOMEDICA this step
+Each share of the trained model is scored on the validation split, and the best one is kept. In BIOMEDICA this step
 brings nearly all of the gain on its composition tasks (Lozano et al. 2025, arXiv:2501.07171).
 """
 
@@ -25,7 +25,7 @@ from biomedica_ray.units import fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 """Raise it when the same models would give another one."""
 
 
@@ -36,7 +36,7 @@ def run(config: MergeConfig, record: Run) -> None:
 
     Raises:
         ConfigError: The models differ in architecture, there is no base to interpolate with, or the metric is unknown.
-        StoreError: A run has no finished model, or there are no held-out samples to compare mixtures on.
+        StoreError: A run has no finished model, or there is no validation split to compare mixtures on.
     """
     spec, origins = _origins(config, record)
     alphas = sorted(set(config.alphas))
@@ -46,7 +46,9 @@ def run(config: MergeConfig, record: Run) -> None:
         raise ConfigError(
             "base: the runs began with random weights; name a model to interpolate with, or set alphas: [1]"
         )
-    held_out = find_held_out(dataset_of(config, record.store), config.samples, config.seed) if len(alphas) > 1 else None
+    # Not on the test split, whose score would be too good then.
+    data = dataset_of(config, record.store)
+    held_out = find_held_out(data, "validation", config.samples, config.seed) if len(alphas) > 1 else None
     result = TrainedModel(record.store, config.name)
     mark = fingerprint(
         VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origins, held_out.content if held_out else None

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.messages import one_line
+from biomedica_ray.models.depth import image_tower, is_projection, text_tower
 from biomedica_ray.models.encoders import load_timm
 from biomedica_ray.models.folders import (
     CONFIG_NAME,
@@ -34,6 +35,7 @@ from biomedica_ray.models.folders import (
     repository,
     small_files,
 )
+from biomedica_ray.models.long_text import stretch
 from biomedica_ray.models.spec import NEEDS_TRANSFORMERS, PREPROCESSING, ModelSpec, has_transformers, resolve_model
 
 _HERE = "."
@@ -69,6 +71,8 @@ def build(
     """
     with small_files(own or spec.name, endpoint_url) as beside, tempfile.TemporaryDirectory() as folder:
         model_cfg = _with_own_text(spec, beside)
+        if spec.stretched_from:
+            model_cfg["text_cfg"]["context_length"] = spec.stretched_from
         # open_clip takes a config of one's own only by the name of a file.
         path = Path(folder) / "biomedica-model.json"
         path.write_text(json.dumps(model_cfg))
@@ -80,9 +84,9 @@ def build(
                 force_image_size=image_size,
                 force_preprocess_cfg=spec.preprocess_cfg,
                 # Of a folder's own text tower there is only the config.
-                pretrained_text=weights and not spec.pretrained and model_cfg["text_cfg"] == spec.model_cfg["text_cfg"],
+                pretrained_text=weights and not spec.pretrained and not _has_own_text(model_cfg, spec),
             )
-            tokenizer = open_clip.get_tokenizer(path.stem)
+            tokenizer = open_clip.get_tokenizer(path.stem, context_length=spec.context_length)
         except ImportError as error:
             found = one_line(error) if has_transformers() else NEEDS_TRANSFORMERS
             raise ConfigError(f"model: {spec.name}: {found}") from None
@@ -92,6 +96,8 @@ def build(
         _load_weights(model, spec, endpoint_url, key)
         if image_size and hasattr(model.visual, "set_input_size"):
             model.visual.set_input_size(image_size)  # of timm's, after the weights, as open_clip does
+    if spec.stretched_from:
+        stretch(model, spec.context_length)
     if weights and image_weights:
         _load_image_weights(model, spec, image_weights)
     return model, tokenizer
@@ -116,6 +122,12 @@ def _with_own_text(spec: ModelSpec, beside: Path | None) -> dict[str, Any]:
     if text.get("hf_model_name") and _is_text_tower(beside / "config.json"):
         text["hf_model_name"] = str(beside)
     return model_cfg
+
+
+def _has_own_text(model_cfg: dict[str, Any], spec: ModelSpec) -> bool:
+    """Whether the text tower is that of the model's folder."""
+    names = ("hf_model_name", "hf_tokenizer_name")
+    return any(model_cfg["text_cfg"].get(name) != spec.model_cfg["text_cfg"].get(name) for name in names)
 
 
 def _is_text_tower(path: Path) -> bool:
@@ -169,8 +181,29 @@ def _load_image_weights(model: Any, spec: ModelSpec, image_weights: str) -> None
         raise ConfigError(f"image_weights: {image_weights}: do not fit {name}: {one_line(error)}") from None
 
 
-def lock_towers(model: Any, *, image: bool = False, text: bool = False) -> None:
-    """Freeze the image tower but for its projection into the space that it shares with the text, or the text tower."""
+def lock_towers(model: Any, *, image: bool = False, text: bool = False, unlock_last: int = 0) -> None:
+    """Freeze the image tower but for its projection into the space that it shares with the text, or the text tower.
+
+    Args:
+        model: The model.
+        image: Whether to lock the image tower.
+        text: Whether to lock the text tower.
+        unlock_last: How many of the last blocks of a locked tower learn, and with them the norm behind the last one
+            and the projection; open_clip's ``image_unlocked_groups`` is one more, as it counts the projection.
+
+    Raises:
+        ConfigError: A locked tower has not as many blocks.
+    """
+    locked = {"image": image, "text": text}
+    if unlock_last:
+        for name in [name for name, is_locked in locked.items() if is_locked]:
+            tower = image_tower(model) if name == "image" else text_tower(model)
+            if unlock_last > tower.blocks:
+                raise ConfigError(f"unlock_last: expected at most the {tower.blocks} blocks of the {name} tower")
+            learning = tower.last(unlock_last)
+            for path in tower.depth:
+                model.get_parameter(path).requires_grad = path in learning
+        return
     if image:
         for name, parameter in model.visual.named_parameters():
             parameter.requires_grad = is_projection(name)
@@ -178,18 +211,24 @@ def lock_towers(model: Any, *, image: bool = False, text: bool = False) -> None:
         model.lock_text_tower()
 
 
-def is_projection(name: str) -> bool:
-    """Whether a parameter of an image tower of open_clip belongs to the projection: ``proj``, or timm's ``head``."""
-    return name == "proj" or name.startswith(("head.", "attnpool."))
-
-
-def train_mode(model: Any, *, lock_image: bool = False, lock_text: bool = False) -> None:
-    """Training mode; a locked tower stays as at inference, so that batch norm keeps its statistics."""
+def train_mode(model: Any, *, lock_image: bool = False, lock_text: bool = False, unlock_last: int = 0) -> None:
+    """Training mode; what is locked stays as at inference, so that batch norm keeps its statistics."""
     model.train()
+    settle = _settle if unlock_last else torch.nn.Module.eval
     if lock_image:
-        model.visual.eval()
+        settle(model.visual)
     if lock_text and hasattr(model, "text"):
-        model.text.eval()
+        settle(model.text)
+
+
+def _settle(module: torch.nn.Module) -> None:
+    """Inference mode for those parts of a module of whose parameters none learn."""
+    learns = [parameter.requires_grad for parameter in module.parameters()]
+    if learns and not any(learns):
+        module.eval()
+        return
+    for child in module.children():
+        _settle(child)
 
 
 def export(model: Any, tokenizer: Any, spec: ModelSpec, folder: Path) -> None:

@@ -22,6 +22,8 @@ RECIPES = Path(__file__).parent / "configs"
 """Model configs that come with the package; ``model: clip-lite0`` names one."""
 
 PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
+CONTEXT_LENGTH = 77
+"""Of models that do not say, as in open_clip."""
 NEEDS_TRANSFORMERS = "needs the package transformers: pip install 'biomedica_ray[hf]'"
 
 
@@ -34,12 +36,19 @@ class ModelSpec:
         model_cfg: open_clip's model config.
         preprocess_cfg: mean, std, interpolation, resize_mode; empty for open_clip's defaults.
         pretrained: open_clip tag, folder, file or None, as in the config.
+        stretched_from: Tokens that the weights were trained with, where the model reads longer texts than these.
     """
 
     name: str
     model_cfg: dict[str, Any]
     preprocess_cfg: dict[str, Any] = field(default_factory=dict)
     pretrained: str | None = None
+    stretched_from: int | None = None
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of the longest text."""
+        return int(self.model_cfg["text_cfg"].get("context_length", CONTEXT_LENGTH))
 
     def to_json(self) -> dict[str, Any]:
         """The spec as plain data."""
@@ -85,16 +94,24 @@ def with_weights(
         ConfigError: There are no such weights.
     """
     said: dict[str, Any] = {}
-    model_cfg = spec.model_cfg
+    model_cfg, stretched_from = spec.model_cfg, spec.stretched_from
     if pretrained and is_folder(pretrained):
         document = _parse(read_config(pretrained, endpoint_url, key), pretrained, key)
         said = document.get("preprocess_cfg", {})
         model_cfg = {**model_cfg, **_activation(spec, document.get("model_cfg", {}))}
+        if document.get("model_cfg", {}).get("text_cfg", {}).get("context_length") == spec.context_length:
+            stretched_from = None  # these weights have been stretched before
     elif pretrained and not pretrained.startswith("s3://") and not Path(pretrained).is_file():
         tag = _tag(spec.name, pretrained, key)
         said = {name: tag[name] for name in PREPROCESSING if tag.get(name)}
         model_cfg = {**model_cfg, **({"quick_gelu": True} if tag.get("quick_gelu") else {})}
-    return replace(spec, model_cfg=model_cfg, preprocess_cfg=spec.preprocess_cfg | said, pretrained=pretrained)
+    return replace(
+        spec,
+        model_cfg=model_cfg,
+        preprocess_cfg=spec.preprocess_cfg | said,
+        pretrained=pretrained,
+        stretched_from=stretched_from,
+    )
 
 
 def has_transformers() -> bool:

@@ -12,7 +12,7 @@ import ray
 from biomedica_ray.ahead import PREFETCH
 from biomedica_ray.cluster import RETRIES
 from biomedica_ray.reading.order import LanePosition, Rows
-from biomedica_ray.reading.stream import Batch, Piece, Preparation, Stream, batch_of
+from biomedica_ray.reading.stream import Batch, Order, Piece, Preparation, batch_of
 
 LOST = (
     ray.exceptions.RayActorError,
@@ -27,7 +27,7 @@ LOST = (
 class _Reader:
     """Prepares the pieces of one lane, one after the other."""
 
-    def __init__(self, stream: Stream, rows: Rows, start: LanePosition, how: Preparation, threads: int) -> None:
+    def __init__(self, stream: Order, rows: Rows, start: LanePosition, how: Preparation, threads: int) -> None:
         self._pieces = stream.pieces(rows, start, how, ThreadPoolExecutor(threads), 2 * threads)
 
     def next(self) -> Piece:
@@ -35,7 +35,7 @@ class _Reader:
 
 
 def batches_of_actors(
-    stream: Stream, rows: Sequence[Rows], lanes: Mapping[int, LanePosition], how: Preparation, cpus: float
+    stream: Order, rows: Sequence[Rows], lanes: Mapping[int, LanePosition], how: Preparation, cpus: float
 ) -> Generator[Batch, None, None]:
     """The batches of ``stream.batches``, prepared by an actor for each lane.
 
@@ -55,7 +55,7 @@ def batches_of_actors(
 
 
 def _pieces(
-    stream: Stream, rows: Rows, start: LanePosition, how: Preparation, cpus: float
+    stream: Order, rows: Rows, start: LanePosition, how: Preparation, cpus: float
 ) -> Generator[Piece, None, None]:
     """The pieces of a lane; an actor that is lost is replaced, and the new one continues where the lost one stopped."""
     losses = 0

@@ -68,25 +68,32 @@ def share(n_samples: int, lane: int, lanes: int) -> Share:
 
 
 def rows_of_worker(rank: int, workers: int, lanes: int, piece: int) -> list[Rows]:
-    """A worker's share of each batch: its ``lanes * piece / workers`` rows, by lane.
+    """A worker's share of each batch, where ``lanes`` lanes contribute ``piece`` rows each; as :func:`shared_rows`."""
+    return shared_rows(rank, workers, [piece] * lanes)
+
+
+def shared_rows(rank: int, workers: int, sizes: Sequence[int]) -> list[Rows]:
+    """A worker's share of each batch: as many rows as each other worker has, by lane.
 
     Args:
         rank: Number of the worker.
         workers: How many there are.
-        lanes: Lanes of the order.
-        piece: Rows that each lane contributes to a batch.
+        sizes: Rows that each lane contributes to a batch.
 
     Raises:
         ValueError: The rows of a batch cannot be shared evenly.
     """
-    own, rest = divmod(lanes * piece, workers)
+    own, rest = divmod(sum(sizes), workers)
     if rest:
-        raise ValueError(f"{workers} workers cannot share the {lanes * piece} samples of a step evenly")
+        raise ValueError(f"{workers} workers cannot share the {sum(sizes)} samples of a step evenly")
     start, stop = rank * own, (rank + 1) * own
-    return [
-        Rows(lane, max(start - lane * piece, 0), min(stop - lane * piece, piece))
-        for lane in range(start // piece, -(-stop // piece))
-    ]
+    result, first = [], 0
+    for lane, size in enumerate(sizes):
+        rows = Rows(lane, max(start - first, 0), min(stop - first, size))
+        if rows.start < rows.stop:
+            result.append(rows)
+        first += size
+    return result
 
 
 def segments(sizes: Sequence[int], part: Share, *, seed: int, epoch: int) -> list[Segment]:

@@ -60,10 +60,14 @@ class Pairs:
             for start in range(0, len(table), ROWS)
         )
 
+    def keys(self, shard: Shard) -> list[str]:
+        """The keys of a portion's samples."""
+        paths = _read(self)[0]["path"].slice(_first(shard), shard.samples)
+        return [path or "" for path in paths.to_pylist()]
+
     def samples(self, shard: Shard, start: int, stop: int) -> Iterator[RawSample | Unreadable]:
         """Samples ``start`` to ``stop`` (exclusive) of a portion, read ahead on threads; keys are the paths."""
-        first = int(shard.path.rpartition("#")[2])
-        rows = _read(self)[0].slice(first + start, stop - start).to_pylist()
+        rows = _read(self)[0].slice(_first(shard) + start, stop - start).to_pylist()
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             yield from ordered_map(pool, self._sample, rows, _AT_A_TIME)
 
@@ -80,6 +84,11 @@ class Pairs:
             if isinstance(error, OSError) and path.startswith("s3://") and not isinstance(error, PermissionError):
                 raise StoreError(f"{path}: {one_line(error)}") from None
             return Unreadable(path, "missing-image", f"{self.root}: {one_line(error)}")
+
+
+def _first(shard: Shard) -> int:
+    """The first row of a portion."""
+    return int(shard.path.rpartition("#")[2])
 
 
 def _bytes(filesystem: pafs.FileSystem, place: str) -> bytes:

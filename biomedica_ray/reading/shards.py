@@ -76,7 +76,7 @@ def read_shards(data: Store, license_groups: Collection[str] | None, split: str)
     Args:
         data: Root of the dataset (the folder of ``dataset.json``).
         license_groups: Which groups to take; None for all.
-        split: ``train`` or ``test``.
+        split: ``train``, ``validation`` or ``test``.
 
     Raises:
         StoreError: There is no dataset, or a shard that it names is missing.
@@ -128,6 +128,18 @@ def read_samples(
         reason = one_line(error)
     for missing in range(max(number, start), stop):
         yield Unreadable(f"{shard.path}#{missing}", "truncated-shard", reason)
+
+
+def sample_keys(data: Source, shard: Shard) -> Iterator[str]:
+    """The keys of a shard's samples, in order, as far as it can be read."""
+    try:
+        with _open(data, shard.path) as stream:
+            for number, fields in enumerate(_groups(stream, shard.path, content=False)):
+                if number == shard.samples:
+                    return
+                yield fields["__key__"]
+    except (tarfile.TarError, EOFError, ValueError):
+        return  # what is missing is an error of whoever reads the samples
 
 
 def count_samples(data: Source, path: str) -> int:

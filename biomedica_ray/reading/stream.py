@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,8 @@ import numpy as np
 from biomedica_ray.ahead import ordered_map
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.reading.augment import training_pixels
-from biomedica_ray.reading.order import LanePosition, Rows, Segment, Share, buffered_order, segments, share
+from biomedica_ray.reading.held_out import is_held_out
+from biomedica_ray.reading.order import LanePosition, Rows, Segment, Share, buffered_order, segments, share, shared_rows
 from biomedica_ray.reading.pairs import Pairs
 from biomedica_ray.reading.shards import RawSample, Shard, Source, Unreadable, read_samples
 from biomedica_ray.reading.texts import TextChoice, Tokenize
@@ -36,6 +38,7 @@ class Piece:
         after: The lane's position after the whole piece; its errors are only those of this piece. An error of a sample
             that belongs to another lane too is reported by that lane.
         given: Number of samples of the whole piece that belong to no other lane, by pass.
+        held_out: The same of those that were passed over, as they are held out.
     """
 
     images: np.ndarray
@@ -43,14 +46,15 @@ class Piece:
     keys: list[str]
     after: LanePosition
     given: Counter[int]
+    held_out: Counter[int]
 
 
 @dataclass
 class Batch:
     """What one worker trains on in one step: tensors as in :class:`Piece`, and its lanes' positions afterwards.
 
-    ``given`` counts the samples of those lanes whose first row is this worker's, so that all workers together count
-    each sample once.
+    ``given`` and ``held_out`` count the samples of those lanes whose first row is this worker's, so that all workers
+    together count each sample once.
     """
 
     images: torch.Tensor
@@ -58,6 +62,7 @@ class Batch:
     keys: list[str]
     lanes: dict[int, LanePosition]
     given: Counter[int]
+    held_out: Counter[int]
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,61 @@ class Preparation:
         return self.tokenize([self.texts.cut(each.text, each.seed, self.tokenize) for each in samples])
 
 
+class Order(ABC):
+    """Samples in an order of lanes, each of which gives a fixed number to each step."""
+
+    @property
+    @abstractmethod
+    def sizes(self) -> tuple[int, ...]:
+        """Samples that each lane gives in a step."""
+
+    @abstractmethod
+    def pieces(
+        self, rows: Rows, start: LanePosition, how: Preparation, pool: ThreadPoolExecutor, ahead: int
+    ) -> Iterator[Piece]:
+        """A lane's pieces from ``start`` on, with the requested rows of each.
+
+        Samples that cannot be read or are held out are skipped: the next one takes their place.
+
+        Args:
+            rows: The lane, and which of its rows.
+            start: The lane's position.
+            how: How samples are prepared.
+            pool: Prepares samples.
+            ahead: How many samples are prepared at a time.
+
+        Raises:
+            StoreError: No sample of this lane can be read.
+        """
+
+    @property
+    def step_samples(self) -> int:
+        """Samples of all lanes in a step."""
+        return sum(self.sizes)
+
+    def rows(self, rank: int, workers: int) -> list[Rows]:
+        """A worker's share of each batch; as :func:`~biomedica_ray.reading.order.shared_rows`."""
+        return shared_rows(rank, workers, self.sizes)
+
+    def batches(
+        self, rows: Sequence[Rows], lanes: Mapping[int, LanePosition], how: Preparation, threads: int
+    ) -> Iterator[Batch]:
+        """A worker's batches from its lanes' positions on, without end; raises as :meth:`pieces`.
+
+        Args:
+            rows: The worker's rows of each batch.
+            lanes: The positions of those rows' lanes.
+            how: How samples are prepared.
+            threads: Number of threads.
+        """
+        with ThreadPoolExecutor(threads) as pool:
+            sources = [self.pieces(part, lanes[part.lane], how, pool, 2 * threads) for part in rows]
+            while True:
+                yield batch_of(rows, [next(source) for source in sources])
+
+
 @dataclass(frozen=True)
-class Stream:
+class Stream(Order):
     """The samples of a run in their order, pass after pass without end.
 
     Attributes:
@@ -86,6 +144,7 @@ class Stream:
         seed: Seed of the run.
         buffer: Samples in the shuffle buffer of a lane.
         metadata: Whether the samples' JSON is read too.
+        held_out: Share of the articles that are passed over.
     """
 
     data: Source | Pairs
@@ -95,6 +154,7 @@ class Stream:
     seed: int
     buffer: int
     metadata: bool = False
+    held_out: float = 0
 
     @property
     def n_samples(self) -> int:
@@ -112,9 +172,18 @@ class Stream:
         return min(self.batch_size, self.length)
 
     @property
-    def step_samples(self) -> int:
-        """Samples of all lanes in a step."""
-        return self.lanes * self.piece
+    def sizes(self) -> tuple[int, ...]:
+        """Samples that each lane gives in a step."""
+        return (self.piece,) * self.lanes
+
+    @property
+    def tried(self) -> range:
+        """Lanes that are enough to try what samples are like."""
+        return range(1)
+
+    def epoch(self, step: int) -> int:
+        """The pass after so many steps."""
+        return step * self.piece // self.length
 
     def steps(self, epochs: int) -> int:
         """Steps until every sample has been seen in each of ``epochs`` passes."""
@@ -129,8 +198,11 @@ class Stream:
         """
         sizes = [shard.samples for shard in self.shards]
         reasons = Counter[str]()
+        examples = "all are held out"
         for raw in self._from(segments(sizes, self._share(lane), seed=self.seed, epoch=0), 0):
-            sample = _prepare(raw, how, f"{self.seed}/0")
+            sample = self._prepare(raw, how, 0)
+            if sample is None:
+                continue
             if isinstance(sample, Prepared):
                 return sample
             reasons[sample.kind] += 1
@@ -138,6 +210,12 @@ class Stream:
                 examples = f"{sample.what}: {sample.message}"
         kinds = ", ".join(f"{number} {kind}" for kind, number in reasons.most_common())
         raise UnusableError(f"{self.data.root}: none of {reasons.total()} samples can be read: {kinds} ({examples})")
+
+    def _prepare(self, sample: RawSample | Unreadable, how: Preparation, epoch: int) -> Prepared | Unreadable | None:
+        """A sample of a pass as tensors are made of it; None where it is held out."""
+        if isinstance(sample, RawSample) and is_held_out(sample.key, self.held_out):
+            return None
+        return _prepare(sample, how, f"{self.seed}/{epoch}")
 
     def _share(self, lane: int) -> Share:
         return share(self.n_samples, lane, self.lanes)
@@ -190,33 +268,20 @@ class Stream:
     def pieces(
         self, rows: Rows, start: LanePosition, how: Preparation, pool: ThreadPoolExecutor, ahead: int
     ) -> Iterator[Piece]:
-        """A lane's pieces from ``start`` on, with the requested rows of each.
-
-        Samples that cannot be read are skipped: the next one takes their place.
-
-        Args:
-            rows: The lane, and which of its rows.
-            start: The lane's position.
-            how: How samples are prepared.
-            pool: Prepares samples.
-            ahead: How many samples are prepared at a time.
-
-        Raises:
-            StoreError: No sample of this lane can be read.
-        """
+        """As :meth:`Order.pieces`."""
 
         def prepare(
             item: tuple[LanePosition, RawSample | Unreadable, bool],
-        ) -> tuple[LanePosition, Prepared | Unreadable, bool]:
+        ) -> tuple[LanePosition, Prepared | Unreadable | None, bool]:
             after, sample, own = item
-            return after, _prepare(sample, how, f"{self.seed}/{after.epoch}"), own
+            return after, self._prepare(sample, how, after.epoch), own
 
         stream = ordered_map(pool, prepare, self.samples(rows.lane, start.epoch, start.slots), ahead)
         lost = 0
         while True:
             taken: list[Prepared] = []
             errors: list[dict[str, str]] = []
-            given = Counter[int]()
+            given, held_out = Counter[int](), Counter[int]()
             number = 0
             while number < self.piece:
                 after, result, own = next(stream)
@@ -228,42 +293,30 @@ class Stream:
                     number += 1
                     continue
                 lost += 1
-                if own:
+                if result is None:
+                    held_out[after.epoch] += own
+                elif own:
                     errors.append({**asdict(result), "epoch": str(after.epoch)})
                 if lost == self.length:
                     raise StoreError(f"{self.data.root}: none of {lost} samples can be read")
             tokens = how.tokens(taken).numpy()
             images = np.stack([sample.pixels for sample in taken])
             after.errors = errors
-            yield Piece(images, tokens, [sample.key for sample in taken], after, given)
-
-    def batches(
-        self, rows: Sequence[Rows], lanes: Mapping[int, LanePosition], how: Preparation, threads: int
-    ) -> Iterator[Batch]:
-        """A worker's batches from its lanes' positions on, without end; raises as :meth:`pieces`.
-
-        Args:
-            rows: The worker's rows of each batch.
-            lanes: The positions of those rows' lanes.
-            how: How samples are prepared.
-            threads: Number of threads.
-        """
-        with ThreadPoolExecutor(threads) as pool:
-            sources = [self.pieces(part, lanes[part.lane], how, pool, 2 * threads) for part in rows]
-            while True:
-                yield batch_of(rows, [next(source) for source in sources])
+            yield Piece(images, tokens, [sample.key for sample in taken], after, given, held_out)
 
 
 def batch_of(rows: Sequence[Rows], pieces: Sequence[Piece]) -> Batch:
     """A worker's batch of the pieces of its rows."""
     import torch  # noqa: PLC0415
 
+    own = [piece for part, piece in zip(rows, pieces, strict=True) if part.start == 0]
     return Batch(
         torch.from_numpy(_joined([piece.images for piece in pieces])),
         torch.from_numpy(_joined([piece.tokens for piece in pieces])),
         [key for piece in pieces for key in piece.keys],
         {part.lane: piece.after for part, piece in zip(rows, pieces, strict=True)},
-        sum((piece.given for part, piece in zip(rows, pieces, strict=True) if part.start == 0), Counter[int]()),
+        sum((piece.given for piece in own), Counter[int]()),
+        sum((piece.held_out for piece in own), Counter[int]()),
     )
 
 

@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 
 from biomedica_ray.ahead import ordered_map
 from biomedica_ray.messages import one_line
+from biomedica_ray.reading.pairs import Pairs
 from biomedica_ray.reading.ranges import open_random
-from biomedica_ray.reading.shards import RawSample, Shard, Unreadable, read_samples
+from biomedica_ray.reading.shards import RawSample, Shard, Source, Unreadable, read_samples
 from biomedica_ray.store import Store
 
 STRETCH = 64
@@ -57,18 +58,25 @@ def draw(sizes: Sequence[int], most: int, seed: int) -> list[int]:
     return sorted(numbers)
 
 
-def read_numbers(data: Store, shards: Sequence[Shard], numbers: Sequence[int]) -> Iterator[RawSample | Unreadable]:
+def read_numbers(
+    data: Source | Pairs, shards: Sequence[Shard], numbers: Sequence[int]
+) -> Iterator[RawSample | Unreadable]:
     """The samples with the given ascending numbers, counted through all shards, in that order.
 
     Of the JSON of those that come from a Parquet twin there is only ``image_primary_label``. Where a shard has no twin,
-    its tar is read from its beginning.
+    its tar is read from its beginning, once.
 
     Raises:
         StoreError: A file cannot be read, however often it is tried.
     """
+    if not isinstance(data, Store) or not all(shard.parquet for shard in shards):
+        for shard, wanted in _by_shard(shards, numbers):
+            yield from _in_passing(data, shard, wanted)
+        return
+    store = data
 
     def read(part: _Part) -> list[RawSample | Unreadable]:
-        found = _read(data, part.shard, part.wanted[0], part.wanted[-1] + 1)
+        found = _read(store, part.shard, part.wanted[0], part.wanted[-1] + 1)
         return [found[number - part.wanted[0]] for number in part.wanted]
 
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
@@ -86,19 +94,38 @@ class _Part:
 
 def _parts(shards: Sequence[Shard], numbers: Sequence[int]) -> Iterator[_Part]:
     """The numbers by shard, cut where a stretch is full or would have a gap of one."""
-    first, at = 0, 0
-    for shard in shards:
+    for shard, wanted in _by_shard(shards, numbers):
         part: list[int] = []
-        while at < len(numbers) and numbers[at] < first + shard.samples:
-            number = numbers[at] - first
+        for number in wanted:
             if part and (number - part[-1] > STRETCH or len(part) == STRETCH):
                 yield _Part(shard, part)
                 part = []
             part.append(number)
+        yield _Part(shard, part)
+
+
+def _by_shard(shards: Sequence[Shard], numbers: Sequence[int]) -> Iterator[tuple[Shard, list[int]]]:
+    """The shards that have any of the numbers, and theirs, counted from the first of the shard."""
+    first, at = 0, 0
+    for shard in shards:
+        wanted = []
+        while at < len(numbers) and numbers[at] < first + shard.samples:
+            wanted.append(numbers[at] - first)
             at += 1
-        if part:
-            yield _Part(shard, part)
+        if wanted:
+            yield shard, wanted
         first += shard.samples
+
+
+def _in_passing(data: Source | Pairs, shard: Shard, wanted: Sequence[int]) -> Iterator[RawSample | Unreadable]:
+    """Samples of a shard without a twin, of which no more is held than one at a time."""
+    if isinstance(data, Pairs):
+        for number in wanted:
+            yield from data.samples(shard, number, number + 1)
+        return
+    chosen = set(wanted)
+    passing = read_samples(data, shard, wanted[0], wanted[-1] + 1, metadata=True)
+    yield from (sample for number, sample in enumerate(passing, wanted[0]) if number in chosen)
 
 
 def _read(data: Store, shard: Shard, start: int, stop: int) -> list[RawSample | Unreadable]:

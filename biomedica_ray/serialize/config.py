@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
 from biomedica_ray.config.needs import Need
@@ -50,8 +50,14 @@ class SerializeConfig(StageConfig):
     jpeg_quality: int = Field(
         95, ge=1, le=100, description="quality of images that are not yet a plain, upright RGB JPEG"
     )
+    validation_fraction: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="share of articles held out to choose checkpoints and mixtures by, chosen by a stable hash",
+    )
     test_fraction: float = Field(
-        0.1, ge=0, lt=1, description="share of articles held out for evaluation, chosen by a stable hash"
+        0.1, ge=0, lt=1, description="share of articles held out for the final score, chosen by the same hash"
     )
     memory_gb: float = Field(2, gt=0, description="memory that one worker reserves")
 
@@ -63,3 +69,9 @@ class SerializeConfig(StageConfig):
     def needs(self) -> tuple[Need, ...]:
         """A worker."""
         return (Need.of(self, memory="memory_gb"),)
+
+    @model_validator(mode="after")
+    def _some_are_left(self) -> Self:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction: expected less than 1 together with test_fraction")
+        return self

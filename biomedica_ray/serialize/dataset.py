@@ -88,6 +88,7 @@ def card(document: dict[str, Any]) -> str:
         samples=f"{document['samples']:,}",
         table="\n".join(lines),
         licenses="\n".join(f"- **{name}**: {_LICENSES[name]}" for name in groups),
+        validation=f"{document['validation_fraction']:.0%}",
         test=f"{document['test_fraction']:.0%}",
         group=group,
         shards=braces([PurePosixPath(shard["path"]).stem for shard in training]),
@@ -133,8 +134,8 @@ Take only the groups whose terms fit your use. Articles may be corrected or retr
 
 ## Splits
 
-About {test} of the articles are held out as `test`, chosen by a stable hash. All versions and copies of an article, and
-all its figures, are on the same side.
+About {test} of the articles are held out as `test`, for a final score, and {validation} as `validation`, to choose by;
+a stable hash says which. All versions and copies of an article, and all its figures, are in the same split.
 
 ## Loading
 

@@ -1,4 +1,4 @@
-"""Which figures are written, why the others are not, and which are in the training and which in the test split."""
+"""Which figures are written, why the others are not, and in which split each is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from biomedica_ray.schema import ARTICLE_REPEATS, FIGURE_REPEATS
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.units import pmcid_of, stable_hash
 
-SPLITS = ("train", "test")
+SPLITS = ("train", "validation", "test")
 ARTICLE_COLUMNS = ["article_id", "license_group", "is_retracted"]
 FIGURE_COLUMNS = [
     "figure_id",
@@ -98,12 +98,16 @@ def _first(rows: Mapping[str, Row], kinds: Sequence[str]) -> Row | None:
     return next((rows[kind] for kind in kinds if kind in rows), None)
 
 
-def split_of(article_id: str, duplicates: Duplicates, test_fraction: float) -> str:
+def split_of(article_id: str, duplicates: Duplicates, validation_fraction: float, test_fraction: float) -> str:
     """The split by a stable hash of the article's pmcid; an article that repeats another goes where that one is.
 
-    So neither the versions of an article nor its copies under other PMC ids are ever on both sides.
+    So neither the versions of an article nor its copies under other PMC ids are ever in two splits. Test and validation
+    are the two ends of the hash, so that changing the size of one moves no article into or out of the other.
     """
     repeat = next((row for row in duplicates.get(article_id, ()) if row["kind"] in ARTICLE_REPEATS), None)
     pmcid = pmcid_of(repeat["of"] if repeat else article_id)
     # Not the hash that units are cut by, or the test split would be whole units.
-    return "test" if stable_hash(f"split:{pmcid}") < test_fraction * 2**64 else "train"
+    place = stable_hash(f"split:{pmcid}")
+    if place < test_fraction * 2**64:
+        return "test"
+    return "validation" if place >= (1 - validation_fraction) * 2**64 else "train"

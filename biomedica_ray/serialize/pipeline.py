@@ -181,7 +181,8 @@ class SelectionWorker:
                 if reason.kind in selection.WITHHELD:
                     withheld.add(figure["article_id"])
                 continue
-            split = selection.split_of(article["article_id"], duplicates, self._config.test_fraction)
+            fractions = self._config.validation_fraction, self._config.test_fraction
+            split = selection.split_of(article["article_id"], duplicates, *fractions)
             group = selection.group_of(figure, article)
             also_captioned = [each["caption"] for each in captions.get(figure["figure_id"], ())]
             sample = {name: figure[name] for name in ("row", "figure_id", "article_id")}

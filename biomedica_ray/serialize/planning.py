@@ -18,7 +18,7 @@ from biomedica_ray.serialize.shard_plan import KINDS, Cut, Flags, Samples, Shard
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import AsJson, fingerprint, pmcid_of, stable_hash
 
-VERSION = 4
+VERSION = 5
 """Raise it when the same input gives other samples or shards."""
 
 PLAN_GB, PLAN_BYTES = 0.5, 150
@@ -34,6 +34,7 @@ SELECTION_KEYS = {
     "keep_retracted",
     "keep_third_party",
     "keep_thumbnails",
+    "validation_fraction",
     "test_fraction",
 }
 """Settings that decide which figures are chosen."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
 from biomedica_ray.config.needs import Need
@@ -26,6 +26,20 @@ RetrievalScore = Literal[
 ]
 
 
+Texts = dict[TextKind, NonNegativeFloat]
+"""Weights of the kinds of text."""
+
+
+class MixedData(BaseModel):
+    """One of several sets of data."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    uri: str | list[str] = Field(description="a dataset, tar files or a table, as data is where it is the only one")
+    weight: float = Field(gt=0, description="its share of the samples of a step, beside the weights of the others")
+    texts: Texts | None = Field(None, description="as the stage's texts, which is taken where this is not given")
+
+
 class TrainConfig(StageConfig):
     """Pretrain CLIP on the shards by streaming."""
 
@@ -41,11 +55,11 @@ class TrainConfig(StageConfig):
     }
     example: ClassVar[str] = "--store mine --model ViT-B-32 --pretrained laion2b_s34b_b79k --batch_size 64"
 
-    data: str | list[str] | None = Field(
+    data: str | list[str] | list[MixedData] | None = Field(
         None,
         description="a dataset that serialize wrote (none: <store>/dataset), or tar files by path or URL (s3, https, "
         "hf://datasets/OWNER/NAME/PATH); braces work: https://host/{000000..000009}.tar; or a .csv or .tsv with "
-        "columns filepath and title",
+        "columns filepath and title; in a file, several of them by weight: [{uri: A, weight: 3}, {uri: B, weight: 1}]",
     )
     selection: str | None = Field(
         None,
@@ -55,7 +69,14 @@ class TrainConfig(StageConfig):
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
         ["commercial", "noncommercial", "other"], description="licence groups to train on"
     )
-    texts: dict[TextKind, NonNegativeFloat] = Field(
+    validation_fraction: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        description="share of the articles of data without a dataset.json to hold out from training, by a stable hash "
+        "of the article in the sample's key; a dataset has a validation split of its own",
+    )
+    texts: Texts = Field(
         {"caption": 1.0},
         description="weights for drawing a sample's text in each pass: its caption, the part of the caption about one "
         "panel, a mention (a paragraph that refers to the figure), also_captioned (another caption of the same "
@@ -65,6 +86,12 @@ class TrainConfig(StageConfig):
         "first",
         description="what to keep of a text longer than the model's context: its first tokens, or a random run "
         "of sentences",
+    )
+    context_length: int | None = Field(
+        None,
+        ge=1,
+        description="tokens of the longest text; beyond the model's own, the position embeddings of CLIP's text towers "
+        "are stretched; none: as many as the model has",
     )
     name: str = Field("clip", pattern=NAME, description="checkpoints go to <store>/checkpoints/<name>")
     model: str = Field(
@@ -88,6 +115,11 @@ class TrainConfig(StageConfig):
     )
     lock_image: bool = Field(False, description="freeze the image tower except its projection")
     lock_text: bool = Field(False, description="freeze the text tower")
+    unlock_last: int = Field(
+        0,
+        ge=0,
+        description="blocks of a frozen tower that learn all the same, counted from its end, with the projection",
+    )
     num_workers: int = Field(
         2,
         ge=1,
@@ -123,6 +155,12 @@ class TrainConfig(StageConfig):
     weight_decay: float = Field(0.2, ge=0, description="AdamW weight decay; norms, biases and gains do not decay")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW beta1")
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW beta2 (BIOMEDICA: 0.95)")
+    layer_decay: float = Field(
+        1,
+        gt=0,
+        le=1,
+        description="learning rate of each layer as a share of that of the next one, in both towers; 1: all alike",
+    )
     eps: float = Field(1e-6, gt=0, description="AdamW epsilon (open_clip_train's for ViT: 1e-6)")
     grad_clip: float = Field(1.0, gt=0, description="maximum gradient norm (BIOMEDICA: 1.0)")
     shuffle_buffer: int = Field(2000, ge=1, description="samples in each lane's shuffle buffer")
@@ -142,17 +180,17 @@ class TrainConfig(StageConfig):
     )
     keep_last: int = Field(2, ge=1, description="number of latest checkpoints to keep")
     keep_best: RetrievalScore | None = Field(
-        None, description="also keep the checkpoint with the highest score on held-out samples, named as by evaluate"
+        None, description="also keep the checkpoint with the highest score on validation samples, named as by evaluate"
     )
     log_steps: int = Field(100, ge=1, description="steps between log lines")
     eval_steps: int | None = Field(
-        None, ge=1, description="steps between measurements of retrieval on held-out samples; none: never"
+        None, ge=1, description="steps between measurements of retrieval on validation samples; none: never"
     )
     eval_samples: int = Field(
         2000,
         ge=2,
-        description="maximum number of held-out samples to measure retrieval on; of more, this many are drawn, in "
-        "stretches of neighbours",
+        description="maximum number of validation samples to measure retrieval on; of more, this many are drawn, "
+        "in stretches of neighbours",
     )
     wandb: str | None = Field(None, description="Weights & Biases project to send the metrics to")
     mlflow: str | None = Field(None, description="MLflow tracking URI to send the metrics to")
@@ -177,9 +215,22 @@ class TrainConfig(StageConfig):
         """The run."""
         return self.name
 
+    @property
+    def mixed(self) -> list[MixedData]:
+        """The data that are mixed; none where there is only one."""
+        return [each for each in self.data if isinstance(each, MixedData)] if isinstance(self.data, list) else []
+
+    @property
+    def uris(self) -> list[str]:
+        """Where the data are; none where it is the store's dataset."""
+        if isinstance(self.data, str):
+            return [self.data]
+        found = [each.uri if isinstance(each, MixedData) else each for each in self.data or []]
+        return [uri for each in found for uri in ([each] if isinstance(each, str) else each)]
+
     def needs(self) -> tuple[Need, ...]:
         """The fewest workers with which training begins, and the Ray actors that read for them."""
-        return () if self.dry_run else (self.need(self.num_workers),)
+        return () if self.dry_run else (self.need(self.num_workers * max(1, len(self.mixed))),)
 
     def need(self, lanes: int) -> Need:
         """The same where the order has a number of lanes, each of which an actor reads with ``reader: ray``."""
@@ -203,10 +254,13 @@ class TrainConfig(StageConfig):
     def _consistent(self) -> Self:
         if self.data and self.selection:
             raise ValueError(ONE_DATASET)
+        if self.unlock_last and not (self.lock_image or self.lock_text):
+            raise ValueError("unlock_last: needs lock_image or lock_text")
         if self.continues == self.name:
             raise ValueError("continues: expected another run than name; a run goes on by itself")
-        if not math.isfinite(total := sum(self.texts.values())) or not total:
-            raise ValueError("texts: expected finite weights, at least one of them above 0")
+        for texts in (self.texts, *(each.texts for each in self.mixed if each.texts is not None)):
+            if not math.isfinite(total := sum(texts.values())) or not total:
+                raise ValueError("texts: expected finite weights, at least one of them above 0")
         return self
 
     @model_validator(mode="after")

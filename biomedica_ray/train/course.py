@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from biomedica_ray.reading.mixture import Mixture
 from biomedica_ray.reading.stream import Stream
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.schedule import learning_rate
@@ -28,7 +29,7 @@ class Course:
     lr: tuple[float, float, float, float]
 
     @classmethod
-    def of(cls, config: TrainConfig, stream: Stream) -> Course:
+    def of(cls, config: TrainConfig, stream: Stream | Mixture) -> Course:
         """The course of a run through its data."""
         steps = stream.steps(config.epochs)
         at = (0, min(max(config.warmup_steps - 1, 0), steps - 1), steps // 2, steps - 1)
@@ -44,7 +45,7 @@ class Course:
         )
 
 
-def doubts(config: TrainConfig, stream: Stream) -> list[str]:
+def doubts(config: TrainConfig, stream: Stream | Mixture) -> list[str]:
     """What a run with these numbers would not do as its config sounds; a line each, naming the key."""
     course = Course.of(config, stream)
     found = []

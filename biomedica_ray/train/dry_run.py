@@ -11,7 +11,7 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.config.needs import GIB
 from biomedica_ray.train.course import Course
 from biomedica_ray.train.gpus import MEMORY_GIB, Gpu
-from biomedica_ray.train.rehearsal import Rehearsed, one_step, preparation
+from biomedica_ray.train.rehearsal import Rehearsed, preparation, steps_on_all_data
 
 if TYPE_CHECKING:
     from biomedica_ray.train.config import TrainConfig
@@ -67,9 +67,9 @@ def explore(job: Job) -> Explored:
     torch.set_num_threads(max(1, int(config.cpus_per_worker)))
     model, tokenizer = build(job.spec, config.image_weights, config.patch_dropout, endpoint_url=config.endpoint_url)
     how = preparation(job, model, tokenizer)
-    rehearsed = one_step(job, model, how, 0, torch.device("cpu"))
-    lock_towers(model, image=config.lock_image, text=config.lock_text)
-    train_mode(model, lock_image=config.lock_image, lock_text=config.lock_text)
+    rehearsed = steps_on_all_data(job, model, how)
+    lock_towers(model, image=config.lock_image, text=config.lock_text, unlock_last=config.unlock_last)
+    train_mode(model, lock_image=config.lock_image, lock_text=config.lock_text, unlock_last=config.unlock_last)
     model.output_dict = True
     kept = measure(
         model,

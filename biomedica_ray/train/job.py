@@ -11,6 +11,7 @@ from typing import Any
 from biomedica_ray.board import Board
 from biomedica_ray.evaluate.pipeline import HeldOut
 from biomedica_ray.models.spec import ModelSpec
+from biomedica_ray.reading.mixture import Mixture
 from biomedica_ray.reading.stream import Stream
 from biomedica_ray.store import Store
 from biomedica_ray.train.config import TrainConfig
@@ -23,7 +24,7 @@ class Job:
     config: TrainConfig
     spec: ModelSpec
     store: Store
-    stream: Stream
+    stream: Stream | Mixture
     held_out: HeldOut | None
     settings: dict[str, Any]
     board: Board

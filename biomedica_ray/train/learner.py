@@ -29,13 +29,24 @@ class Update:
 
     Attributes:
         lr: Learning rate.
-        grad_norm: Norm of the gradient before clipping.
-        skipped: Whether the gradient was too great for fp16 as it was scaled, and the weights stayed.
+        numbers: Norm of the gradient before clipping, and the logit scale, as float64 where the model is: whoever reads
+            them waits for the device.
+        scaled: Whether the gradient was scaled for fp16, so that one that is too great leaves the weights as they are.
     """
 
     lr: float
-    grad_norm: float
-    skipped: bool
+    numbers: torch.Tensor
+    scaled: bool
+
+    @property
+    def grad_norm(self) -> float:
+        """The norm of the gradient."""
+        return float(self.numbers[0])
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the weights stayed."""
+        return self.scaled and not math.isfinite(self.grad_norm)
 
 
 class Learner:
@@ -55,7 +66,7 @@ class Learner:
     ) -> None:
         self._config, self._steps, self._rank, self.device = config, steps, rank, device
         model.output_dict = True
-        lock_towers(model, image=config.lock_image, text=config.lock_text)
+        lock_towers(model, image=config.lock_image, text=config.lock_text, unlock_last=config.unlock_last)
         if config.grad_checkpointing:
             model.set_grad_checkpointing()
         self._format = torch.channels_last if config.channels_last else torch.contiguous_format
@@ -72,7 +83,7 @@ class Learner:
             self.parallel = DistributedDataParallel(
                 model,
                 device_ids=[device] if device.type == "cuda" else None,
-                broadcast_buffers=not config.lock_image,
+                broadcast_buffers=not config.lock_image or config.unlock_last > 0,
                 gradient_as_bucket_view=True,  # otherwise gradients are there twice
             )
         self.loss = contrastive_loss(config.loss, rank, workers)
@@ -87,7 +98,8 @@ class Learner:
 
     def train_mode(self) -> None:
         """Back to training, after an evaluation."""
-        train_mode(self.model, lock_image=self._config.lock_image, lock_text=self._config.lock_text)
+        config = self._config
+        train_mode(self.model, lock_image=config.lock_image, lock_text=config.lock_text, unlock_last=config.unlock_last)
 
     def autocast(self) -> torch.autocast:
         """The context in which the model computes."""
@@ -124,7 +136,8 @@ class Learner:
         norm = update(self.model, self.optimizer, lr, config.grad_clip, self.scaler)
         if self.average:
             self.average.update(self.model)
-        return Update(lr, norm, skipped=self.scaler.is_enabled() and not math.isfinite(norm))
+        numbers = torch.stack([norm.double(), self.model.logit_scale.detach().double().exp().reshape(())])
+        return Update(lr, numbers, scaled=self.scaler.is_enabled())
 
     def files(self) -> dict[str, dict[str, torch.Tensor]]:
         """All that changes from step to step, as tensors by name, by the name of their file."""

@@ -21,6 +21,7 @@ from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import StageFailedError, on_a_worker
 from biomedica_ray.head_node import is_local
 from biomedica_ray.messages import last_line
+from biomedica_ray.reading.mixing import Shuffle
 from biomedica_ray.resources import check, nodes
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import ERRORS, error_row
@@ -70,14 +71,20 @@ def run(config: TrainConfig, record: Run) -> None:
         record.add(done.counts, before=True)
     else:
         if is_local(config.ray_address):  # again, as the order of a resumed run may have more lanes than workers
-            check([config.need(plan.stream.lanes)], nodes())
+            check([config.need(len(plan.stream.sizes))], nodes())
         job = Job(config, plan.spec, record.store, plan.stream, plan.held_out, plan.settings, Board())
         if config.use_gpu and not _done(checkpoints):
             rehearsed = on_a_worker(partial(rehearse, job), num_cpus=min(config.cpus_per_worker, REHEARSAL_CPUS))
             log.info("train: one step on %s, on a CPU: loss %.3f", rehearsed.sample, rehearsed.loss)
         _fit(record, job, checkpoints, plan.stream.steps(config.epochs))
         record.add(_commit(record, stage, mark, checkpoints, plan.stream.n_samples * config.epochs))
-    record.results.update(_results(checkpoints), shuffle=asdict(plan.shuffle))
+    record.results.update(_results(checkpoints), shuffle=_shuffle(plan.shuffle))
+
+
+def _shuffle(measured: tuple[Shuffle, ...]) -> dict[str, float] | list[dict[str, float]]:
+    """How well the data are shuffled; of several, each."""
+    found = [asdict(each) for each in measured]
+    return found if len(found) > 1 else found[0]
 
 
 def _fit(record: Run, job: Job, checkpoints: Checkpoints, steps: int) -> None:
@@ -179,7 +186,8 @@ def _commit(record: Run, stage: str, mark: str, checkpoints: Checkpoints, rows_i
     # Of a run that an older version began, what is not counted in every step cannot be checked.
     counted = all("distinct" in line for line in metrics)
     rows_out = sum(samples_of(line) for line in metrics) if counted else rows_in - len(rows)
-    counts = {"samples": Flow(rows_in, rows_out, len(rows))}
+    held_out = sum(line.get("held_out", 0) for line in metrics)
+    counts = {"samples": Flow(rows_in, rows_out, len(rows), held_out)}
     with record.store.write_unit(stage, 0, mark, record.run_id) as writer:
         writer.table("errors", ERRORS, directory=f"errors/{stage}").write(rows)
         writer.commit(counts)

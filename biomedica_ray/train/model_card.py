@@ -27,10 +27,17 @@ _RECIPE = (
     "precision",
     "seed",
     "lock_image",
+    "lock_text",
+    "unlock_last",
+    "layer_decay",
+    "context_length",
     "image_weights",
     "shuffle_buffer",
 )
 """Settings that say how the model came about; those of where and how fast it was trained do not."""
+
+_OFF = {"unlock_last": 0, "layer_decay": 1}
+"""Values that mean that a setting is not used."""
 
 _PAGE = """\
 {header}
@@ -107,17 +114,21 @@ def model_card(
     recipe = {
         "samples a step": last["samples"],
         "steps": last["step"],
-        **{key: settings[key] for key in _RECIPE if settings[key] is not None and settings[key] is not False},
+        **{
+            key: settings[key]
+            for key in _RECIPE
+            if settings[key] is not None and settings[key] is not False and settings[key] != _OFF.get(key)
+        },
     }
     results = {key: value for key, value in last.items() if key == "loss" or key.startswith("retrieval.")}
     about = _TRAINING.format(
         origin=f"`{spec.name}`, begun with {_weights(spec)}.",
-        data=_data(config),
+        data="`, `".join(config.uris) or Place(config.selection).folder("dataset"),
         groups=_table("licence group", "samples", {**dict(sorted(samples.items())), "all": samples.total()}),
         recipe=_table("setting", "value", recipe),
         results=_table("metric", "value", {key: f"{value:.4g}" for key, value in results.items()}),
     )
-    return _page(config.name, "trained", spec, _datasets(config.data), about)
+    return _page(config.name, "trained", spec, _datasets(config.uris), about)
 
 
 def merged_card(name: str, spec: ModelSpec, merged: Mapping[str, Any]) -> str:
@@ -169,16 +180,9 @@ def _hub_id(spec: ModelSpec) -> str | None:
     return tag.get("hf_hub", "").rstrip("/") or None
 
 
-def _data(config: TrainConfig) -> str:
-    if config.data is None:
-        return Place(config.selection).folder("dataset")
-    return config.data if isinstance(config.data, str) else ", ".join(config.data)
-
-
-def _datasets(data: str | list[str] | None) -> list[str] | None:
+def _datasets(uris: list[str]) -> list[str] | None:
     """The Hugging Face repositories of the data."""
-    sources = [data] if isinstance(data, str) else data or []
-    found = ["/".join(url.removeprefix(_HUB).split("/")[:2]) for url in sources if url.startswith(_HUB)]
+    found = ["/".join(url.removeprefix(_HUB).split("/")[:2]) for url in uris if url.startswith(_HUB)]
     return list(dict.fromkeys(found)) or None
 
 

@@ -51,12 +51,21 @@ def rehearse(job: Job) -> Rehearsed:
     """
     import torch  # noqa: PLC0415
 
-    from biomedica_ray.models.clip import build  # noqa: PLC0415
+    from biomedica_ray.models.clip import build, lock_towers  # noqa: PLC0415
 
     config = job.config
     torch.set_num_threads(max(1, int(config.cpus_per_worker)))
     model, tokenizer = build(job.spec, config.image_weights, config.patch_dropout, endpoint_url=config.endpoint_url)
-    return one_step(job, model, preparation(job, model, tokenizer), 0, torch.device("cpu"))
+    lock_towers(model, image=config.lock_image, text=config.lock_text, unlock_last=config.unlock_last)
+    return steps_on_all_data(job, model, preparation(job, model, tokenizer))
+
+
+def steps_on_all_data(job: Job, model: Any, how: Preparation) -> Rehearsed:
+    """As :func:`one_step`, on the CPU, on the first sample of each set of data; says what came of the first."""
+    import torch  # noqa: PLC0415
+
+    first, *_ = [one_step(job, model, how, lane, torch.device("cpu")) for lane in job.stream.tried]
+    return first
 
 
 def one_step(job: Job, model: Any, how: Preparation, lane: int, device: torch.device) -> Rehearsed:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import OF_A_RUN, ConfigError
 from biomedica_ray.config.wording import as_typed
 from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
 from biomedica_ray.models.spec import ModelSpec, resolve_model
 from biomedica_ray.models.variants import for_training
+from biomedica_ray.reading.held_out import held_out_numbers
 from biomedica_ray.reading.mixing import PERFECT, Shuffle, measure
+from biomedica_ray.reading.mixture import Mixture, quotas
 from biomedica_ray.reading.pairs import Pairs, is_pairs
 from biomedica_ray.reading.place import Place
 from biomedica_ray.reading.shards import Shard, Source, read_shards
 from biomedica_ray.reading.stream import Stream
 from biomedica_ray.reading.tars import find_tars, is_tars
-from biomedica_ray.reading.texts import TextChoice
+from biomedica_ray.reading.texts import TextChoice, TextKind
 from biomedica_ray.runs import Run
 from biomedica_ray.serialize.shard_plan import LICENSE_GROUPS
-from biomedica_ray.store import Store
+from biomedica_ray.store import Store, StoreError
 from biomedica_ray.train.checkpoints import Checkpoints
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.course import Course, doubts
@@ -78,14 +82,14 @@ class Plan:
         stream: The samples in their order.
         held_out: Samples on which retrieval is measured while training; None where that is not wanted.
         settings: All that makes this run's model another than that of other settings.
-        shuffle: How well the order is shuffled.
+        shuffle: How well the order is shuffled, of each of several data.
     """
 
     spec: ModelSpec
-    stream: Stream
+    stream: Stream | Mixture
     held_out: HeldOut | None
     settings: dict[str, Any]
-    shuffle: Shuffle
+    shuffle: tuple[Shuffle, ...]
 
 
 def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Plan:
@@ -93,31 +97,27 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
 
     Raises:
         ConfigError: The model or the settings cannot be used, or differ from those the run was started with.
-        StoreError: There is no dataset, or it has fewer than 2 of the held-out samples that are wanted.
+        StoreError: There is no dataset, or it has fewer than 2 of the validation samples that are wanted.
     """
-    data, shards = _find_shards(config, record)
-    spec = for_training(_model(config, record.store), loss=config.loss, patch_dropout=config.patch_dropout)
+    data = _data(config, record)
+    spec = for_training(
+        _model(config, record.store),
+        loss=config.loss,
+        patch_dropout=config.patch_dropout,
+        context_length=config.context_length,
+    )
     check_trackers(config)
     held_out = _held_out(config, data)
     begun = _begun(checkpoints)
     # The order's lanes are as many as there were workers when the run began.
     lanes = (begun or {}).get("lanes", config.num_workers)
-    stream = _stream(config, data, shards, lanes)
-    settings = _settings(config, spec, shards, lanes)
+    stream = _order(config, data, lanes)
+    settings = _settings(config, spec, data, lanes)
     _same_settings(checkpoints, begun, settings)
     log.info("train: %s", Course.of(config, stream))
     for doubt in doubts(config, stream):
         log.warning("train: %s", doubt)
-    shuffle = measure([shard.samples for shard in shards], lanes, stream.piece, seed=config.seed, buffer=stream.buffer)
-    log.info(
-        "train: shuffle: samples are on average %.3f of the data away from their place in it (perfect: %.3f), and come "
-        "from %.1f shards per lane and step (perfect: %.1f)",
-        shuffle.distance,
-        PERFECT,
-        shuffle.shards,
-        shuffle.perfect_shards,
-    )
-    return Plan(spec, stream, held_out, settings, shuffle)
+    return Plan(spec, stream, held_out, settings, _shuffle(stream))
 
 
 def _model(config: TrainConfig, store: Store) -> ModelSpec:
@@ -130,27 +130,83 @@ def _model(config: TrainConfig, store: Store) -> ModelSpec:
     spec = ModelSpec(**begun["model"])
     if "model" in config.model_fields_set and config.model != spec.name:
         raise ConfigError(f"model: {config.continues} trained {spec.name}; leave model out to continue it")
+    if config.context_length not in {None, spec.context_length}:
+        raise ConfigError(f"context_length: {config.continues} was trained with {spec.context_length} tokens")
     if config.loss != begun["loss"]:
         raise ConfigError(f"loss: {config.continues} was trained with {begun['loss']}, got {config.loss}")
     return spec
 
 
-def _stream(config: TrainConfig, data: Source | Pairs, shards: tuple[Shard, ...], lanes: int) -> Stream:
+@dataclass(frozen=True)
+class _Data:
+    """One set of data, as the only one or one of several."""
+
+    source: Source | Pairs
+    shards: tuple[Shard, ...]
+    texts: Mapping[TextKind, float]
+    weight: float = 1
+
+
+def _order(config: TrainConfig, data: Sequence[_Data], lanes: int) -> Stream | Mixture:
     """The order of the samples; a step has as many, however many lanes there are."""
     batch_size = config.num_workers * config.batch_size // lanes
-    metadata = TextChoice(config.texts, config.long_text).needs_metadata
-    stream = Stream(data, shards, lanes, batch_size, config.seed, config.shuffle_buffer, metadata)
+    sizes = quotas(batch_size, [each.weight for each in data])
+    streams = [_stream(config, each, lanes, size) for each, size in zip(data, sizes, strict=True)]
+    if len(streams) == 1:
+        order: Stream | Mixture = streams[0]
+    else:
+        for each, stream, size in zip(data, streams, sizes, strict=True):
+            _check_share(each, stream, size, batch_size)
+        order = Mixture(tuple(streams), tuple(TextChoice(each.texts, config.long_text) for each in data))
+    for workers in range(config.min_workers or config.num_workers, config.num_workers + 1):
+        if order.step_samples % workers:
+            raise ConfigError(
+                f"num_workers: {workers}: expected a divisor of the {order.step_samples} samples of a step"
+            )
+    return order
+
+
+def _stream(config: TrainConfig, data: _Data, lanes: int, batch_size: int) -> Stream:
+    metadata = TextChoice(data.texts, config.long_text).needs_metadata
+    held_out = 0 if isinstance(data.source, Store) else config.validation_fraction
+    how = (lanes, batch_size, config.seed, config.shuffle_buffer, metadata, held_out)
+    stream = Stream(data.source, data.shards, *how)
     if stream.n_samples < lanes:
         groups = ", ".join(config.license_groups)
         raise ConfigError(
-            f"data: {data.root}: {stream.n_samples} training samples of {groups}; expected at least one per worker"
+            f"data: {data.source.root}: {stream.n_samples} training samples of {groups}; expected at least one per "
+            "worker"
         )
-    for workers in range(config.min_workers or config.num_workers, config.num_workers + 1):
-        if stream.step_samples % workers:
-            raise ConfigError(
-                f"num_workers: {workers}: expected a divisor of the {stream.step_samples} samples of a step"
-            )
     return stream
+
+
+def _check_share(data: _Data, stream: Stream, size: int, batch_size: int) -> None:
+    """Raise ConfigError where a step cannot have the share of samples that a weight says."""
+    if size == 0:
+        raise ConfigError(f"data: {data.source.root}: its weight is no sample of the {batch_size} of a lane in a step")
+    if stream.length < size:
+        raise ConfigError(
+            f"data: {data.source.root}: {stream.n_samples} samples are fewer than the {size * stream.lanes} that a "
+            "step takes of it"
+        )
+    log.info("train: %s: %d of %d samples of a step", data.source.root, size * stream.lanes, batch_size * stream.lanes)
+
+
+def _shuffle(order: Stream | Mixture) -> tuple[Shuffle, ...]:
+    found = []
+    for stream in order.streams if isinstance(order, Mixture) else [order]:
+        sizes = [shard.samples for shard in stream.shards]
+        shuffle = measure(sizes, stream.lanes, stream.piece, seed=stream.seed, buffer=stream.buffer)
+        log.info(
+            "train: shuffle: samples are on average %.3f of the data away from their place in it (perfect: %.3f), and "
+            "come from %.1f shards per lane and step (perfect: %.1f)",
+            shuffle.distance,
+            PERFECT,
+            shuffle.shards,
+            shuffle.perfect_shards,
+        )
+        found.append(shuffle)
+    return tuple(found)
 
 
 def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
@@ -161,8 +217,19 @@ def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
     return settings
 
 
-def _find_shards(config: TrainConfig, record: Run) -> tuple[Source | Pairs, tuple[Shard, ...]]:
-    root = config.data or record.store.uri(Place(config.selection).folder("dataset"))
+def _data(config: TrainConfig, record: Run) -> list[_Data]:
+    if not config.mixed:
+        dataset = record.store.uri(Place(config.selection).folder("dataset"))
+        return [_Data(*_find_shards(config, record, config.uris or dataset), config.texts)]
+    return [
+        _Data(*_find_shards(config, record, each.uri), config.texts if each.texts is None else each.texts, each.weight)
+        for each in config.mixed
+    ]
+
+
+def _find_shards(config: TrainConfig, record: Run, root: str | list[str]) -> tuple[Source | Pairs, tuple[Shard, ...]]:
+    if isinstance(root, list) and len(root) == 1:
+        (root,) = root
     if isinstance(root, str) and is_pairs(root):
         _all_licenses(config)
         pairs = Pairs(
@@ -186,25 +253,43 @@ def _all_licenses(config: TrainConfig) -> None:
         )
 
 
-def _held_out(config: TrainConfig, data: Source | Pairs) -> HeldOut | None:
-    """The held-out samples that are wanted while training; raises StoreError where there are fewer than 2."""
+def _held_out(config: TrainConfig, data: Sequence[_Data]) -> HeldOut | None:
+    """The validation samples that are wanted while training; raises StoreError where there are fewer than 2."""
+    if config.validation_fraction and all(isinstance(each.source, Store) for each in data):
+        raise ConfigError("validation_fraction: a dataset has a validation split of its own; leave it out")
     if config.eval_steps is None:
         return None
-    if not isinstance(data, Store):
+    source = data[0].source
+    if isinstance(source, Store):
+        found = find_held_out(source, "validation", config.eval_samples)
+    elif config.validation_fraction:
+        found = _held_out_elsewhere(config, source, data[0].shards)
+    else:
         raise ConfigError(
-            "eval_steps: samples without a dataset.json have no held-out samples; leave it out, or name a dataset"
+            "eval_steps: samples without a dataset.json have no validation split; set validation_fraction, or leave it "
+            "out"
         )
-    found = find_held_out(data, config.eval_samples)
     if config.keep_best and len(found.numbers) <= int(config.keep_best.rpartition("@")[2]):
         raise ConfigError(f"keep_best: {len(found.numbers)} held-out samples are too few for {config.keep_best}")
     return found
 
 
-def _settings(config: TrainConfig, spec: ModelSpec, shards: tuple[Shard, ...], lanes: int) -> dict[str, Any]:
+def _held_out_elsewhere(config: TrainConfig, data: Source | Pairs, shards: tuple[Shard, ...]) -> HeldOut:
+    find = partial(held_out_numbers, data, shards, config.validation_fraction, config.eval_samples)
+    numbers = on_a_worker(find)
+    if len(numbers) < 2:
+        raise StoreError(f"{data.root}: {len(numbers)} samples held out, expected 2; raise validation_fraction")
+    return HeldOut(data, shards, numbers)
+
+
+def _settings(config: TrainConfig, spec: ModelSpec, data: Sequence[_Data], lanes: int) -> dict[str, Any]:
+    contents = [fingerprint(sorted((shard.path, shard.content) for shard in each.shards)) for each in data]
+    mixed = [{"weight": each.weight, "texts": dict(each.texts)} for each in data]
     return {
         **config.model_dump(mode="json", exclude=_IRRELEVANT),
         "model": spec.to_json(),
-        "data": fingerprint(sorted((shard.path, shard.content) for shard in shards)),
+        "data": fingerprint(contents) if config.mixed else contents[0],
+        **({"mixed": mixed} if config.mixed else {}),
         "num_workers x batch_size": config.num_workers * config.batch_size,
         "lanes": lanes,
         "version": VERSION,

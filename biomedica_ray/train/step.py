@@ -95,13 +95,15 @@ def backward(
 
 def update(
     model: Any, optimizer: torch.optim.Optimizer, lr: float, grad_clip: float, scaler: GradScaler = _UNSCALED
-) -> float:
+) -> torch.Tensor:
     """Clip the gradient, take the optimizer's step, keep the logit scale in bounds; returns the gradient's norm.
+
+    Does not wait for the device, but where a scaler must know whether the gradient is finite.
 
     Where the gradient is too great for float16, the scaler makes less of it and the optimizer takes no step.
     """
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_scale", 1.0)
     scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
     scaler.step(optimizer)
@@ -109,7 +111,7 @@ def update(
     optimizer.zero_grad(set_to_none=True)
     with torch.no_grad():
         model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
-    return float(norm)
+    return norm
 
 
 def _no_sync(model: Any) -> AbstractContextManager[None]:

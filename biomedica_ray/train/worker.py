@@ -11,7 +11,7 @@ from copy import deepcopy
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import ray.train
 import ray.train.torch
@@ -24,10 +24,10 @@ from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.encode import Model
 from biomedica_ray.messages import one_line
-from biomedica_ray.models.clip import build, export
+from biomedica_ray.models.clip import build, export, lock_towers
 from biomedica_ray.models.tf32 import set_tf32
 from biomedica_ray.reading.actors import batches_of_actors
-from biomedica_ray.reading.order import LanePosition, batch_digest, rows_of_worker
+from biomedica_ray.reading.order import LanePosition, batch_digest
 from biomedica_ray.reading.stream import Batch
 from biomedica_ray.store import StoreError
 from biomedica_ray.train.checkpoints import Checkpoints, Position, Rule, Snapshot
@@ -35,7 +35,7 @@ from biomedica_ray.train.consensus import Agreed, Word, agree, gpu_utilisation
 from biomedica_ray.train.divergence import DivergedError, advice, message, rows_not_finite
 from biomedica_ray.train.held_out import retrieval
 from biomedica_ray.train.job import Job
-from biomedica_ray.train.learner import Learner
+from biomedica_ray.train.learner import Learner, Update
 from biomedica_ray.train.leaving import Notices
 from biomedica_ray.train.model_card import model_card
 from biomedica_ray.train.rehearsal import one_step, preparation
@@ -93,12 +93,14 @@ def _ready(job: Job, rank: int, workers: int) -> tuple[Any, Any] | None:
         model, tokenizer = build(
             job.spec, config.image_weights, config.patch_dropout, endpoint_url=config.endpoint_url, weights=wanted
         )
+        lock_towers(model, image=config.lock_image, text=config.lock_text, unlock_last=config.unlock_last)
         built.append((model.to(device), tokenizer))
 
     def learn() -> None:
         model, tokenizer = built[0]
-        own = rows_of_worker(rank, workers, job.stream.lanes, job.stream.piece)
-        one_step(job, model, preparation(job, model, tokenizer), own[0].lane, device)
+        how = preparation(job, model, tokenizer)
+        for part in job.stream.rows(rank, workers)[: len(job.stream.tried)]:
+            one_step(job, model, how, part.lane, device)
 
     if _failed(job, rank, make):
         return None
@@ -136,6 +138,14 @@ def _gather(value: Any) -> list[Any]:
     return values
 
 
+class _Open(NamedTuple):
+    """The last step until what its update came to is read, so that nobody waits for it."""
+
+    record: dict[str, Any]
+    update: Update
+    keys: list[str]
+
+
 class _Worker:
     """The state of one worker."""
 
@@ -145,7 +155,7 @@ class _Worker:
         self.checkpoints = Checkpoints(job.store, config.name)
         self.notices = Notices(job.board, rank)
         self.total = stream.steps(config.epochs)
-        self.position = self.checkpoints.latest() or Position(0, [LanePosition() for _ in range(stream.lanes)])
+        self.position = self.checkpoints.latest() or Position(0, [LanePosition() for _ in stream.sizes])
         rule = Rule(config.keep_last, config.keep_best)
         self.writer = Writer(partial(self.checkpoints.save, rule=rule, settings=job.settings), self.position.step)
         self.learner = Learner(model, config, self.total, ray.train.torch.get_device(), rank=rank, workers=workers)
@@ -154,11 +164,12 @@ class _Worker:
             read = source.load(step) if rank == 0 else None
             self.learner.restore(share_files(read, self.learner.device), own=source.name == config.name)
         self.metrics = self.checkpoints.metrics(self.position.step) if rank == 0 else []
-        self.rows = rows_of_worker(rank, workers, stream.lanes, stream.piece)
+        self.rows = stream.rows(rank, workers)
         self.lanes = {part.lane: self.position.lanes[part.lane] for part in self.rows}
         # A part is no bigger than it is with the configured number of workers.
         self.accumulate = math.ceil(config.accumulate * config.num_workers / workers)
         self.how = preparation(job, model, tokenizer)
+        self.open: _Open | None = None
 
     def learn(self) -> None:
         """Every remaining step, unless a notice comes or a checkpoint cannot be written."""
@@ -173,13 +184,13 @@ class _Worker:
                 failed = agreed.failed
                 if failed:
                     break
-                scores = {} if agreed.leave else self._scores(step)
-                if self.rank == 0:
-                    self.metrics[-1].update(scores)
-                    self.job.board.post(self.metrics[-1])
+                last = step == self.total
+                at_checkpoint = step % self.job.config.checkpoint_steps == 0 and not last
+                if agreed.leave or at_checkpoint or last or self._is_scored(step):
+                    self._close({} if agreed.leave else self._scores(step))
                 if agreed.leave:
                     break
-                if step % self.job.config.checkpoint_steps == 0 and step < self.total:
+                if at_checkpoint:
                     self._checkpoint(self._position(step))
                 waiting_since = time.monotonic()
         self._end(step, failed=failed)
@@ -193,56 +204,77 @@ class _Worker:
     def _step(self, step: int, batch: Batch, started: float, waited: float) -> Agreed:
         images, tokens = self.learner.images(batch.images), self.learner.on_device(batch.tokens)
         loss = self.learner.backward(step, images, tokens, self.accumulate)
+        epochs = self.job.config.epochs
         word = Word(
             leave=self.notices.heard(),
             failed=self.writer.failed,
             ask=self.notices.due(),
             utilisation=gpu_utilisation(self.learner.device),
+            distinct=sum(n for epoch, n in batch.given.items() if epoch < epochs),
+            held_out=sum(n for epoch, n in batch.held_out.items() if epoch < epochs),
+            digest=batch_digest(batch.keys, self.rank * len(batch.keys)) % 2**64,
         )
-        agreed = agree(loss, word, self.rank, self.workers)
+        also = self.open.update.numbers if self.open else None
+        agreed = agree(loss, word, self.rank, self.workers, also)
+        self._close(numbers=agreed.also)
         if agreed.ask:
             self.notices.ask()
-        distinct = sum(n for epoch, n in batch.given.items() if epoch < self.job.config.epochs)
-        digest = batch_digest(batch.keys, self.rank * len(batch.keys))
-        sums = torch.tensor([digest, distinct], device=self.learner.device)
-        if dist.is_initialized():
-            dist.all_reduce(sums)
-        digest, distinct = sums.tolist()
         value = agreed.loss
         if not math.isfinite(value):
             with self.learner.autocast():
                 suspects = rows_not_finite(self.learner.model, images, tokens, self.accumulate)
-            self._diverged(f"the loss is {value}", step, batch, suspects)
+            self._diverged(f"the loss is {value}", step, batch.keys, suspects)
         update = self.learner.update(step)
-        if not math.isfinite(update.grad_norm) and not update.skipped:
-            self._diverged(f"the norm of the gradient is {update.grad_norm}", step, batch, [])
         self._advance(batch)
-        if self.rank == 0:
-            seconds = time.monotonic() - started
-            samples = self.stream.step_samples
-            record = {
-                "step": step + 1,
-                "epoch": step * self.stream.piece // self.stream.length,
-                "loss": value,
-                "lr": update.lr,
-                "samples": samples,
-                "distinct": distinct,
-                "seconds": seconds,
-                "samples_per_s": samples / seconds,
-                "wait": waited / seconds,
-                "logit_scale": float(self.learner.model.logit_scale.detach().exp()),
-                "grad_norm": None if update.skipped else update.grad_norm,
-                "batch": f"{digest % 2**64:016x}",
-                "workers": self.workers,
-                "gpu_utilisation": agreed.utilisation,
-            }
-            self.metrics.append(record)
+        seconds = time.monotonic() - started
+        samples = self.stream.step_samples
+        record = {
+            "step": step + 1,
+            "epoch": self.stream.epoch(step),
+            "loss": value,
+            "lr": update.lr,
+            "samples": samples,
+            "distinct": agreed.distinct,
+            "held_out": agreed.held_out,
+            "seconds": seconds,
+            "samples_per_s": samples / seconds,
+            "wait": waited / seconds,
+            "batch": f"{agreed.digest:016x}",
+            "workers": self.workers,
+            "gpu_utilisation": agreed.utilisation,
+        }
+        self.open = _Open(record, update, batch.keys)
         return agreed
+
+    def _close(self, scores: Mapping[str, float] | None = None, numbers: list[float] | None = None) -> None:
+        """Complete the record of the last step by what its update came to.
+
+        Args:
+            scores: Of the model after it.
+            numbers: Those of the update, where they have been read with those of the next step; otherwise the device is
+                waited for.
+        """
+        if self.open is None:
+            return
+        (record, update, keys), self.open = self.open, None
+        grad_norm, logit_scale = numbers or update.numbers.tolist()
+        finite = math.isfinite(grad_norm)
+        if not finite and not update.scaled:
+            self._diverged(f"the norm of the gradient is {grad_norm}", record["step"] - 1, keys, [])
+        if self.rank == 0:
+            self.metrics.append(
+                {**record, "logit_scale": logit_scale, "grad_norm": grad_norm if finite else None, **(scores or {})}
+            )
+            self.job.board.post(self.metrics[-1])
+
+    def _is_scored(self, step: int) -> bool:
+        every = self.job.config.eval_steps
+        return self.job.held_out is not None and every is not None and (step % every == 0 or step == self.total)
 
     def _scores(self, step: int) -> Mapping[str, float]:
         """How well the model does on held-out samples, where that is due."""
         config, held_out = self.job.config, self.job.held_out
-        if not held_out or not config.eval_steps or (step % config.eval_steps and step != self.total):
+        if held_out is None or not self._is_scored(step):
             return {}
         model = Model(self.learner.result, self.tokenizer, self.learner.device)
         scores = retrieval(
@@ -257,10 +289,10 @@ class _Worker:
         self.learner.train_mode()
         return scores
 
-    def _diverged(self, what: str, step: int, batch: Batch, suspects: list[int]) -> NoReturn:
-        everywhere = _gather([batch.keys[row] for row in suspects])
-        keys = [key for keys in everywhere for key in keys]
-        raise DivergedError(message(what, step + 1, keys, batch.keys, self.stream.step_samples))
+    def _diverged(self, what: str, step: int, keys: list[str], suspects: list[int]) -> NoReturn:
+        everywhere = _gather([keys[row] for row in suspects])
+        suspected = [key for each in everywhere for key in each]
+        raise DivergedError(message(what, step + 1, suspected, keys, self.stream.step_samples))
 
     def _advance(self, batch: Batch) -> None:
         for part in self.rows:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from biomedica_ray.evaluate.encode import article_of, primary_labels
+from biomedica_ray.evaluate.encode import primary_labels
 from biomedica_ray.evaluate.prompts import papers_prompts
 from biomedica_ray.evaluate.tasks import TASKS
+from biomedica_ray.reading.held_out import article_of
 
 
 def test_labels_of_a_sample_without_metadata() -> None:

@@ -35,7 +35,8 @@ def weights(store: Path, name: str) -> dict[str, torch.Tensor]:
 def test_runs_are_averaged_and_interpolated_with_the_model_they_began_with(
     tmp_path: Path, tiny_model: str, ray_cluster: None
 ) -> None:
-    write_dataset(tmp_path / "dataset", [map(sample, range(20, 28))], "test")
+    for split in ("validation", "test"):
+        write_dataset(tmp_path / "dataset", [map(sample, range(20, 28))], split)
     leave_model(tmp_path, "start", tiny_model, seed=0)
     base = str(tmp_path / "checkpoints/start/model")
     for name, seed in (("one", 1), ("two", 2)):

@@ -22,8 +22,8 @@ def test_a_model_of_the_hub_with_a_bert_is_trained_evaluated_and_merged(tmp_path
     put_on_hub(cache, "some/biomed", write_bert(tmp_path / "biomed", "some/bert"))
     store = tmp_path / "store"
     write_dataset(store / "dataset", [map(sample, range(10))])
-    test_shards = [map(sample, range(20, 26))]
-    write_dataset(store / "dataset", test_shards, "test")
+    for split in ("validation", "test"):
+        write_dataset(store / "dataset", [map(sample, range(20, 26))], split)
     environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "tests.models.hub_run", str(store)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=400)

@@ -112,7 +112,7 @@ def test_damaged_files_lose_what_cannot_be_read_of_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
 def test_the_parts_of_all_workers_are_the_samples_in_order(data: Store, workers: int) -> None:
-    held_out = find_held_out(data, 150, seed=3)
+    held_out = find_held_out(data, "test", 150, seed=3)
     parts = [content(held_out.samples(rank, workers)) for rank in range(workers)]
     assert [each for part in parts for each in part] == slowly(data, held_out.numbers)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -133,8 +133,8 @@ def test_what_is_read_from_s3_is_in_proportion_to_what_is_drawn(data: Store, mon
         for path in Path(data.root).rglob("*.*"):
             client(server).upload_file(str(path), "bucket", str(path.relative_to(data.root)))
         remote = Store("s3://bucket", url)
-        held_out: HeldOut = find_held_out(remote, 128, seed=1)
-        assert held_out.numbers == find_held_out(data, 128, seed=1).numbers
+        held_out: HeldOut = find_held_out(remote, "test", 128, seed=1)
+        assert held_out.numbers == find_held_out(data, "test", 128, seed=1).numbers
         seen.requests.clear()
         assert content(held_out.samples()) == slowly(data, held_out.numbers)
         assert not [request for request in seen.requests if ".tar" in request]

@@ -204,7 +204,7 @@ def test_the_dataset_of_a_selection(tmp_path: Path, tiny_model: str) -> None:
     with pytest.raises(ConfigError, match=rf"data: {root}: 1 training samples"):
         plan(tmp_path, tiny_model, None, selection="small", num_workers=2)
     config = EvaluateConfig(store=str(tmp_path), selection="small")
-    assert find_held_out(dataset_of(config, Store(str(tmp_path))), config.samples).numbers == [0, 1, 2]
+    assert find_held_out(dataset_of(config, Store(str(tmp_path))), "test", config.samples).numbers == [0, 1, 2]
 
 
 @pytest.mark.cluster

@@ -178,5 +178,5 @@ def test_a_selection_of_the_sample_and_a_dataset_of_it(demo_store: Path, tmp_pat
     )
     assert samples == whole & ids
     data = Store(store.uri(f"selections/{name}/dataset"))
-    shards = [shard for split in ("train", "test") for shard in read_shards(data, None, split)]
+    shards = [shard for split in ("train", "validation", "test") for shard in read_shards(data, None, split)]
     assert sum(shard.samples for shard in shards) == len(samples)

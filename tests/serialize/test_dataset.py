@@ -11,7 +11,7 @@ from biomedica_ray.serialize.dataset import braces, publish, withdraw
 from biomedica_ray.store import Store
 
 ALL = Place(None)
-SETTINGS = {"samples_per_shard": 2, "test_fraction": 0.1}
+SETTINGS = {"samples_per_shard": 2, "validation_fraction": 0.05, "test_fraction": 0.1}
 
 
 def shard(group: str, split: str, index: int, samples: int) -> dict[str, Any]:
@@ -43,6 +43,7 @@ def test_the_card(tmp_path: Path) -> None:
     assert "CC0, CC BY" in text
     assert "noncommercial" not in text
     assert "--train-num-samples 3 " in text
+    assert "About 10% of the articles are held out as `test`, for a final score, and 5% as `validation`" in text
     assert "U.S. National Library of Medicine" in text
 
 

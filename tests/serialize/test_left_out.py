@@ -117,17 +117,25 @@ def test_the_message_names_what_is_repeated() -> None:
 
 
 def test_splits_are_stable_and_of_the_wanted_size() -> None:
-    splits = [split_of(f"PMC{n}.1", {}, 0.1) for n in range(5000)]
+    splits = [split_of(f"PMC{n}.1", {}, 0.05, 0.1) for n in range(5000)]
     assert 400 < splits.count("test") < 600
-    assert split_of("PMC1.1", {}, 0) == "train"
-    bigger = [split_of(f"PMC{n}.1", {}, 0.2) for n in range(5000)]
-    assert all(b == "test" for a, b in zip(splits, bigger, strict=True) if a == "test")
+    assert 175 < splits.count("validation") < 325
+    assert {split_of(f"PMC{n}.1", {}, 0, 0) for n in range(100)} == {"train"}
+    bigger = [split_of(f"PMC{n}.1", {}, 0.1, 0.2) for n in range(5000)]
+    pairs = set(zip(splits, bigger, strict=True))
+    assert pairs == {
+        ("train", "train"),
+        ("train", "validation"),
+        ("train", "test"),
+        ("validation", "validation"),
+        ("test", "test"),
+    }
 
 
 def test_versions_and_copies_go_together() -> None:
     for n in range(200):
         told = {"of": f"PMC{n + 1}.1", "kind": "retracted"}
         copy = {f"PMC{n}0000.1": [told, {"of": f"PMC{n}.2", "kind": "same-doi"}]}
-        kept = split_of(f"PMC{n}.2", {}, 0.5)
-        assert split_of(f"PMC{n}.1", {}, 0.5) == kept
-        assert split_of(f"PMC{n}0000.1", copy, 0.5) == kept
+        kept = split_of(f"PMC{n}.2", {}, 0.3, 0.3)
+        assert split_of(f"PMC{n}.1", {}, 0.3, 0.3) == kept
+        assert split_of(f"PMC{n}0000.1", copy, 0.3, 0.3) == kept

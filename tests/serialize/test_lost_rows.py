@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def config(store: Store) -> SerializeConfig:
-    return SerializeConfig(store=store.root, samples_per_shard=5, test_fraction=0)
+    return SerializeConfig(store=store.root, samples_per_shard=5, validation_fraction=0, test_fraction=0)
 
 
 def test_a_figure_that_is_not_read(store: Store, config: SerializeConfig) -> None:

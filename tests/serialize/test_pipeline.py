@@ -43,7 +43,14 @@ def rows() -> tuple[list[Row], list[Row]]:
 
 
 def run(store: Store, **keys: Any) -> Run:
-    settings = {"samples_per_shard": 5, "test_fraction": 0, "memory_gb": 0.3, "max_actors": 2, **keys}
+    settings = {
+        "samples_per_shard": 5,
+        "validation_fraction": 0,
+        "test_fraction": 0,
+        "memory_gb": 0.3,
+        "max_actors": 2,
+        **keys,
+    }
     config = SerializeConfig(store=store.root, **settings)
     with Run("serialize", config) as stage_run:
         serialize(config, stage_run)
@@ -202,7 +209,17 @@ def test_figures_that_are_chosen_but_not_planned_fail_the_run(
     write_extracted(store, *rows())
     run(store)
     lose_a_row(store, "serialize", unit_of("PMC5", N_UNITS), "samples")
-    command = ["serialize", "--store", store.root, "--samples_per_shard", "5", "--test_fraction", "0"]
+    command = [
+        "serialize",
+        "--store",
+        store.root,
+        "--samples_per_shard",
+        "5",
+        "--test_fraction",
+        "0",
+        "--validation_fraction",
+        "0",
+    ]
     assert cli.main([*command, "--memory_gb", "0.3"]) == 1
     *_, line = capsys.readouterr().err.splitlines()
     assert line == "biomedica serialize: rows lost: 17 figures chosen, but 16 in the plan of the shards"

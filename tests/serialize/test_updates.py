@@ -38,7 +38,7 @@ def extract(store: Store, packages: Path) -> None:
 
 
 def run(store: Store, **keys: Any) -> Run:
-    settings = {"samples_per_shard": 50, "test_fraction": 0, "memory_gb": 0.3, **keys}
+    settings = {"samples_per_shard": 50, "validation_fraction": 0, "test_fraction": 0, "memory_gb": 0.3, **keys}
     with Run("serialize", SerializeConfig(store=store.root, **settings)) as stage_run:
         serialize(SerializeConfig(store=store.root, **settings), stage_run)
     return stage_run

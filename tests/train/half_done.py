@@ -7,7 +7,7 @@ from itertools import islice
 import torch
 
 from biomedica_ray.models.clip import build, image_size
-from biomedica_ray.reading.order import LanePosition, batch_digest, rows_of_worker
+from biomedica_ray.reading.order import LanePosition, batch_digest
 from biomedica_ray.reading.stream import Preparation
 from biomedica_ray.reading.texts import TextChoice
 from biomedica_ray.runs import Run
@@ -27,8 +27,8 @@ def leave_half_done(config: TrainConfig, steps: int) -> None:
     model, tokenizer = build(plan.spec)
     learner = Learner(model, config, stream.steps(config.epochs), torch.device("cpu"))
     how = Preparation(image_size(model), "bicubic", tokenizer, TextChoice(config.texts, config.long_text))
-    rows = rows_of_worker(0, 1, stream.lanes, stream.piece)
-    position = Position(0, [LanePosition() for _ in range(stream.lanes)])
+    rows = stream.rows(0, 1)
+    position = Position(0, [LanePosition() for _ in stream.sizes])
     metrics = []
     batches = stream.batches(rows, dict(enumerate(position.lanes)), how, 1)
     for step, batch in enumerate(islice(batches, steps)):
@@ -41,11 +41,12 @@ def leave_half_done(config: TrainConfig, steps: int) -> None:
         metrics.append(
             {
                 "step": step + 1,
-                "epoch": step * stream.piece // stream.length,
+                "epoch": stream.epoch(step),
                 "loss": float(loss),
                 "lr": update.lr,
                 "samples": stream.step_samples,
                 "distinct": sum(n for epoch, n in batch.given.items() if epoch < config.epochs),
+                "held_out": sum(n for epoch, n in batch.held_out.items() if epoch < config.epochs),
                 "seconds": 0.1,
                 "samples_per_s": stream.step_samples / 0.1,
                 "wait": 0.0,

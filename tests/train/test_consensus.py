@@ -9,7 +9,10 @@ import torch.distributed as dist
 
 from biomedica_ray.train.consensus import Agreed, Word, agree, gpu_utilisation
 
-WORDS = [Word(ask=True), Word(leave=True, utilisation=0.0)]
+WORDS = [
+    Word(ask=True, distinct=3, digest=2**64 - 1),
+    Word(leave=True, utilisation=0.0, distinct=4, held_out=2, digest=2**63 + 2**48 + 5),
+]
 
 
 def say(rank: int, folder: str, answers: Any) -> None:
@@ -27,12 +30,15 @@ def test_all_workers_hear_what_any_of_them_says(tmp_path: Path) -> None:
     found = [answers.get(timeout=120) for _ in workers]
     for worker in workers:
         worker.join()
-    assert found == [Agreed(0.5, leave=True, failed=False, ask=True, utilisation=[None, 0.0])] * 2
+    sums = {"distinct": 7, "held_out": 2, "digest": 2**63 + 2**48 + 4}
+    assert found == [Agreed(0.5, leave=True, failed=False, ask=True, utilisation=[None, 0.0], **sums)] * 2
 
 
 def test_a_worker_alone_agrees_with_itself() -> None:
     agreed = agree(torch.tensor(2.5), Word(failed=True), 0, 1)
     assert agreed == Agreed(2.5, leave=False, failed=True, ask=False, utilisation=[None])
+    also = torch.tensor([0.25, float("inf")], dtype=torch.float64)
+    assert agree(torch.tensor(2.5), Word(digest=9), 0, 1, also).also == [0.25, float("inf")]
 
 
 def test_a_cpu_has_no_utilisation() -> None:

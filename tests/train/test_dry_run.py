@@ -14,6 +14,7 @@ from biomedica_ray.config import ConfigError, StageConfig
 from biomedica_ray.config.needs import GIB
 from biomedica_ray.models.clip import build, image_size
 from biomedica_ray.models.spec import resolve_model
+from biomedica_ray.models.variants import for_training
 from biomedica_ray.stages import CONFIGS, PipelineConfig, load
 from biomedica_ray.train.activations import measure
 from biomedica_ray.train.config import TrainConfig
@@ -94,8 +95,9 @@ def test_the_smallest_gpu_of_a_cluster_counts() -> None:
 
 
 @cache
-def _measured(model: str, loss: str, precision: str, grad_checkpointing: bool) -> Explored:
-    built, tokenizer = build(resolve_model(model, None))
+def _measured(model: str, loss: Any, precision: str, grad_checkpointing: bool, context_length: int | None) -> Explored:
+    spec = for_training(resolve_model(model, None), loss=loss, patch_dropout=0, context_length=context_length)
+    built, tokenizer = build(spec)
     built.output_dict = True
     kept = measure(
         built.train(),
@@ -106,7 +108,7 @@ def _measured(model: str, loss: str, precision: str, grad_checkpointing: bool) -
     )
     numbers = sum(parameter.numel() for parameter in built.parameters())
     height, width = image_size(built)
-    dim = resolve_model(model, None).model_cfg["embed_dim"]
+    dim = spec.model_cfg["embed_dim"]
     return Explored(Rehearsed("", 0), numbers, numbers, kept.sample, kept.block, kept.constant, 3 * height * width, dim)
 
 
@@ -132,12 +134,13 @@ def test_a_shipped_config_fits_the_shipped_cluster(path: Path) -> None:
         for need in config.needs():
             assert not need.unmet(nodes)
         if isinstance(config, TrainConfig):
-            explored = _measured(config.model, config.loss, config.precision, config.grad_checkpointing)
+            what = (config.model, config.loss, config.precision, config.grad_checkpointing, config.context_length)
+            explored = _measured(*what)
             needed = memory(config, explored, config.num_workers * config.batch_size)
             print(path.stem, {name: round(size / GIB, 2) for name, size in needed.items()}, sum(needed.values()) / GIB)
             if config.use_gpu:
                 check_fits(config, needed, gpu)
-                too_much = replace(explored, sample=explored.sample * 8)
+                too_much = replace(explored, sample=explored.sample * 100)
                 with pytest.raises(ConfigError, match=r"^batch_size"):
                     check_fits(config, memory(config, too_much, config.num_workers * config.batch_size), gpu)
 

@@ -36,8 +36,8 @@ def scores(model: Model, held_out: HeldOut, workers: int) -> dict[str, float]:
 
 def test_the_score_is_that_of_all_samples_however_many_workers(tmp_path: Path, tiny_model: str) -> None:
     broken = sample(3, image=b"no image")
-    data = write_dataset(tmp_path, [[*map(sample, range(3)), broken], map(sample, range(4, 9))], "test")
-    held_out = find_held_out(data, 100)
+    data = write_dataset(tmp_path, [[*map(sample, range(3)), broken], map(sample, range(4, 9))], "validation")
+    held_out = find_held_out(data, "validation", 100)
     model = model_of(tiny_model)
     samples = encode(model, held_out.samples(), 100, 1, lambda _: None)
     assert len(samples.images) == 8
@@ -56,8 +56,8 @@ def test_the_score_is_that_of_all_samples_however_many_workers(tmp_path: Path, t
 
 
 def test_no_score_of_samples_that_cannot_be_read(tmp_path: Path, tiny_model: str) -> None:
-    data = write_dataset(tmp_path, [[sample(0), sample(1, image=b"no image")]], "test")
-    assert scores(model_of(tiny_model), find_held_out(data, 100), 1) == {}
+    data = write_dataset(tmp_path, [[sample(0), sample(1, image=b"no image")]], "validation")
+    assert scores(model_of(tiny_model), find_held_out(data, "validation", 100), 1) == {}
 
 
 @pytest.mark.parametrize(

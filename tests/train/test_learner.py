@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 from torch.amp import GradScaler
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.models.clip import build, export
@@ -72,6 +73,7 @@ def learn(learner: Learner, steps: range, chunks: int = 1) -> list[float]:
         ({"ema": 0.5, "patch_dropout": 0.5}, 2),
         ({"loss": "siglip", "channels_last": True, "lock_text": True, "schedule": "const"}, 1),
         ({"precision": "fp16", "use_gpu": True, "ema": 0.9}, 2),
+        ({"layer_decay": 0.5, "lock_text": True, "unlock_last": 1}, 1),
         ({"precision": "bf16", "lock_image": True, "grad_checkpointing": True, "patch_dropout": 0.5}, 3),
     ],
 )
@@ -93,6 +95,34 @@ def test_training_goes_on_bit_for_bit(small_model: str, settings: dict[str, Any]
 
 def _packed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+class _Reads(TorchDispatchMode):
+    """Counts how often a number is read from the device, for which the host waits until it has been computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        self.times += function is torch.ops.aten._local_scalar_dense.default
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize(("settings", "chunks"), [({"ema": 0.5, "layer_decay": 0.5}, 1), ({"loss": "siglip"}, 2)])
+def test_a_step_waits_for_the_device_only_where_one_asks(
+    small_model: str, settings: dict[str, Any], chunks: int
+) -> None:
+    learner = make(small_model, **settings)
+    learn(learner, range(1))
+    pixels, tokens = batch(1)
+    with _Reads() as reads:
+        learner.backward(1, learner.images(pixels), tokens, chunks)
+        update = learner.update(1)
+    assert reads.times == 0
+    with reads:
+        assert update.grad_norm > 0
+    assert reads.times == 1
 
 
 def test_scaler_goes_on_where_it_was(small_model: str) -> None:
@@ -224,3 +254,38 @@ def test_settings_that_do_not_go_together() -> None:
         TrainConfig(store="nowhere", precision="fp16")
     with pytest.raises(ValueError, match="compile: cannot be combined with patch_dropout"):
         TrainConfig(store="nowhere", compile=True, patch_dropout=0.5)
+
+
+def test_only_the_last_blocks_of_a_locked_tower_learn(tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    towers = {key: {**TINY[key], "layers": 3} for key in ("vision_cfg", "text_cfg")}
+    path.write_text(json.dumps({**TINY, **towers}))
+    learner = make(str(path), lock_image=True, lock_text=True, unlock_last=1, weight_decay=0)
+    before = {name: parameter.detach().clone() for name, parameter in learner.model.named_parameters()}
+    learn(learner, range(2))
+    moved = {name for name, parameter in learner.model.named_parameters() if not torch.equal(parameter, before[name])}
+    blocks = {name for name in before if "resblocks.2." in name}
+    ends = {"visual.proj", "text_projection", "ln_final.weight", "ln_final.bias", "logit_scale"}
+    assert moved == blocks | ends | {"visual.ln_post.weight", "visual.ln_post.bias"}
+
+
+def test_layers_learn_at_their_own_rates(small_model: str) -> None:
+    learner, plain = make(small_model, layer_decay=0.5, warmup_steps=0), make(small_model, warmup_steps=0)
+    before = {name: parameter.detach().clone() for name, parameter in plain.model.named_parameters()}
+    learn(learner, range(1))
+    learn(plain, range(1))
+    # The first step of Adam is as long as the rate, whatever the gradient; norms and biases do not decay.
+    steps = {
+        name: float((parameter.detach() - before[name]).abs().max())
+        for name, parameter in learner.model.named_parameters()
+    }
+    whole = {name: float((p.detach() - before[name]).abs().max()) for name, p in plain.model.named_parameters()}
+    rates = {"visual.ln_pre.weight": 0.25, "visual.ln_post.weight": 0.5, "ln_final.bias": 0.5, "visual.proj": 1}
+    for name, share in rates.items():
+        assert steps[name] / whole[name] == pytest.approx(share, rel=1e-3), name
+    assert steps["logit_scale"] == pytest.approx(whole["logit_scale"])
+
+
+def test_unlocking_needs_a_lock() -> None:
+    with pytest.raises(ValueError, match="unlock_last: needs lock_image or lock_text"):
+        TrainConfig(store="nowhere", unlock_last=1)

@@ -128,7 +128,7 @@ def test_a_cluster_without_room_for_all_workers_trains_with_fewer(
     tmp_path: Path, tiny_model: str, ray_cluster: None
 ) -> None:
     write_dataset(tmp_path / "dataset", [map(sample, range(20))])
-    write_dataset(tmp_path / "dataset", [map(sample, range(20, 28))], "test")
+    write_dataset(tmp_path / "dataset", [map(sample, range(20, 28))], "validation")
     cpus = int(ray.cluster_resources()["CPU"])
     config = tiny(
         tmp_path,

@@ -20,12 +20,14 @@ from safetensors.torch import load_file
 
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
+from biomedica_ray.reading.held_out import is_held_out
 from biomedica_ray.reading.order import LanePosition, batch_digest, rows_of_worker
 from biomedica_ray.reading.shards import read_shards
 from biomedica_ray.reading.stream import Preparation, Stream
 from biomedica_ray.runs import LostRowsError, Run
 from biomedica_ray.store import Store
 from biomedica_ray.train import loop, run_plan
+from biomedica_ray.train.checkpoints import Checkpoints
 from tests.reading.shards import sample, write_dataset
 from tests.train.half_done import leave_half_done
 from tests.train.training import last_step, metrics, processes, signalled, tiny, train
@@ -70,6 +72,38 @@ def test_every_sample_is_counted_and_what_is_trained_is_not_trained_again(
         match=r"begun with other settings: lr \(was 0.003, is 0.001\); num_workers x batch_size \(was 10, is 8\);",
     ):
         train(tmp_path, tiny_model, lr=1e-3, batch_size=4)
+
+
+def test_data_are_mixed_and_a_part_of_foreign_shards_is_held_out(
+    tmp_path: Path, tiny_model: str, ray_cluster: None
+) -> None:
+    foreign = write_dataset(tmp_path / "foreign", [map(sample, range(40))])
+    own = write_dataset(tmp_path / "own", [map(sample, range(100, 110))])
+    tar = f"{foreign.root}/webdataset/commercial/train/000000.tar"
+    (Path(tar).parent / "sizes.json").write_text('{"000000.tar": 40}')
+    mixed = [{"uri": tar, "weight": 3}, {"uri": own.root, "weight": 1, "texts": {"panel": 1}}]
+    settings = {"data": mixed, "validation_fraction": 0.3, "epochs": 4, "eval_steps": 9, "checkpoint_steps": 20}
+    half = tiny(tmp_path, tiny_model, num_workers=2, batch_size=4, **settings)
+    record = Run("train", half)
+    order = run_plan.make_plan(half, record, Checkpoints(record.store, half.name)).stream
+    leave_half_done(half, 7)
+
+    run = train(tmp_path, tiny_model, num_workers=1, batch_size=8, **settings)
+    held_out = sum(is_held_out(sample(n)[0], 0.3) for n in range(40))
+    assert 2 < held_out < 30
+    # All passes of the one that takes longest, and as many of the other.
+    flow = run.counts["samples"]
+    assert (flow.rows_in, flow.rows_out, flow.errors, flow.skipped) == (200, 200 - 4 * held_out, 0, 4 * held_out)
+    found = metrics(tmp_path)
+    assert len(found) == order.steps(4) == 27
+    scores = ["retrieval.image_to_text.recall@1" in record for record in found]
+    assert scores[7:] == [step % 9 == 0 for step in range(8, 28)]
+    how = Preparation((8, 8), "bicubic", lambda texts: torch.zeros((len(texts), 1), dtype=torch.long))
+    lanes = {lane: LanePosition() for lane in range(len(order.sizes))}
+    whole = islice(order.batches(order.rows(0, 1), lanes, how, 1), 27)
+    assert [record["batch"] for record in found] == [f"{batch_digest(b.keys, 0) % 2**64:016x}" for b in whole]
+    with pytest.raises(ConfigError, match=r"begun with other settings: mixed \(was .*weight: 3.*, is .*weight: 2"):
+        train(tmp_path, tiny_model, **{**settings, "data": [{"uri": tar, "weight": 2}, mixed[1]]}, batch_size=4)
 
 
 class _Losing(Stream):

@@ -81,3 +81,17 @@ def test_the_card_of_a_merged_model_says_of_what_and_how_well_each_mixture_did()
     assert ModelCard(text).data.base_model == "laion/CLIP-ViT-L-14-CommonPool.XL.clip-s13B-b90K"
     alone = merged_card("copy", spec, {**soup, "of": ["one"], "alpha": 1, "sweep": [{"alpha": 1, "score": None}]})
     assert "## Merging\n\n`ViT-L-14`: `one`.\n\n## Limits\n" in alone
+
+
+def test_mixed_data_and_what_is_in_use_are_named(tiny_model: str) -> None:
+    spec = resolve_model(tiny_model, None)
+    mixed = [
+        {"uri": "hf://datasets/owner/figures/{0..9}.tar", "weight": 3},
+        {"uri": "/data/own", "weight": 1},
+    ]
+    text = card(spec, data=mixed, lock_image=True, unlock_last=5)
+    assert ModelCard(text).data.datasets == ["owner/figures"]
+    assert "from `hf://datasets/owner/figures/{0..9}.tar`, `/data/own`." in text
+    assert "| unlock_last | 5 |" in text
+    assert "layer_decay" not in text
+    assert "unlock_last" not in card(spec)

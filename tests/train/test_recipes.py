@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from biomedica_ray.models.spec import resolve_model
+from biomedica_ray.models.variants import for_training
 from biomedica_ray.stages import load
 from biomedica_ray.train.config import TrainConfig
 
@@ -19,6 +20,9 @@ BATCHES = {
     "bmc-clip-1.1-8192": 8192,
     "bmc-clip-1.1-32768": 32768,
     "one-gpu": 8192,
+    "bmc-longclip": 4096,
+    "open-pmc": 1024,
+    "medpmc": 8192,
     "cpu-sample": 32,
 }
 
@@ -28,9 +32,12 @@ def test_a_recipe_is_a_config_whose_model_and_weights_are_known(name: str) -> No
     config = load("train", ["--config", str(JOBS / "recipes" / f"{name}.yaml"), "--store", "s"])
     assert isinstance(config, TrainConfig)
     assert config.num_workers * config.batch_size == BATCHES[name]
-    assert resolve_model(config.model, config.pretrained).model_cfg["embed_dim"]
+    spec = resolve_model(config.model, config.pretrained)
+    longer = for_training(spec, loss=config.loss, patch_dropout=0, context_length=config.context_length)
+    assert longer.context_length == {"bmc-longclip": 512, "open-pmc": 256}.get(name, spec.context_length)
     if name != "cpu-sample":
-        assert (config.lr, config.beta1, config.beta2, config.grad_clip) == (1e-6, 0.9, 0.95, 1.0)
+        lr = 5e-4 if name in {"bmc-longclip", "open-pmc"} else 1e-6
+        assert (config.lr, config.beta1, config.beta2, config.grad_clip) == (lr, 0.9, 0.95, 1.0)
         assert config.batch_size // config.accumulate <= 1024
 
 

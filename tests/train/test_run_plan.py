@@ -3,13 +3,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.runs import Run
+from biomedica_ray.store import StoreError
 from biomedica_ray.train.checkpoints import Checkpoints
-from biomedica_ray.train.run_plan import make_plan
+from biomedica_ray.train.run_plan import Plan, make_plan
 from tests.reading.shards import sample, write_dataset
 from tests.train.training import tiny
 
@@ -70,8 +72,49 @@ print(plan.spec.name, len(plan.held_out.numbers), sorted({"torch", "timm", "open
 
 def test_a_plan_of_a_model_that_needs_no_open_clip_imports_none(tmp_path: Path) -> None:
     write_dataset(tmp_path / "dataset", [map(sample, range(8))])
-    write_dataset(tmp_path / "dataset", [map(sample, range(8, 12))], split="test")
+    write_dataset(tmp_path / "dataset", [map(sample, range(8, 12))], split="validation")
     done = subprocess.run(
         [sys.executable, "-c", PLAN, str(tmp_path)], capture_output=True, text=True, check=True, timeout=300
     )
     assert done.stdout.strip() == "clip-lite0 4 []"
+
+
+def test_what_is_held_out_must_be_there_and_be_wanted(tmp_path: Path, tiny_model: str) -> None:
+    data = write_dataset(tmp_path / "dataset", [map(sample, range(8))])
+    tar = f"{data.root}/webdataset/commercial/train/000000.tar"
+    (Path(tar).parent / "sizes.json").write_text('{"000000.tar": 8}')
+
+    def refused(message: str, **changes: Any) -> None:
+        config = tiny(tmp_path, tiny_model, **changes)
+        run = Run("train", config)
+        with pytest.raises((ConfigError, StoreError), match=message):
+            make_plan(config, run, Checkpoints(run.store, config.name))
+
+    refused(r"^validation_fraction: a dataset has a validation split of its own", validation_fraction=0.1)
+    refused(r"dataset: 0 validation samples, expected .* serialize with a greater validation_fraction$", eval_steps=1)
+    refused(r"^eval_steps: samples without a dataset.json have no validation split; set valid", eval_steps=1, data=tar)
+
+
+def test_weights_that_a_step_cannot_have(tmp_path: Path, tiny_model: str) -> None:
+    large = write_dataset(tmp_path / "large", [map(sample, range(40))])
+    small = write_dataset(tmp_path / "small", [map(sample, range(6))])
+
+    def plan(*weights: float, **changes: Any) -> Plan:
+        uris = (large.root, small.root)
+        data = [{"uri": uri, "weight": weight} for uri, weight in zip(uris, weights, strict=True)]
+        config = tiny(tmp_path, tiny_model, data=data, **{"batch_size": 8, **changes})
+        run = Run("train", config)
+        return make_plan(config, run, Checkpoints(run.store, config.name))
+
+    assert plan(3, 1).stream.sizes == (6, 2, 6, 2)
+    assert plan(1, 1, num_workers=1, batch_size=12).stream.sizes == (6, 6)
+    with pytest.raises(ConfigError, match=r"^data: .*small: its weight is no sample of the 8 of a lane in a step$"):
+        plan(100, 1)
+    with pytest.raises(ConfigError, match=r"^data: .*small: 6 samples are fewer than the 8 that a step takes of it$"):
+        plan(1, 1)
+    with pytest.raises(StoreError, match=r"large: 0 validation samples"):
+        plan(3, 1, eval_steps=1)
+    write_dataset(Path(large.root), [map(sample, range(40, 44))], "validation")
+    held_out = plan(3, 1, eval_steps=1).held_out
+    assert held_out is not None
+    assert (held_out.data.root, held_out.numbers) == (large.root, [0, 1, 2, 3])
