@@ -119,13 +119,13 @@ _LANGUAGES = (
 )
 _PARTICIPLES = tuple(
     (
-        # What leads to the source is looked for first, as it is rarer than the stems and there is less of it.
+        # What leads to the source is looked for first, as it is rarer than the stems and there is less of it. All of it
+        # reads lower case, in which the engine is several times faster than without regard to case.
         tuple(f" {lead}" for lead in words.leads.split("|") if lead[-1:].isalpha() and "[" not in lead),
         words.stems,
         re.compile(
             rf"(?<![{_HYPHENS}])\b(?:(?P<always>{words.always})|{words.cited}),?\s+(?:\(?[\w-]+\)?,?\s+){{0,7}}?"
-            rf"(?:{words.leads})(?<=[\s'\u2019a-zè])(?=[\s{_RAISED}^])",
-            re.IGNORECASE,
+            rf"(?:{words.leads})(?<=[\s'\u2019a-zè])(?=[\s{_RAISED}^])"
         ),
     )
     for words in _LANGUAGES
@@ -203,7 +203,7 @@ _IMAGE_SOURCE_STEMS = (
 
 def is_taken_over(text: str) -> bool:
     """Whether a text says that a picture is taken over from another work, used by permission, or out of a library."""
-    lower = text.lower()
+    lower = _lower(text)
     if _is_made_from_other(text, lower) or ("ublished" in text and _PUBLISHED.search(text)):
         return True
     cited = _cited_at(text, _FROM_OR_BY) if "from " in lower or "by " in lower else iter(())
@@ -230,11 +230,11 @@ def _cited_at(text: str, word: re.Pattern[str]) -> Iterator[re.Match[str]]:
 def _is_made_from_other(text: str, lower: str) -> bool:
     """Whether a participle of taking over has a source behind it that is not the article itself."""
     for leads, stems, pattern in _PARTICIPLES:
-        for found in pattern.finditer(text) if _has_any(lower, leads) and _has_any(lower, stems) else ():
+        for found in pattern.finditer(lower) if _has_any(lower, leads) and _has_any(lower, stems) else ():
             if _OWN_PICTURE.match(text, found.end()):
                 continue
             is_cited = CITATION.match(text, found.end()) is not None
-            if is_cited or (found["always"] and not found[0].lower().endswith("after")):
+            if is_cited or (found["always"] and not found[0].endswith("after")):
                 return True
             opens = _OPENS.search(text[: found.start()]) and _OPENERS.match(found[0])
             if opens and _NAMED_SOURCE.match(text, found.end()):
@@ -257,6 +257,7 @@ _PICTURES = (
     "|fotos?|fotografias?|fotografías?|photographies?|fotografie|clichés?|bild|bilder|abbildung|immagin[ei]|im[aá]ge(?:ns?|nes)"
     "|imagem|imagen|dibujos?|desenhos?|dessins?|zeichnung|disegn[oi]"
 )
+_LONGEST_PICTURE = 30
 # What is credited runs to the end of its clause; the full stops of initials do not end it.
 _CLAUSE = r"(?:[A-Z]\.\s?)*[^.;)\n]+"
 _SUPPLIED = ("provided by", "supplied by", "contributed by", "donated by", "gift of", "gift from")
@@ -264,21 +265,28 @@ _SOURCES = ("source", "fonte", "fuente", "quelle", "fonti")
 
 
 class _Credit(NamedTuple):
-    """A way of naming whose a picture is: what a text has to contain, in lower case, and the pattern, who is named."""
+    """A way of naming whose a picture is: what a text has to contain, in lower case, and the pattern, who is named.
+
+    Where a kind of picture has to stand before that, ``behind`` says so: it is looked for from the rarer word back.
+    """
 
     stems: tuple[str, ...]
     pattern: re.Pattern[str]
+    behind: re.Pattern[str] | None = None
 
 
 # Ways of naming somebody after whom there may be a technique instead: "Image by Scanning Electron Microscopy".
 _MAKERS = (
     # "Photo: A. Roe", "Photograph by Ann Roe", "Foto: Ana Roe".
-    _Credit((":", "©"), re.compile(rf"\b(?i:{_PICTURES})\s?(?::|©)\s*(?P<who>{_PERSON}|[A-Z]{{2,}}\b)")),
+    _Credit(
+        (":", "©"),
+        re.compile(rf"[:©]\s*(?P<who>{_PERSON}|[A-Z]{{2,}}\b)"),
+        re.compile(rf"\b(?:{_PICTURES})\s?\Z", re.IGNORECASE),
+    ),
     _Credit(
         (" by ", " de ", " von ", " di ", " par ", " por "),
-        re.compile(
-            rf"\b(?i:{_PICTURES})\s(?i:(?:taken\s|made\s|drawn\s)?(?:by|de|von|di|par|por))\s(?P<who>{_PERSON})"
-        ),
+        re.compile(rf"\s(?i:by|de|von|di|par|por)\s(?P<who>{_PERSON})"),
+        re.compile(rf"\b(?:{_PICTURES})(?:\s(?:taken|made|drawn))?\Z", re.IGNORECASE),
     ),
     # A service that is somebody's: "generated using Atlas by Doe Ltd".
     _Credit(
@@ -361,13 +369,25 @@ _TECHNIQUE = re.compile(
 def credited(text: str) -> Iterator[str]:
     """Whom a text gives a picture to, one by one: photographers, donors, sources, as far as the words name them."""
     lower = text.lower()
-    for stems, pattern in _MAKERS if _has_any(lower, _MADE_STEMS) else ():
-        if _has_any(lower, stems):
-            found = (match["who"] for match in pattern.finditer(text))
-            yield from (who for who in found if not _TECHNIQUE.search(who))
-    for stems, pattern in _CREDITS:
-        if _has_any(lower, stems):
-            yield from (match["who"] for match in pattern.finditer(text))
+    for credit in _MAKERS if _has_any(lower, _MADE_STEMS) else ():
+        yield from (who for who in _named_by(credit, text, lower) if not _TECHNIQUE.search(who))
+    for credit in _CREDITS:
+        yield from _named_by(credit, text, lower)
+
+
+def _named_by(credit: _Credit, text: str, lower: str) -> Iterator[str]:
+    if not _has_any(lower, credit.stems):
+        return
+    for match in credit.pattern.finditer(text):
+        before = text[max(0, match.start() - _LONGEST_PICTURE) : match.start()]
+        if credit.behind is None or credit.behind.search(before):
+            yield match["who"]
+
+
+def _lower(text: str) -> str:
+    """A text in lower case, each character where it was; a few would become two."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else "".join(c if len(c.lower()) > 1 else c.lower() for c in text)
 
 
 def _has_any(text: str, stems: tuple[str, ...]) -> bool:

@@ -35,7 +35,8 @@ _ENDS_BRACKET = re.compile(rf"[(\[][^()\[\]]{{2,60}};\s{_PANEL}?({_LETTERS})\s?[
 _HALF_BRACKETED = re.compile(rf"(?:(?<![\w(\[{DASHES}.'])|(?<=[a-z][a-z]\.))({_LETTERS})\s?\)\.?(?=\s*\S)")
 _BOUNDARY = r"(?:(?<=[.;:!?)\]]\s)|(?<=\n)|\A)"
 _PUNCTUATED = re.compile(
-    rf"(?:(?P<opener>[.;:!?)\]\n,&])(?:\sand)?\s?|(?P<and>\sand\s)(?=[A-Za-z],\s))({_LETTERS})"
+    # One class of characters in front, so that the engine can run from one to the next; a space only before "and".
+    rf"(?P<opener>[.;:!?)\]\n,&\s])(?:(?<![^\S\n])(?:\sand)?\s?|(?P<and>and\s)(?=[A-Za-z],\s))({_LETTERS})"
     r"(?:\s?\||[,;](?=\s+\S)|[:.](?!\d\s)(?=\s*\S)|\s?=(?!\s*[-\u2212]?\d)|\.-|\s?[\u2013\u2014]\s?(?![A-Za-z]\b|\s)"
     r"|\s-\s?(?=\S)|-\s?(?=[A-Z]\w)|(?=\n))"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from biomedica_ray.jats.article import Mention
@@ -380,11 +381,14 @@ def _number(number: str, series: str) -> str:
 
 def _label_number(label: str | None) -> Citation | None:
     """What a label says it is: ``Figure 2.`` is figure 2; ``Figure 3—figure supplement 1`` is no numbered item."""
-    if label is None:
-        return None
+    return None if label is None else _number_in(label[:_LONGEST_LABEL])
+
+
+@lru_cache(maxsize=4096)
+def _number_in(label: str) -> Citation | None:
     if re.fullmatch(r"\d+[A-Za-z]?", label.strip(" .:")):
         label = f"Figure {label.strip(' .:')}"
-    word, kind = next(iter(_words(label[:_LONGEST_LABEL], _WORDS)), (None, ""))
+    word, kind = next(iter(_words(label, _WORDS)), (None, ""))
     if word is None or not (_NO_WORD.fullmatch(label, 0, word.start()) or _SERIES.search(label, 0, word.start())):
         return None
     citation = next(_items(label, word, kind, ()), None)

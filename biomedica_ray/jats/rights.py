@@ -17,7 +17,6 @@ from biomedica_ray.jats.text import readable
 from biomedica_ray.jats.tree import Element, href
 
 _COPYRIGHT = re.compile(r"©|\(c\)\s*(?=(?:19|20)\d\d)|\bcopyright\b", re.IGNORECASE)
-_COPYRIGHT_STEMS = ("©", "(c)", "copyright")
 # A source that is the authors' own: "Source: own elaboration", "Fonte: dados da pesquisa".
 _OWN = re.compile(
     r"\b(?:own|(?:co-?)?authors?\b|our|ours|we|this (?:study|paper|work)|present (?:study|paper|work)|research data"
@@ -225,9 +224,9 @@ def _is_under_another_licence(caption: str, owner: Owner) -> bool:
 def _copyrights(text: str) -> Iterator[str]:
     """What a text says of copyright, from the sign to the end of its sentence."""
     lower = text.lower()
-    if not any(stem in lower for stem in _COPYRIGHT_STEMS):
-        return
     is_lettered = "(b)" in lower
+    if "©" not in lower and "copyright" not in lower and (is_lettered or "(c)" not in lower):
+        return
     for match in _COPYRIGHT.finditer(text):
         # "(a) 1990, (b) 2000 and (c) 2010" are panels.
         if not (is_lettered and match[0].lower().startswith("(c)")):
