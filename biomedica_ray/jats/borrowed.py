@@ -1,8 +1,7 @@
 """Words by which a caption says that its picture comes from elsewhere, in the languages of the articles.
 
-Two questions are answered: whether a text says so whoever is named (:func:`is_taken_over`), and whom it credits
-(:func:`credited`), which says so unless that is an author. Most texts have none of the words' stems, which is all that
-is looked for in them.
+Whoever is named, that is; whom a text credits, who may be an author, is told by :mod:`biomedica_ray.jats.credits`. Most
+texts have none of the words' stems, which is all that is looked for in them.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 _HYPHENS = "-\u2010\u2011"
 _RAISED = "\u2070\u00b9\u00b2\u00b3\u2074-\u2079"
-_NAME = r"[A-Z\u00c0-\u00de][\w'\u2019-]+"
+NAME = r"[A-Z\u00c0-\u00de][\w'\u2019-]+"
 _INITIALS = r"(?:[A-Z]\.?[\s-]?)*"
 _YEAR = r"(?:1[89]|20)\d\d"
 _AND = r"(?:and|und|et|e|y|&)"
@@ -24,7 +23,7 @@ CITATION = re.compile(
     rf"(?i:refs?\b|references?\b)|(?<=[\[(])\d|(?<=[\[(]\s)\d|[{_RAISED}]|\^[\[(]?\d|\d{{1,3}}(?=\s?(?:[;)\]]|\.(?!\d))|\Z)"
     r"|(?i:https?:|www\.)"
     # Names with what makes them a citation: "Roe et al.", "Roe and Doe", "Roe (2010)", "Roe [3]".
-    rf"|{_INITIALS}{_NAME}(?:,?\s(?:et\sal|{_AND}\s{_INITIALS}{_NAME})|,?\s[\[(]?{_YEAR}|,?\s\[\d|\s?[{_RAISED}]))"
+    rf"|{_INITIALS}{NAME}(?:,?\s(?:et\sal|{_AND}\s{_INITIALS}{NAME})|,?\s[\[(]?{_YEAR}|,?\s\[\d|\s?[{_RAISED}]))"
 )
 """A work that a text cites, at the place where it is named."""
 
@@ -140,7 +139,7 @@ _OPENS = re.compile(r"(?:\A|[.:;(\[\n|]\s?)\Z")
 _OPENERS = re.compile(
     r"modified|copied|retrieved|sourced|borrowed|downloaded|inspired|redrafted|simplified", re.IGNORECASE
 )
-_NAMED_SOURCE = re.compile(rf"\s(?:the\s)?{_NAME}")
+_NAMED_SOURCE = re.compile(rf"\s(?:the\s)?{NAME}")
 # In brackets the participle may be any, but for those of measuring and of the bench.
 _BRACKETED = re.compile(r"[(\[](?P<word>\w+(?:ed|en|wn))\sfrom(?=\s)")
 _MEASURED = re.compile(
@@ -211,14 +210,14 @@ def is_taken_over(text: str) -> bool:
         return True
     if "after " in lower and any(True for _ in _cited_at(text, _AFTER)):
         return True
-    if _has_any(lower, _PERMISSION_STEMS) and any(not _is_consent(text, found) for found in _PERMISSION.finditer(text)):
+    if has_any(lower, _PERMISSION_STEMS) and any(not _is_consent(text, found) for found in _PERMISSION.finditer(text)):
         return True
-    return _has_any(lower, _IMAGE_SOURCE_STEMS) and _IMAGE_SOURCES.search(text) is not None
+    return has_any(lower, _IMAGE_SOURCE_STEMS) and _IMAGE_SOURCES.search(text) is not None
 
 
 _AFTER = re.compile(r"\bafter(?=\s)")
 _AFTER_WORK = re.compile(
-    rf"\s(?:the\swork\sof\s)?{_INITIALS}{_NAME}(?:,?\s(?:et\sal|{_AND}\s{_NAME})|,?\s[\[(]?{_YEAR}|,?\s\[\d)"
+    rf"\s(?:the\swork\sof\s)?{_INITIALS}{NAME}(?:,?\s(?:et\sal|{_AND}\s{NAME})|,?\s[\[(]?{_YEAR}|,?\s\[\d)"
 )
 
 
@@ -230,7 +229,7 @@ def _cited_at(text: str, word: re.Pattern[str]) -> Iterator[re.Match[str]]:
 def _is_made_from_other(text: str, lower: str) -> bool:
     """Whether a participle of taking over has a source behind it that is not the article itself."""
     for leads, stems, pattern in _PARTICIPLES:
-        for found in pattern.finditer(lower) if _has_any(lower, leads) and _has_any(lower, stems) else ():
+        for found in pattern.finditer(lower) if has_any(lower, leads) and has_any(lower, stems) else ():
             if _OWN_PICTURE.match(text, found.end()):
                 continue
             is_cited = CITATION.match(text, found.end()) is not None
@@ -250,147 +249,14 @@ def _is_consent(text: str, permission: re.Match[str]) -> bool:
     return _CONSENT.match(text, permission.end()) is not None
 
 
-_PERSON = rf"(?:(?:[A-Z]\.[\s-]?)+{_NAME}|{_NAME}(?:\s(?:[A-Z]\.?\s?|(?:de|da|van|von|der|den|la|di|del)\s)*{_NAME})+)"
-_SOMEBODY = rf"(?:{_PERSON}|[A-Z]{{2,}}\b|(?:the\s)?{_NAME}(?=\s?(?:[.,;)\n/(]|\Z)))"
-_PICTURES = (
-    "photographs?|photos?|photomicrographs?|images?|pictures?|illustrations?|drawings?|artworks?|paintings?|portraits?"
-    "|fotos?|fotografias?|fotografías?|photographies?|fotografie|clichés?|bild|bilder|abbildung|immagin[ei]|im[aá]ge(?:ns?|nes)"
-    "|imagem|imagen|dibujos?|desenhos?|dessins?|zeichnung|disegn[oi]"
-)
-_LONGEST_PICTURE = 30
-# What is credited runs to the end of its clause; the full stops of initials do not end it.
-_CLAUSE = r"(?:[A-Z]\.\s?)*[^.;)\n]+"
-_SUPPLIED = ("provided by", "supplied by", "contributed by", "donated by", "gift of", "gift from")
-_SOURCES = ("source", "fonte", "fuente", "quelle", "fonti")
-
-
-class _Credit(NamedTuple):
-    """A way of naming whose a picture is: what a text has to contain, in lower case, and the pattern, who is named.
-
-    Where a kind of picture has to stand before that, ``behind`` says so: it is looked for from the rarer word back.
-    """
-
-    stems: tuple[str, ...]
-    pattern: re.Pattern[str]
-    behind: re.Pattern[str] | None = None
-
-
-# Ways of naming somebody after whom there may be a technique instead: "Image by Scanning Electron Microscopy".
-_MAKERS = (
-    # "Photo: A. Roe", "Photograph by Ann Roe", "Foto: Ana Roe".
-    _Credit(
-        (":", "©"),
-        re.compile(rf"[:©]\s*(?P<who>{_PERSON}|[A-Z]{{2,}}\b)"),
-        re.compile(rf"\b(?:{_PICTURES})\s?\Z", re.IGNORECASE),
-    ),
-    _Credit(
-        (" by ", " de ", " von ", " di ", " par ", " por "),
-        re.compile(rf"\s(?i:by|de|von|di|par|por)\s(?P<who>{_PERSON})"),
-        re.compile(rf"\b(?:{_PICTURES})(?:\s(?:taken|made|drawn))?\Z", re.IGNORECASE),
-    ),
-    # A service that is somebody's: "generated using Atlas by Doe Ltd".
-    _Credit(
-        ("generated ", "created ", "produced ", "designed ", "drawn "),
-        re.compile(
-            r"\b(?i:generated|created|produced|designed|drawn)\s(?i:using|with|in|via)\s[A-Z][^.;,()\n]{1,40}?\sby\s"
-            rf"(?P<who>{_NAME})"
-        ),
-    ),
-)
-_MADE_STEMS = (
-    *(
-        "photo",
-        "foto",
-        "image",
-        "picture",
-        "illustration",
-        "drawing",
-        "artwork",
-        "painting",
-        "portrait",
-        "cliché",
-        "bild",
-    ),
-    *("immagin", "imáge", "imagen", "imagem", "dibujo", "desenho", "dessin", "zeichnung", "disegn", " using ", " via "),
-    *("ed with ", "ed in ", "wn with ", "wn in "),
-)
-_CREDITS = (
-    # "Image credit NASA"; credit alone names anybody.
-    _Credit(
-        ("credit", "crédit", "bildnachweis"),
-        re.compile(
-            r"\b(?i:credits?|cr[ée]dit[oi]?s?|bildnachweis)(?:\s(?i:photo|foto|imagem))?\s?(?::|(?i:to)\b)\s*"
-            rf"(?P<who>{_CLAUSE})"
-        ),
-    ),
-    _Credit(
-        ("credit", "crédit"),
-        re.compile(rf"\b(?i:credits?|cr[ée]dit[oi]?s?)\s(?:(?i:photo\w*|by)\s)?(?P<who>{_SOMEBODY})"),
-    ),
-    # Courtesy names its donor whatever the word before is.
-    _Credit(
-        ("courtesy", "cortes", "courtoisie", "gracieuseté"),
-        re.compile(
-            r"\b(?i:courtesy|cortes[ií]a|courtoisie|gracieuseté)\b(?:\s(?i:of|to|from|by|de|del|di|du))?\s?:?\s*"
-            rf"(?P<who>{_CLAUSE})"
-        ),
-    ),
-    _Credit(
-        ("aimable", "freundlicher", "verfügung"),
-        re.compile(
-            rf"\b(?i:avec\sl['\u2019]aimable\s\w+|mit\sfreundlicher\s\w+|zur\sVerfügung\sgestellt)\b\s*(?P<who>{_CLAUSE})"
-        ),
-    ),
-    _Credit(
-        _SUPPLIED,
-        re.compile(
-            rf"\b(?i:{_PICTURES}|figures?|maps?)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
-            r"(?i:provided|supplied|contributed|donated|gift)\s(?i:by|of|from)\s(?P<who>(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*)"
-        ),
-    ),
-    _Credit(("kindly",), re.compile(rf"(?:\A|[.(\[;\n]\s?)(?i:kindly\sprovided\sby)\s(?P<who>{_CLAUSE})")),
-    # "Source: WHO", "Source [12]", "Image source: NASA".
-    _Credit(
-        _SOURCES,
-        re.compile(
-            rf"(?:\A|[.(\[;:,\n]\s?|\b(?i:{_PICTURES}|figure|map|data\sand\smap)\s)(?i:original\s)?"
-            r"(?i:sources?|fontes?|fuentes?|quellen?|fonti)\s?(?::\s*|(?=[\[(]\s?\d))(?P<who>[^\n]+)"
-        ),
-    ),
-)
-# What may stand where a name is sought and is none: ways of making pictures.
-_TECHNIQUE = re.compile(
-    r"microscop|micrograph|tomograph|resonance|electron|imaging|camera|scann|software|radiograph|ultraso|fluoresc|confocal"
-    r"|microsystem|graphpad|schr.dinger|mathworks|\b(?:SEM|TEM|MRI|CT|AFM|PET|LED|DNA|RNA)\b",
-    re.IGNORECASE,
-)
-
-
-def credited(text: str) -> Iterator[str]:
-    """Whom a text gives a picture to, one by one: photographers, donors, sources, as far as the words name them."""
-    lower = text.lower()
-    for credit in _MAKERS if _has_any(lower, _MADE_STEMS) else ():
-        yield from (who for who in _named_by(credit, text, lower) if not _TECHNIQUE.search(who))
-    for credit in _CREDITS:
-        yield from _named_by(credit, text, lower)
-
-
-def _named_by(credit: _Credit, text: str, lower: str) -> Iterator[str]:
-    if not _has_any(lower, credit.stems):
-        return
-    for match in credit.pattern.finditer(text):
-        before = text[max(0, match.start() - _LONGEST_PICTURE) : match.start()]
-        if credit.behind is None or credit.behind.search(before):
-            yield match["who"]
-
-
 def _lower(text: str) -> str:
     """A text in lower case, each character where it was; a few would become two."""
     lower = text.lower()
     return lower if len(lower) == len(text) else "".join(c if len(c.lower()) > 1 else c.lower() for c in text)
 
 
-def _has_any(text: str, stems: tuple[str, ...]) -> bool:
+def has_any(text: str, stems: tuple[str, ...]) -> bool:
+    """Whether a text has one of these in it."""
     # A loop takes half the time of any() here, and nearly every caption comes this far only.
     for stem in stems:  # noqa: SIM110
         if stem in text:
