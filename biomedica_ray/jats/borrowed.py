@@ -18,10 +18,10 @@ _YEAR = r"(?:1[89]|20)\d\d"
 _AND = r"(?:and|und|et|e|y|&)"
 
 CITATION = re.compile(
-    rf"\s?[\[(]?\s?(?:the\s(?:work|study|paper|article|review|atlas)s?\s(?:of|by)\s|the\s)?(?:"
+    rf":?(?:\s?(?i:figs?|figures?|tables?)\.?\s?\d+\w?(?:,|\s(?:of|in|from))?)?\s?[\[(]?\s?(?:the\s(?:work|study|paper|article|review|atlas)s?\s(?:of|by)\s|the\s)?(?:"
     # A number of the reference list: "ref. 3", "[3]", "(3)", raised, or bare at the end of a clause.
     rf"(?i:refs?\b|references?\b)|(?<=[\[(])\d|(?<=[\[(]\s)\d|[{_RAISED}]|\^[\[(]?\d|\d{{1,3}}(?=\s?(?:[;)\]]|\.(?!\d))|\Z)"
-    r"|(?i:https?:|www\.)"
+    r"|(?i:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)"
     # Names with what makes them a citation: "Roe et al.", "Roe and Doe", "Roe (2010)", "Roe [3]".
     rf"|{_INITIALS}{NAME}(?:,?\s(?:et\sal|{_AND}\s{_INITIALS}{NAME})|,?\s[\[(]?{_YEAR}|,?\s\[\d|\s?[{_RAISED}]))"
 )
@@ -120,11 +120,11 @@ _PARTICIPLES = tuple(
     (
         # What leads to the source is looked for first, as it is rarer than the stems and there is less of it. All of it
         # reads lower case, in which the engine is several times faster than without regard to case.
-        tuple(f" {lead}" for lead in words.leads.split("|") if lead[-1:].isalpha() and "[" not in lead),
+        tuple(f" {lead}" if "[" not in lead else lead.rpartition("]")[2] for lead in words.leads.split("|")),
         words.stems,
         re.compile(
-            rf"(?<![{_HYPHENS}])\b(?:(?P<always>{words.always})|{words.cited}),?\s+(?:\(?[\w-]+\)?,?\s+){{0,7}}?"
-            rf"(?:{words.leads})(?<=[\s'\u2019a-zè])(?=[\s{_RAISED}^])"
+            rf"(?<![{_HYPHENS}])\b(?:(?P<always>{words.always})|{words.cited}),?\s+(?:\(?\w[\w-]*(?:\.\d+)*\)?,?\s+){{0,7}}?"
+            rf"(?:{words.leads})(?<=[\s'\u2019a-zè])(?=[\s:{_RAISED}^])"
         ),
     )
     for words in _LANGUAGES
@@ -132,39 +132,72 @@ _PARTICIPLES = tuple(
 # The article's own: "reproduced from Fig. 2", though not "from Fig. 2 of Roe et al.".
 _OWN_PICTURE = re.compile(
     r"\s?(?i:our|the\ssame|figs?\b|figures?\b|tables?\b|panels?\b|\(?[a-h]\)|(?:two|three|\d+)\s)"
-    r"(?!.{0,30}\b(?:from|of|in|by)\s)"
+    r"(?!.{0,30}\b(?:from|of|in|by)\s|[^.;]{0,40}?(?:\[\d|\b(?:refs?|references?)\b))"
 )
 _OPENS = re.compile(r"(?:\A|[.:;(\[\n|]\s?)\Z")
 # Words that open a sentence or a bracket and lead to somebody's name: "Modified from the Allen Brain Atlas".
 _OPENERS = re.compile(
-    r"modified|copied|retrieved|sourced|borrowed|downloaded|inspired|redrafted|simplified", re.IGNORECASE
+    r"modif|copied|retrieved|sourced|borrowed|downloaded|inspired|redrafted|simplified|tir[ée]|extra[ií]|tratt|entnommen",
+    re.IGNORECASE,
 )
-_NAMED_SOURCE = re.compile(rf"\s(?:the\s)?{NAME}")
+_NAMED_SOURCE = re.compile(rf":?\s(?:the\s)?{NAME}")
 # In brackets the participle may be any, but for those of measuring and of the bench.
 _BRACKETED = re.compile(r"[(\[](?P<word>\w+(?:ed|en|wn))\sfrom(?=\s)")
 _MEASURED = re.compile(
     r"(?:calculat|estimat|comput|inferr|isolat|purif|collect|measur|record|determin|generat|prepar|purchas)"
 )
+# What is no picture: to take these over is to work as others did.
+_NO_PICTURE = re.compile(
+    r"\b(?:protocols?|primers?|methods?|procedures?|parameters?|values?|sequences?|questionnaires?|criteria|definitions?"
+    r"|equations?|algorithms?|strains?|plasmids?|antibod\w+|cells?|samples?|tissues?)(?:\s\w+){0,2}\s\Z",
+    re.IGNORECASE,
+)
+# What is found out is nobody's: curves may be drawn of another work's numbers.
+_FACTS = re.compile(r"\b(?:data|datasets?|results?)(?:\s\w+){0,3}\s\Z", re.IGNORECASE)
 _MADE = re.compile(
-    r"\b(?:images?|photographs?|photos?|pictures?|drawings?|maps?|figures?|illustrations?)(?:\s\w+){0,2}\Z"
+    r"\b(?:images?|photographs?|photos?|pictures?|drawings?|maps?|figures?|illustrations?|schem[ae]\w*|diagrams?|sketch\w*"
+    r"|cartoons?|abbildung|bild|fotos?|karte|grafik|mapas?|figuras?|im[aá]ge[mn]s?|desenhos?|dibujos?|carte|dessin|mappa"
+    r"|figura|immagine)(?:\s\w+){0,2}\Z"
     r"|\b(?:panels?|parts?)(?:\s\w+){0,4}\s(?:is|are|was|were)\Z",
     re.IGNORECASE,
 )
-_FROM_OR_BY = re.compile(r"\b(?:from|by)(?=\s)")
+_FROM_OR_BY = re.compile(
+    r"\b(?:from|by|on|nach|aus|von|de|da|di|em|en|sur|auf|selon|seg[uú]n|segundo|secondo|d['\u2019]après)(?=\s)"
+)
+# A sentence or a bracket that begins with the source: "From Roe et al. (2010).", "(based on Roe [3])".
+_SOURCE_FIRST = re.compile(
+    # "De" in a bracket is somebody's name.
+    r"\A(?i:d[aei]|according\sto|selon|seg[uú]n|segundo|secondo)(?=\s)|(?:\A|[.;(\[|\n]\s?)(?:d[aei]|(?i:from|after|based\son|nach|aus|d['\u2019]après"
+    r"|basad[oa]\sen|basead[oa]\sem|basée?\ssur|basat[oa]\ssu|basierend\sauf|in\sanlehnung\san)):?(?=\s)"
+)
+_ACCORDING = re.compile(
+    r"\b(?:modified|adapted|redrawn|drawn|altered)\saccording\sto(?=\s)|\bbased\son\s(?:a|the)\s(?:figure|drawing|diagram"
+    r"|illustration|map|photo\w*|image|picture)s?\s(?:by|of|from|in)(?=\s)"
+    r"|(?:modified|adapted|reproduced|reprinted|redrawn)\s?:(?=\s)",
+    re.IGNORECASE,
+)
+_ORIGINAL = re.compile(
+    r"\b(?:modified|adapted|cropped|redrawn|copied|traced)\s(?:from|after)\s(?:an?\s|the\s)?original"
+    r"(?=\s(?:by|of|image|photo|figure|drawing|artwork|illustration|picture|publication|article|work)|[.,;)])",
+    re.IGNORECASE,
+)
 _PUBLISHED = re.compile(
     r"(?<!data )(?<!results )"
-    r"\b(?:originally|first|previously|initially)\spublished\s(?:in|by|as)\b",
+    r"\b(?:originally|first|previously|initially)\s(?:published|appeared|printed)\s(?:in|by|as)\b"
+    r"|\bas\spublished\s(?:in|by)\s(?-i:[A-Z])|\b(?:figure|image|picture|map)s?\s(?:has\s|have\s)?appeared\s(?:in|as)\b"
+    r"|\b(?:figure|image|photo\w*|picture|map|panel)s?\s(?:\w+\s){0,4}published\s(?:previously|elsewhere|before)\b",
     re.IGNORECASE,
 )
 _PERMISSION = re.compile(
     r"\b(?:with|by|under|w/|used)\s(?:[\w']+\s){0,3}?permissions?\b|\bpermissions?\s(?:\w+\s){0,2}?(?:granted|obtained|given|received)\b"
+    r"|\bpermissions?\sto\s(?:reproduce|reprint|re-?use|use|publish|adapt|include|show)\b"
     r"|\b(?:under|by)\slicen[sc]e\s(?:from|of)\b|\ball\srights\sreserved\b"
     r"|\b(?:avec|sous)\s(?:la\s|l['\u2019])?(?:\w+\s)?(?:permission|autorisation)|\bmit\s(?:\w+\s){0,2}?(?:Genehmigung|Erlaubnis)"
     r"|\bcon\s(?:il\s|el\s|la\s|l['\u2019])?(?:permesso|permiso|autorizaci[oó]n|autorizzazione)|\bper\sgentile\sconcessione"
     r"|\b(?:com|sob)\s(?:a\s)?(?:permissão|autorização)",
     re.IGNORECASE,
 )
-_PERMISSION_STEMS = ("permi", "licen", "reserved", "autori", "genehmigung", "erlaubnis", "concessione")
+_PERMISSION_STEMS = ("permi", "perme", "licen", "reserved", "autori", "genehmigung", "erlaubnis", "concessione")
 # Consent of the one who is shown, and leave to work: no rights in the picture.
 _CONSENT = re.compile(
     r"\W{0,2}(?:[\w'\u2019]+\s){0,5}?(?:patient|pacient|pazient|parent|padre|famil|mother|father|madre|guardian|eltern"
@@ -178,13 +211,35 @@ _AT_WORK = re.compile(
 # Libraries, maps and machines from which pictures are taken.
 _IMAGE_SOURCES = re.compile(
     r"\b(?:google\s(?:earth|maps?|street)|openstreetmap|bing\smaps|getty\simages|shutterstock|istock\w*|adobe\sstock"
-    r"|wikimedia|wikipedia\scommons|flickr|freepik|flaticon|pixabay|unsplash|depositphotos|dreamstime|servier|smart\s"
-    r"(?:servier|medical\sart)|phylopic|mapchart|dall[\s\u00b7\u2022.-]?e\b|midjourney|stable\sdiffusion|chatgpt)",
+    r"|wikimedia|wikipedia\scommons|from\swikipedia|flickr|freepik|flaticon|pixabay|unsplash|pexels|vecteezy|rawpixel|alamy"
+    r"|depositphotos|dreamstime|servier|smart\s(?:servier|medical\sart)|phylopic|mapchart|radiopaedia|noun\sproject"
+    r"|science\sphoto\slibrary|biodiversity\sheritage|library\sof\scongress|wellcome\s(?:images|library|collection)"
+    r"|public\shealth\simage\slibrary|copernicus\s(?:sentinel|data)|dall[\s\u00b7\u2022.-]?e\b|midjourney|stable\sdiffusion|chatgpt)"
+    r"|\b(?:images?|photo\w*|pictures?|figures?|illustrations?|maps?|drawings?|paintings?)\s(?:\w+\s){0,3}?in\sthe\spublic"
+    r"\sdomain|(?:\A|[.(\n]\s?)public[\s-]domain\b(?!\s?:|\s(?:data|software|dedication))"
+    r"|\bscreen\s?(?:shot|capture)s?\s(?:\w+\s)?from\s"
+    r"|\b(?:images?|photo\w*|pictures?|drawings?|maps?)\s(?:\w+\s)?from\s(?:the\s)?(?:[\w.-]+\s){1,4}(?:atlas|museum|library"
+    r"|archives?)\b",
     re.IGNORECASE,
 )
 _IMAGE_SOURCE_STEMS = (
     *(
         "google",
+        "screen",
+        "public",
+        "atlas",
+        "museum",
+        "librar",
+        "archive",
+        "pexels",
+        "vecteezy",
+        "rawpixel",
+        "alamy",
+        "radiopaedia",
+        "noun project",
+        "heritage",
+        "wellcome",
+        "copernicus",
         "streetmap",
         "bing maps",
         "getty",
@@ -203,12 +258,11 @@ _IMAGE_SOURCE_STEMS = (
 def is_taken_over(text: str) -> bool:
     """Whether a text says that a picture is taken over from another work, used by permission, or out of a library."""
     lower = _lower(text)
-    if _is_made_from_other(text, lower) or ("ublished" in text and _PUBLISHED.search(text)):
+    if _is_made_from_other(text, lower) or _is_of_cited(text):
         return True
-    cited = _cited_at(text, _FROM_OR_BY) if "from " in lower or "by " in lower else iter(())
-    if any(_MADE.search(text[max(0, at.start() - 40) : at.start()].rstrip()) for at in cited):
+    if "original" in lower and _ORIGINAL.search(text):
         return True
-    if "after " in lower and any(True for _ in _cited_at(text, _AFTER)):
+    if has_any(lower, ("published", "appeared")) and _PUBLISHED.search(text):
         return True
     if has_any(lower, _PERMISSION_STEMS) and any(not _is_consent(text, found) for found in _PERMISSION.finditer(text)):
         return True
@@ -216,8 +270,16 @@ def is_taken_over(text: str) -> bool:
 
 
 _AFTER = re.compile(r"\bafter(?=\s)")
+# To stage, to name or to correct after somebody is to work as they did.
+_AS_OTHERS = re.compile(
+    r"\b(?:stag\w+|correct\w+|classif\w+|number\w*|nomenclature|terminology|survival|scor\w+)\s(?:\w+\s)?\Z",
+    re.IGNORECASE,
+)
 _AFTER_WORK = re.compile(
-    rf"\s(?:the\swork\sof\s)?{_INITIALS}{NAME}(?:,?\s(?:et\sal|{_AND}\s{NAME})|,?\s[\[(]?{_YEAR}|,?\s\[\d)"
+    r"\s(?:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)|"
+    rf"\s(?:the\swork\sof\s)?{_INITIALS}{NAME}(?:,?\set\sal|(?:,?\s{_AND}\s{_INITIALS}{NAME})?,?\s(?:[\[(]?{_YEAR}|\[\d)"
+    # "Roe A, Doe B. Anatomy of the hand."
+    rf"|\s[A-Z]{{1,3}},\s{NAME}\s[A-Z]{{1,3}}\b)"
 )
 
 
@@ -226,16 +288,29 @@ def _cited_at(text: str, word: re.Pattern[str]) -> Iterator[re.Match[str]]:
     return (found for found in word.finditer(text) if _AFTER_WORK.match(text, found.end()))
 
 
+def _is_of_cited(text: str) -> bool:
+    """Whether a picture is said to be from, by or after a work that is cited."""
+    return (
+        any(_MADE.search(text[max(0, at.start() - 40) : at.start()].rstrip()) for at in _cited_at(text, _FROM_OR_BY))
+        or any(not _AS_OTHERS.search(text[max(0, at.start() - 30) : at.start()]) for at in _cited_at(text, _AFTER))
+        or any(True for _ in _cited_at(text, _SOURCE_FIRST))
+        or any(CITATION.match(text, at.end()) for at in _ACCORDING.finditer(text))
+    )
+
+
 def _is_made_from_other(text: str, lower: str) -> bool:
     """Whether a participle of taking over has a source behind it that is not the article itself."""
     for leads, stems, pattern in _PARTICIPLES:
         for found in pattern.finditer(lower) if has_any(lower, leads) and has_any(lower, stems) else ():
-            if _OWN_PICTURE.match(text, found.end()):
+            before = text[max(0, found.start() - 60) : found.start()]
+            if _OWN_PICTURE.match(text, found.end()) or _NO_PICTURE.search(before):
+                continue
+            if not found["always"] and _FACTS.search(before):
                 continue
             is_cited = CITATION.match(text, found.end()) is not None
             if is_cited or (found["always"] and not found[0].endswith("after")):
                 return True
-            opens = _OPENS.search(text[: found.start()]) and _OPENERS.match(found[0])
+            opens = _OPENS.search(before) and _OPENERS.match(found[0])
             if opens and _NAMED_SOURCE.match(text, found.end()):
                 return True
     return " from " in text and any(

@@ -8,18 +8,30 @@ from typing import NamedTuple
 
 from biomedica_ray.jats.borrowed import NAME, has_any
 
-_PERSON = rf"(?:(?:[A-Z]\.[\s-]?)+{NAME}|{NAME}(?:\s(?:[A-Z]\.?\s?|(?:de|da|van|von|der|den|la|di|del)\s)*{NAME})+)"
+_TITLE = r"(?:(?:Drs?|Prof|Mrs?|Ms)\.?\s)*"
+_PERSON = (
+    rf"{_TITLE}(?:(?:[A-Z]\.[\s-]?)+{NAME}|{NAME}(?:\s(?:[A-Z]\.?\s?|(?:de|da|van|von|der|den|la|di|del)\s)*{NAME})+)"
+)
+# Several of them: "Ann Roe and Jane Doe".
+_PEOPLE = rf"{_PERSON}(?:(?:,|\sand|\s&)\s{_PERSON})*"
+# Houses that have pictures.
+_HOUSE = (
+    r"(?=[A-Z])[^.;\n]{0,40}?\b(?i:museu|mus[eé]|archiv|arquiv|institut|universi|librar|bibliot|societ|agenc|foundation"
+    r"|zoo\b)\w*"
+)
 _SOMEBODY = rf"(?:{_PERSON}|[A-Z]{{2,}}\b|(?:the\s)?{NAME}(?=\s?(?:[.,;)\n/(]|\Z)))"
 _PICTURES = (
     "photographs?|photos?|photomicrographs?|images?|pictures?|illustrations?|drawings?|artworks?|paintings?|portraits?"
     "|fotos?|fotografias?|fotografías?|photographies?|fotografie|clichés?|bild|bilder|abbildung|immagin[ei]|im[aá]ge(?:ns?|nes)"
-    "|imagem|imagen|dibujos?|desenhos?|dessins?|zeichnung|disegn[oi]"
+    "|imagem|imagen|dibujos?|desenhos?|dessins?|zeichnung|disegn[oi]|micrographs?|cartoons?|sketch(?:es)?|grafik|infographics?"
+    "|photographers?|illustrators?|artists?|cartographers?"
 )
 _LONGEST_PICTURE = 30
 # What is credited runs to the end of its clause; the full stops of initials do not end it.
 _CLAUSE = r"(?:[A-Z]\.\s?)*[^.;)\n]+"
 _SUPPLIED = ("provided by", "supplied by", "contributed by", "donated by", "gift of", "gift from")
-_SOURCES = ("source", "fonte", "fuente", "quelle", "fonti")
+_SOURCES = ("source", "fonte", "fuente", "quelle", "fonti", "nachweis", "rechte")
+_GIVEN = ("cedid", "facilitad", "proporcionad", "fornecid", "fourni", "gracieus", "fornit", "concess")
 
 
 class _Credit(NamedTuple):
@@ -37,14 +49,24 @@ class _Credit(NamedTuple):
 _MAKERS = (
     # "Photo: A. Roe", "Photograph by Ann Roe", "Foto: Ana Roe".
     _Credit(
-        (":", "©"),
-        re.compile(rf"[:©]\s*(?P<who>{_PERSON}|[A-Z]{{2,}}\b)"),
-        re.compile(rf"\b(?:{_PICTURES})\s?\Z", re.IGNORECASE),
+        (":", "©", "(c)"),
+        re.compile(rf"(?:[:©]|\([cC]\))\s*(?P<who>{_PEOPLE}|[A-Z]{{2,}}\b|{_HOUSE})"),
+        re.compile(rf"\b(?:{_PICTURES}|graphics?|maps?|carte|karte|mapa|mappa)\s?\Z", re.IGNORECASE),
     ),
     _Credit(
         (" by ", " de ", " von ", " di ", " par ", " por "),
-        re.compile(rf"\s(?i:by|de|von|di|par|por)\s(?P<who>{_PERSON})"),
-        re.compile(rf"\b(?:{_PICTURES})(?:\s(?:taken|made|drawn))?\Z", re.IGNORECASE),
+        re.compile(rf"\s(?i:by|de|von|di|par|por)\s(?P<who>{_PEOPLE}|[A-Z]{{1,3}}\s{NAME})"),
+        re.compile(rf"\b(?:{_PICTURES}|graphics?)(?:\s(?:taken|made|drawn))?\Z", re.IGNORECASE),
+    ),
+    # "Photo A. Roe".
+    _Credit(
+        ("photo", "foto"),
+        re.compile(rf"\s(?P<who>(?:[A-Z]\.[\s-]?)+{NAME})"),
+        re.compile(r"\b(?:photos?|photographs?|fotos?)\Z", re.IGNORECASE),
+    ),
+    _Credit(
+        ("drawn by", "illustrated by", "painted by", "photographed by", "sketched by"),
+        re.compile(rf"\b(?i:drawn|illustrated|painted|photographed|sketched)\sby\s(?P<who>{_PERSON})"),
     ),
     # A service that is somebody's: "generated using Atlas by Doe Ltd".
     _Credit(
@@ -69,6 +91,20 @@ _MADE_STEMS = (
         "cliché",
         "bild",
     ),
+    *(
+        "micrograph",
+        "cartoon",
+        "sketch",
+        "grafik",
+        "artist",
+        "graph",
+        "map",
+        "cart",
+        "kart",
+        "illustrat",
+        "drawn by",
+        "painted by",
+    ),
     *("immagin", "imáge", "imagen", "imagem", "dibujo", "desenho", "dessin", "zeichnung", "disegn", " using ", " via "),
     *("ed with ", "ed in ", "wn with ", "wn in "),
 )
@@ -77,7 +113,7 @@ _CREDITS = (
     _Credit(
         ("credit", "crédit", "bildnachweis"),
         re.compile(
-            r"\b(?i:credits?|cr[ée]dit[oi]?s?|bildnachweis)(?:\s(?i:photo|foto|imagem))?\s?(?::|(?i:to)\b)\s*"
+            r"\b(?i:credits?|cr[ée]dit[oi]?s?|bildnachweis)(?:\s(?i:photo|foto|imagem|line))?\s?(?::|(?i:to)\b)\s*"
             rf"(?P<who>{_CLAUSE})"
         ),
     ),
@@ -87,9 +123,10 @@ _CREDITS = (
     ),
     # Courtesy names its donor whatever the word before is.
     _Credit(
-        ("courtesy", "cortes", "courtoisie", "gracieuseté"),
+        ("courtesy", "cortes", "courtoisie", "gracieuseté", "gentil"),
         re.compile(
-            r"\b(?i:courtesy|cortes[ií]a|courtoisie|gracieuseté)\b(?:\s(?i:of|to|from|by|de|del|di|du))?\s?:?\s*"
+            r"\b(?i:courtesy|cortes[ií]a|courtoisie|gracieuseté|gentileza|gentil\w+\s(?:concess\w+|cedid\w+|fornit\w+))\b"
+            r"(?:\s(?i:of|to|from|by|de|del|di|du|da|do|por))?\s?:?\s*"
             rf"(?P<who>{_CLAUSE})"
         ),
     ),
@@ -102,24 +139,55 @@ _CREDITS = (
     _Credit(
         _SUPPLIED,
         re.compile(
-            rf"\b(?i:{_PICTURES}|figures?|maps?)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
+            rf"\b(?i:{_PICTURES}|figures?|maps?|scans?|slides?|radiographs?|x-rays?|videos?|schem[ae]\w*)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
             r"(?i:provided|supplied|contributed|donated|gift)\s(?i:by|of|from)\s(?P<who>(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*)"
         ),
     ),
-    _Credit(("kindly",), re.compile(rf"(?:\A|[.(\[;\n]\s?)(?i:kindly\sprovided\sby)\s(?P<who>{_CLAUSE})")),
+    _Credit(
+        ("provided by", "gift of"),
+        re.compile(
+            rf"(?:(?:\A|[.(\[;\n]\s?)(?i:kindly\sprovided\sby)|(?:\A|[.\n]\s?)(?:Provided\sby|Gift\sof)(?=\s(?:the\s)?[A-Z]))"
+            rf"\s(?P<who>{_CLAUSE})"
+        ),
+    ),
+    _Credit(
+        _GIVEN,
+        re.compile(
+            rf"\b(?i:{_PICTURES}|figuras?|mapas?|carte)\b[^.;\n]{{0,60}}?\b(?i:cedid[oa]s?|facilitad[oa]s?|proporcionad[oa]s?"
+            r"|fornecid[oa]s?|fourni\w*|fornit[aoei]|concess[aoei])\s(?i:por|par|da|dal|dalla|del|pel[oa])\s"
+            rf"(?P<who>(?:{_TITLE})[A-Z][^.;)\n]*)"
+        ),
+    ),
+    _Credit(
+        ("autor", "author", "creator", "elabora", "erstellt", "réalisé"),
+        re.compile(
+            r"(?:\A|[.(\[;\n]\s?)(?:(?i:aut[oh]+re?s?|creators?)\s?:|(?i:elabora\w+|erstellt|réalisée?s?)\s(?i:por|da|von|par))"
+            rf"\s*(?P<who>{_CLAUSE})"
+        ),
+    ),
+    # What lies below a map.
+    _Credit(
+        ("basemap", "base map", "satellite", "imagery", "aerial "),
+        re.compile(
+            r"\b(?i:base\s?maps?|(?:satellite|aerial)\s(?:images?|photo\w*|pictures?|imagery)|imagery)\b[^.:;\n]{0,20}?\s?"
+            r"(?::|©|\b(?i:source|from|by)\b)[\s:]*(?i:the\s)?(?P<who>[A-Z][^.;)\n]*)"
+        ),
+    ),
     # "Source: WHO", "Source [12]", "Image source: NASA".
     _Credit(
         _SOURCES,
         re.compile(
             rf"(?:\A|[.(\[;:,\n]\s?|\b(?i:{_PICTURES}|figure|map|data\sand\smap)\s)(?i:original\s)?"
-            r"(?i:sources?|fontes?|fuentes?|quellen?|fonti)\s?(?::\s*|(?=[\[(]\s?\d))(?P<who>[^\n]+)"
+            r"(?i:sources?|fontes?|fuentes?|quellen?|fonti|bildquellen?|bildrechte|abbildungsnachweis)"
+            r"\s?(?::\s*|(?=[\[(]\s?\d)|[\u2013\u2014-]\s(?=[A-Z]))(?P<who>[^\n]+)"
         ),
     ),
 )
 # What may stand where a name is sought and is none: ways of making pictures.
 _TECHNIQUE = re.compile(
     r"microscop|micrograph|tomograph|resonance|electron|imaging|camera|scann|software|radiograph|ultraso|fluoresc|confocal"
-    r"|microsystem|graphpad|schr.dinger|mathworks|\b(?:SEM|TEM|MRI|CT|AFM|PET|LED|DNA|RNA)\b",
+    r"|microsystem|graphpad|schr.dinger|mathworks|neighbou?r|likelihood|bayes|parsimony"
+    r"|\b(?:SEM|TEM|MRI|CT|AFM|PET|LED|DNA|RNA|DAPI|GFP|RFP|HE|ECG|EEG)\b",
     re.IGNORECASE,
 )
 
