@@ -23,11 +23,11 @@ _BEHIND = re.compile(
 )
 _BEFORE = re.compile(
     r"(?:et\sal\.?(?:'s|\u2019s)|\b[A-Z]\w+(?:'s|\u2019s)|\b(?:[Tt]heir|[Hh]is|[Hh]er)|\b[Rr]efs?\.?\s?[\[(]?\d+[\])]?,|\[\d+,"
-    r"|\((?:[^()]*\W)?(?:19|20)\d\d[a-z]?,|et\sal\.?\s\()\s?(?:see\s|in\s|their\s)?\Z"
+    r"|\((?:[^()]*\W)?(?:19|20)\d\d[a-z]?[,:]|\(\[\d+\],|et\sal\.?\s\()\s?(?:see\s|in\s|their\s)?\Z"
 )
 _OURS = re.compile(r"\bour\s")
 # What the word before a figure ends with where it gives the figure to somebody.
-_GIVING = ("'s ", "\u2019s ", "heir ", "his ", "her ", ", ", "see ", " in ", ",", "al. (", "al (")
+_GIVING = (": ", "'s ", "\u2019s ", "heir ", "his ", "her ", ", ", "see ", " in ", ",", "al. (", "al (")
 _NOTE = re.compile(rf"{_OF}(?:[Rr]ef\w*\.?\s?)?[\[(]?")
 
 

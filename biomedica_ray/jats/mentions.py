@@ -22,11 +22,13 @@ _JOINT = rf"(?!\s*;){JOINT}(?!a\s[a-z]|I\s[a-z])"
 _ROMAN = "(?:i{1,3}|iv|vi{0,3})"
 _UPPER = rf"[A-Z](?:\d|{_ROMAN}(?:\s?[,{DASHES}]\s?{_ROMAN})*)?{_ALONE}"
 _LETTERS = rf"(?:{_UPPER}(?:{_JOINT}(?!S\d){_UPPER})*|[a-z]{_ALONE}(?:{_JOINT}[a-z]{_ALONE})*)"
-_IN_BRACKETS = rf"\({_LETTERS}\)"
+_IN_BRACKETS = rf"[(\[]{_LETTERS}[)\]]"
+# Panels without anything between them, "1AB"; no words, which have no number in front.
+_RUN = "[A-H]{2,6}(?![A-Za-z0-9])|[a-h]{2,6}(?![A-Za-z0-9])"
 _PANELS = (
-    rf"(?:(?P<attached>{_LETTERS})|\s?(?P<bracketed>{_IN_BRACKETS}(?:{_JOINT}{_IN_BRACKETS})*)"
-    rf"|,?\s(?:in\s)?[Pp]anels?\s\(?(?P<worded>{_LETTERS})\)?"
-    rf"|,?\s(?P<apart>{_LETTERS})(?=\s*(?:[),.;:\]]|\Z))|,\s(?P<listed>{_UPPER}(?:{_JOINT}{_UPPER})+))"
+    rf"(?:(?:[.{DASHES}](?=[A-Za-z](?!\d)))?(?P<attached>{_LETTERS})|(?P<run>{_RUN})|\s?(?P<bracketed>{_IN_BRACKETS}(?:{_JOINT}{_IN_BRACKETS})*)"
+    rf"|,?\s\(?(?:in\s)?[Pp]anels?\s\(?(?P<worded>{_LETTERS})\)?"
+    rf"|,?\s(?!S\d)(?:(?P<apart>{_LETTERS})(?=\s*(?:[),.;:\]]|\Z))|(?P<listed>{_UPPER}(?:{_JOINT}(?!S\d){_UPPER})+)))"
 )
 _ITEM = re.compile(rf"(?P<number>(?:[A-Z]{{1,3}}-?)?\d{{1,3}}(?:\.\d{{1,2}})?)(?!\d)(?P<panels>{_PANELS})?")
 _ROMANS = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii")
@@ -40,7 +42,7 @@ _BEFORE = re.compile(r"\b[Pp]anels?\s(?P<letters>[A-Za-z](?:[ ,&/\u2013-]|and\b|
 # Series that are counted apart, by what stands before the word: supplementary, extended data and appendix figures.
 _SERIES = re.compile(
     r"(?:(?<!\w)(?:(?P<S>[Ss]up[pl]\w*\.?(?:\s(?:[Ii]nformation|[Mm]aterials?|[Ff]ile|[Dd]ata|(?:[Nn]ote|[Tt]ext)\s\d+))?|[Ss]up\."
-    r"|[Ss]upporting(?:\s[Ii]nformation)?|E?SI|ESM|[Aa]dditional\s[Ff]iles?\s\d+|[Oo]nline(?:\s[Rr]esource)?|[Ww]eb|e)"
+    r"|[Ss]upporting(?:\s[Ii]nformation)?|E?SI(?:\sAppendix)?|ESM|[Aa]dditional\s[Ff]iles?\s\d+|[Oo]nline(?:\s[Rr]esource(?:\s\d+)?)?|[Ww]eb|e)"
     r"|(?P<ED>[Ee]xt(?:ended|\.)\s[Dd]ata|ED)|(?P<EV>[Ee]xpanded\s[Vv]iew|EV)|(?P<A>[Aa]ppendix(?:\s[\dA-Z]+)?)"
     rf"|(?P<R>(?:[Rr]eviewer|[Rr]ebuttal|[Rr]esponse)s?))[\u2020,:]?[{DASHES}\s])\Z"
 )
@@ -79,7 +81,7 @@ _WORDS = {
     kind: re.compile(rf"(?:(?<!\w)(?P<word>{words})\b\.?|(?P<eastern>{eastern}))\s*(?=(?:[A-Z]{{1,3}}-?)?\d)")
     for kind, words, eastern in (
         # Words of the East stand without space in what is around them.
-        ("figure", r"[Ff]ig(?:ure|ura)?s?|FIG(?:URE|URA)?S?|Abb(?:ildung(?:en)?)?|[Рр]ис(?:ун\w+)?", "図|图|圖|그림"),
+        ("figure", r"[Ff]igg?(?:ure|ura)?s?|FIG(?:URE|URA)?S?|Abb(?:ildung(?:en)?)?|[Рр]ис(?:ун\w+)?", "図|图|圖|그림"),
         ("scheme", r"[Ss]chemes?|SCHEMES?|[Ee]squemas?", "(?!)"),
         ("table", r"[Tt]ab(?:le|la|ela)?s?|TABLES?", "表|표"),
         ("chart", r"[Cc]harts?|CHARTS?", "(?!)"),
@@ -310,7 +312,7 @@ def _items(
     text: str, word: re.Match[str], kind: str, notes: Sequence[Span], *, is_reply: bool = False
 ) -> Iterator[Citation]:
     """The items that a word and the numbers behind it name."""
-    is_plural = (word["word"] or " ")[-1] in "sS"
+    is_plural = (word["word"] or " ").endswith(("s", "S", "gg", "gg."))
     before = text[max(0, word.start() - _LONGEST_SERIES) : word.start()]
     apart = _SERIES.search(before) if _may_end_series(before) else None
     series = (apart.lastgroup if apart else None) or ""
@@ -357,11 +359,15 @@ def _may_end_series(before: str) -> bool:
 
 def _panels_of(item: re.Match[str]) -> tuple[str, ...]:
     """The panels that are named with a number: ``2A-C``, ``3(a) and (b)``, ``1Ai-iv``."""
+    if run := item["run"]:
+        return tuple(run) if list(run) == sorted(set(run)) else ()
     letters = item["attached"] or item["bracketed"] or item["worded"] or item["apart"] or item["listed"]
     if not letters:
         return ()
-    letters = _SUBPANELS.sub(_subpanels, letters.replace("(", "").replace(")", ""))
-    return expand_letters(letters)
+    return expand_letters(_SUBPANELS.sub(_subpanels, letters.translate(_WITHOUT_BRACKETS)))
+
+
+_WITHOUT_BRACKETS = str.maketrans("", "", "()[]")
 
 
 def _subpanels(match: re.Match[str]) -> str:
@@ -376,7 +382,8 @@ def _subpanels(match: re.Match[str]) -> str:
 def _number(number: str, series: str) -> str:
     """A number with its series: supplementary, extended data and appendix figures are counted apart."""
     plain = number.upper().replace("-", "")
-    return plain if plain.startswith(series) else series + plain
+    # "SI Appendix, Fig. S3" names its series twice.
+    return plain if plain.startswith((series, "S")) else series + plain
 
 
 def _label_number(label: str | None) -> Citation | None:
