@@ -24,11 +24,12 @@ _UPPER = rf"[A-Z](?:\d|{_ROMAN}(?:\s?[,{DASHES}]\s?{_ROMAN})*)?{_ALONE}"
 _LETTERS = rf"(?:{_UPPER}(?:{_JOINT}(?!S\d){_UPPER})*|[a-z]{_ALONE}(?:{_JOINT}[a-z]{_ALONE})*)"
 _IN_BRACKETS = rf"[(\[]{_LETTERS}[)\]]"
 # Panels without anything between them, "1AB"; no words, which have no number in front.
-_RUN = "[A-H]{2,6}(?![A-Za-z0-9])|[a-h]{2,6}(?![A-Za-z0-9])"
+_RUN = "(?:[A-H]{2,6}|[a-h]{2,6}|I{2,3}|IV|VI{1,3})(?![A-Za-z0-9])"
+_SHOWS = r"(?:shows?|depicts?|displays?|illustrates?|presents?|demonstrates?|represents?|summari[sz]es?)\b"
 _PANELS = (
     rf"(?:(?:[.{DASHES}](?=[A-Za-z](?!\d)))?(?P<attached>{_LETTERS})|(?P<run>{_RUN})|\s?(?P<bracketed>{_IN_BRACKETS}(?:{_JOINT}{_IN_BRACKETS})*)"
     rf"|,?\s\(?(?:in\s)?[Pp]anels?\s\(?(?P<worded>{_LETTERS})\)?"
-    rf"|,?\s(?!S\d)(?:(?P<apart>{_LETTERS})(?=\s*(?:[),.;:\]]|\Z))|(?P<listed>{_UPPER}(?:{_JOINT}(?!S\d){_UPPER})+)))"
+    rf"|,?\s(?!S\d)(?:(?P<apart>{_LETTERS})(?=\s*(?:[),.;:\]]|\Z|{_SHOWS}))|(?P<listed>{_UPPER}(?:{_JOINT}(?!S\d){_UPPER})+)))"
 )
 _ITEM = re.compile(rf"(?P<number>(?:[A-Z]{{1,3}}-?)?\d{{1,3}}(?:\.\d{{1,2}})?)(?!\d)(?P<panels>{_PANELS})?")
 _ROMANS = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii")
@@ -360,7 +361,7 @@ def _may_end_series(before: str) -> bool:
 def _panels_of(item: re.Match[str]) -> tuple[str, ...]:
     """The panels that are named with a number: ``2A-C``, ``3(a) and (b)``, ``1Ai-iv``."""
     if run := item["run"]:
-        return tuple(run) if list(run) == sorted(set(run)) else ()
+        return (run,) if run[0] in "IV" else tuple(run) if list(run) == sorted(set(run)) else ()
     letters = item["attached"] or item["bracketed"] or item["worded"] or item["apart"] or item["listed"]
     if not letters:
         return ()
