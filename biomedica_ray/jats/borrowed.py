@@ -258,7 +258,7 @@ _IMAGE_SOURCE_STEMS = (
 def is_taken_over(text: str) -> bool:
     """Whether a text says that a picture is taken over from another work, used by permission, or out of a library."""
     lower = _lower(text)
-    if _is_made_from_other(text, lower) or _is_of_cited(text):
+    if _is_made_from_other(text, lower) or _is_by_cited(text):
         return True
     if "original" in lower and _ORIGINAL.search(text):
         return True
@@ -288,7 +288,7 @@ def _cited_at(text: str, word: re.Pattern[str]) -> Iterator[re.Match[str]]:
     return (found for found in word.finditer(text) if _AFTER_WORK.match(text, found.end()))
 
 
-def _is_of_cited(text: str) -> bool:
+def _is_by_cited(text: str) -> bool:
     """Whether a picture is said to be from, by or after a work that is cited."""
     return (
         any(_MADE.search(text[max(0, at.start() - 40) : at.start()].rstrip()) for at in _cited_at(text, _FROM_OR_BY))
@@ -296,6 +296,29 @@ def _is_of_cited(text: str) -> bool:
         or any(True for _ in _cited_at(text, _SOURCE_FIRST))
         or any(CITATION.match(text, at.end()) for at in _ACCORDING.finditer(text))
     )
+
+
+_ENDS_CITED = re.compile(
+    r"(?P<last>[\w-]+)[)\"'\u2019\u201d]*\s(?:\[\d{1,3}(?:[,\u2013-]\s?\d{1,3})*\]"
+    rf"|\({NAME}(?:\s(?:et\sal\.?|{_AND}\s{NAME}))?,?\s{_YEAR}[a-z]?\))\s?\.?\Z"
+)
+_HOW = re.compile(
+    r"as|in|by|of|to|with|using|see|and|from|for|on|than|per|via|under|at|literature|methods?|models?|algorithms?|approach"
+    r"|equations?|software|package|tests?|criteri\w+|protocols?|procedures?|data|datasets?|databases?|program(?:me)?s?|tools?"
+    r"|toolbox|framework|scales?|scores?|index|classification|systems?|techniques?|analys[ei]s|stud(?:y|ies)|reported|described"
+    r"|published|previously|works?|theory|plasmids?|strains?|vectors?|primers?|medium|buffer",
+    re.IGNORECASE,
+)
+_LONGEST_CITED = 200
+
+
+def is_of_cited(caption: str) -> bool:
+    """Whether a short caption ends in a citation, ``Distribution of conifers [11].``: it shows what the cited work has.
+
+    Where the word before the citation tells how a picture was made, ``by the method [11]``, it is the authors' own.
+    """
+    found = _ENDS_CITED.search(caption) if len(caption) <= _LONGEST_CITED else None
+    return found is not None and _HOW.fullmatch(found["last"]) is None
 
 
 def _is_made_from_other(text: str, lower: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
 
-from biomedica_ray.jats.borrowed import has_any, is_taken_over
+from biomedica_ray.jats.borrowed import has_any, is_of_cited, is_taken_over
 from biomedica_ray.jats.credits import credited
 from biomedica_ray.jats.licenses import OTHER, code_of_text, code_of_url, named_url, stricter
 from biomedica_ray.jats.text import readable
@@ -197,7 +197,7 @@ def is_third_party(homes: list[Element], caption: str | None, permissions: str |
     """
     if any(text and _is_from_elsewhere(text, owner) for text in (caption, permissions)):
         return True
-    if caption and _is_under_another_licence(caption, owner):
+    if caption and (is_of_cited(caption) or _is_under_another_licence(caption, owner)):
         return True
     if permissions is None:
         return False
