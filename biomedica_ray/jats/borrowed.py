@@ -258,7 +258,7 @@ _IMAGE_SOURCE_STEMS = (
 def is_taken_over(text: str) -> bool:
     """Whether a text says that a picture is taken over from another work, used by permission, or out of a library."""
     lower = _lower(text)
-    if _is_made_from_other(text, lower) or _is_by_cited(text):
+    if _is_made_from_other(text, lower) or _is_by_cited(text, lower):
         return True
     if "original" in lower and _ORIGINAL.search(text):
         return True
@@ -288,13 +288,23 @@ def _cited_at(text: str, word: re.Pattern[str]) -> Iterator[re.Match[str]]:
     return (found for found in word.finditer(text) if _AFTER_WORK.match(text, found.end()))
 
 
-def _is_by_cited(text: str) -> bool:
+# What any work that is cited by its authors or its address has.
+_WORKS = ("et al", "http", "www.", ".com", ".org", ".net", ".gov")
+_YEAR_OR_NUMBER = re.compile(r"[12\[](?:(?<=\[)\d|(?<=1)[89]\d\d|(?<=2)0\d\d)")
+
+
+def _is_by_cited(text: str, lower: str) -> bool:
     """Whether a picture is said to be from, by or after a work that is cited."""
+    if has_any(lower, ("according", "based on", "ed:", "ed :")) and any(
+        CITATION.match(text, at.end()) for at in _ACCORDING.finditer(text)
+    ):
+        return True
+    if not has_any(lower, _WORKS) and not _YEAR_OR_NUMBER.search(text):
+        return False
     return (
         any(_MADE.search(text[max(0, at.start() - 40) : at.start()].rstrip()) for at in _cited_at(text, _FROM_OR_BY))
         or any(not _AS_OTHERS.search(text[max(0, at.start() - 30) : at.start()]) for at in _cited_at(text, _AFTER))
         or any(True for _ in _cited_at(text, _SOURCE_FIRST))
-        or any(CITATION.match(text, at.end()) for at in _ACCORDING.finditer(text))
     )
 
 
