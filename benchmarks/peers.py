@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of XML files")
     parser.add_argument("--python", required=True, help="interpreter of the environment that has the other packages")
     options = parser.parse_args()
-    paths = sorted(path for suffix in ("xml", "nxml") for path in options.folder.rglob(f"*.{suffix}"))
+    paths = sorted(path for suffix in ("xml", "nxml", "jats") for path in options.folder.rglob(f"*.{suffix}"))
     wanted = [there(path) for path in paths]
     print(f"{len(paths)} files.\n")
     print("| parser | files refused | figures found | precision of words | recall of words |")
