@@ -1,9 +1,10 @@
-"""Judge rights and panels against captions that were labelled by reading.
+"""Judge rights, panels, mentions and licences against what was labelled by reading.
 
     python benchmarks/labels.py
 
-Prints precision and recall of ``third_party``, the share of captions whose panels are right in label and span, and
-precision and recall of the labels of panels. The captions are in tests/jats/labelled; see the README there.
+Prints precision and recall of ``third_party``, of the labels of panels, of the figures that sentences mention and of
+the panels that they name of these, the share of captions whose panels are right in label and span, and that of the
+licences read right. What was labelled is in tests/jats/labelled; see the README there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from biomedica_ray.jats import Figure, parse_article
 from biomedica_ray.jats.lean import Hint
@@ -107,15 +108,65 @@ def score_panels(rows: Sequence[dict[str, Any]]) -> PanelScore:
     return PanelScore(marked, whole, Score(right, found, there), len(rows) - marked, false)
 
 
+def score_mentions(rows: Sequence[dict[str, Any]]) -> tuple[Score, Score]:
+    """The figures that sentences mention, and the panels that they name."""
+    numbers = sorted({number for row in rows for number in row["named"]} | {str(number) for number in range(1, 15)})
+    counts = [[0, 0, 0], [0, 0, 0]]
+    for row in rows:
+        named = _mentioned(row["text"], numbers)
+        lettered = [{(number, panel) for number in each for panel in each[number]} for each in (named, row["named"])]
+        for count, found, there in ((counts[0], set(named), set(row["named"])), (counts[1], *lettered)):
+            count[0] += len(found & there)
+            count[1] += len(found)
+            count[2] += len(there)
+    return Score(*counts[0]), Score(*counts[1])
+
+
+def _mentioned(text: str, numbers: Sequence[str]) -> dict[str, list[str]]:
+    """The figures that a sentence mentions in an article that has all figures of these numbers, and their panels."""
+    labels = (number.replace("-FS", "\u2014figure supplement ") for number in numbers)
+    figs = "".join(f"<fig><label>Figure {label}</label><graphic xlink:href='a'/></fig>" for label in labels)
+    xml = (
+        '<article xmlns:xlink="http://www.w3.org/1999/xlink"><front><article-meta/></front>'
+        f"<body><p>{escape(text)}</p>{figs}</body></article>"
+    )
+    figures = parse_article(xml.encode()).figures
+    return {
+        number: figure.mentions[0].panels for number, figure in zip(numbers, figures, strict=True) if figure.mentions
+    }
+
+
+def score_licenses(rows: Sequence[dict[str, Any]]) -> Score:
+    """The licences whose code, group and URL are right."""
+    right = 0
+    for row in rows:
+        xml = (
+            '<article xmlns:xlink="http://www.w3.org/1999/xlink"><front><article-meta><permissions>'
+            f"<license xlink:href={quoteattr(row['href'])}><license-p>{escape(row['text'])}</license-p></license>"
+            "</permissions></article-meta></front></article>"
+        )
+        article = parse_article(xml.encode())
+        found = (article.license_code, article.license_group, article.license_url)
+        right += found == (row["code"], row["group"], row["url"])
+    return Score(right, len(rows), len(rows))
+
+
 def main() -> None:
     rights, panels = score_rights(read("rights")), score_panels(read("panels"))
+    figures, lettered = score_mentions(read("mentions"))
+    licenses = score_licenses(read("licenses"))
     labels = panels.labels
-    print("| what | captions | precision | recall |")
+    print("| what | captions or sentences | precision | recall |")
     print("|---|---|---|---|")
     print(f"| third_party | {len(read('rights'))} | {rights.precision:.3f} | {rights.recall:.3f} |")
     print(f"| labels of panels | {panels.captions} | {labels.precision:.3f} | {labels.recall:.3f} |")
+    print(f"| figures mentioned | {len(read('mentions'))} | {figures.precision:.3f} | {figures.recall:.3f} |")
+    print(
+        f"| panels of figures mentioned | {len(read('mentions'))} | {lettered.precision:.3f} | {lettered.recall:.3f} |"
+    )
     print(f"\nPanels right in label and span: {panels.whole} of {panels.captions} captions.")
     print(f"Panels in captions without any: {panels.false} of {panels.unmarked} captions.")
+    print(f"Licences right in code, group and URL: {licenses.right} of {licenses.there} statements.")
 
 
 if __name__ == "__main__":

@@ -9,14 +9,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from biomedica_ray.jats.joints import JOINT, expand_letters
 from biomedica_ray.jats.lean import Hint, Marker
+from biomedica_ray.jats.markers import lettered, names_panel
 
 _OPENS = r"(?:\A|(?<=[.;:]\s)|(?<=\n))"
+# The first letter of a series with what follows it, and the series; most captions lack the first.
 _SENTENCES = (
     # No sentence begins with a small letter; with a capital one it does, so that a capital has to follow: "A Map".
-    re.compile(rf"{_OPENS}(?P<letter>[a-z])\s(?=[A-Z(\d\u0370-\u03ff])"),
-    re.compile(rf"{_OPENS}(?P<letter>[A-Z])\s(?=[A-Z][a-z]|[A-Z]{{2,}})"),
+    (
+        re.compile(r"a\s[A-Z(\d\u0370-\u03ff]"),
+        re.compile(rf"{_OPENS}(?P<letter>[a-z](?:{JOINT}[a-z])*)\s(?=[A-Z(\d\u0370-\u03ff])"),
+    ),
+    (
+        re.compile(r"A\s[A-Z][A-Za-z]"),
+        re.compile(rf"{_OPENS}(?P<letter>[A-Z](?:{JOINT}[A-Z])*)\s(?=[A-Z][a-z]|[A-Z]{{2,}})"),
+    ),
 )
+# Letters with a mark, though no sentence ends before them: "A: Cells B: Mice".
+_RUN_ON = re.compile(r"(?<![\w.(-])(?P<letter>[A-Za-z])(?::\s(?=\S)|\.\s(?=[A-Z]))")
+_OPENED = re.compile(rf"{_OPENS}[Aa][:.]\s")
 _NUMBERED = re.compile(r"(?<![\w.])(?P<number>\d{1,2})(?P<letter>[A-Z])[.:]?\s(?=[A-Z(])")
 _FOLLOWS = r"(?!(?:and|or|in|of|at|on|is|are|was|were|with|for|to|by|from|as|cells?|virus|type|group|mice|strains?)\b)"
 _IN_ROW = re.compile(rf"(?<![\w(/-])(?P<letter>[A-Z])\s{_FOLLOWS}(?=[\w(])")
@@ -26,27 +38,33 @@ _NAMES_A_KIND = re.compile(
     r"|scenario|subunits?|domains?|cohort|sample|case|phase|grade|category|chromosome|and|or|of|the|kinase|immunoglobulin)\s\Z",
     re.IGNORECASE,
 )
+_LONGEST_NAME = 20
 _LEAST_IN_ROW = 3
 
 
 def bare(caption: str, _: Sequence[Hint]) -> list[list[Marker]]:
     """The series of bare letters, one a style; empty where a caption has none that is whole."""
-    styles = [_series(list(pattern.finditer(caption)), 2) for pattern in _SENTENCES]
+    styles = [_series(list(pattern.finditer(caption)), 2) for first, pattern in _SENTENCES if first.search(caption)]
+    if _OPENED.search(caption):
+        run_on = [match for match in _RUN_ON.finditer(caption) if not _names_a_kind(caption, match.start())]
+        styles.append(_series(run_on, 2))
     numbered = list(_NUMBERED.finditer(caption))
     if len({match["number"] for match in numbered}) == 1:
         styles.append(_series(numbered, 2))
-    in_row = [match for match in _IN_ROW.finditer(caption) if not _NAMES_A_KIND.search(caption[: match.start()])]
-    if in_row and in_row[0].start() == 0:
+    if _IN_ROW.match(caption):
+        in_row = [match for match in _IN_ROW.finditer(caption) if not _names_a_kind(caption, match.start())]
         styles.append(_series(in_row, _LEAST_IN_ROW))
     return [style for style in styles if style]
 
 
+def _names_a_kind(caption: str, start: int) -> bool:
+    return _NAMES_A_KIND.search(caption[max(0, start - _LONGEST_NAME) : start]) is not None
+
+
 def _series(matches: Sequence[re.Match[str]], least: int) -> list[Marker]:
     """The markers, if they are all letters from A on, in order."""
-    found = [match["letter"] for match in matches]
-    if len(found) < least or any(ord(letter.upper()) - 65 != place for place, letter in enumerate(found)):
+    if not all(names_panel(match.string, match.end()) for match in matches):
         return []
-    return [
-        Marker((match["letter"],), (place,), match.start(), match.end(), 3)
-        for place, match in enumerate(matches, start=1)
-    ]
+    found = [lettered(expand_letters(match["letter"]), match.start(), match.end(), 3) for match in matches]
+    named = [ordinal for marker in found for ordinal in marker.ordinals]
+    return found if len(found) >= least and named == list(range(1, len(named) + 1)) else []

@@ -19,15 +19,15 @@ _BEHIND = re.compile(
     rf"(?:[Rr]efs?\b|[Rr]eferences?\s?[\[(]?\d|[\[(]\d|{_AUTHORS}|[Ss]upp|SI\b|ESI\b|[Oo]nline\b|[Ee]lectronic\s|[Aa]dditional\s[Ff]ile"
     rf"|[Aa]ppendix|[Ww]eb\s|(?:File|Text|Data|Note)\sS?\d|S\d+\s(?:File|Text|Appendix|Data)"
     rf"|(?:\w+\s){{0,2}}?(?:original|companion|accompanying|cited|previous|earlier|aforementioned)\s(?:\w+\s)?{_WORK}"
-    rf"|(?:our|their|his|her)\s(?:\w+\s){{0,2}}?{_WORK})"
+    rf"|that\s(?:\w+\s)?{_WORK}|(?:our|their|his|her)\s(?:\w+\s){{0,2}}?{_WORK})"
 )
 _BEFORE = re.compile(
     r"(?:et\sal\.?(?:'s|\u2019s)|\b[A-Z]\w+(?:'s|\u2019s)|\b(?:[Tt]heir|[Hh]is|[Hh]er)|\b[Rr]efs?\.?\s?[\[(]?\d+[\])]?,|\[\d+,"
-    r"|\((?:[^()]*\W)?(?:19|20)\d\d[a-z]?,|et\sal\.?\s\()\s?(?:see\s|in\s|their\s)?\Z"
+    r"|\([^()]*[A-Z][^()]*\W(?:19|20)\d\d[a-z]?[,:]|(?:[A-Z]\w+|\bal\.?)\s\((?:19|20)\d\d[a-z]?[,:]|\(\[\d+\],|et\sal\.?\s\()\s?(?:see\s|in\s|their\s)?\Z"
 )
 _OURS = re.compile(r"\bour\s")
 # What the word before a figure ends with where it gives the figure to somebody.
-_GIVING = ("'s ", "\u2019s ", "heir ", "his ", "her ", ", ", "see ", " in ", ",", "al. (", "al (")
+_GIVING = (": ", "'s ", "\u2019s ", "heir ", "his ", "her ", ", ", "see ", " in ", ",", "al. (", "al (")
 _NOTE = re.compile(rf"{_OF}(?:[Rr]ef\w*\.?\s?)?[\[(]?")
 
 

@@ -34,8 +34,10 @@ _LABEL_WORDS = (
     r"|图|図|그림|[a-z]?\d+[a-z]?|[a-z]|[ivx]+"
 )
 _NUMBER = re.compile(
-    r"\W*(?:(?:fig(?:ure|ura|uras)?s?|schem\w*|esquema|tab(?:le|ela|la)?s?|charts?|plates?|abb(?:ildung)?|рис\w*|图|図|그림)"
-    r"[\W_]*)?(?:[a-z]?\d+[a-z]?|[a-z]|[ivx]+)?\W*\Z",
+    r"\W*(?:(?:supp\w*|extended\s+data|appendix|additional|online)[\W_]*)?"
+    r"(?:(?:fig(?:ure|ura|uras)?s?|schem\w*|esquema|tab(?:le|ela|la)?s?|charts?|plates?|abb(?:ildung)?|рис\w*|图|図|그림"
+    r"|(?:images?|imagem|imagen|graphs?|gr[aá]fic[oa]|maps?|mapa|photos?|foto|slides?|pictures?|panels?)(?=[\W_]*\d))[\W_]*)?"
+    r"(?:[a-z]?\d+[a-z]?|[a-z]|[ivx]+)?(?:\s?\([a-z]\))?\W*(?:cont(?:inued|['\u2019]?d|\.)?)?\W*\Z",
     re.I,
 )
 # "Compound 1", "Reaction scheme 2b", "Structure IV": whatever is counted, that is a label.

@@ -9,7 +9,7 @@ DASHES = r"\-\u2010-\u2015\u2212~\u223c"
 DASH = f"[{DASHES}]"
 """Pattern of a dash, as printers set it between the ends of a range."""
 
-AND_WORDS = ("and", "und", "et", "y", "e", "\u0438")
+AND_WORDS = ("and", "or", "und", "et", "y", "e", "\u0438")
 TO_WORDS = ("to", "through", "thru", "bis", "\u00e0")
 """Words that join single letters, and those that join the ends of a range, in the languages of the articles."""
 
@@ -39,8 +39,8 @@ def expand_letters(text: str) -> tuple[str, ...]:
     position = 0
     is_range = False
     while label := _LABEL.match(text, position):
-        if is_range and letters[-1][0] < label[0][0]:
-            letters += map(chr, range(ord(letters[-1][0]) + 1, ord(label[0][0])))
+        if is_range:
+            letters += _between(letters[-1], label[0])
         letters.append(label[0])
         joint = _JOINED.match(text, label.end())
         if joint is None:
@@ -48,3 +48,10 @@ def expand_letters(text: str) -> tuple[str, ...]:
         is_range = _RANGE.fullmatch(joint[0]) is not None
         position = joint.end()
     return tuple(dict.fromkeys(letters))
+
+
+def _between(first: str, last: str) -> list[str]:
+    """What a range leaves out: B for A-C, A2 for A1-A3."""
+    if first[0] == last[0] and first[1:].isdecimal() and last[1:].isdecimal():
+        return [f"{first[0]}{number}" for number in range(int(first[1:]) + 1, int(last[1:]))]
+    return [chr(place) for place in range(ord(first[0]) + 1, ord(last[0]))]

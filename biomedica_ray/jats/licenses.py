@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 from biomedica_ray.jats.text import readable
@@ -123,10 +124,12 @@ def _code_of_match(match: re.Match[str]) -> str:
     return _TERMS.get(frozenset(terms), OTHER)
 
 
+@lru_cache(maxsize=1024)
 def code_of_text(text: str) -> str:
     """Code of the licence that a text names in words or by URLs, the strictest where it names several.
 
-    A CC0 waiver beside another licence covers the data only, so the other one counts.
+    A CC0 waiver beside another licence covers the data only, so the other one counts. Publishers have few
+    statements, so that most texts were read before.
     """
     lower = unquote(text).lower()
     codes = {_code_of_match(match) for match in _URL.finditer(lower)} - {OTHER}

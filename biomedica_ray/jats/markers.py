@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from biomedica_ray.jats.borrowed import has_any
 from biomedica_ray.jats.joints import DASH, DASHES, INDEX, JOINT, ROMAN_INDEX, TO_WORDS, expand_letters
 from biomedica_ray.jats.lean import Hint, Marker, lean_of
 
@@ -21,27 +22,45 @@ _LETTERS = rf"(?:{_UPPER}(?:{JOINT}{_UPPER})*|{_LOWER}(?:{JOINT}{_LOWER})*)"
 _PANEL_NOUN = "[Pp]anels?|[Ff]ig(?:ure)?s?|[Ii]mages?|[Pp]arts?|[Gg]raphs?|[Pp]lots?|[Dd]iagrams?"
 # Nouns that open a part together with its letter, where a sentence begins with them.
 _NOUNS = re.compile(
-    r"(?:\b[Pp]anels?|(?:\A|(?<=[.;:]\s)|(?<=\n))(?:Plots?|Graphs?|Images?|Figures?|Parts?|Diagrams?))\s\Z"
+    r"(?:\b[Pp]anels?|\b[Ss]ub-?(?:figure|plot|panel)s?|(?:\A|(?<=[.;:]\s)|(?<=\n))(?:Plots?|Graphs?|Images?|Figures?|Parts?|Diagrams?))\s\Z"
 )
 _PANEL = rf"(?:(?:{_PANEL_NOUN})\.?\s*)"
 # Each begins with a plain character, so that the engine can run to it. Behind a letter a bracket belongs to a name,
 # poly(A), unless it is glued to the end of a long word and a sentence begins behind it.
 _BRACKETED = re.compile(
     rf"[(\[](?:(?<![A-Za-z\d][(\[])|(?<=[a-z]{{5}}[(\[])(?=[A-Za-z][)\]]\s?[A-Z]))"
-    rf"\s*{_PANEL}?({_LETTERS})\s*(?:[.:]|,\s*[^()\[\];:]{{3,40}})?\s*[)\]]:?"
+    rf"\s*{_PANEL}?({_LETTERS})\s*(?:(?:,|(?<=[(\[][A-Za-z])[:;])\s*[^()\[\];:]{{3,40}}|[.:])?\s*[)\]]:?"
 )
 # The letter behind what a bracket says: "(ANP; F)".
 _ENDS_BRACKET = re.compile(rf"[(\[][^()\[\]]{{2,60}};\s{_PANEL}?({_LETTERS})\s?[)\]]")
 _HALF_BRACKETED = re.compile(rf"(?:(?<![\w(\[{DASHES}.'])|(?<=[a-z][a-z]\.))({_LETTERS})\s?\)\.?(?=\s*\S)")
 _BOUNDARY = r"(?:(?<=[.;:!?)\]]\s)|(?<=\n)|\A)"
 _PUNCTUATED = re.compile(
-    rf"(?:(?P<opener>[.;:!?)\]\n,&])(?:\sand)?\s?|(?P<and>\sand\s)(?=[A-Za-z],\s))({_LETTERS})"
-    r"(?:\s?\||[,;](?=\s+\S)|[:.](?!\d\s)(?=\s*\S)|\s?=(?!\s*[-\u2212]?\d)|\.-|\s?[\u2013\u2014]\s?(?![A-Za-z]\b|\s)"
+    # One class of characters in front, so that the engine can run from one to the next; a space only before "and".
+    rf"(?P<opener>[.;:!?)\]\n,&\s])(?:(?<![^\S\n])(?:\sand)?\s?|(?P<and>and\s)(?=[A-Za-z],\s))({_LETTERS})"
+    r"(?:\s?\||/(?=\s)|[,;](?=\s+\S)|[:.](?!\d\s)(?=\s*\S)|\s?=(?!\s*[-\u2212]?\d)|\.-|\s?[\u2013\u2014]\s?(?![A-Za-z]\b|\s)"
     r"|\s-\s?(?=\S)|-\s?(?=[A-Z]\w)|(?=\n))"
 )
 _WORDED = re.compile(
-    rf"{_BOUNDARY}(?:In\s+)?(?:[Pp]anels?|[Ff]ig(?:ure)?s?\.?\s*\d+)\s?[(\s]?({_LETTERS})\)?[.:,)\u2013\u2014-]?"
-    r"(?=\s*\S)"
+    rf"{_BOUNDARY}(?:(?:In\s+)?(?:[Pp]anels?|[Ff]ig(?:ure)?s?\.?\s*\d+|[Ss]ub-?(?:figure|plot|panel)s?|(?:Part|Graph|Image|Plot"
+    rf"|Diagram|Photo|Photograph|Chart|Map)s?)\s?[(\s]?|(?:In|En|Em)\s(?=[A-Z],\s[a-z]))({_LETTERS})\)?[.:,)\u2013\u2014-]?"
+    r"(?=\s*\S)(?!\s(?:of|vs)\b)"
+)
+_WORDS = (
+    "anel",
+    "ubfig",
+    "ubplot",
+    "In ",
+    "En ",
+    "Em ",
+    "Part",
+    "Graph",
+    "Image",
+    "Plot",
+    "Diagram",
+    "Photo",
+    "Chart",
+    "Map",
 )
 _DOTTED = re.compile(rf"{_BOUNDARY}([a-zA-Z]\.\d)[.:,)]?\s(?=\S)")
 _TRAILING_LETTER = re.compile(rf",\s({_LETTERS})(?=[;.](?:\s|\Z))")
@@ -88,7 +107,7 @@ def letters(caption: str, hints: Sequence[Hint]) -> list[list[Marker]]:
         found = _lettered(_HALF_BRACKETED, caption)
         styles.append([marker for marker in found if not _is_in_brackets(marker, caption)])
     styles.append(_punctuated(caption))
-    if "anel" in caption or caption[:3] in ("Fig", "FIG"):
+    if caption[:3] in ("Fig", "FIG") or has_any(caption, _WORDS):
         styles.append(_lettered(_WORDED, caption, lean=3))
     styles.append(_emphasised([hint for hint in hints if hint.style == "italic"], caption, least=3))
     if ", " in caption:
@@ -109,7 +128,7 @@ def _lettered(pattern: re.Pattern[str], caption: str, lean: int | None = None) -
     for match in pattern.finditer(caption):
         labels = expand_letters(match[1])
         # H&E is a stain.
-        if _names_panel(caption, match.end()) and (len(labels) == 1 or list(labels) == sorted(labels)):
+        if names_panel(caption, match.end()) and (len(labels) == 1 or list(labels) == sorted(labels)):
             start = match.start()
             if noun := _NOUNS.search(caption, max(0, start - 10), start):
                 start = noun.start()
@@ -126,7 +145,7 @@ def _punctuated(caption: str) -> list[Marker]:
     for match in _PUNCTUATED.finditer(text):
         start, end = match.start(3) - 1, match.end() - 1
         labels = expand_letters(match[3])
-        if not _names_panel(caption, end) or caption.endswith(_ABBREVIATED, 0, start):
+        if not names_panel(caption, end) or caption.endswith(_ABBREVIATED, 0, start):
             continue
         if caption[end : end + 1] == "\n" and start and caption[start - 1] != "\n":
             continue
@@ -152,7 +171,7 @@ def _emphasised(hints: Sequence[Hint], caption: str, least: int) -> list[Marker]
         for hint in hints
         if hint.end - hint.start < 20
         and (match := _EMPHASISED.fullmatch(caption, hint.start, hint.end))
-        and _names_panel(caption, hint.end)
+        and names_panel(caption, hint.end)
         and not _is_bracketed(hint, caption)
     ]
     return [marker for marker in _merged(markers, caption, None) if marker.lean >= least]
@@ -164,7 +183,7 @@ def _is_bracketed(hint: Hint, caption: str) -> bool:
     return bracket is not None and bracket.end() > hint.start
 
 
-def _names_panel(caption: str, end: int) -> bool:
+def names_panel(caption: str, end: int) -> bool:
     """Whether what follows a letter is not the value or the significance that the letter stands for."""
     return not _STANDS_FOR.match(caption, end)
 

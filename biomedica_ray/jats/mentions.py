@@ -4,131 +4,27 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 from biomedica_ray.jats.article import Mention
-from biomedica_ray.jats.elsewhere import is_elsewhere, is_of_cited
+from biomedica_ray.jats.citations import (
+    NO_FIGURE,
+    Citation,
+    Word,
+    items_of,
+    label_number,
+    numbers_between,
+    panels_at,
+    words_of,
+)
+from biomedica_ray.jats.elsewhere import is_of_cited
 from biomedica_ray.jats.figures import Image
-from biomedica_ray.jats.joints import AND_WORDS, DASH, DASHES, JOINT, TO_WORDS, expand_letters
+from biomedica_ray.jats.joints import DASH, expand_letters
 from biomedica_ray.jats.sections import Paragraph
 from biomedica_ray.jats.text import Span
 from biomedica_ray.jats.tree import Element
 
-_ALONE = "['\u2019\u2032-\u2034]*(?![A-Za-z0-9])"
-# "Fig. 2b and a mouse" and "Fig. 2B, I saw" name one panel.
-_JOINT = rf"(?!\s*;){JOINT}(?!a\s[a-z]|I\s[a-z])"
-_ROMAN = "(?:i{1,3}|iv|vi{0,3})"
-_UPPER = rf"[A-Z](?:\d|{_ROMAN}(?:\s?[,{DASHES}]\s?{_ROMAN})*)?{_ALONE}"
-_LETTERS = rf"(?:{_UPPER}(?:{_JOINT}(?!S\d){_UPPER})*|[a-z]{_ALONE}(?:{_JOINT}[a-z]{_ALONE})*)"
-_IN_BRACKETS = rf"\({_LETTERS}\)"
-_PANELS = (
-    rf"(?:(?P<attached>{_LETTERS})|\s?(?P<bracketed>{_IN_BRACKETS}(?:{_JOINT}{_IN_BRACKETS})*)"
-    rf"|,?\s(?:in\s)?[Pp]anels?\s\(?(?P<worded>{_LETTERS})\)?"
-    rf"|,?\s(?P<apart>{_LETTERS})(?=\s*(?:[),.;:\]]|\Z))|,\s(?P<listed>{_UPPER}(?:{_JOINT}{_UPPER})+))"
-)
-_ITEM = re.compile(rf"(?P<number>(?:[A-Z]{{1,3}}-?)?\d{{1,3}}(?:\.\d{{1,2}})?)(?!\d)(?P<panels>{_PANELS})?")
-_ROMANS = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii")
-_SUBPANELS = re.compile(rf"(?P<letter>[A-Z])(?P<first>{_ROMAN})(?P<rest>(?:\s?[,{DASHES}]\s?{_ROMAN})+)(?![a-z])")
-_AGAIN = r"(?:(?:[Ff]igs?|[Ff]igures?|[Ss]chemes?|[Tt]ables?)\.?\s*)?"
-_NEXT = re.compile(
-    rf"\s*(?:(?P<range>{DASH}|\b(?:{'|'.join(TO_WORDS)}|a)\b)\s*{_AGAIN}"
-    rf"|(?:,\s*and\b|,|;|/|&|\b(?:or|{'|'.join(AND_WORDS)})\b)\s*)(?=(?:[A-Z]{{1,3}}-?)?\d)"
-)
-_BEFORE = re.compile(r"\b[Pp]anels?\s(?P<letters>[A-Za-z](?:[ ,&/\u2013-]|and\b|[A-Za-z]\b)*?)\s(?:of|in|from)\s\Z")
-# Series that are counted apart, by what stands before the word: supplementary, extended data and appendix figures.
-_SERIES = re.compile(
-    r"(?:(?<!\w)(?:(?P<S>[Ss]up[pl]\w*\.?(?:\s(?:[Ii]nformation|[Mm]aterials?|[Ff]ile|[Dd]ata|(?:[Nn]ote|[Tt]ext)\s\d+))?|[Ss]up\."
-    r"|[Ss]upporting(?:\s[Ii]nformation)?|E?SI|ESM|[Aa]dditional\s[Ff]iles?\s\d+|[Oo]nline(?:\s[Rr]esource)?|[Ww]eb|e)"
-    r"|(?P<ED>[Ee]xt(?:ended|\.)\s[Dd]ata|ED)|(?P<EV>[Ee]xpanded\s[Vv]iew|EV)|(?P<A>[Aa]ppendix(?:\s[\dA-Z]+)?)"
-    rf"|(?P<R>(?:[Rr]eviewer|[Rr]ebuttal|[Rr]esponse)s?))[\u2020,:]?[{DASHES}\s])\Z"
-)
-# The last words of these; looking closer takes longer than all the rest.
-_LAST_OF_SERIES = frozenset(
-    {"supplementary", "supplemental", "supplement", "supp", "suppl", "supplem", "sup", "supporting", "information"}
-    | {
-        "material",
-        "materials",
-        "file",
-        "files",
-        "data",
-        "si",
-        "esi",
-        "esm",
-        "online",
-        "resource",
-        "web",
-        "e",
-        "ed",
-        "ev",
-    }
-    | {"view", "appendix", "reviewer", "reviewers", "rebuttal", "response", "responses"}
-)
-_AROUND_WORDS = "([,:.\u2020-\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
-_LONGEST_SERIES, _LONGEST_LABEL = 30, 60
-_NO_WORD = re.compile(r"\W*")
-# eLife's "Figure 3-figure supplement 1" is a figure of its own; the source data and videos of a figure are none.
-_SUPPLEMENT = re.compile(rf"\s*{DASH}\s*[Ff]igure\s[Ss]upplements?\s(?=\d)")
-_NO_FIGURE = re.compile(rf"\s*{DASH}\s*(?:figure|source|video)\b", re.IGNORECASE)
 _RANGE = re.compile(rf"\s*{DASH}\s*")
-_LONGEST_RANGE = 50
-
-# The words for each kind of item, and how they begin: looking for that is many times faster.
-_WORDS = {
-    kind: re.compile(rf"(?:(?<!\w)(?P<word>{words})\b\.?|(?P<eastern>{eastern}))\s*(?=(?:[A-Z]{{1,3}}-?)?\d)")
-    for kind, words, eastern in (
-        # Words of the East stand without space in what is around them.
-        ("figure", r"[Ff]ig(?:ure|ura)?s?|FIG(?:URE|URA)?S?|Abb(?:ildung(?:en)?)?|[Рр]ис(?:ун\w+)?", "図|图|圖|그림"),
-        ("scheme", r"[Ss]chemes?|SCHEMES?|[Ee]squemas?", "(?!)"),
-        ("table", r"[Tt]ab(?:le|la|ela)?s?|TABLES?", "表|표"),
-        ("chart", r"[Cc]harts?|CHARTS?", "(?!)"),
-        ("plate", r"[Pp]lates?|PLATES?", "(?!)"),
-    )
-}
-_STEMS = {
-    "figure": ("Fig", "fig", "FIG", "Abb", "Рис", "рис", "図", "图", "圖", "그림"),
-    "scheme": ("Schem", "schem", "SCHEM", "Esquem", "esquem"),
-    "table": ("Tab", "tab", "TAB", "表", "표"),
-    "chart": ("Chart", "chart", "CHART"),
-    "plate": ("Plate", "plate", "PLATE"),
-}
-
-
-Word = tuple[re.Match[str], str]
-"""A word for an item and the kind of item."""
-
-
-class Citation(NamedTuple):
-    """One numbered item that a text names.
-
-    Attributes:
-        kind: figure, scheme, table, chart or plate.
-        number: Its number, upper case: ``2``, ``S1``.
-        panels: The panels named with it.
-        start: Offset of the number in the text.
-        end: Offset behind number and panels.
-        ends_range: Whether it is the end of a range that the item before it begins.
-        is_certain: False for a number joined to a singular word (``Figure 1 and 20 patients``).
-        is_elsewhere: Whether the text says that it is another work's: ``Figure 2 of Smith et al.``
-    """
-
-    kind: str
-    number: str
-    panels: tuple[str, ...]
-    start: int
-    end: int
-    ends_range: bool
-    is_certain: bool
-    is_elsewhere: bool
-
-
-def find_citations(text: str) -> list[Citation]:
-    """The figures, schemes and tables that a text names by number: ``Figs. 1A-C and 3``, ``Scheme 2``, ``Fig. S1``.
-
-    Args:
-        text: A paragraph.
-    """
-    return _named(text, _words(text, _WORDS), ())
 
 
 def find_mentions(
@@ -155,7 +51,7 @@ def find_mentions(
         return mentions
     index = _Index(images, labels, group_labels or [None] * len(images))
     for paragraph in paragraphs:
-        words = _words(paragraph.text, index.kinds)
+        words = words_of(paragraph.text, index.kinds)
         if not words and not index.is_linked(paragraph.marked.elements):
             continue
         for number, panels in _referred(paragraph, words, index).items():
@@ -178,8 +74,8 @@ class _Index:
         for position, (image, label, group_label) in enumerate(zip(images, labels, group_labels, strict=True)):
             for id_ in image.ids:
                 self.by_id.setdefault(id_, []).append(position)
-            citation = _label_number(label)
-            if citation is None and (citation := _label_number(group_label)) is not None:
+            citation = label_number(label)
+            if citation is None and (citation := label_number(group_label)) is not None:
                 letter = _LETTER_LABEL.fullmatch(label or "")
                 citation = citation._replace(panels=(letter[1],) if letter else ())
             if citation is not None:
@@ -231,7 +127,7 @@ def _referred(paragraph: Paragraph, words: Sequence[Word], index: _Index) -> dic
     text, scope, xrefs = paragraph.text, paragraph.scope, paragraph.marked.spans
     links = [index.linked(span.element, scope) for span in xrefs]
     notes = [span for span, linked in zip(xrefs, links, strict=True) if not linked]
-    citations = _named(text, words, notes, is_reply=scope.tag != "article")
+    citations = items_of(text, words, notes, is_reply=scope.tag != "article")
     referred: dict[int, list[str]] = {}
     if not citations and len(notes) == len(xrefs):
         return referred
@@ -255,11 +151,11 @@ def _referred(paragraph: Paragraph, words: Sequence[Word], index: _Index) -> dic
             add([position for position in linked if position in named] or beside, citation.panels)
         elif citation.is_elsewhere:
             continue
-        elif citation.is_certain and not _NO_FIGURE.match(text, citation.end):
+        elif citation.is_certain and not NO_FIGURE.match(text, citation.end):
             add(named, citation.panels)
         explained.update(over)
         if citation.ends_range and previous is not None:
-            for number in _between(previous.number, citation.number):
+            for number in numbers_between(previous.number, citation.number):
                 add(index.named(scope, citation.kind, number))
             if previous.number == citation.number and previous.panels and citation.panels:
                 panels = expand_letters(f"{previous.panels[-1]}-{citation.panels[0]}")
@@ -270,7 +166,7 @@ def _referred(paragraph: Paragraph, words: Sequence[Word], index: _Index) -> dic
         if not positions:
             continue
         if n not in explained:
-            add(positions, _panels_at(text, span))
+            add(positions, panels_at(text, span))
             if last is not None and _RANGE.fullmatch(text, last[0].end, span.start):
                 add(range(last[1][-1] + 1, positions[0]))
         last = (span, positions)
@@ -286,124 +182,3 @@ def _is_own(paragraph: Paragraph, image: Image) -> bool:
         None,
     )
     return nearest is not None and any(nearest is own for own in (image.carrier, image.wording, image.group))
-
-
-def _named(text: str, words: Sequence[Word], notes: Sequence[Span], *, is_reply: bool = False) -> list[Citation]:
-    return [citation for word, kind in words for citation in _items(text, word, kind, notes, is_reply=is_reply)]
-
-
-def _words(text: str, kinds: Iterable[str]) -> list[Word]:
-    """Where a text has a word for an item with a number behind it, and the kind of item, in the order of the text."""
-    found = []
-    for kind in kinds:
-        for stem in _STEMS[kind]:
-            start = text.find(stem)
-            while start >= 0:
-                if word := _WORDS[kind].match(text, start):
-                    found.append((word, kind))
-                start = text.find(stem, start + 1)
-    return sorted(found, key=lambda pair: pair[0].start()) if len(found) > 1 else found
-
-
-def _items(
-    text: str, word: re.Match[str], kind: str, notes: Sequence[Span], *, is_reply: bool = False
-) -> Iterator[Citation]:
-    """The items that a word and the numbers behind it name."""
-    is_plural = (word["word"] or " ")[-1] in "sS"
-    before = text[max(0, word.start() - _LONGEST_SERIES) : word.start()]
-    apart = _SERIES.search(before) if _may_end_series(before) else None
-    series = (apart.lastgroup if apart else None) or ""
-    found: list[Citation] = []
-    position, joint, supplement_of = word.end(), None, ""
-    while item := _ITEM.match(text, position):
-        number, start = f"{supplement_of}{_number(item['number'], series)}", item.start()
-        if not item["panels"] and (supplement := _SUPPLEMENT.match(text, item.end())):
-            supplement_of = f"{number}-FS"
-            own = _ITEM.match(text, supplement.end())
-            if own is None:
-                break
-            item, number = own, f"{supplement_of}{own['number']}"
-        ends_range = joint is not None and joint["range"] is not None
-        found.append(
-            Citation(
-                kind=kind,
-                number=number,
-                panels=_panels_of(item),
-                start=start,
-                end=item.end(),
-                ends_range=ends_range,
-                is_certain=joint is None or ends_range or is_plural,
-                is_elsewhere=False,
-            )
-        )
-        joint = _NEXT.match(text, item.end())
-        if joint is None:
-            break
-        position = joint.end()
-    if not found:
-        return
-    if before.endswith(("of ", "in ", "from ")) and (panels := _BEFORE.search(before)):
-        found[0] = found[0]._replace(panels=expand_letters(panels["letters"]) + found[0].panels)
-    elsewhere = is_elsewhere(text, word.start(), found[-1].end, notes, is_reply=is_reply)
-    yield from (citation._replace(is_elsewhere=True) for citation in found) if elsewhere else found
-
-
-def _may_end_series(before: str) -> bool:
-    words = before.rsplit(None, 1)[-1:]
-    word = words[0].strip(_AROUND_WORDS).lower() if words else ""
-    return word in _LAST_OF_SERIES or word.isdecimal()
-
-
-def _panels_of(item: re.Match[str]) -> tuple[str, ...]:
-    """The panels that are named with a number: ``2A-C``, ``3(a) and (b)``, ``1Ai-iv``."""
-    letters = item["attached"] or item["bracketed"] or item["worded"] or item["apart"] or item["listed"]
-    if not letters:
-        return ()
-    letters = _SUBPANELS.sub(_subpanels, letters.replace("(", "").replace(")", ""))
-    return expand_letters(letters)
-
-
-def _subpanels(match: re.Match[str]) -> str:
-    first, last = _ROMANS.index(match["first"]), _ROMANS.index(re.split(r"[^a-z]+", match["rest"])[-1])
-    if "," in match["rest"]:
-        numerals = [match["first"], *re.findall(r"[a-z]+", match["rest"])]
-    else:
-        numerals = list(_ROMANS[first : last + 1])
-    return ", ".join(f"{match['letter']}{numeral}" for numeral in numerals)
-
-
-def _number(number: str, series: str) -> str:
-    """A number with its series: supplementary, extended data and appendix figures are counted apart."""
-    plain = number.upper().replace("-", "")
-    return plain if plain.startswith(series) else series + plain
-
-
-def _label_number(label: str | None) -> Citation | None:
-    """What a label says it is: ``Figure 2.`` is figure 2; ``Figure 3—figure supplement 1`` is no numbered item."""
-    if label is None:
-        return None
-    if re.fullmatch(r"\d+[A-Za-z]?", label.strip(" .:")):
-        label = f"Figure {label.strip(' .:')}"
-    word, kind = next(iter(_words(label[:_LONGEST_LABEL], _WORDS)), (None, ""))
-    if word is None or not (_NO_WORD.fullmatch(label, 0, word.start()) or _SERIES.search(label, 0, word.start())):
-        return None
-    citation = next(_items(label, word, kind, ()), None)
-    return None if citation is None or _NO_FIGURE.match(label, citation.end) else citation
-
-
-_IN_SERIES = re.compile(r"((?:\d+-FS)?[A-Z]*)(\d+)")
-
-
-def _between(first: str, last: str) -> list[str]:
-    """Numbers strictly between the ends of a range in the same series."""
-    a, b = _IN_SERIES.fullmatch(first), _IN_SERIES.fullmatch(last)
-    if a is None or b is None or b[1] not in ("", a[1]) or int(b[2]) - int(a[2]) > _LONGEST_RANGE:
-        return []
-    return [f"{a[1]}{number}" for number in range(int(a[2]) + 1, int(b[2]))]
-
-
-def _panels_at(text: str, span: Span) -> tuple[str, ...]:
-    """Panels named in a cross-reference or right behind it."""
-    supplement = _SUPPLEMENT.search(text, span.start, span.end)
-    item = _ITEM.search(text, supplement.end() if supplement else span.start)
-    return () if item is None or item.start() >= span.end else _panels_of(item)

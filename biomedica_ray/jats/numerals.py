@@ -17,6 +17,11 @@ _PLAIN_ROMANS = re.compile(
     r"(?:\A|(?<=[.;:]\s)|(?<=\n))(?P<label>(?P<numeral>I{1,3}|IV|VI{0,3}|IX|XI{0,2}|i{1,3}|iv|vi{0,3}))(?P<letter>)[,.:](?=\s)"
 )
 _NUMBERS = re.compile(r"(?<!\w)\((\d{1,2})\):?(?=\s)")
+# What is counted here is not pictures.
+_ENUMERATION = re.compile(
+    r"\b(?:types|categories|classes|groups|steps|stages|phases|kinds|criteria|reasons|components|factors|domains|questions)\b"
+    r"(?:[^.]|\.\s)*\Z"
+)
 _SIDE = r"(?:[Uu]pper|[Ll]ower|[Tt]op|[Bb]ottom|[Mm]iddle|[Ll]eft|[Rr]ight|[Cc]ent(?:er|re|ral)|[Aa]bove|[Bb]elow)"
 _PLACE = rf"{_SIDE}(?:(?:\s+|-|/){_SIDE})?"
 _PART = r"(?:panel|image|row|column|side|plot|graph|figure|picture|photo|half|part)s?"
@@ -62,6 +67,8 @@ def numbers(caption: str, _: Sequence[Hint]) -> list[list[Marker]]:
         for m in _NUMBERS.finditer(caption)
         if (lean := lean_of(caption, m.start(), m.end())) > 1
     ]
+    if found and _ENUMERATION.search(caption[max(0, found[0].start - 80) : found[0].start]):
+        return []
     return [found]
 
 

@@ -37,6 +37,7 @@ _AND_CLAUSE = re.compile(r",\s(?=(?:and|while|whereas|but)\s)")
 _MID_CLAUSE = re.compile(r"\s\w")
 _WIDE = str.maketrans("\uff08\uff09\uff3b\uff3d\uff0c\uff1a\uff1b\uff0e", "()[],:;.")
 """Full-width punctuation of East Asian print."""
+_HAS_WIDE = re.compile(f"[{''.join(map(chr, _WIDE))}]")
 # What a range of letters is said of without telling what they show.
 _MEASURE = re.compile(
     r"\bbars?\b|\bmagnif|\bn\s?=|\bmeans?\b|\bletters?\b|\bSEM?\b|\bp\s?[<=]|\bµm|\bmm\b", re.IGNORECASE
@@ -60,7 +61,7 @@ def split_panels(caption: str, hints: Iterable[Hint] = ()) -> list[Panel]:
         where one marker names several panels together: ``(a, b) Radiographs of the arm.``
     """
     hints = list(hints)
-    whole, caption = caption, caption if caption.isascii() else caption.translate(_WIDE)
+    whole, caption = caption, caption.translate(_WIDE) if _HAS_WIDE.search(caption) else caption
     if not hints and not markers.may_have_any(caption):
         return []
     listed = [markers.lettered((hint.style,), hint.start, hint.start, 3) for hint in hints if len(hint.style) == 1]

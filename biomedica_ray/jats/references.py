@@ -110,9 +110,9 @@ def _reference(citation: _Citation) -> Reference:
     titles: dict[str, Element] = {}
     year: Element | None = None
     for node in citation.fields:
-        tag = str(node.tag)
+        tag = node.tag
         if tag in _TITLES:
-            titles.setdefault(tag, node)
+            titles.setdefault(str(tag), node)
         elif tag == "year":
             year = node if year is None else year
         elif tag in ("pub-id", "object-id"):
@@ -139,31 +139,34 @@ def _linked_doi(link: str) -> str | None:
 def _raw(element: Element) -> str:
     """The printed line, or the fields of a tagged citation set side by side."""
     text, nodes = element.text, list(element)
-    if (text and not text.isspace()) or any((tail := node.tail) and not tail.isspace() for node in nodes):
-        return _printed(element, nodes)
+    tails = [node.tail or "" for node in nodes]
+    if (text and not text.isspace()) or "".join(tails).strip():
+        return _printed(element, nodes, tails)
     fields = [_people(node) if node.tag in _PEOPLE else _leaf(node) for node in nodes]
     return normalise(" ".join([field for field in fields if field])) or ""
 
 
-def _printed(element: Element, nodes: list[Element]) -> str:
+def _printed(element: Element, nodes: list[Element], tails: list[str]) -> str:
     """A printed line, without the identifiers that were added to it, and its parts not glued to one another.
 
     An identifier without anything between it and the line was not printed: PMC adds its own so.
     """
-    if not any(node.tag in _SET_OFF and not (node.tail or "").strip() for node in nodes):
+    tags = [node.tag for node in nodes]
+    if not any((not tail or tail.isspace()) and tag in _SET_OFF for tag, tail in zip(tags, tails, strict=True)):
         return readable(element) or ""
     line = element.text or ""
     added, is_adjacent = False, False
-    for node in nodes:
-        piece = "" if not isinstance(node.tag, str) else _piece(node)
-        if node.tag in ("pub-id", "object-id"):
+    for node, tag, tail in zip(nodes, tags, tails, strict=True):
+        if tag in ("pub-id", "object-id"):
             added = added or bool(_GLUED_BEHIND.search(line[-6:]))
-            piece = "" if added else piece
-        elif piece and node.tag in _SET_OFF and _is_glued(line, piece, is_adjacent=is_adjacent):
-            line += " "
-        line += piece + (node.tail or "")
-        added = added and not (node.tail or "").strip()
-        is_adjacent = not node.tail
+            piece = "" if added else _piece(node, tag)
+        else:
+            piece = _piece(node, tag)
+            if piece and tag in _SET_OFF and _is_glued(line, piece, is_adjacent=is_adjacent):
+                line += " "
+        line += piece + tail
+        added = added and not tail.strip()
+        is_adjacent = not tail
     return normalise(mended(line)) or ""
 
 
@@ -174,11 +177,13 @@ def _is_glued(line: str, piece: str, *, is_adjacent: bool) -> bool:
     return piece[0].isupper() and not piece[1:2].isupper() and line.endswith((".", "?", "!"))
 
 
-def _piece(node: Element) -> str:
+def _piece(node: Element, tag: object) -> str:
     """A part of a printed line, scripts as in the line."""
-    if node.tag in _PEOPLE and not (node.text or "").strip() and not any((part.tail or "").strip() for part in node):
+    if not isinstance(tag, str):
+        return ""
+    if tag in _PEOPLE and not (node.text or "").strip() and not any((part.tail or "").strip() for part in node):
         return _people(node) or ""
-    if node.tag in ("sub", "sup"):
+    if tag in ("sub", "sup"):
         return script(node)
     if len(node) == 0:
         return node.text or ""
@@ -188,17 +193,18 @@ def _piece(node: Element) -> str:
 
 
 def _people(node: Element) -> str | None:
-    people = [node] if node.tag == "name" else node.iter("name", "string-name", "collab")
-    return ", ".join([_person(person) for person in people]) or readable(node)
+    if node.tag == "name":
+        return _person(node) or None
+    return ", ".join(map(_person, node.iter("name", "string-name", "collab"))) or readable(node)
 
 
 def _person(person: Element) -> str:
-    return " ".join([part for node in person if (part := _leaf(node))]).strip() or readable(person) or ""
+    return " ".join([part for part in map(_leaf, person) if part]).strip() or readable(person) or ""
 
 
 def _leaf(node: Element) -> str | None:
     """Text of a field: as it stands where nothing is in it."""
+    text = node.text
     if len(node):
         return readable(node)
-    text = node.text
-    return text if text and isinstance(node.tag, str) and not text.isspace() else None
+    return text if text and not text.isspace() and isinstance(node.tag, str) else None

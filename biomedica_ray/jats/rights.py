@@ -11,19 +11,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
 
-from biomedica_ray.jats.borrowed import credited, is_taken_over
+from biomedica_ray.jats.borrowed import has_any, is_of_cited, is_taken_over
+from biomedica_ray.jats.credits import credited
 from biomedica_ray.jats.licenses import OTHER, code_of_text, code_of_url, named_url, stricter
 from biomedica_ray.jats.text import readable
 from biomedica_ray.jats.tree import Element, href
 
 _COPYRIGHT = re.compile(r"©|\(c\)\s*(?=(?:19|20)\d\d)|\bcopyright\b", re.IGNORECASE)
-_COPYRIGHT_STEMS = ("©", "(c)", "copyright")
 # A source that is the authors' own: "Source: own elaboration", "Fonte: dados da pesquisa".
 _OWN = re.compile(
     r"\b(?:own|(?:co-?)?authors?\b|our|ours|we|this (?:study|paper|work)|present (?:study|paper|work)|research data"
     r"|primary data|survey data|calculations?|elaborat\w+|elabora\w+|autor(?!i[sz])\w*|auteur\w*|pr[oó]pri[oa]s?"
-    r"|propi[oa]s?|eigene\w*|nostr[aoei]|personnel\w*|dados d[ae]s? pesquisa"
-    r"|datos de (?:la |esta )?(?:investig|encuest)\w+|field ?work"
+    r"|propi[oa]s?|eigene\w*|nostr[aoei]|personnel\w*|dados d[aeo]s? (?:pesquisa|estudo)"
+    r"|datos de(?:l| la| esta| este)? ?(?:investig|encuest|estudio)\w*|field ?(?:work|surveys?|stud(?:y|ies)|data)"
+    r"|(?:study|survey|research) (?:data|results?|findings)|original data|database of th\w+ study"
+    r"|(?:pesquisa|trabajo) de campo"
+    r"|(?:hospital|medical|clinical|patients?'?) (?:records?|files?|charts?|archives?)|historia cl[ií]nica"
+    r"|prontu[aá]rios?"
     r"|(?:personal|private|family) (?:archives?|collections?|photo\w*|files?|pictures?|images?)"
     r"|(?:archivo|arquivo|acervo|archivio|archives?) (?:personal|pessoal|personale|personnelles?|d[aoe]s? autor\w*))\b",
     re.IGNORECASE,
@@ -32,15 +36,22 @@ _OWN = re.compile(
 _NO_ATTRIBUTION = re.compile(
     r"\W*(?:notes?|abbrev\w*|fig\w*|keys?|legends?|symbols?|nota|\*|\u2020)\b|[*\u2020]", re.IGNORECASE
 )
+# The article's own figures and tables: "Source: Table 2", though not "Source: Table 2 of the report".
+_OWN_SOURCE = re.compile(r"(?:figures?|fig\.|tables?)\s?S?\d(?!.*\b(?:of|in|from)\b)", re.IGNORECASE)
 _LONGEST_ATTRIBUTION = 80
 _LONGEST_LICENCE = 80
-_LICENCE = re.compile(r"(?i:creativecommons\.org/)|\bCreative\sCommons\b|\bCC[\s-]?BY\b|\bCC0\b")
+_LICENCE = re.compile(
+    r"(?i:creativecommons\.org/)|\bCreative\sCommons\b|\bCC[\s-]?BY\b|\bCC0\b|\bGNU\sFree\b"
+    r"|\bOpen\s(?:Database|Government|Data\sCommons)\s[Ll]icen"
+)
 # Whose work is licensed: "Kidney by A. Roe, licensed under CC BY".
 _LICENSED = re.compile(
     r"\bby\s(?P<who>(?:[A-Z]\.\s?)*[A-Z][^.;)\n]{0,60}?),?\s(?:is\s|are\s|and\s|which\sis\s)?"
     r"(?:(?:re)?used\s|shared\s|available\s)?(?:licen[sc]ed\s)?(?:under|via|CC)\b"
 )
-_LISTED = re.compile(r"\s?[,;(]|\sand\s")
+_LISTED = re.compile(r"\s?[,;(]")
+_JOINED = re.compile(r"\s(?:and|&)\s")
+_PERSON = re.compile(r"(?:(?:[A-Z]\.[\s-]?)+[A-Z]|[A-Z][a-z]+\s(?:[A-Z]\.\s)*[A-Z])[\w'\u2019-]+\s?(?=[.,;()]|\Z)")
 _NOT_COVERED = re.compile(
     r"\bnot\s(?:\w+\s)?(?:covered|included|licen[cs]ed|subject)|\bexcluded\sfrom|\ball\srights\sreserved", re.IGNORECASE
 )
@@ -51,7 +62,7 @@ _NOBODY = """
 copyright the and all rights reserved author authors published publishing licensee exclusive under license licence
 licensed this article figure open access distributed terms creative commons attribution international with from for
 ltd inc llc gmbh limited periodicals press publishers publications behalf its are noncommercial non commercial
-derivatives unported https http creativecommons org licenses www des der
+derivatives unported https http creativecommons org licenses www des der prof professor mrs
 """
 _PHRASE = frozenset(_NOBODY.split())
 
@@ -186,7 +197,7 @@ def is_third_party(homes: list[Element], caption: str | None, permissions: str |
     """
     if any(text and _is_from_elsewhere(text, owner) for text in (caption, permissions)):
         return True
-    if caption and _is_under_another_licence(caption, owner):
+    if caption and (is_of_cited(caption) or _is_under_another_licence(caption, owner)):
         return True
     if permissions is None:
         return False
@@ -209,9 +220,19 @@ def _is_of_others(permissions: Element, owner: Owner) -> bool:
 def _is_from_elsewhere(text: str, owner: Owner) -> bool:
     if is_taken_over(text):
         return True
-    if any(not (_OWN.search(who) or owner.is_named(_LISTED.split(who)[0])) for who in credited(text)):
+    if any(not _is_own(who, owner) for who in credited(text)):
         return True
     return any(not owner.is_named(claim) for claim in _copyrights(text))
+
+
+def _is_own(who: str, owner: Owner) -> bool:
+    """Whether whoever is credited is an author, or a source the authors' own."""
+    first, *others = _JOINED.split(who)
+    if any(_PERSON.match(name) and not (_OWN.search(name) or owner.is_named(name)) for name in others):
+        return False
+    if _OWN.search(who) or _OWN_SOURCE.match(who):
+        return True
+    return owner.is_named(_LISTED.split(first)[0])
 
 
 def _is_under_another_licence(caption: str, owner: Owner) -> bool:
@@ -225,9 +246,9 @@ def _is_under_another_licence(caption: str, owner: Owner) -> bool:
 def _copyrights(text: str) -> Iterator[str]:
     """What a text says of copyright, from the sign to the end of its sentence."""
     lower = text.lower()
-    if not any(stem in lower for stem in _COPYRIGHT_STEMS):
-        return
     is_lettered = "(b)" in lower
+    if "©" not in lower and "copyright" not in lower and (is_lettered or "(c)" not in lower):
+        return
     for match in _COPYRIGHT.finditer(text):
         # "(a) 1990, (b) 2000 and (c) 2010" are panels.
         if not (is_lettered and match[0].lower().startswith("(c)")):
@@ -236,7 +257,7 @@ def _copyrights(text: str) -> Iterator[str]:
 
 def _licences(text: str) -> Iterator[str]:
     """The parts of a caption that name a licence."""
-    if "CC" not in text and "Creative" not in text and "creativecommons" not in text.lower():
+    if not has_any(text, ("CC", "Creative", "GNU", "Open ")) and "creativecommons" not in text.lower():
         return
     for match in _LICENCE.finditer(text):
         yield text[max(0, match.start() - 10) : match.end() + _LONGEST_LICENCE]

@@ -77,7 +77,8 @@ def readable(element: Element | None, skip: Collection[str] = ()) -> str | None:
     if element is None:
         return None
     if len(element) == 0:
-        return normalise(mended(element.text)) if element.text else None
+        text = element.text
+        return _one_line(mended(text)) or None if text else None
     out: list[str] = []
     _Collector(skip).content(element, out)
     return normalise(mended("".join(out)))

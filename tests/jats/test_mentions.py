@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from biomedica_ray.jats.mentions import find_citations
+from biomedica_ray.jats.citations import find_citations
 from tests.jats.test_parse import article
 
 

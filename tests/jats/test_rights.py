@@ -63,6 +63,10 @@ def figure(caption: str, permissions: str = "", meta: str = META) -> Figure:
         "A city generated using DALL-E by OpenAI.",
         "Ranges created using Range Atlas by BirdLife.",
         "Icons from Freepik.",
+        # a caption that ends in a citation
+        "Global distribution of all conifers [11].",
+        "Micro controller [21]",
+        "Profiles of zinc and cadmium (Doe, 1980).",
         # licences that are not the article's
         "Kidney by Jane Doe, licensed under CC BY-SA 4.0.",
         "Kidney by Jane Doe, licensed under CC BY 4.0.",
@@ -136,6 +140,9 @@ def test_a_picture_of_others_is_third_party(caption: str) -> None:
         "Scan © 2020 The Authors.",
         "Kidney (CC BY 4.0).",
         "Correlation (CC 0.93).",
+        "Spectrum with structures proposed in the literature [20].",
+        "Expression in E. coli from a plasmid [12].",
+        "Segmentation by the method of the first phase (a), and by the new model [3].",
     ],
 )
 def test_the_authors_own_picture_is_not(caption: str) -> None:

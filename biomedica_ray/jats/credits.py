@@ -1,0 +1,210 @@
+"""Whom a text credits with a picture: photographers, donors, sources, in the languages of the articles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from biomedica_ray.jats.borrowed import NAME, has_any
+
+_TITLE = r"(?:(?:Drs?|Prof|Mrs?|Ms)\.?\s)*"
+_PERSON = (
+    rf"{_TITLE}(?:(?:[A-Z]\.[\s-]?)+{NAME}|{NAME}(?:\s(?:[A-Z]\.?\s?|(?:de|da|van|von|der|den|la|di|del)\s)*{NAME})+)"
+)
+# Several of them: "Ann Roe and Jane Doe".
+_PEOPLE = rf"{_PERSON}(?:(?:,|\sand|\s&)\s{_PERSON})*"
+# Houses that have pictures.
+_HOUSE = (
+    r"(?=[A-Z])[^.;\n]{0,40}?\b(?i:museu|mus[eé]|archiv|arquiv|institut|universi|librar|bibliot|societ|agenc|foundation"
+    r"|zoo\b)\w*"
+)
+_SOMEBODY = rf"(?:{_PERSON}|[A-Z]{{2,}}\b|(?:the\s)?{NAME}(?=\s?(?:[.,;)\n/(]|\Z)))"
+_PICTURES = (
+    "photographs?|photos?|photomicrographs?|images?|pictures?|illustrations?|drawings?|artworks?|paintings?|portraits?"
+    "|fotos?|fotografias?|fotografías?|photographies?|fotografie|clichés?|bild|bilder|abbildung|immagin[ei]|im[aá]ge(?:ns?|nes)"
+    "|imagem|imagen|dibujos?|desenhos?|dessins?|zeichnung|disegn[oi]|micrographs?|cartoons?|sketch(?:es)?|grafik|infographics?"
+    "|photographers?|illustrators?|artists?|cartographers?"
+)
+_LONGEST_PICTURE = 30
+# What is credited runs to the end of its clause; the full stops of initials do not end it.
+_CLAUSE = r"(?:[A-Z]\.\s?)*[^.;)\n]+"
+_SUPPLIED = ("provided by", "supplied by", "contributed by", "donated by", "gift of", "gift from")
+_SOURCES = ("source", "fonte", "fuente", "quelle", "fonti", "nachweis", "rechte")
+_GIVEN = ("cedid", "facilitad", "proporcionad", "fornecid", "fourni", "gracieus", "fornit", "concess")
+
+
+class _Credit(NamedTuple):
+    """A way of naming whose a picture is: what a text has to contain, in lower case, and the pattern, who is named.
+
+    Where a kind of picture has to stand before that, ``behind`` says so: it is looked for from the rarer word back.
+    """
+
+    stems: tuple[str, ...]
+    pattern: re.Pattern[str]
+    behind: re.Pattern[str] | None = None
+
+
+# Ways of naming somebody after whom there may be a technique instead: "Image by Scanning Electron Microscopy".
+_MAKERS = (
+    # "Photo: A. Roe", "Photograph by Ann Roe", "Foto: Ana Roe".
+    _Credit(
+        (":", "©", "(c)"),
+        re.compile(rf"(?:[:©]|\([cC]\))\s*(?P<who>{_PEOPLE}|[A-Z]{{2,}}\b|{_HOUSE})"),
+        re.compile(rf"\b(?:{_PICTURES}|graphics?|maps?|carte|karte|mapa|mappa)\s?\Z", re.IGNORECASE),
+    ),
+    _Credit(
+        (" by ", " de ", " von ", " di ", " par ", " por "),
+        re.compile(rf"\s(?i:by|de|von|di|par|por)\s(?P<who>{_PEOPLE}|[A-Z]{{1,3}}\s{NAME})"),
+        re.compile(rf"\b(?:{_PICTURES}|graphics?)(?:\s(?:taken|made|drawn))?\Z", re.IGNORECASE),
+    ),
+    # "Photo A. Roe".
+    _Credit(
+        ("photo", "foto"),
+        re.compile(rf"\s(?P<who>(?:[A-Z]\.[\s-]?)+{NAME})"),
+        re.compile(r"\b(?:photos?|photographs?|fotos?)\Z", re.IGNORECASE),
+    ),
+    _Credit(
+        ("drawn by", "illustrated by", "painted by", "photographed by", "sketched by"),
+        re.compile(rf"\b(?i:drawn|illustrated|painted|photographed|sketched)\sby\s(?P<who>{_PERSON})"),
+    ),
+    # A service that is somebody's: "generated using Atlas by Doe Ltd".
+    _Credit(
+        ("generated ", "created ", "produced ", "designed ", "drawn "),
+        re.compile(
+            r"\b(?i:generated|created|produced|designed|drawn)\s(?i:using|with|in|via)\s[A-Z][^.;,()\n]{1,40}?\sby\s"
+            rf"(?P<who>{NAME})"
+        ),
+    ),
+)
+_MADE_STEMS = (
+    *(
+        "photo",
+        "foto",
+        "image",
+        "picture",
+        "illustration",
+        "drawing",
+        "artwork",
+        "painting",
+        "portrait",
+        "cliché",
+        "bild",
+    ),
+    *(
+        "micrograph",
+        "cartoon",
+        "sketch",
+        "grafik",
+        "artist",
+        "graph",
+        "map",
+        "cart",
+        "kart",
+        "illustrat",
+        "drawn by",
+        "painted by",
+    ),
+    *("immagin", "imáge", "imagen", "imagem", "dibujo", "desenho", "dessin", "zeichnung", "disegn", " using ", " via "),
+    *("ed with ", "ed in ", "wn with ", "wn in "),
+)
+_CREDITS = (
+    # "Image credit NASA"; credit alone names anybody.
+    _Credit(
+        ("credit", "crédit", "bildnachweis"),
+        re.compile(
+            r"\b(?i:credits?|cr[ée]dit[oi]?s?|bildnachweis)(?:\s(?i:photo|foto|imagem|line))?\s?(?::|(?i:to)\b)\s*"
+            rf"(?P<who>{_CLAUSE})"
+        ),
+    ),
+    _Credit(
+        ("credit", "crédit"),
+        re.compile(rf"\b(?i:credits?|cr[ée]dit[oi]?s?)\s(?:(?i:photo\w*|by)\s)?(?P<who>{_SOMEBODY})"),
+    ),
+    # Courtesy names its donor whatever the word before is.
+    _Credit(
+        ("courtesy", "cortes", "courtoisie", "gracieuseté", "gentil"),
+        re.compile(
+            r"\b(?i:courtesy|cortes[ií]a|courtoisie|gracieuseté|gentileza|gentil\w+\s(?:concess\w+|cedid\w+|fornit\w+))\b"
+            r"(?:\s(?i:of|to|from|by|de|del|di|du|da|do|por))?\s?:?\s*"
+            rf"(?P<who>{_CLAUSE})"
+        ),
+    ),
+    _Credit(
+        ("aimable", "freundlicher", "verfügung"),
+        re.compile(
+            rf"\b(?i:avec\sl['\u2019]aimable\s\w+|mit\sfreundlicher\s\w+|zur\sVerfügung\sgestellt)\b\s*(?P<who>{_CLAUSE})"
+        ),
+    ),
+    _Credit(
+        _SUPPLIED,
+        re.compile(
+            rf"\b(?i:{_PICTURES}|figures?|maps?|scans?|slides?|radiographs?|x-rays?|videos?|schem[ae]\w*)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
+            r"(?i:provided|supplied|contributed|donated|gift)\s(?i:by|of|from)\s(?P<who>(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*)"
+        ),
+    ),
+    _Credit(
+        ("provided by", "gift of"),
+        re.compile(
+            rf"(?:(?:\A|[.(\[;\n]\s?)(?i:kindly\sprovided\sby)|(?:\A|[.\n]\s?)(?:Provided\sby|Gift\sof)(?=\s(?:the\s)?[A-Z]))"
+            rf"\s(?P<who>{_CLAUSE})"
+        ),
+    ),
+    _Credit(
+        _GIVEN,
+        re.compile(
+            rf"\b(?i:{_PICTURES}|figuras?|mapas?|carte)\b[^.;\n]{{0,60}}?\b(?i:cedid[oa]s?|facilitad[oa]s?|proporcionad[oa]s?"
+            r"|fornecid[oa]s?|fourni\w*|fornit[aoei]|concess[aoei])\s(?i:por|par|da|dal|dalla|del|pel[oa])\s"
+            rf"(?P<who>(?:{_TITLE})[A-Z][^.;)\n]*)"
+        ),
+    ),
+    _Credit(
+        ("autor", "author", "creator", "elabora", "erstellt", "réalisé"),
+        re.compile(
+            r"(?:\A|[.(\[;\n]\s?)(?:(?i:aut[oh]+re?s?|creators?)\s?:|(?i:elabora\w+|erstellt|réalisée?s?)\s(?i:por|da|von|par))"
+            rf"\s*(?P<who>{_CLAUSE})"
+        ),
+    ),
+    # What lies below a map.
+    _Credit(
+        ("basemap", "base map", "satellite", "imagery", "aerial "),
+        re.compile(
+            r"\b(?i:base\s?maps?|(?:satellite|aerial)\s(?:images?|photo\w*|pictures?|imagery)|imagery)\b[^.:;\n]{0,20}?\s?"
+            r"(?::|©|\b(?i:source|from|by)\b)[\s:]*(?i:the\s)?(?P<who>[A-Z][^.;)\n]*)"
+        ),
+    ),
+    # "Source: WHO", "Source [12]", "Image source: NASA".
+    _Credit(
+        _SOURCES,
+        re.compile(
+            rf"(?:\A|[.(\[;:,\n]\s?|\b(?i:{_PICTURES}|figure|map|data\sand\smap)\s)(?i:original\s)?"
+            r"(?i:sources?|fontes?|fuentes?|quellen?|fonti|bildquellen?|bildrechte|abbildungsnachweis)"
+            r"\s?(?::\s*|(?=[\[(]\s?\d)|[\u2013\u2014-]\s(?=[A-Z]))(?P<who>[^\n]+)"
+        ),
+    ),
+)
+# What may stand where a name is sought and is none: ways of making pictures.
+_TECHNIQUE = re.compile(
+    r"microscop|micrograph|tomograph|resonance|electron|imaging|camera|scann|software|radiograph|ultraso|fluoresc|confocal"
+    r"|microsystem|graphpad|schr.dinger|mathworks|neighbou?r|likelihood|bayes|parsimony"
+    r"|\b(?:SEM|TEM|MRI|CT|AFM|PET|LED|DNA|RNA|DAPI|GFP|RFP|HE|ECG|EEG)\b",
+    re.IGNORECASE,
+)
+
+
+def credited(text: str) -> Iterator[str]:
+    """Whom a text gives a picture to, one by one: photographers, donors, sources, as far as the words name them."""
+    lower = text.lower()
+    for credit in _MAKERS if has_any(lower, _MADE_STEMS) else ():
+        yield from (who for who in _named_by(credit, text, lower) if not _TECHNIQUE.search(who))
+    for credit in _CREDITS:
+        yield from _named_by(credit, text, lower)
+
+
+def _named_by(credit: _Credit, text: str, lower: str) -> Iterator[str]:
+    if not has_any(lower, credit.stems):
+        return
+    for match in credit.pattern.finditer(text):
+        before = text[max(0, match.start() - _LONGEST_PICTURE) : match.start()]
+        if credit.behind is None or credit.behind.search(before):
+            yield match["who"]
