@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from biomedica_ray.jats.stems import has_any
+
 _HYPHENS = "-\u2010\u2011"
 _RAISED = "\u2070\u00b9\u00b2\u00b3\u2074-\u2079"
 NAME = r"[A-Z\u00c0-\u00de][\w'\u2019-]+"
@@ -361,12 +363,3 @@ def _lower(text: str) -> str:
     """A text in lower case, each character where it was; a few would become two."""
     lower = text.lower()
     return lower if len(lower) == len(text) else "".join(c if len(c.lower()) > 1 else c.lower() for c in text)
-
-
-def has_any(text: str, stems: tuple[str, ...]) -> bool:
-    """Whether a text has one of these in it."""
-    # A loop takes half the time of any() here, and nearly every caption comes this far only.
-    for stem in stems:  # noqa: SIM110
-        if stem in text:
-            return True
-    return False

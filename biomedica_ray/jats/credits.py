@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from biomedica_ray.jats.borrowed import NAME, has_any
+from biomedica_ray.jats.borrowed import NAME
+from biomedica_ray.jats.stems import has_any
 
 _TITLE = r"(?:(?:Drs?|Prof|Mrs?|Ms)\.?\s)*"
 _PERSON = (

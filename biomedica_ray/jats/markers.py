@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from biomedica_ray.jats.borrowed import has_any
 from biomedica_ray.jats.joints import DASH, DASHES, INDEX, JOINT, ROMAN_INDEX, TO_WORDS, expand_letters
 from biomedica_ray.jats.lean import Hint, Marker, lean_of
+from biomedica_ray.jats.stems import has_any
 
 __all__ = ["Hint", "Marker", "expand_letters", "lettered", "letters", "may_have_any"]
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
 
-from biomedica_ray.jats.borrowed import has_any, is_of_cited, is_taken_over
+from biomedica_ray.jats.borrowed import is_of_cited, is_taken_over
 from biomedica_ray.jats.credits import credited
 from biomedica_ray.jats.licenses import OTHER, code_of_text, code_of_url, named_url, stricter
+from biomedica_ray.jats.stems import has_any
 from biomedica_ray.jats.text import readable
 from biomedica_ray.jats.tree import Element, href
 
