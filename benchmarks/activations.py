@@ -4,7 +4,7 @@ A GPU needs 16 bytes a parameter (weights, gradients, AdamW's two moments, in fp
 (batch_size / accumulate) what this prints. With grad_checkpointing the inputs of all blocks are kept, and beside them
 what one block keeps while it is computed again: that is estimated as the largest tower's whole by its number of blocks.
 
-    python benchmarks/activations.py ViT-B-32 ViT-L-14
+    python -m benchmarks.activations ViT-B-32 ViT-L-14
 """
 
 from __future__ import annotations

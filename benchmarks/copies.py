@@ -1,6 +1,6 @@
 """Which copies of real figures are found as near duplicates, and which different figures are taken for copies.
 
-    python benchmarks/copies.py FOLDER [--hash phash] [--every 1]
+    python -m benchmarks.copies FOLDER [--hash phash] [--every 1]
 
 Each image below the folder is copied in every way of COPIES. Of each way the table has the share of copies whose hash
 is within a distance of the original's, whose thumbnails correlate, and for which both holds, so that they are found.

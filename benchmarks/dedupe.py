@@ -1,9 +1,9 @@
 """How fast near hashes are found and grouped, whether all are found, and what peers take.
 
-    python benchmarks/dedupe.py pairs                 every case of CASES, one after another
-    python benchmarks/dedupe.py pairs 24 5 even       one: millions of hashes, distance, even or skewed
-    python benchmarks/dedupe.py peers                 a million hashes: faiss and imagededup beside ours
-    python benchmarks/dedupe.py groups                a million candidates, the second look included
+    python -m benchmarks.dedupe pairs                 every case of CASES, one after another
+    python -m benchmarks.dedupe pairs 24 5 even       one: millions of hashes, distance, even or skewed
+    python -m benchmarks.dedupe peers                 a million hashes: faiss and imagededup beside ours
+    python -m benchmarks.dedupe groups                a million candidates, the second look included
 
 Each case is a process of its own. Hashes are random; to one in a hundred of them another is planted, at each distance
 from 0 to 8. In the skewed ones a tenth lie at up to 8 bits from 1,000 centres. The time is that of collapsing equal

@@ -5,7 +5,7 @@ loop over the same files and the pipeline. The loop reads, decodes, preprocesses
 writes nothing; it decodes in a thread pool of as many threads as the pipeline has CPUs beside its actor. Steady state:
 from the first commit to the last; start-up is what comes before the first commit.
 
-    python benchmarks/embed.py --folder FOLDER --figures 2000 --rounds 3
+    python -m benchmarks.embed --folder FOLDER --figures 2000 --rounds 3
 """
 
 from __future__ import annotations

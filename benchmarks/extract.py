@@ -6,8 +6,8 @@ and writes nothing; the pipeline also writes its tables. Steady state: from the 
 makes to the last commit that all workers are still busy at; start-up is what comes before the first unit starts. The
 bucket's server has the same cores, so the processor time that it takes for each article is told as well.
 
-    python benchmarks/extract.py --articles 14000
-    python benchmarks/extract.py memory --articles 20000
+    python -m benchmarks.extract --articles 14000
+    python -m benchmarks.extract memory --articles 20000
 """
 
 from __future__ import annotations

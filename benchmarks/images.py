@@ -1,6 +1,6 @@
 """Images a second on one core: what reading an image costs beside decoding it, and beside the obvious way.
 
-    python benchmarks/images.py [--folder FOLDER] [--rounds N]
+    python -m benchmarks.images [--folder FOLDER] [--rounds N]
 
 Three ways over the same bytes in memory, in one process and one thread, in turns:
 

@@ -1,6 +1,6 @@
 """Judge rights, panels, mentions and licences against what was labelled by reading.
 
-    python benchmarks/labels.py
+    python -m benchmarks.labels
 
 Prints precision and recall of ``third_party``, of the labels of panels, of the figures that sentences mention and of
 the panels that they name of these, the share of captions whose panels are right in label and span, and that of the

@@ -1,6 +1,6 @@
 """The memory that a dry run reckons beside the peak that a process of its own has, on the CPU: two steps of each model.
 
-python benchmarks/memory.py ViT-B-32:16 RN50:16 clip-lite0:64
+python -m benchmarks.memory ViT-B-32:16 RN50:16 clip-lite0:64
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Parse JATS: raw lxml, this project and pubmed_parser in one process on the same bytes, interleaved.
 
-    python benchmarks/parse.py [FOLDER]     FOLDER: XML files at any depth; without it the embedded sample's
+    python -m benchmarks.parse [FOLDER]     FOLDER: XML files at any depth; without it the embedded sample's
 
 Prints a Markdown table of median processor times. pubmed_parser's three functions are those that give the article, its
 captions and its paragraphs; it reads paths only, so that its time includes a read of a file that is in the page cache.

@@ -1,7 +1,7 @@
 """Figures and captions that other parsers of JATS find in the same files.
 
     python -m venv PEERS && PEERS/bin/pip install pubmed_parser pmcgrab==3.0 litdown jats
-    python benchmarks/peers.py FOLDER --python PEERS/bin/python       pandoc is taken from the path
+    python -m benchmarks.peers FOLDER --python PEERS/bin/python       pandoc is taken from the path
 
 What is there is read by XPath: each ``fig`` with an image, and the words of the titles and paragraphs of its caption. A
 figure is found where its image is named; of the captions of these figures, precision and recall of their words count,

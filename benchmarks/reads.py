@@ -8,7 +8,7 @@ A dataset as serialize writes it, its images 1.1 MB of noise on average, lies be
 - checkpoint: a file of many megabytes, whole;
 - evaluation: a few of the held-out samples; at equal distances from the tars, or in stretches from the Parquet twins.
 
-    python benchmarks/reads.py --rounds 3
+    python -m benchmarks.reads --rounds 3
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whether an embedded thumbnail lies nearest to its own figure, by the size of the encoder's input.
 
-    python benchmarks/thumbnails.py FOLDER [--sizes 64 96 128 160 192 224]
+    python -m benchmarks.thumbnails FOLDER [--sizes 64 96 128 160 192 224]
 
 FOLDER holds packages of articles with pairs of a .jpg and its .gif thumbnail. Three readings of "nearest": among all
 other images, among those that are no thumbnails, and among the .jpg only; by cosine, and by Euclidean distance in the

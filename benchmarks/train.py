@@ -10,7 +10,7 @@ one after the other, on all cores:
 
 and then, each worker on one core, the stage with one and with two workers. The first steps are left out everywhere.
 
-    python benchmarks/train.py --packages FOLDER --rounds 3
+    python -m benchmarks.train --packages FOLDER --rounds 3
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ and the same shuffle buffer; only the first two have an order that can be taken 
 process and all of Ray's together, so that it can be compared on a machine that does other things as well. Counting
 begins with the second batch, as start-up is not what is compared.
 
-    python benchmarks/train_reader.py --folder FOLDER --batches 12 --rounds 3
+    python -m benchmarks.train_reader --folder FOLDER --batches 12 --rounds 3
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A unit of 250 articles with 1,000 figures is made, whose images are JPEGs of 1.1
 and with texts of an article of usual length. Each task runs in a process of its own, whose greatest resident memory
 is measured; half a GB are the interpreter and the libraries.
 
-    python benchmarks/unit_memory.py
+    python -m benchmarks.unit_memory
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Then articles change, a fifth of them being new ones and the others having anoth
 unit or shard counts as written when its commit names other files than before; what a stage does without writing
 (looking at the listing, comparing everything with everything) shows in its seconds.
 
-    python benchmarks/updates.py --units 40
+    python -m benchmarks.updates --units 40
 """
 
 from __future__ import annotations
