@@ -113,7 +113,9 @@ class MatchWorker:
     def __call__(self, unit: int, mark: str) -> Counts:
         """Commit the figures of one unit that meet the query, with rank and groups; returns the counts."""
         query, seed = self._query, self._config.seed
-        figures, *others = (self._read(unit, table) for table in ["figures", *query.others])
+        extracted = self._store.commit("extract", unit)
+        figures = self._store.read(extracted, "figures", query.names("figures"))
+        others = (self._read(unit, table) for table in query.others)
         joined = join(figures, dict(zip(query.others, others, strict=True)), query.columns)
         chosen = figures.append_column("row", pa.array(range(len(figures))))
         skipped = 0
@@ -124,7 +126,7 @@ class MatchWorker:
         groups = [[""]] * len(ids)
         if query.balanced:
             groups = groups_of(joined[str(query.balanced)].take(chosen["row"]))
-        n_extracted = self._store.commit("extract", unit).counts["figures"].rows_out
+        n_extracted = extracted.counts["figures"].rows_out
         name = self._config.name
         with self._store.write_unit(f"{stage_of(name)}/matching", unit, mark, self._run_id) as writer:
             table = pa.table([pa.array(ids, pa.string()), balance.ranks(ids, seed), groups], schema=schema.SELECTIONS)
