@@ -68,7 +68,7 @@ def change(packages: Path, names: list[str], draw: np.random.Generator, number: 
     added = round(NEW * n)
     for name in draw.choice(names, n - added, replace=False).tolist():
         xml = packages / name / f"{name}.nxml"
-        xml.write_bytes(xml.read_bytes().replace(b"Picture 1.", b"Picture 1, as corrected %d." % number))
+        xml.write_bytes(xml.read_bytes().replace(b"Cells of kind 1.", b"Cells of kind 1, as corrected %d." % number))
     for each in range(added):
         write_folder(packages, f"PMC9{number}{each:06d}")
 

@@ -23,7 +23,7 @@ def jats(license_code: str = "CC BY", figures: int = 2) -> bytes:
     """An article of so many figures, ``f1``, ``f2``...; ``license_code`` is one of CC BY to CC BY-NC-ND."""
     terms = license_code.removeprefix("CC ").lower()
     figs = "".join(
-        f'<fig id="f{n}"><label>Figure {n}</label><caption><p>Picture {n}.</p></caption>'
+        f'<fig id="f{n}"><label>Figure {n}</label><caption><p>Cells of kind {n}.</p></caption>'
         f'<graphic xlink:href="f{n}"/></fig>'
         for n in range(1, figures + 1)
     )
