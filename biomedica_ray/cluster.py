@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 RETRIES = 3
 """How often a unit is tried again after its worker died; a unit that kills workers must not do so forever."""
 
+MOST_TASKS = 4_000
+"""Tasks of a run of units: each costs the driver some 25 ms of a processor, and 25,000 of them ten minutes."""
+
 TRIES_MORE = 2
 """How often units that failed are tried again, after all others are done."""
 _ALL = 8
@@ -147,11 +150,12 @@ def run_units(
     memory_gb: float,
     max_actors: int | None = None,
 ) -> None:
-    """Do what is missing of ``units``, a task for each, and drop what the stage made of units that no longer exist.
+    """Do what is missing of ``units`` in tasks, and drop what the stage made of units that no longer exist.
 
     Ray Data sizes blocks by bytes, so rows that are small and mean much work end up in one block and one task; here
-    each unit is a block of its own. A unit is done when its commit has the wanted fingerprint. A task that dies takes
-    no other along, and is tried again :data:`RETRIES` times.
+    each unit is a block and a task of its own, or few neighbours are where there would be more than
+    :data:`MOST_TASKS`. A unit is done when its commit has the wanted fingerprint. A task that dies is tried again
+    :data:`RETRIES` times; units that shared it are then done each apart from the others.
 
     Args:
         run: The run; counts of all units, done now or before, are added to it.
@@ -175,7 +179,9 @@ def run_units(
         with retries_allowed():
             return rows.map(work, compute=ray.data.TaskPoolStrategy(max_actors), max_retries=RETRIES, **resources)
 
-    collect_units(run, stage, todo, partial(unit_rows, units), do=in_tasks)
+    share = len(todo) > MOST_TASKS
+    rows = partial(unit_rows, units, most_blocks=MOST_TASKS)
+    collect_units(run, stage, todo, rows, do=in_tasks, do_apart=in_tasks if share else None)
 
 
 _workers: dict[str, UnitWorker] = {}
@@ -256,10 +262,10 @@ def retries_allowed() -> Iterator[None]:
         yield
 
 
-def unit_rows(units: Mapping[int, str], todo: list[int]) -> ray.data.Dataset:
-    """One row (unit, fingerprint) for each unit to do, and one block for each row."""
+def unit_rows(units: Mapping[int, str], todo: list[int], most_blocks: int | None = None) -> ray.data.Dataset:
+    """One row (unit, fingerprint) for each unit to do; one block for each row, or as many blocks as there may be."""
     rows = [{"unit": unit, "fingerprint": units[unit]} for unit in todo]
-    return ray.data.from_items(rows, override_num_blocks=len(rows))
+    return ray.data.from_items(rows, override_num_blocks=min(len(rows), most_blocks or len(rows)))
 
 
 @dataclass(frozen=True)

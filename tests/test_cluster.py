@@ -196,6 +196,19 @@ def test_a_unit_that_kills_its_worker_each_time_is_given_up(
 
 
 @pytest.mark.cluster
+def test_units_that_share_a_task_do_not_share_its_end(
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("biomedica_ray.cluster.MOST_TASKS", 3)
+    (tmp_path / "die-4").touch()
+    with pytest.raises(UnitsFailedError, match="1 of 8 units failed, unit 4 first: its worker died"):
+        start(tmp_path, dict.fromkeys(range(8), "aa"))
+    assert sorted(Store(str(tmp_path)).commits("stage")) == [0, 1, 2, 3, 5, 6, 7]
+    (tmp_path / "die-4").unlink()
+    assert start(tmp_path, dict.fromkeys(range(8), "aa")).counts == {"rows": Flow(8, 8, 0)}
+
+
+@pytest.mark.cluster
 @pytest.mark.parametrize(("run", "failure"), [(start, UnitsFailedError), (start_on_actors, StageFailedError)])
 def test_a_worker_that_cannot_start_is_one_line(
     ray_cluster: None, tmp_path: Path, run: Callable[..., Run], failure: type[Exception]
