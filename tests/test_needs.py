@@ -7,6 +7,7 @@ import pytest
 from biomedica_ray.config import STAGES, ConfigError
 from biomedica_ray.config.needs import GIB, Need
 from biomedica_ray.evaluate.config import EvaluateConfig
+from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.stages import PipelineConfig, load
 from biomedica_ray.train.config import TrainConfig
 
@@ -45,6 +46,21 @@ def reasons(stage: str, *arguments: str, nodes: list[dict[str, float]]) -> list[
 )
 def test_what_this_machine_cannot_give_is_named(stage: str, arguments: list[str], reason: str) -> None:
     assert reasons(stage, *arguments, nodes=LAPTOP) == [reason]
+
+
+def test_the_listing_of_all_of_pmc_needs_memory_of_its_own() -> None:
+    small = [{"CPU": 2.0, "memory": 4.0 * GIB}]
+    assert reasons("extract", "--source", "pmc", nodes=small) == [
+        "source: asks for 4.412 GB of memory, and there is 4 GB of memory"
+    ]
+    assert reasons("extract", "--source", "pmc", "--source_endpoint_url", "http://localhost:1", nodes=small) == []
+    assert reasons("extract", "--source", "sample", nodes=small) == []
+
+
+def test_the_memory_of_the_listing_grows_with_what_the_store_holds() -> None:
+    config = ExtractConfig(store="s", source="sample")
+    assert [round(config.listing_gb(held), 2) for held in (0, 1_000_000, 6_300_000)] == [1.5, 1.5, 5.78]
+    assert round(ExtractConfig(store="s", source="pmc").listing_gb(6_300_000), 2) == 6.17
 
 
 @pytest.mark.parametrize("stage", [*STAGES, "sheets", "merge"])

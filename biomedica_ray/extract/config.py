@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from biomedica_ray.config import StageConfig
-from biomedica_ray.config.needs import Need
+from biomedica_ray.config.needs import GIB, Ask, Need
 
 _License = Literal[
     "commercial",
@@ -23,6 +23,12 @@ _License = Literal[
     "CC BY-NC-ND",
 ]
 """Groups, and codes, as in the columns license_group and license_code."""
+
+_PMC_ARTICLES = 7_000_000
+"""Article versions in PMC's inventory, which are 6.3 M in 2026."""
+_LISTING_GB, _LISTED_BYTES, _HELD_BYTES = 0.5, 600, 300
+"""Memory of the task that lists a source: GB of any, bytes for each article of the source, and for each that the store
+holds; measured by benchmarks/scale.py."""
 
 
 class ExtractConfig(StageConfig):
@@ -86,9 +92,16 @@ class ExtractConfig(StageConfig):
     units: int | None = Field(None, ge=1, description="number of units of a new store; none: one per 250 articles")
     memory_gb: float = Field(1.5, gt=0, description="memory that one worker reserves")
 
+    def listing_gb(self, held: int = 0) -> float:
+        """Memory of the task that lists the source, where the store holds so many articles."""
+        all_of_pmc = self.source == "pmc" and self.source_endpoint_url is None
+        listed = _PMC_ARTICLES if all_of_pmc else held
+        return max(self.memory_gb, _LISTING_GB + (_LISTED_BYTES * listed + _HELD_BYTES * held) / GIB)
+
     def needs(self) -> tuple[Need, ...]:
-        """A worker."""
-        return (Need.of(self, memory="memory_gb"),)
+        """A worker, and the task that lists the source."""
+        listing = Need((Ask("source", "memory", self.listing_gb() * GIB),))
+        return (Need.of(self, memory="memory_gb"), *([listing] if self.listing_gb() > self.memory_gb else []))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

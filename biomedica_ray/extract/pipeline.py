@@ -75,7 +75,8 @@ def run(config: ExtractConfig, record: Run) -> None:
     else:
         work = partial(write_listing, config, selection, rules, record.store, record.run_id)
         try:
-            listing = on_a_worker(work, memory_gb=config.memory_gb)
+            held = sum(commit.counts["articles"].rows_in for commit in record.store.commits("extract").values())
+            listing = on_a_worker(work, memory_gb=config.listing_gb(held))
         except SourceError as error:
             raise (StageFailedError if error.retryable else ConfigError)(f"source: {error}") from error
         _tell_listing(listing, record)
