@@ -156,13 +156,18 @@ def _punctuated(caption: str) -> list[Marker]:
             # A list of letters, or initials, unless the letter has a mark of its own.
             if match["and"] or caption[end - 1] not in ",;":
                 marker = lettered(labels, start, end, 2)
-        elif len(text[match.start() : match.start(3)]) > 1 or match["opener"] == "\n":
+        elif len(text[match.start() : match.start(3)]) > 1 or match["opener"] == "\n" or _ends_unspaced(text, match):
             marker = lettered(labels, start, end, 3)
         if marker is not None:
             (keys if caption[end - 1] == "=" else found).append(marker)
     if len(keys) <= _MOST_KEYS:
         found = sorted([*found, *keys], key=lambda marker: marker.start)
     return _merged(found, caption, 3)
+
+
+def _ends_unspaced(text: str, opener: re.Match[str]) -> bool:
+    """Whether the sentence before is in Chinese or Japanese, which have no space behind a full stop."""
+    return "\u3040" <= text[opener.start() - 1 : opener.start()] < "\uac00"
 
 
 def _emphasised(hints: Sequence[Hint], caption: str, least: int) -> list[Marker]:

@@ -14,6 +14,7 @@ refers to another panel (``as shown in (A)``), which is no marker.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Iterator, Sequence
 
 from biomedica_ray.jats import markers
@@ -35,8 +36,15 @@ _NEXT_SENTENCE = re.compile(rf"\.{_NO_END}\s(?=[a-z]?[A-Z\d(\[])|;\s|\n")
 _SENTENCE_END = re.compile(rf"(?:\.{_NO_END}\s|[:;]\s|\n)(?=\S)")
 _AND_CLAUSE = re.compile(r",\s(?=(?:and|while|whereas|but)\s)")
 _MID_CLAUSE = re.compile(r"\s\w")
-_WIDE = str.maketrans("\uff08\uff09\uff3b\uff3d\uff0c\uff1a\uff1b\uff0e", "()[],:;.")
-"""Full-width punctuation of East Asian print."""
+# Letters, digits and punctuation of East Asian print, one character for one.
+_WIDE_SIGNS = "\uff08\uff09\uff3b\uff3d\uff0c\uff1a\uff1b\uff0e\uff0d"
+_WIDE = str.maketrans(
+    {
+        **{sign: chr(ord(sign) - 0xFEE0) for sign in _WIDE_SIGNS},
+        **{chr(ord(plain) + 0xFEE0): plain for plain in string.ascii_letters + string.digits},
+        **dict(zip("\u3010\u3011\u3014\u3015\u3001\u3002", "[][],.", strict=True)),
+    }
+)
 _HAS_WIDE = re.compile(f"[{''.join(map(chr, _WIDE))}]")
 # What a range of letters is said of without telling what they show.
 _MEASURE = re.compile(
