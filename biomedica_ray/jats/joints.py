@@ -24,7 +24,7 @@ _DIGITS = rf"\d{{1,2}}(?:\s?[,{DASHES}]\s?\d{{1,2}}(?![A-Za-z\d]))*"
 _PRIMES = r"['\u2019\u2032-\u2034]{0,3}"
 INDEX = rf"(?:{_DIGITS})?{_PRIMES}"
 ROMAN_INDEX = rf"(?:{_DIGITS}|[-\u2010\u2011]?(?:i{{1,3}}|iv|vi{{0,3}})(?![a-z]))?{_PRIMES}"
-"""Pattern of what may follow a panel's letter: ``A1``, ``A\u2032``, and in roman figures behind capitals, ``Aii``, ``A-ii``."""
+"""Pattern of what may follow a panel's letter: ``A1``, ``A\u2032``, and behind capitals ``Aii``, ``A-ii``."""
 
 _RANGE = re.compile(rf"\s*(?:{DASH}|(?:{_TO})(?=\s))\s*")
 _LABEL = re.compile(rf"[A-Z](?:\.\d)?{ROMAN_INDEX}|[a-z](?:\.\d)?{INDEX}")
