@@ -20,12 +20,12 @@ _YEAR = r"(?:1[89]|20)\d\d"
 _AND = r"(?:and|und|et|e|y|&)"
 
 CITATION = re.compile(
-    rf":?(?:\s?(?i:figs?|figures?|tables?)\.?\s?\d+\w?(?:,|\s(?:of|in|from))?)?\s?[\[(]?\s?(?:the\s(?:work|study|paper|article|review|atlas)s?\s(?:of|by)\s|the\s)?(?:"
+    rf":?(?:\s?(?i:figs?|figures?|tables?)\.?\s?\d+\w?(?:,|\s(?:of|in|from))?)?\s?[\[(]?\s?(?:the\s(?:work|study|paper|article|review|atlas|thesis|dissertation|book|report|monograph)s?\s(?:of|by)\s|the\s)?(?:"
     # A number of the reference list: "ref. 3", "[3]", "(3)", raised, or bare at the end of a clause.
     rf"(?i:refs?\b|references?\b)|(?<=[\[(])\d|(?<=[\[(]\s)\d|[{_RAISED}]|\^[\[(]?\d|\d{{1,3}}(?=\s?(?:[;)\]]|\.(?!\d))|\Z)"
     r"|(?i:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)"
     # Names with what makes them a citation: "Roe et al.", "Roe and Doe", "Roe (2010)", "Roe [3]".
-    rf"|{_INITIALS}{NAME}(?:,?\s(?:et\sal|{_AND}\s{_INITIALS}{NAME})|,?\s[\[(]?{_YEAR}|,?\s\[\d|\s?[{_RAISED}]))"
+    rf"|{_INITIALS}{NAME}(?:,?\s(?:et\sal|(?:y|e|et)\scol|{_AND}\s{_INITIALS}{NAME})|,?\s[\[(]?{_YEAR}(?!\s[a-z]+\))|,?\s\[\d|\s?[{_RAISED}]))"
 )
 """A work that a text cites, at the place where it is named."""
 
@@ -50,8 +50,8 @@ _LANGUAGES = (
     _Language(
         "re-?produced|re-?printed|adapted|re-?drawn|re-?published|re-?used|excerpted|re-?plotted|copied",
         "modified|taken|obtained|extracted|derived|retrieved|enlarged|sourced|borrowed|downloaded|cropped|redrafted"
-        "|traced|digiti[sz]ed|simplified|updated|compiled|edited|translated|recolou?red|inspired",
-        "from|after",
+        "|traced|digiti[sz]ed|simplified|updated|compiled|edited|translated|recolou?red|inspired|recreated|reconstructed",
+        "from|after|based on",
         (
             *("produced", "print", "adapted", "drawn", "publish", "reuse", "re-use", "excerpt", "plotted", "copied"),
             *(
@@ -67,7 +67,7 @@ _LANGUAGES = (
                 "download",
             ),
             *("cropped", "draft", "traced", "digiti", "simplif", "updated", "compiled", "edited", "translat", "recol"),
-            "inspired",
+            *("inspired", "recreat", "reconstruct"),
         ),
     ),
     _Language(
@@ -169,7 +169,7 @@ _FROM_OR_BY = re.compile(
 # A sentence or a bracket that begins with the source: "From Roe et al. (2010).", "(based on Roe [3])".
 _SOURCE_FIRST = re.compile(
     # "De" in a bracket is somebody's name.
-    r"\A(?i:d[aei]|according\sto|selon|seg[uú]n|segundo|secondo)(?=\s)|(?:\A|[.;(\[|\n]\s?)(?:d[aei]|(?i:from|after|based\son|nach|aus|d['\u2019]après"
+    r"\A(?i:d[aei]|according\sto|selon|seg[uú]n|segundo|secondo)(?=\s)|(?:\A|[.;(\[|\n]\s?|\([A-Za-z]\)\s)(?:d[aei]|(?i:from|after|based\son|nach|aus|d['\u2019]après"
     r"|basad[oa]\sen|basead[oa]\sem|basée?\ssur|basat[oa]\ssu|basierend\sauf|in\sanlehnung\san)):?(?=\s)"
 )
 _ACCORDING = re.compile(
@@ -186,12 +186,17 @@ _ORIGINAL = re.compile(
 _PUBLISHED = re.compile(
     r"(?<!data )(?<!results )"
     r"\b(?:originally|first|previously|initially)\s(?:published|appeared|printed)\s(?:in|by|as)\b"
+    r"|\b(?:originally|first|previously)\s(?:shown|presented|reported)\sin\s(?:refs?\b|reference|\[)"
     r"|\bas\spublished\s(?:in|by)\s(?-i:[A-Z])|\b(?:figure|image|picture|map)s?\s(?:has\s|have\s)?appeared\s(?:in|as)\b"
     r"|\b(?:figure|image|photo\w*|picture|map|panel)s?\s(?:\w+\s){0,4}published\s(?:previously|elsewhere|before)\b",
     re.IGNORECASE,
 )
+_PUBLISHED_STEMS = ("published", "appeared", "first ", "originally ", "previously ")
 _PERMISSION = re.compile(
-    r"\b(?:with|by|under|w/|used)\s(?:[\w']+\s){0,3}?permissions?\b|\bpermissions?\s(?:\w+\s){0,2}?(?:granted|obtained|given|received)\b"
+    r"\b(?:with|by|under|w/|used)\s(?:[\w']+\s){0,3}?(?:permissions?|authori[sz]ation)\b|\breprint\spermission\b"
+    r"|\bconsent\sof\sthe\s(?:publisher|editor|journal|copyright)|\blicen[sc]e\s(?:number|no\.?)\s?:?\s?\d{8}"
+    r"|\bcopyright\sclearance\scent|\bre-?(?:print|us|produc)\w*\s(?:\w+\s)?(?:permitted|authori[sz]ed)\sby\b"
+    r"|(?:(?:\A|[.(\n]\s?)|\b(?:im[aá]ge[mn]s?|figuras?|fotos?|mapas?)\s)autorizad[oa]s?\s(?:por|pel[oa])\b|\bpermissions?\s(?:\w+\s){0,2}?(?:granted|obtained|given|received)\b"
     r"|\bpermissions?\sto\s(?:reproduce|reprint|re-?use|use|publish|adapt|include|show)\b"
     r"|\b(?:under|by)\slicen[sc]e\s(?:from|of)\b|\ball\srights\sreserved\b"
     r"|\b(?:avec|sous)\s(?:la\s|l['\u2019])?(?:\w+\s)?(?:permission|autorisation)|\bmit\s(?:\w+\s){0,2}?(?:Genehmigung|Erlaubnis)"
@@ -199,11 +204,23 @@ _PERMISSION = re.compile(
     r"|\b(?:com|sob)\s(?:a\s)?(?:permissão|autorização)",
     re.IGNORECASE,
 )
-_PERMISSION_STEMS = ("permi", "perme", "licen", "reserved", "autori", "genehmigung", "erlaubnis", "concessione")
+_PERMISSION_STEMS = (
+    "permi",
+    "perme",
+    "licen",
+    "reserved",
+    "autori",
+    "authori",
+    "consent of the",
+    "clearance",
+    "genehmigung",
+    "erlaubnis",
+    "concessione",
+)
 # Consent of the one who is shown, and leave to work: no rights in the picture.
 _CONSENT = re.compile(
     r"\W{0,2}(?:[\w'\u2019]+\s){0,5}?(?:patient|pacient|pazient|parent|padre|famil|mother|father|madre|guardian|eltern"
-    r"|participant|subject|proband|relative|owner|volunteer|individual|child|famíli|ethic|review\sboard|committee)",
+    r"|participant|subject|proband|relative|owner|volunteer|individual|child|famíli|ethic|[eé]tica|review\sboard|committee)",
     re.IGNORECASE,
 )
 _AT_WORK = re.compile(
@@ -264,9 +281,11 @@ def is_taken_over(text: str) -> bool:
         return True
     if "original" in lower and _ORIGINAL.search(text):
         return True
-    if has_any(lower, ("published", "appeared")) and _PUBLISHED.search(text):
+    if has_any(lower, _PUBLISHED_STEMS) and _PUBLISHED.search(text):
         return True
     if has_any(lower, _PERMISSION_STEMS) and any(not _is_consent(text, found) for found in _PERMISSION.finditer(text)):
+        return True
+    if has_any(lower, (":", "www.")) and _SOURCE_NAMED.search(text):
         return True
     return has_any(lower, _IMAGE_SOURCE_STEMS) and _IMAGE_SOURCES.search(text) is not None
 
@@ -322,6 +341,14 @@ _HOW = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_CITED = 200
+# "From: Doe J, Anatomy of the hand", "Available at: https://...": a title or an address without a year.
+_SOURCE_NAMED = re.compile(
+    r"(?:\A|[.(\[\n]\s?)(?:"
+    r"(?i:from|after|aus|nach|d['\u2019]après|(?:tomad|extra[ií]d|retirad)[oa]s?\sde|tirée?\sde|tratt[oa]\sda)\s?:\s"
+    rf"{_INITIALS}{NAME}(?:,|\s[A-Z]{{1,3}}\b)"
+    r"|(?i:available|accessed|retrieved)\s(?:at|from|on)\s?:?\s(?:https?://|www\.)"
+    r"(?!\S*(?:github|gitlab|bitbucket|zenodo|figshare|dryad|osf\.io|doi\.org|ncbi)))"
+)
 
 
 def is_of_cited(caption: str) -> bool:
@@ -343,7 +370,7 @@ def _is_made_from_other(text: str, lower: str) -> bool:
             if not found["always"] and _FACTS.search(before):
                 continue
             is_cited = CITATION.match(text, found.end()) is not None
-            if is_cited or (found["always"] and not found[0].endswith("after")):
+            if is_cited or (found["always"] and not found[0].endswith(("after", "based on"))):
                 return True
             opens = _OPENS.search(before) and _OPENERS.match(found[0])
             if opens and _NAMED_SOURCE.match(text, found.end()):

@@ -18,7 +18,7 @@ _PEOPLE = rf"{_PERSON}(?:(?:,|\sand|\s&)\s{_PERSON})*"
 # Houses that have pictures.
 _HOUSE = (
     r"(?=[A-Z])[^.;\n]{0,40}?\b(?i:museu|mus[eé]|archiv|arquiv|institut|universi|librar|bibliot|societ|agenc|foundation"
-    r"|zoo\b)\w*"
+    r"|zoo\b|survey\b|administrat|ministr)\w*"
 )
 _SOMEBODY = rf"(?:{_PERSON}|[A-Z]{{2,}}\b|(?:the\s)?{NAME}(?=\s?(?:[.,;)\n/(]|\Z)))"
 _PICTURES = (
@@ -30,8 +30,20 @@ _PICTURES = (
 _LONGEST_PICTURE = 30
 # What is credited runs to the end of its clause; the full stops of initials do not end it.
 _CLAUSE = r"(?:[A-Z]\.\s?)*[^.;)\n]+"
-_SUPPLIED = ("provided by", "supplied by", "contributed by", "donated by", "gift of", "gift from")
-_SOURCES = ("source", "fonte", "fuente", "quelle", "fonti", "nachweis", "rechte")
+_MADE_BY = ("created by", "designed by", "prepared by", "produced by", "rendered by", "made by")
+_FIGURE_BY = ("figure by", "map by", "diagram by", "scheme by")
+_AGENCY = "NASA|ESA|ESO|NOAA|USGS|NIH|NCI|NHGRI|CDC|WHO|USDA|FAO|JAXA|EPA|FDA|NIST|UNESCO"
+_SUPPLIED = (
+    "made available by",
+    "shared by",
+    "provided by",
+    "supplied by",
+    "contributed by",
+    "donated by",
+    "gift of",
+    "gift from",
+)
+_SOURCES = ("source", "fonte", "fuente", "quelle", "fonti", "nachweis", "rechte", "rights:")
 _GIVEN = ("cedid", "facilitad", "proporcionad", "fornecid", "fourni", "gracieus", "fornit", "concess")
 
 
@@ -59,11 +71,32 @@ _MAKERS = (
         re.compile(rf"\s(?i:by|de|von|di|par|por)\s(?P<who>{_PEOPLE}|[A-Z]{{1,3}}\s{NAME})"),
         re.compile(rf"\b(?:{_PICTURES}|graphics?)(?:\s(?:taken|made|drawn))?\Z", re.IGNORECASE),
     ),
+    # "Map created by Jane Doe", "Created by Jane Doe", "Figure by Jane Doe."
+    _Credit(
+        _MADE_BY,
+        re.compile(
+            rf"(?:\A|[.(\n]\s?|\b(?i:{_PICTURES}|figures?|maps?|diagrams?|schem[ae]\w*|graphics?)\s(?:was\s|were\s)?)"
+            rf"(?i:created|designed|prepared|produced|rendered|made)\sby\s(?:the\s)?(?P<who>{_PERSON}|{_HOUSE}|[A-Z]{{3,}}\b)"
+        ),
+    ),
+    _Credit(
+        _FIGURE_BY,
+        re.compile(rf"(?:\A|[.(\n]\s?)(?i:figure|map|diagram|scheme)\sby\s(?P<who>{_PEOPLE})(?=\s?[.;)\n]|\Z)"),
+    ),
+    # "Photo NASA", "Image NASA/JPL", "Image from NIH".
+    _Credit(
+        ("photo", "image", "picture", "illustration", "map "),
+        re.compile(
+            r"\b(?i:photos?|images?|pictures?|illustrations?|maps?)\s(?:(?i:from)\s(?:the\s)?)?(?P<who>"
+            rf"(?:{_AGENCY})\b|[A-Z]{{3,}}/[A-Z]\w{{2,}}|(?<=the\s)(?:U\.?S\.?|National|European|Royal|World)\s{NAME}"
+            rf"(?:\s(?:of\s)?{NAME})*)"
+        ),
+    ),
     # "Photo A. Roe".
     _Credit(
-        ("photo", "foto"),
+        ("photo", "foto", "cliché"),
         re.compile(rf"\s(?P<who>(?:[A-Z]\.[\s-]?)+{NAME})"),
-        re.compile(r"\b(?:photos?|photographs?|fotos?)\Z", re.IGNORECASE),
+        re.compile(r"\b(?:photos?|photographs?|fotos?|clichés?)\Z", re.IGNORECASE),
     ),
     _Credit(
         ("drawn by", "illustrated by", "painted by", "photographed by", "sketched by"),
@@ -79,6 +112,8 @@ _MAKERS = (
     ),
 )
 _MADE_STEMS = (
+    *_MADE_BY,
+    *_FIGURE_BY,
     *(
         "photo",
         "foto",
@@ -141,7 +176,7 @@ _CREDITS = (
         _SUPPLIED,
         re.compile(
             rf"\b(?i:{_PICTURES}|figures?|maps?|scans?|slides?|radiographs?|x-rays?|videos?|schem[ae]\w*)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
-            r"(?i:provided|supplied|contributed|donated|gift)\s(?i:by|of|from)\s(?P<who>(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*)"
+            r"(?i:provided|supplied|contributed|donated|gift|shared|made\savailable)\s(?i:by|of|from)\s(?P<who>(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*)"
         ),
     ),
     _Credit(
@@ -166,6 +201,15 @@ _CREDITS = (
             rf"\s*(?P<who>{_CLAUSE})"
         ),
     ),
+    # "Property of the Museum", "from the collection of J. Doe".
+    _Credit(
+        ("property of", "collection", "archive"),
+        re.compile(
+            r"(?:(?:\A|[.(\n]\s?|\b(?:is|are)\s(?:the\s)?)(?i:property)\sof"
+            rf"|(?:\A|[.(\n]\s?|\b(?i:{_PICTURES})\s)(?i:from)\sthe\s(?i:collections?|archives?)\sof)\s(?:the\s)?"
+            r"(?P<who>(?:[A-Z]\.\s?)*[A-Z][^.;)\n]*)"
+        ),
+    ),
     # What lies below a map.
     _Credit(
         ("basemap", "base map", "satellite", "imagery", "aerial "),
@@ -179,7 +223,8 @@ _CREDITS = (
         _SOURCES,
         re.compile(
             rf"(?:\A|[.(\[;:,\n]\s?|\b(?i:{_PICTURES}|figure|map|data\sand\smap)\s)(?i:original\s)?"
-            r"(?i:sources?|fontes?|fuentes?|quellen?|fonti|bildquellen?|bildrechte|abbildungsnachweis)"
+            r"(?i:sources?|fontes?|fuentes?|quellen?|fonti|bildquellen?|bildrechte|abbildungsnachweis"
+            r"|(?:image|picture|photo)\srights)"
             r"\s?(?::\s*|(?=[\[(]\s?\d)|[\u2013\u2014-]\s(?=[A-Z]))(?P<who>[^\n]+)"
         ),
     ),
@@ -187,6 +232,8 @@ _CREDITS = (
 # What may stand where a name is sought and is none: ways of making pictures.
 _TECHNIQUE = re.compile(
     r"microscop|micrograph|tomograph|resonance|electron|imaging|camera|scann|software|radiograph|ultraso|fluoresc|confocal"
+    r"|adobe|photoshop|illustrator|arcgis|\besri|qgis|imagej|matlab|prism|excel|powerpoint|biorender|chimera|pymol|python"
+    r"|cytoscape|canva|inkscape|corel|sketchup|blender|version|package|program|statist|\bage\b|group"
     r"|microsystem|graphpad|schr.dinger|mathworks|neighbou?r|likelihood|bayes|parsimony"
     r"|\b(?:SEM|TEM|MRI|CT|AFM|PET|LED|DNA|RNA|DAPI|GFP|RFP|HE|ECG|EEG)\b",
     re.IGNORECASE,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
 
-from biomedica_ray.jats.borrowed import is_of_cited, is_taken_over
+from biomedica_ray.jats.borrowed import CITATION, is_of_cited, is_taken_over
 from biomedica_ray.jats.credits import credited
 from biomedica_ray.jats.licenses import OTHER, code_of_text, code_of_url, named_url, stricter
 from biomedica_ray.jats.stems import has_any
@@ -31,6 +31,11 @@ _OWN = re.compile(
     r"|prontu[aá]rios?"
     r"|(?:personal|private|family) (?:archives?|collections?|photo\w*|files?|pictures?|images?)"
     r"|(?:archivo|arquivo|acervo|archivio|archives?) (?:personal|pessoal|personale|personnelles?|d[aoe]s? autor\w*))\b",
+    re.IGNORECASE,
+)
+_MADE_AFTER = re.compile(
+    r"\b(?:based\son|adapted\sfrom|modified\sfrom|after|a\spartir\sde|con\sbase\sen|com\sbase\sem|basad[oa]\sen"
+    r"|basead[oa]\sem|d['\u2019]après|in\sanlehnung\san|nach)(?=\s)",
     re.IGNORECASE,
 )
 # Attributions that attribute nothing: publishers put notes and keys into the element too.
@@ -231,9 +236,16 @@ def _is_own(who: str, owner: Owner) -> bool:
     first, *others = _JOINED.split(who)
     if any(_PERSON.match(name) and not (_OWN.search(name) or owner.is_named(name)) for name in others):
         return False
+    if _is_by_others(who):
+        return False
     if _OWN.search(who) or _OWN_SOURCE.match(who):
         return True
     return owner.is_named(_LISTED.split(first)[0])
+
+
+def _is_by_others(who: str) -> bool:
+    """Whether what is the authors' own is made after a work that is cited: ``own elaboration based on Doe (2010)``."""
+    return any(CITATION.match(who, found.end()) for found in _MADE_AFTER.finditer(who))
 
 
 def _is_under_another_licence(caption: str, owner: Owner) -> bool:
