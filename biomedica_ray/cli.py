@@ -1,4 +1,4 @@
-"""``biomedica STAGE --config FILE --key value``: the same configs as the jobs."""
+"""``biomedica STAGE --config FILE --key value``, and ``biomedica submit`` with what belongs to it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from biomedica_ray.config import ConfigError, StageConfig
 from biomedica_ray.config.help import stage_help
 from biomedica_ray.config.wording import suggest
+from biomedica_ray.jobs.lock import LOCK_VARIABLE, warning
 from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.stages import CONFIGS, PipelineConfig, load, work_of
 
-DONE, MISUSED = 0, 2
+DONE, FAILED, MISUSED = 0, 1, 2
 _HELP = {"-h", "--help"}
+
+_JOBS = {
+    "submit": "Submit a stage as a Ray job, and follow its log.",
+    "jobs": "List the jobs of a cluster.",
+    "logs": "Show a job's log until the job ends.",
+    "stop": "Stop a job.",
+}
+"""Commands about Ray jobs; the functions of these names are in biomedica_ray.jobs.commands."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,20 +37,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     if stage == "--version":
         print(f"biomedica_ray {importlib.metadata.version('biomedica_ray')}")
         return DONE
+    if stage in _JOBS:
+        return _run_command(stage, arguments[1:])
+    return _main_of_stage(stage, arguments[1:])
+
+
+def _main_of_stage(stage: str, arguments: Sequence[str]) -> int:
     if stage not in CONFIGS:
-        wrong = f"{stage}: unknown stage; {suggest(stage, CONFIGS)}" if stage else "expected a stage; --help lists them"
+        wrong = (
+            f"{stage}: unknown stage; {suggest(stage, [*CONFIGS, *_JOBS])}"
+            if stage
+            else "expected a stage; --help lists them"
+        )
         print(f"biomedica: {wrong}", file=sys.stderr)
         return MISUSED
-    rest = arguments[1:]
-    if _HELP.intersection(rest):
+    if _HELP.intersection(arguments):
         print(stage_help(stage, CONFIGS[stage], sections=stage == "pipeline"), end="")
         return DONE
     try:
-        config = load(stage, rest)
+        config = load(stage, arguments)
     except ConfigError as error:
         print(f"biomedica {stage}: {error}", file=sys.stderr)
         return MISUSED
     return _run_pipeline(config) if isinstance(config, PipelineConfig) else run_stage(stage, config)
+
+
+def _run_command(command: str, arguments: Sequence[str]) -> int:
+    from biomedica_ray.head_node import ClusterError  # noqa: PLC0415 - as ray in _run_stage
+    from biomedica_ray.jobs import commands  # noqa: PLC0415
+
+    work: Callable[[Sequence[str]], int] = getattr(commands, command)
+    try:
+        return work(arguments)
+    except (ConfigError, ClusterError) as error:
+        print(f"biomedica {command}: {error}", file=sys.stderr)
+        return MISUSED if isinstance(error, ConfigError) else FAILED
 
 
 def run_stage(stage: str, config: StageConfig) -> int:
@@ -90,6 +121,8 @@ def _guarded(stage: str, config: StageConfig, work: Callable[[], int]) -> int:
             address = os.environ.get("RAY_ADDRESS") or config.ray_address
             where = "on this machine" if address == "local" else f"at {address}"
             print(f"biomedica {stage}: starting, with Ray {where}", file=sys.stderr, flush=True)
+            if differs := warning(Path(os.environ.get(LOCK_VARIABLE, ""))):
+                print(f"biomedica {stage}: {differs}", file=sys.stderr, flush=True)
         from biomedica_ray.store import Store  # noqa: PLC0415 - after the line that says that something happens
 
         Store(config.store, config.endpoint_url).try_writing()
@@ -110,8 +143,25 @@ def _is_started() -> bool:
 
 def _usage() -> str:
     lines = [f"  {stage:10} {(model.__doc__ or '').strip().splitlines()[0]}" for stage, model in CONFIGS.items()]
-    usage = "usage: biomedica STAGE [--config FILE] [--key value ...]\n       biomedica STAGE --help | --version\n"
-    return "\n".join([usage, "stages:", *lines, "", "example:", "  biomedica extract --store mine --source sample"])
+    usage = (
+        "usage: biomedica STAGE [--config FILE] [--key value ...]\n"
+        "       biomedica submit STAGE [--address URL] [--config FILE] [--key value ...]\n"
+        "       biomedica STAGE --help | --version\n"
+    )
+    jobs = [f"  {command:10} {what}" for command, what in _JOBS.items()]
+    return "\n".join(
+        [
+            usage,
+            "stages:",
+            *lines,
+            "",
+            "jobs on a cluster:",
+            *jobs,
+            "",
+            "example:",
+            "  biomedica extract --store mine --source sample",
+        ]
+    )
 
 
 if __name__ == "__main__":

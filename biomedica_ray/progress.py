@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from types import TracebackType
@@ -95,3 +96,11 @@ class Progress:
         since, done, _ = self._from
         seconds = (time.monotonic() - since) / (self._done - done) * (self._total - self._done)
         return f", {seconds:,.0f} s left"
+
+
+_LINE = re.compile(r"\w: [\d,]+(?:/[\d,]+)? \w+, [\d,]+ rows,.* [\d,]+ errors")
+
+
+def is_progress(line: str) -> bool:
+    """Whether a line of a log is one that :meth:`Progress.line` made."""
+    return _LINE.search(line) is not None

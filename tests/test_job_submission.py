@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from biomedica_ray.runs import read_runs
-from biomedica_ray.stages import CONFIGS
+from biomedica_ray.stages import CONFIGS, load
 from biomedica_ray.store import Store
 from tests.fakes.s3 import client, free_port, s3_server
 from tests.test_pipeline import assert_rows_are_in_the_tables
@@ -41,6 +43,18 @@ class Cluster:
         with self.start(*arguments) as submit:
             stdout, stderr = submit.communicate(timeout=600)
         return subprocess.CompletedProcess(submit.args, submit.returncode, stdout, stderr)
+
+    def biomedica(self, command: str, *arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+        """``biomedica submit`` and the like; returns when it has ended."""
+        with self.start_biomedica(command, *arguments, folder=folder) as started:
+            stdout, stderr = started.communicate(timeout=600)
+        return subprocess.CompletedProcess(started.args, started.returncode, stdout, stderr)
+
+    def start_biomedica(self, command: str, *arguments: str, folder: Path = ROOT) -> subprocess.Popen[str]:
+        """The same, which goes on."""
+        line = [str(BIN / "biomedica"), command, "--address", self.dashboard, *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(line, cwd=folder, env=self.environment, stdout=pipe, stderr=pipe, text=True)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -133,7 +147,12 @@ SUBMIT = "--working-dir . -- python -m biomedica_ray"
 
 def test_the_guide_submits_stages_by_their_names() -> None:
     guide = (ROOT / "docs" / "cluster.md").read_text()
-    assert f'{SUBMIT} $1 --config jobs/$1.yaml "${{@:2}}"' in guide
+    assert f"{SUBMIT} extract --config jobs/extract.yaml" in guide
+    lines = re.findall(r"^    (biomedica submit .*)$", guide, re.M)
+    assert len(lines) == 10
+    for line in lines:
+        stage, *arguments = shlex.split(line.replace("YOUR_BUCKET", "bucket"))[2:]
+        assert load(stage, arguments).store.startswith("s3://bucket/")
     assert [stage for stage in CONFIGS if not (ROOT / "jobs" / f"{stage}.yaml").exists()] == []
 
 
@@ -170,3 +189,63 @@ def test_a_job_with_a_bad_config_fails_in_one_line(cluster: Cluster) -> None:
     assert done.returncode != 0
     assert "limit: expected a whole number, got none-at-all" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout
+
+
+@pytest.mark.cluster
+def test_biomedica_submit_from_any_folder_follows_the_job(cluster: Cluster, tmp_path: Path) -> None:
+    """The package and the config travel; work that is done may be submitted again, under another id."""
+    (tmp_path / "mine.yaml").write_text(f"source: sample\nstore: s3://stores/any\nendpoint_url: {cluster.s3}\n")
+    (tmp_path / "constraints.txt").write_text("ray==0.0.1\n")
+    work = ("extract", "--config", "mine.yaml", "--limit", "3")
+    first = cluster.biomedica("submit", *work, folder=tmp_path)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "(locked: 0.0.1); install the lock on the nodes anew" in first.stdout
+    second = cluster.biomedica("submit", *work, folder=tmp_path)
+    assert second.returncode == 0, second.stdout + second.stderr
+    name, again = (re.search(r"job (extract-\w{8}-\d) is submitted", done.stderr) for done in (first, second))
+    assert name and again and again[1] == f"{name[1].removesuffix('1')}2"
+    runs = read_runs(Store("s3://stores/any", cluster.s3))
+    assert [(run["stage"], run["status"]) for run in runs] == [("extract", "done")] * 2
+    listed = cluster.biomedica("jobs").stdout.splitlines()
+    assert [line.split()[:4] for line in listed if "s3://stores/any" in line] == [
+        [job, "extract", "s3://stores/any", "succeeded"] for job in (again[1], name[1])
+    ]
+
+
+@pytest.mark.cluster
+def test_a_job_goes_on_without_its_submitter_and_is_never_there_twice(cluster: Cluster, tmp_path: Path) -> None:
+    work = ("extract", "--source", "sample", "--store", str(tmp_path / "s"), "--memory_gb", "1000")
+    first = cluster.biomedica("submit", "--follow", "false", *work)
+    assert first.returncode == 0, first.stderr
+    found = re.search(r"job (extract-\w{8}-1) is submitted", first.stderr)
+    assert found and f"biomedica logs {found[1]} --address {cluster.dashboard}" in first.stderr
+    with cluster.start_biomedica("submit", *work) as second:
+        assert second.stdout and second.stderr
+        assert f"job {found[1]} does this already" in second.stderr.readline()
+        assert any("waiting for 1000 GB of memory" in line for line in second.stdout)
+        second.send_signal(signal.SIGINT)
+        said = second.stderr.read()
+    assert second.returncode == 130
+    assert f"job {found[1]} goes on" in said and "Traceback" not in said
+    (waits,) = [line for line in cluster.biomedica("jobs").stdout.splitlines() if found[1] in line]
+    assert "running" in waits and "waiting for 1000 GB of memory" in waits
+    stopped = cluster.biomedica("stop", found[1])
+    assert stopped.returncode == 0 and "has ended; the same submit continues its work" in stopped.stderr
+    log = cluster.biomedica("logs", found[1])
+    assert log.returncode == 143
+    assert "biomedica extract: stopped; what is done stays done" in log.stdout
+    assert "has ended before" in cluster.biomedica("stop", found[1]).stderr
+
+
+@pytest.mark.cluster
+def test_what_cannot_be_submitted_is_one_line(cluster: Cluster) -> None:
+    bad = cluster.biomedica("submit", "extract", "--store", "s3://stores/x", "--limit", "none-at-all")
+    assert (bad.returncode, bad.stderr) == (
+        2,
+        "biomedica submit: limit: expected a whole number, got none-at-all\n",
+    )
+    unknown = cluster.biomedica("logs", "nothing-1")
+    assert unknown.returncode == 1 and "nothing-1" in unknown.stderr and len(unknown.stderr.splitlines()) == 1
+    nobody = cluster.biomedica("jobs", "--address", f"http://127.0.0.1:{free_port()}")
+    assert nobody.returncode == 1
+    assert nobody.stderr.startswith("biomedica jobs: address: no Ray Jobs API that we may use answers at http://")

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from biomedica_ray import progress
-from biomedica_ray.progress import Progress
+from biomedica_ray.progress import Progress, is_progress
 
 
 class _Clock:
@@ -51,3 +51,12 @@ def test_the_last_line_comes_once(monkeypatch: pytest.MonkeyPatch, caplog: pytes
         with Progress("dedupe", "units", 1):
             pass
     assert [line.split(",")[0] for line in caplog.messages] == ["dedupe: 2/2 units", "dedupe: 1/1 units"]
+
+
+def test_a_line_of_progress_is_known_in_a_log() -> None:
+    shown = Progress("train", "steps", 1_000, done=6, rows=60)
+    shown.update(rows=8, note="loss 0.5")
+    endless = Progress("extract", "articles", None)
+    assert is_progress(f"10:00:00 INFO [train-1] {shown.line()}") and is_progress(endless.line())
+    assert not is_progress("extract: waiting for 4 CPUs (annotate.num_cpus), 40 s")
+    assert not is_progress("extract: 20 units, 5,000 rows")
