@@ -81,13 +81,14 @@ def run_stage(stage: str, config: StageConfig) -> int:
 
 def _run_stage(stage: str, config: StageConfig) -> int:
     from biomedica_ray.cluster import connect  # noqa: PLC0415 - ray takes seconds to import
+    from biomedica_ray.cluster_size import recorded  # noqa: PLC0415
     from biomedica_ray.reach import check_reach  # noqa: PLC0415
     from biomedica_ray.resources import check_machine, waiting  # noqa: PLC0415
     from biomedica_ray.runs import Run  # noqa: PLC0415
 
     with connect(config.ray_address):
         check_machine(config)
-        with waiting(stage, config.needs()), Run(stage, config) as run:
+        with waiting(stage, config.needs()), Run(stage, config) as run, recorded(run.results):
             check_reach(run.store, run.lease)
             work_of(stage)(config, run)
     return DONE

@@ -8,9 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +18,11 @@ import pytest
 from biomedica_ray.runs import read_runs
 from biomedica_ray.stages import CONFIGS, load
 from biomedica_ray.store import Store
+from tests.fakes.head import BIN, ray_head
 from tests.fakes.s3 import client, free_port, s3_server
 from tests.test_pipeline import assert_rows_are_in_the_tables
 
 ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
 
 
 @dataclass(frozen=True)
@@ -70,39 +68,11 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    port, dashboard_port = free_port(), free_port()
-    with s3_server() as url:
+    with s3_server() as url, ray_head(free_port(), 2) as dashboard:
         client(url).create_bucket(Bucket="stores")
-        environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PATH": f"{BIN}:{os.environ['PATH']}"}
-        environment.pop("RAY_ADDRESS", None)
-        command = [str(BIN / "ray"), "start", "--head", "--block", "--num-cpus", "2", "--port", str(port)]
-        options = ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard_port)]
-        # The defaults of these are taken where another cluster runs on this machine.
-        for port_of in ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "ray-client-server"):
-            options += [f"--{port_of}-port", str(free_port())]
-        folder = f"/tmp/ray-{os.getpid()}"  # the path of a UNIX socket must be short
-        head = subprocess.Popen([*command, *options, "--temp-dir", folder], env=environment, start_new_session=True)
-        try:
-            _wait(f"http://127.0.0.1:{dashboard_port}/api/version", head)
-            cluster = Cluster(f"http://127.0.0.1:{dashboard_port}", url)
-            _wait_for_agent(cluster)
-            yield cluster
-        finally:
-            os.killpg(head.pid, signal.SIGTERM)
-            head.wait(60)
-
-
-def _wait(url: str, head: subprocess.Popen[bytes], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert head.poll() is None, "ray start ended"
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
-    raise AssertionError(f"{url} did not answer within {seconds} s")
+        cluster = Cluster(dashboard, url)
+        _wait_for_agent(cluster)
+        yield cluster
 
 
 def _wait_for_agent(cluster: Cluster, seconds: float = 60) -> None:

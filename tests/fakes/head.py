@@ -1,0 +1,59 @@
+"""A head node of its own for tests: ``ray start --head``, with ports that nobody else has."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.fakes.s3 import free_port
+
+BIN = Path(sys.executable).parent
+
+
+@contextmanager
+def ray_head(
+    port: int, num_cpus: int, options: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """While the block runs, a head node at ``port`` of this machine; gives the address of its dashboard."""
+    dashboard_port = free_port()
+    inherited = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    path = {"RAY_AUTH_MODE": "disabled", "PATH": f"{BIN}:{os.environ['PATH']}"}
+    command = [str(BIN / "ray"), "start", "--head", "--block", "--num-cpus", str(num_cpus), "--port", str(port)]
+    command += ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard_port)]
+    # The defaults of these are taken where another cluster runs on this machine.
+    for port_of in ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "ray-client-server"):
+        command += [f"--{port_of}-port", str(free_port())]
+    command += ["--temp-dir", f"/tmp/ray-{os.getpid()}-{port}"]  # the path of a UNIX socket must be short
+    head = subprocess.Popen(
+        [*command, *options], env={**inherited, **path, **(environment or {})}, start_new_session=True
+    )
+    dashboard = f"http://127.0.0.1:{dashboard_port}"
+    try:
+        _wait(f"{dashboard}/api/version", head)
+        yield dashboard
+    finally:
+        # It ends the others itself; without them it would wait half a minute for their answer.
+        head.terminate()
+        head.wait(60)
+        with suppress(ProcessLookupError):
+            os.killpg(head.pid, signal.SIGKILL)
+
+
+def _wait(url: str, head: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert head.poll() is None, "ray start ended"
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
+    raise AssertionError(f"{url} did not answer within {seconds} s")
