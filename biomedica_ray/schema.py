@@ -457,7 +457,11 @@ SHARDS = pa.schema(
 
 DATASET = pa.schema(
     [
-        _field("key", pa.string(), "figure_id with '-' for '.': the sample's name in the WebDataset shard"),
+        _field(
+            "key",
+            pa.string(),
+            "figure_id with '-' for '.' (~1 for '-', ~0 for '~'): the sample's name in the WebDataset shard",
+        ),
         _field("jpg", pa.large_binary(), "JPEG, as published where it was a plain, upright RGB one"),
         _field("txt", pa.string(), "caption"),
         _field("image_file_name", pa.string(), "name of the image file in the article's package"),

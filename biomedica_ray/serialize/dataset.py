@@ -15,6 +15,8 @@ from biomedica_ray.reading.place import Place
 from biomedica_ray.store import Store
 
 _FORMS = ("webdataset", "parquet")
+_DIGITS = 6
+"""Digits at the end of a shard's name."""
 
 _LICENSES = {
     "commercial": "CC0, CC BY, CC BY-SA, CC BY-ND",
@@ -98,15 +100,16 @@ def card(document: dict[str, Any]) -> str:
 
 
 def braces(names: Sequence[str]) -> str:
-    """Numbered names, in order, as a pattern that shells and webdataset expand: ``{000000..000002}``.
+    """Names that end in numbers, in order, as a pattern that shells and webdataset expand: ``a-{000000..000002}``.
 
-    Numbers may be missing: ``{{000000..000002},{000004..000007}}``.
+    Numbers may be missing: ``a-{{000000..000002},{000004..000007}}``.
     """
-    numbers = [int(name) for name in names] or [0]
+    prefix = names[0][:-_DIGITS] if names else ""
+    numbers = [int(name[-_DIGITS:]) for name in names] or [0]
     starts = [number for number, before in zip(numbers, [-2, *numbers], strict=False) if number != before + 1]
     stops = [number for number, after in zip(numbers, [*numbers[1:], -2], strict=True) if number != after - 1]
     runs = [f"{{{start:06d}..{stop:06d}}}" for start, stop in zip(starts, stops, strict=True)]
-    return runs[0] if len(runs) == 1 else f"{{{','.join(runs)}}}"
+    return prefix + (runs[0] if len(runs) == 1 else f"{{{','.join(runs)}}}")
 
 
 _CARD = """\

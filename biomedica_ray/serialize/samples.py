@@ -96,8 +96,11 @@ class ArticleFields:
 
 
 def sample_key(figure_id: str) -> str:
-    """The name of a sample; WebDataset takes what follows the first '.' for the extension."""
-    return figure_id.replace(".", "-")
+    """The name of a sample, another one for each figure: WebDataset takes what follows the first '.' for the extension.
+
+    '-' is written for '.', '~1' for '-' and '~0' for '~'; ids of PMC have neither '-' nor '~'.
+    """
+    return figure_id.replace("~", "~0").replace("-", "~1").replace(".", "-")
 
 
 def image_id(file_name: str) -> str:

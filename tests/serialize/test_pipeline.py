@@ -110,8 +110,8 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     shards = document["shards"]
     assert document["samples"] == 17
     assert [(s["path"], s["samples"]) for s in shards] == [
-        *((f"webdataset/commercial/train/{n:06d}.tar", count) for n, count in enumerate((5, 5, 5, 1))),
-        ("webdataset/noncommercial/train/000000.tar", 1),
+        *((f"webdataset/commercial/train/commercial-train-{n:06d}.tar", count) for n, count in enumerate((5, 5, 5, 1))),
+        ("webdataset/noncommercial/train/noncommercial-train-000000.tar", 1),
     ]
     root = Path(store.root) / "dataset"
     keys = []
@@ -127,7 +127,7 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     ]
     assert sorted(keys) == sorted(wanted)
 
-    commercial = f"{root}/webdataset/commercial/train/{{000000..000003}}.tar"
+    commercial = f"{root}/webdataset/commercial/train/commercial-train-{{000000..000003}}.tar"
     samples = {s["__key__"]: s for s in webdataset.WebDataset(commercial, shardshuffle=False)}
     sample, source = samples["PMC5-1_002"], next(f for f in figures if f["figure_id"] == "PMC5.1_002")
     assert sample["jpg"] == source["image"]

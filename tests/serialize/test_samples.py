@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import webdataset
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from biomedica_ray import schema
@@ -126,7 +128,15 @@ def test_section_titles_stand_once() -> None:
 
 def test_names() -> None:
     assert sample_key("PMC12.3_004") == "PMC12-3_004"
+    assert sample_key("a-b~c.1_001") == "a~1b~0c-1_001"
     assert image_id("media/fig.1.tif") == "fig.1"
+
+
+@given(st.lists(st.text("ab.-~01_", max_size=6), min_size=2, max_size=2, unique=True))
+def test_each_figure_has_a_key_of_its_own(ids: list[str]) -> None:
+    first, second = map(sample_key, ids)
+    assert first != second
+    assert "." not in first + second
 
 
 def test_the_parquet_row_fits_its_schema() -> None:
