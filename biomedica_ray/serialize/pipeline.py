@@ -20,8 +20,10 @@ from biomedica_ray.runs import Run
 from biomedica_ray.select.pipeline import selected_ids, stage_of
 from biomedica_ray.serialize import left_out as selection
 from biomedica_ray.serialize import samples
+from biomedica_ray.serialize.attribution import AttributionWorker
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.dataset import publish, withdraw
+from biomedica_ray.serialize.features import with_features
 from biomedica_ray.serialize.jpeg import as_jpeg
 from biomedica_ray.serialize.plan_table import read_shard
 from biomedica_ray.serialize.planning import (
@@ -102,6 +104,14 @@ def run(config: SerializeConfig, record: Run) -> None:
     rows = store.dataset(place.shards_stage, "shards").to_table().sort_by("path").to_pylist() if planned.shards else []
     if not rows:
         log.warning("serialize: no figure was chosen: the dataset is empty")
+    credits_mark = fingerprint(VERSION, [row["sha256"] for row in rows])
+    run_units(
+        record,
+        place.attribution_stage,
+        {0: credits_mark},
+        partial(AttributionWorker, store, record.run_id, place, rows),
+        memory_gb=config.memory_gb,
+    )
     settings = config.model_dump(include={"samples_per_shard", "max_outdated", "jpeg_quality", *SELECTION_KEYS})
     publish(store, place, rows, {**settings, "outdated": planned.outdated})
     record.results["dataset"] = store.uri(place.folder("dataset"))
@@ -233,7 +243,7 @@ class ShardWorker:
         path, parquet = shard.path("webdataset", "tar"), shard.path("parquet", "parquet")
         place, folder = self._place, self._place.folder("dataset")
         with self._store.write_unit(place.shards_stage, number, mark, self._run_id) as writer:
-            table = writer.table("parquet", schema.DATASET, path=f"{folder}/{parquet}")
+            table = writer.table("parquet", with_features(schema.DATASET), path=f"{folder}/{parquet}")
             with ShardWriter(writer.file("webdataset", f"{folder}/{path}")) as tar:
                 for figure, shared, label, also_captioned in self._members(shard):
                     try:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def test_the_card(tmp_path: Path) -> None:
     assert "CC0, CC BY" in text
     assert "noncommercial" not in text
     assert "--train-num-samples 3 " in text
+    assert "--workers 2 " in text
     assert "About 10% of the articles are held out as `test`, for a final score, and 5% as `validation`" in text
     assert "U.S. National Library of Medicine" in text
 
@@ -63,12 +65,20 @@ def test_files_of_no_shard_are_removed(tmp_path: Path) -> None:
     assert not (tmp_path / stale).exists()
     assert (tmp_path / kept).exists()
     assert (tmp_path / "dataset/NOTES.md").exists()
-    assert store.read_json("dataset/dataset.json") == {**SETTINGS, "samples": 4, "shards": SHARDS}
+    assert store.read_json("dataset/dataset.json") == {
+        **SETTINGS,
+        "samples": 4,
+        "attribution": "attribution.parquet",
+        "shards": SHARDS,
+    }
 
 
 def test_withdraw(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     withdraw(store, ALL)
     publish(store, ALL, SHARDS, SETTINGS)
+    sizes = tmp_path / "dataset/webdataset/commercial/train/sizes.json"
+    assert json.loads(sizes.read_text()) == {"commercial-train-000000.tar": 2, "commercial-train-000001.tar": 1}
     withdraw(store, ALL)
     assert not (tmp_path / "dataset/dataset.json").exists()
+    assert not sizes.exists()

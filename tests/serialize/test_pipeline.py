@@ -97,7 +97,8 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     write_extracted(store, articles, figures)
     commit_labels(store, "PMC5.1_002")
     first = run(store)
-    assert first.counts == {"figures": Flow(20, 17, 3), "samples": Flow(17, 17, 0)}
+    written = {"samples": Flow(17, 17), "attributions": Flow(17, 17)}
+    assert first.counts == {"figures": Flow(20, 17, 3), **written}
     errors = store.dataset("serialize", "errors").to_table().to_pylist()
     assert {(e["what"], e["kind"]) for e in errors} == {
         ("PMC0.1_002", "no-caption"),
@@ -137,20 +138,33 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     assert fields["image_primary_label"] == ["Microscopy"]
     assert json.loads(samples["PMC5-1_001"]["json"])["image_label_id"] is None
 
+    table = pq.read_table(root / "attribution.parquet")
+    assert table["key"].to_pylist() == keys
+    assert set(table["attribution"].to_pylist()) >= {
+        "Figure 2 from: Title of PMC5. J Tests. 2021;1:1. doi:10.1/pmc5. "
+        "https://pmc.ncbi.nlm.nih.gov/articles/PMC5.1/ CC BY."
+    }
+
     before = files(store)
-    assert before.keys() == {"dataset.json", "README.md", *(s[k] for s in shards for k in ("path", "parquet"))}
+    beside = {"dataset.json", "README.md", "attribution.parquet", "webdataset/README.md"}
+    sizes = {f"webdataset/{group}/train/sizes.json" for group in ("commercial", "noncommercial")}
+    assert before.keys() == {*beside, *sizes, *(s[k] for s in shards for k in ("path", "parquet"))}
     assert run(store).counts == first.counts
     assert files(store) == before
 
     # The last sample of the commercial group goes: only the shard that held it is no more.
     last = keys_of(store, shards[3]["path"])[0].replace("-", ".")
     commit_duplicates(store, "bb", [(last, "PMC0.1_001", "near")])
-    assert run(store).counts == {"figures": Flow(20, 16, 4), "samples": Flow(16, 16, 0)}
+    assert run(store).counts == {
+        "figures": Flow(20, 16, 4),
+        "samples": Flow(16, 16),
+        "attributions": Flow(16, 16),
+    }
     after = files(store)
     gone = {shards[3]["path"], shards[3]["parquet"]}
     assert before.keys() - after.keys() == gone
     changed = {name for name in after if after[name] != before[name]}
-    assert changed == {"dataset.json", "README.md"}
+    assert changed == {*beside, *sizes}
     assert store.read_json("dataset/dataset.json")["shards"] == shards[:3] + shards[4:]
 
 
@@ -175,7 +189,11 @@ def test_another_caption_goes_with_the_sample_and_changes_its_shard_alone(ray_cl
     after = files(store)
     assert len(after) == len(before)
     changed = {name for name, time in after.items() if time != before.get(name)}
-    assert changed == {"dataset.json", "README.md", held["path"], held["parquet"]}
+    assert {name for name in changed if name.endswith((".tar", ".parquet"))} == {
+        "attribution.parquet",
+        held["path"],
+        held["parquet"],
+    }
     assert not {held["path"], held["parquet"]} & before.keys(), "another content has another name"
     path = f"{store.root}/dataset/{held['path']}"
     samples = {sample["__key__"]: sample for sample in webdataset.WebDataset(path, shardshuffle=False)}
@@ -191,7 +209,7 @@ def test_splits_follow_the_kept_article_and_broken_images_are_errors(ray_cluster
     write_extracted(store, articles, [f for f in figures if f["figure_id"] != "PMC4.1_002"] + [broken])
     commit_duplicates(store, "aa", [(f"{pmcid}.1", "PMC2.1", "same-doi") for pmcid in ARTICLES if pmcid != "PMC2"])
     counts = run(store, keep_duplicates=True, keep_retracted=True, test_fraction=0.5).counts
-    assert counts == {"figures": Flow(20, 19, 1), "samples": Flow(19, 18, 1)}
+    assert counts == {"figures": Flow(20, 19, 1), "samples": Flow(19, 18, 1), "attributions": Flow(18, 18)}
     assert len({shard["split"] for shard in store.read_json("dataset/dataset.json")["shards"]}) == 1
     errors = store.dataset("serialize/shards", "errors").to_table().to_pylist()
     assert [(e["what"], e["kind"]) for e in errors] == [("PMC4.1_002", "truncated-image")]
@@ -199,7 +217,7 @@ def test_splits_follow_the_kept_article_and_broken_images_are_errors(ray_cluster
 
 def test_nothing_selected(ray_cluster: None, store: Store) -> None:
     write_extracted(store, *rows())
-    assert run(store, min_side=1000).counts == {"figures": Flow(20, 0, 20)}
+    assert run(store, min_side=1000).counts == {"figures": Flow(20, 0, 20), "attributions": Flow()}
     assert store.read_json("dataset/dataset.json")["shards"] == []
 
 

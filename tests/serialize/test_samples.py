@@ -32,7 +32,7 @@ FIELDS = {
     "image_secondary_label": list,
     "image_size": list,
     "image_set": list,
-    "image_context": dict,
+    "image_context": list,
     "article_accession_id": str,
     "article_title": str,
     "article_journal": str,
@@ -47,9 +47,24 @@ FIELDS = {
     "article_citation": str,
     "article_license": str,
     "article_text": str,
-    # These two are ours; all others are those of the published dataset.
+    # These are ours; all others are those of the published dataset.
     "also_captioned": list,
     "panels": list,
+    "figure_id": str,
+    "figure_label": str,
+    "figure_kind": str,
+    "figure_language": str,
+    "figure_alt_text": str,
+    "article_version": int,
+    "article_authors": list,
+    "article_author_count": int,
+    "article_doi": str,
+    "article_url": str,
+    "license_name": str,
+    "license_url": str,
+    "license_is_own": bool,
+    "copyright": str,
+    "attribution": str,
 }
 LABEL = {
     "cluster_id": 7,
@@ -65,9 +80,15 @@ def stored(table: pa.Schema, row: dict[str, Any]) -> dict[str, Any]:
     return pa.Table.from_pylist([row], schema=table).to_pylist()[0]
 
 
+LICENSE = {"license_url": "https://creativecommons.org/licenses/by/4.0/", "copyright": "© 2021 Doe"}
 PANELS = {1: [], 2: [{"label": "A", "text": "Caption 2", "start": 0, "end": 9}]}
-FIGURES = [stored(schema.FIGURES, figure("PMC1.2", n, encoded(picture(n)), panels=PANELS[n])) for n in (1, 2)]
-SHARED = ArticleFields(stored(schema.ARTICLES, article("PMC1", 2)), tuple(FIGURES))
+FIGURES = [
+    stored(
+        schema.FIGURES, figure("PMC1.2", n, encoded(picture(n)), panels=PANELS[n], alt_text="A picture.", language="en")
+    )
+    for n in (1, 2)
+]
+SHARED = ArticleFields(stored(schema.ARTICLES, article("PMC1", 2, **LICENSE)), tuple(FIGURES))
 
 
 def test_published_fields_with_their_types_and_values() -> None:
@@ -81,7 +102,11 @@ def test_published_fields_with_their_types_and_values() -> None:
     assert fields["image_size"] == [64, 48]
     assert [each["image_id"] for each in fields["image_set"]] == ["pmc1-g001", "pmc1-g002"]
     assert fields["image_set"][0]["caption"] == "Caption 1 of PMC1.2."
-    assert fields["image_context"] == {"pmc1-g001": ["As Figure 1 shows."], "pmc1-g002": ["As Figure 2 shows."]}
+    assert [each["figure_id"] for each in fields["image_set"]] == ["PMC1.2_001", "PMC1.2_002"]
+    assert fields["image_context"] == [
+        {"figure_id": f"PMC1.2_00{n}", "image_id": f"pmc1-g00{n}", "references": [f"As Figure {n} shows."]}
+        for n in (1, 2)
+    ]
     assert fields["article_date"] == "2021-03-04"
     assert fields["article_reference_ids"] == ["77"]
     assert fields["article_reference_count"] == 2
@@ -91,7 +116,8 @@ def test_published_fields_with_their_types_and_values() -> None:
 
 def test_what_is_unknown_is_null() -> None:
     bare = stored(schema.ARTICLES, article("PMC1", 2, title=None, journal=None, published=None, abstract=None))
-    fields = sample_fields(FIGURES[0], ArticleFields(bare, tuple(FIGURES)), None, (64, 48))
+    figure_ = {**FIGURES[0], "alt_text": None, "language": None}
+    fields = sample_fields(figure_, ArticleFields(bare, tuple(FIGURES)), None, (64, 48))
     assert {name for name, value in fields.items() if value is None} == {
         "image_label_id",
         "image_panel_type",
@@ -100,6 +126,10 @@ def test_what_is_unknown_is_null() -> None:
         "article_journal",
         "article_date",
         "article_abstract",
+        "figure_language",
+        "figure_alt_text",
+        "license_url",
+        "copyright",
     }
     assert (fields["image_primary_label"], fields["panels"]) == ([], [])
 
@@ -144,10 +174,8 @@ def test_the_parquet_row_fits_its_schema() -> None:
     row = parquet_row("k", b"jpg", "caption", fields)
     assert list(row) == schema.DATASET.names
     read = stored(schema.DATASET, row)
-    assert read["image_context"][0] == {"image_id": "pmc1-g001", "references": ["As Figure 1 shows."]}
-    assert {name: read[name] for name in fields if name != "image_context"} == {
-        name: value for name, value in fields.items() if name != "image_context"
-    }
+    assert {name: read[name] for name in fields} == fields
+    assert read["jpg"] == {"bytes": b"jpg", "path": "k.jpg"}
 
 
 def test_plain_rgb_jpeg_stays_byte_by_byte() -> None:
