@@ -199,10 +199,13 @@ a stable hash says which. All versions and copies of an article, and all its fig
 ## Loading
 
 ```python
+from pathlib import Path
+
 from datasets import load_dataset
 
-data = load_dataset(".", "{group}", split="train", streaming=True)  # from Parquet, in the folder of this card
-data = load_dataset("./webdataset", "{group}", split="train", streaming=True)  # the same from WebDataset shards
+here = Path.cwd()  # the folder of this card
+data = load_dataset(str(here), "{group}", split="train", streaming=True)  # from Parquet
+data = load_dataset(str(here / "webdataset"), "{group}", split="train", streaming=True)  # the same from the shards
 ```
 
 ```python
@@ -242,6 +245,6 @@ _WEBDATASET = """\
 ---
 # WebDataset shards
 
-The shards of [the dataset](../README.md), with the types of their fields for `datasets`:
-`load_dataset("./webdataset", "commercial")` in the folder above.
+The shards of [the dataset](../README.md), with the types of their fields for `datasets`, which reads this folder as a
+dataset of its own.
 """
