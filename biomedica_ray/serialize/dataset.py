@@ -225,12 +225,14 @@ open_clip_train stops with `KeyError: 'fname'` where webdataset is newer than 0.
 
 ## Fields
 
-`jpg` (as published where it was a plain, upright RGB JPEG, else encoded once), `txt` (the caption) and `json` with the
-fields of the BIOMEDICA dataset (Lozano et al., CVPR 2025), and some more: `also_captioned`, other captions of the same
-picture; `panels`, the caption cut at its panel markers (label, text and its place in the caption); and what the figure
-is and whom to credit, from `figure_id` to `attribution`. `image_set` and `image_context`, the paragraphs that refer to
-each figure, are of all figures of the article, which `figure_id` tells apart. What is unknown is null; dates are
-ISO 8601. In Parquet the same fields are columns.
+`jpg` has the published pixels where they were a plain, upright RGB JPEG in sRGB, and is else converted to sRGB and
+encoded once (4:4:4); EXIF, comments and whatever else a file carries beside its picture is cut off unless
+`keep_metadata` was set. `txt` is the caption. `json` has the fields of the BIOMEDICA dataset (Lozano et al., CVPR
+2025), and some more: `also_captioned`, other captions of the same picture; `panels`, the caption cut at its panel
+markers (label, text and its place in the caption); and what the figure is and whom to credit, from `figure_id` to
+`attribution`. `image_set` and `image_context`, the paragraphs that refer to each figure, are of all figures of the
+article, which `figure_id` tells apart. What is unknown is null; dates are ISO 8601. In Parquet the same fields are
+columns.
 
 `dataset.json` lists all shards with sizes and SHA-256. Settings:
 

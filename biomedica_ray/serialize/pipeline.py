@@ -112,7 +112,9 @@ def run(config: SerializeConfig, record: Run) -> None:
         partial(AttributionWorker, store, record.run_id, place, rows),
         memory_gb=config.memory_gb,
     )
-    settings = config.model_dump(include={"samples_per_shard", "max_outdated", "jpeg_quality", *SELECTION_KEYS})
+    settings = config.model_dump(
+        include={"samples_per_shard", "max_outdated", "jpeg_quality", "keep_metadata", *SELECTION_KEYS}
+    )
     publish(store, place, rows, {**settings, "outdated": planned.outdated})
     record.results["dataset"] = store.uri(place.folder("dataset"))
     record.results["shards"] = len(rows)
@@ -234,20 +236,21 @@ class ShardWorker:
         self, store: Store, run_id: str, config: SerializeConfig, shards: Mapping[int, Shard], disk_bytes: int
     ) -> None:
         self._store, self._run_id, self._shards = store, run_id, shards
-        self._quality, self._place = config.jpeg_quality, Place(config.selection)
+        self._config, self._place = config, Place(config.selection)
         store.check_room(disk_bytes, "samples_per_shard")
 
     def __call__(self, number: int, mark: str) -> Counts:
         """Write and commit one shard; returns the counts of its samples."""
         shard, lost = self._shards[number], []
         path, parquet = shard.path("webdataset", "tar"), shard.path("parquet", "parquet")
+        quality, keep_metadata = self._config.jpeg_quality, self._config.keep_metadata
         place, folder = self._place, self._place.folder("dataset")
         with self._store.write_unit(place.shards_stage, number, mark, self._run_id) as writer:
             table = writer.table("parquet", with_features(schema.DATASET), path=f"{folder}/{parquet}")
             with ShardWriter(writer.file("webdataset", f"{folder}/{path}")) as tar:
                 for figure, shared, label, also_captioned in self._members(shard):
                     try:
-                        jpg, size = as_jpeg(figure, self._quality)
+                        jpg, size = as_jpeg(figure, quality, keep_metadata=keep_metadata)
                     except ImageError as error:
                         lost.append(_error(figure["figure_id"], error.kind, str(error)))
                         continue

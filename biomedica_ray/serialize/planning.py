@@ -148,11 +148,12 @@ def _wanted(store: Store, commit: Commit, content: UnitContents) -> list[_Pieces
 
 def _marks(plan: Plan, config: SerializeConfig) -> dict[Shard, str]:
     """Each shard's fingerprint."""
+    how = config.model_dump(include={"jpeg_quality", "keep_metadata"})
     marks = {}
     for kind, cut in zip(KINDS, plan.cuts, strict=True):
         indices, starts, sizes = np.unique(cut.shard, return_index=True, return_counts=True)
         for index, start, size in zip(indices.tolist(), starts.tolist(), sizes.tolist(), strict=True):
             its = cut.samples.take(np.arange(start, start + size))
             what = [hashlib.sha256(values.tobytes()).hexdigest() for values in (its.unit, its.row, its.state)]
-            marks[Shard(*kind, index, size)] = fingerprint(VERSION, config.jpeg_quality, kind, index, what)
+            marks[Shard(*kind, index, size)] = fingerprint(VERSION, how, kind, index, what)
     return marks

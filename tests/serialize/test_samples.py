@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from biomedica_ray import schema
-from biomedica_ray.images import ImageError
+from biomedica_ray.images import ImageError, decode
 from biomedica_ray.serialize.jpeg import as_jpeg
 from biomedica_ray.serialize.samples import ArticleFields, image_id, parquet_row, sample_fields, sample_key
 from biomedica_ray.serialize.shards import ShardWriter
+from tests.images.icc import ADOBE_RGB, rgb_profile
 from tests.synthetic import article, encoded, figure, picture
 
 FIELDS = {
@@ -181,6 +182,34 @@ def test_the_parquet_row_fits_its_schema() -> None:
 def test_plain_rgb_jpeg_stays_byte_by_byte() -> None:
     data = encoded(picture(1), "JPEG", quality=70, progressive=True)
     assert as_jpeg(figure("PMC1.1", 1, data), 95) == (data, (64, 48))
+
+
+def test_what_a_jpeg_carries_beside_its_picture_goes_unless_it_is_to_stay() -> None:
+    plain = encoded(picture(1), "JPEG")
+    data = encoded(picture(1), "JPEG", comment="Dr Secret") + b"more"
+    row = figure("PMC1.1", 1, data)
+    assert as_jpeg(row, 95) == (plain, (64, 48))
+    assert as_jpeg(row, 95, keep_metadata=True) == (data, (64, 48))
+
+
+@pytest.mark.parametrize("keep_metadata", [False, True])
+def test_a_jpeg_in_other_colours_is_converted(keep_metadata: bool) -> None:
+    options = {"icc_profile": rgb_profile(ADOBE_RGB, 2.2), "comment": "Dr Secret"}
+    data = encoded(Image.new("RGB", (64, 48), (200, 120, 60)), "JPEG", quality=100, **options)
+    jpg, _ = as_jpeg(figure("PMC1.1", 1, data), 95, keep_metadata=keep_metadata)
+    with Image.open(io.BytesIO(jpg)) as read:
+        assert "icc_profile" not in read.info
+        assert b"Secret" not in jpg
+        assert read.getpixel((30, 20)) == pytest.approx(decode(data).getpixel((30, 20)), abs=2)
+        assert read.getpixel((30, 20)) != pytest.approx((200, 120, 60), abs=15)
+
+
+def test_a_thin_red_line_stays_red() -> None:
+    image = Image.new("RGB", (64, 48), "white")
+    image.paste((255, 0, 0), (0, 21, 64, 22))
+    jpg, _ = as_jpeg(figure("PMC1.1", 1, encoded(image)), 95)
+    with Image.open(io.BytesIO(jpg)) as read:
+        assert read.getpixel((30, 21)) == pytest.approx((255, 0, 0), abs=20)
 
 
 def test_a_jpeg_that_is_stored_on_its_side_becomes_upright() -> None:
