@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)
-_END_OF_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_END_OF_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """A marker among the data of a scan: neither a stuffed 0xff nor a restart (ITU-T T.81, B.1.1)."""
 
 _EOI, _SOS, _APP0, _APP14, _APP15, _COM = 0xD9, 0xDA, 0xE0, 0xEE, 0xEF, 0xFE
