@@ -457,6 +457,8 @@ SHARDS = pa.schema(
         _field("samples", pa.int64(), "samples in it"),
         _field("bytes", pa.int64(), "size of the WebDataset shard"),
         _field("sha256", pa.string(), "SHA-256 of the WebDataset shard, hex"),
+        _field("parquet_bytes", pa.int64(), "size of the Parquet file"),
+        _field("parquet_sha256", pa.string(), "SHA-256 of the Parquet file, hex"),
     ]
 )
 

@@ -18,6 +18,7 @@ from biomedica_ray.serialize.shard_plan import KINDS
 from biomedica_ray.store import Store
 
 _FORMS = ("webdataset", "parquet")
+_INDICES = ("sizes.json", "wids.json")
 _WEBDATASET_CARD = "webdataset/README.md"
 _WORKERS = 8
 """Workers of open_clip_train in the card's command, where there are as many shards."""
@@ -32,16 +33,18 @@ _LICENSES = {
 
 
 def withdraw(store: Store, place: Place) -> None:
-    """Remove dataset.json, so that nobody takes the dataset for complete while its shards change, and sizes.json."""
+    """Remove dataset.json, so that nobody takes the dataset for complete while its shards change, and indices."""
     store.delete(place.document)
     for group, split in KINDS:
-        store.delete(f"{place.folder('dataset')}/{_sizes_path(group, split)}")
+        for name in _INDICES:
+            store.delete(f"{place.folder('dataset')}/webdataset/{group}/{split}/{name}")
 
 
 def publish(store: Store, place: Place, shards: Sequence[dict[str, Any]], settings: dict[str, Any]) -> None:
-    """Remove files that belong to no shard, then write cards and sizes, then dataset.json, if anything changed.
+    """Remove files that belong to no shard, then write cards and indices, then dataset.json, if anything changed.
 
-    `sizes.json`, beside the shards of each licence group and split, is what open_clip_train reads their samples from.
+    Beside the shards of each licence group and split lie `sizes.json`, from which open_clip_train reads their numbers
+    of samples, and `wids.json`, by which the library wids reads any sample without those before it.
 
     Args:
         store: The store.
@@ -57,7 +60,7 @@ def publish(store: Store, place: Place, shards: Sequence[dict[str, Any]], settin
     except FileNotFoundError:
         pass
     folder = place.folder("dataset")
-    beside = {_WEBDATASET_CARD: webdataset_card(document), **dict(_sizes(shards))}
+    beside = {_WEBDATASET_CARD: webdataset_card(document), **dict(_indices(shards))}
     _remove_others(store, folder, {*beside, *(shard[key] for shard in shards for key in ("path", "parquet"))})
     for path, text in {"README.md": card(document), **beside}.items():
         store.write_bytes(f"{folder}/{path}", text.encode())
@@ -72,17 +75,19 @@ def _remove_others(store: Store, folder: str, kept: set[str]) -> None:
     list(map_in_threads(store.delete, [f"{folder}/{path}" for path in found if path not in kept]))
 
 
-def _sizes_path(group: str, split: str) -> str:
-    return f"webdataset/{group}/{split}/sizes.json"
-
-
-def _sizes(shards: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Path and text of each sizes.json: file names and their samples."""
+def _indices(shards: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Path and text of the indices of each licence group and split."""
     for group, split in KINDS:
         own = [shard for shard in shards if (shard["license_group"], shard["split"]) == (group, split)]
         if own:
             sizes = {PurePosixPath(shard["path"]).name: shard["samples"] for shard in own}
-            yield _sizes_path(group, split), json.dumps(sizes, indent=1) + "\n"
+            listed = [
+                {"url": name, "nsamples": samples, "filesize": shard["bytes"]}
+                for (name, samples), shard in zip(sizes.items(), own, strict=True)
+            ]
+            wids = {"wids_version": 1, "name": f"{group}-{split}", "shardlist": listed}
+            for name, index in zip(_INDICES, (sizes, wids), strict=True):
+                yield f"webdataset/{group}/{split}/{name}", json.dumps(index, indent=1) + "\n"
 
 
 def _configs(document: dict[str, Any], files: str) -> list[dict[str, Any]]:
@@ -234,7 +239,8 @@ markers (label, text and its place in the caption); and what the figure is and w
 article, which `figure_id` tells apart. What is unknown is null; dates are ISO 8601. In Parquet the same fields are
 columns.
 
-`dataset.json` lists all shards with sizes and SHA-256. Settings:
+`dataset.json` lists all shards and Parquet files with sizes and SHA-256, and says which version of biomedica_ray wrote
+them. Settings:
 
 ```json
 {settings}

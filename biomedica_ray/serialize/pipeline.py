@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +24,6 @@ from biomedica_ray.serialize import samples
 from biomedica_ray.serialize.attribution import AttributionWorker
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.dataset import publish, withdraw
-from biomedica_ray.serialize.features import with_features
 from biomedica_ray.serialize.jpeg import as_jpeg
 from biomedica_ray.serialize.plan_table import read_shard
 from biomedica_ray.serialize.planning import (
@@ -37,6 +37,7 @@ from biomedica_ray.serialize.planning import (
 )
 from biomedica_ray.serialize.shard_plan import Integers, Shard
 from biomedica_ray.serialize.shards import ShardWriter
+from biomedica_ray.serialize.twins import TwinWriter
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, LostRowsError, fingerprint
 
@@ -115,7 +116,8 @@ def run(config: SerializeConfig, record: Run) -> None:
     settings = config.model_dump(
         include={"samples_per_shard", "max_outdated", "jpeg_quality", "keep_metadata", *SELECTION_KEYS}
     )
-    publish(store, place, rows, {**settings, "outdated": planned.outdated})
+    version = importlib.metadata.version("biomedica_ray")
+    publish(store, place, rows, {"version": version, **settings, "outdated": planned.outdated})
     record.results["dataset"] = store.uri(place.folder("dataset"))
     record.results["shards"] = len(rows)
 
@@ -246,8 +248,10 @@ class ShardWorker:
         quality, keep_metadata = self._config.jpeg_quality, self._config.keep_metadata
         place, folder = self._place, self._place.folder("dataset")
         with self._store.write_unit(place.shards_stage, number, mark, self._run_id) as writer:
-            table = writer.table("parquet", with_features(schema.DATASET), path=f"{folder}/{parquet}")
-            with ShardWriter(writer.file("webdataset", f"{folder}/{path}")) as tar:
+            with (
+                ShardWriter(writer.file("webdataset", f"{folder}/{path}")) as tar,
+                TwinWriter(writer.file("parquet", f"{folder}/{parquet}")) as twin,
+            ):
                 for figure, shared, label, also_captioned in self._members(shard):
                     try:
                         jpg, size = as_jpeg(figure, quality, keep_metadata=keep_metadata)
@@ -257,7 +261,7 @@ class ShardWorker:
                     key, caption = samples.sample_key(figure["figure_id"]), figure["caption"]
                     fields = samples.sample_fields(figure, shared, label, size, also_captioned)
                     tar.write(key, jpg, caption, fields)
-                    table.write([samples.parquet_row(key, jpg, caption, fields)])
+                    twin.write(samples.parquet_row(key, jpg, caption, fields))
             row = {
                 "path": path,
                 "parquet": parquet,
@@ -266,11 +270,13 @@ class ShardWorker:
                 "samples": tar.samples,
                 "bytes": tar.size,
                 "sha256": tar.sha256,
+                "parquet_bytes": twin.size,
+                "parquet_sha256": twin.sha256,
             }
             writer.table("shards", schema.SHARDS, directory=place.folder("shards")).write([row])
             errors = writer.table("errors", schema.ERRORS, directory=place.folder("errors/serialize-shards"))
             errors.write(lost)
-            in_both_forms = min(tar.samples, table.rows)
+            in_both_forms = min(tar.samples, twin.samples)
             return writer.commit({"samples": Flow(shard.size, in_both_forms, errors.rows)}).counts
 
     def _members(self, shard: Shard) -> Iterator[_Member]:

@@ -21,6 +21,9 @@ from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, 
 pytestmark = pytest.mark.cluster
 
 ARTICLES = [f"PMC{n}" for n in range(10)]
+INDICES = {
+    f"webdataset/{group}/train/{name}.json" for group in ("commercial", "noncommercial") for name in ("sizes", "wids")
+}
 
 
 @pytest.fixture
@@ -87,6 +90,11 @@ def files(store: Store) -> dict[str, float]:
     return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
 
 
+def size_and_hash(path: Path) -> tuple[int, str]:
+    data = path.read_bytes()
+    return len(data), hashlib.sha256(data).hexdigest()
+
+
 def keys_of(store: Store, path: str) -> list[str]:
     data = webdataset.WebDataset(f"{store.root}/dataset/{path}", shardshuffle=False)
     return [sample["__key__"] for sample in data]
@@ -97,8 +105,7 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     write_extracted(store, articles, figures)
     commit_labels(store, "PMC5.1_002")
     first = run(store)
-    written = {"samples": Flow(17, 17), "attributions": Flow(17, 17)}
-    assert first.counts == {"figures": Flow(20, 17, 3), **written}
+    assert first.counts == {"figures": Flow(20, 17, 3), "samples": Flow(17, 17), "attributions": Flow(17, 17)}
     errors = store.dataset("serialize", "errors").to_table().to_pylist()
     assert {(e["what"], e["kind"]) for e in errors} == {
         ("PMC0.1_002", "no-caption"),
@@ -117,8 +124,8 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     root = Path(store.root) / "dataset"
     keys = []
     for shard in shards:
-        data = (root / shard["path"]).read_bytes()
-        assert (len(data), hashlib.sha256(data).hexdigest()) == (shard["bytes"], shard["sha256"])
+        assert size_and_hash(root / shard["path"]) == (shard["bytes"], shard["sha256"])
+        assert size_and_hash(root / shard["parquet"]) == (shard["parquet_bytes"], shard["parquet_sha256"])
         table = pq.read_table(root / shard["parquet"])
         assert table.schema.equals(schema.DATASET)
         assert table["key"].to_pylist() == keys_of(store, shard["path"])
@@ -147,8 +154,7 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
 
     before = files(store)
     beside = {"dataset.json", "README.md", "attribution.parquet", "webdataset/README.md"}
-    sizes = {f"webdataset/{group}/train/sizes.json" for group in ("commercial", "noncommercial")}
-    assert before.keys() == {*beside, *sizes, *(s[k] for s in shards for k in ("path", "parquet"))}
+    assert before.keys() == {*beside, *INDICES, *(s[k] for s in shards for k in ("path", "parquet"))}
     assert run(store).counts == first.counts
     assert files(store) == before
 
@@ -164,7 +170,7 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     gone = {shards[3]["path"], shards[3]["parquet"]}
     assert before.keys() - after.keys() == gone
     changed = {name for name in after if after[name] != before[name]}
-    assert changed == {*beside, *sizes}
+    assert changed == {*beside, *INDICES}
     assert store.read_json("dataset/dataset.json")["shards"] == shards[:3] + shards[4:]
 
 

@@ -13,21 +13,21 @@ import duckdb
 import numpy as np
 import pandas
 import polars
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
 import webdataset
+import wids
 from PIL import Image
 
 from biomedica_ray import schema
 from biomedica_ray.images.hashes import pixel_hash
 from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize.dataset import publish
-from biomedica_ray.serialize.features import with_features
 from biomedica_ray.serialize.samples import ArticleFields, parquet_row, sample_fields, sample_key
 from biomedica_ray.serialize.shard_plan import Shard
 from biomedica_ray.serialize.shards import ShardWriter
+from biomedica_ray.serialize.twins import TwinWriter
 from biomedica_ray.store import Store
 from tests.serialize.test_samples import stored
 from tests.synthetic import article, encoded, figure, picture
@@ -53,8 +53,7 @@ def write(root: Path, group: str, split: str, index: int, articles: Iterable[int
     tar, parquet = shard.path("webdataset", "tar"), shard.path("parquet", "parquet")
     for path in (tar, parquet):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-    rows = []
-    with ShardWriter(root / tar) as writer:
+    with ShardWriter(root / tar) as writer, TwinWriter(root / parquet) as twin:
         for n in articles:
             known: dict[str, Any] = {"license_url": "https://creativecommons.org/licenses/by/4.0/"} if n > 6 else BARE
             its_article = stored(schema.ARTICLES, article(f"PMC{n}", **known))
@@ -66,9 +65,7 @@ def write(root: Path, group: str, split: str, index: int, articles: Iterable[int
                 fields = sample_fields(row, shared, None, (64, 48), ["Other words."] if n > 6 else [])
                 key = sample_key(row["figure_id"])
                 writer.write(key, jpg, row["caption"], fields)
-                rows.append(parquet_row(key, jpg, row["caption"], fields))
-    table = with_features(schema.DATASET)
-    pq.write_table(pa.Table.from_pylist(rows, schema=table), root / parquet, row_group_size=3)
+                twin.write(parquet_row(key, jpg, row["caption"], fields))
     return {
         "path": tar,
         "parquet": parquet,
@@ -165,6 +162,12 @@ def unwrapped(value: Any) -> Any:
 @pytest.mark.parametrize("read", [by_pyarrow, by_polars, by_duckdb, by_pandas])
 def test_readers_of_tables(dataset: Path, read: Callable[[Path], list[dict[str, Any]]]) -> None:
     assert of_rows(read(dataset / "parquet/commercial/train")) == truth(dataset)
+
+
+def test_wids(dataset: Path) -> None:
+    data = wids.ShardListDataset(str(dataset / "webdataset/commercial/train/wids.json"))
+    found = [data[number] for number in range(len(data))]
+    assert [seen(each["__key__"], each[".txt"], each[".jpg"], each[".json"]) for each in found] == truth(dataset)
 
 
 @pytest.mark.cluster
