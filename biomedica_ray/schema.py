@@ -16,6 +16,11 @@ def _field(name: str, type_: pa.DataType, description: str, *, null: bool = Fals
 
 
 _STRINGS = pa.list_(pa.string())
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""An image as Hugging Face `datasets` has it: the bytes of a file, and its name.
+
+It takes a column for images only where the type is this one and may be null.
+"""
 _PANELS = pa.list_(
     pa.struct([("label", pa.string()), ("text", pa.string()), ("start", pa.int32()), ("end", pa.int32())])
 )
@@ -452,16 +457,22 @@ SHARDS = pa.schema(
         _field("samples", pa.int64(), "samples in it"),
         _field("bytes", pa.int64(), "size of the WebDataset shard"),
         _field("sha256", pa.string(), "SHA-256 of the WebDataset shard, hex"),
+        _field("parquet_bytes", pa.int64(), "size of the Parquet file"),
+        _field("parquet_sha256", pa.string(), "SHA-256 of the Parquet file, hex"),
     ]
 )
 
 DATASET = pa.schema(
     [
-        _field("key", pa.string(), "figure_id with '-' for '.': the sample's name in the WebDataset shard"),
-        _field("jpg", pa.large_binary(), "JPEG, as published where it was a plain, upright RGB one"),
+        _field(
+            "key",
+            pa.string(),
+            "figure_id with '-' for '.' (~1 for '-', ~0 for '~'): the sample's name in the WebDataset shard",
+        ),
+        _field("jpg", IMAGE, "the bytes of the JPEG, and its name in the WebDataset shard; never null", null=True),
         _field("txt", pa.string(), "caption"),
         _field("image_file_name", pa.string(), "name of the image file in the article's package"),
-        _field("image_cluster_id", pa.string(), "the same without extension; keys image_context"),
+        _field("image_cluster_id", pa.string(), "the same without folder and extension"),
         _field("image_hash", pa.string(), "SHA-256 of the image file as published, hex"),
         _field("image_label_id", pa.string(), "k-means cluster", null=True),
         _field("image_panel_type", pa.string(), "single or multiple", null=True),
@@ -471,13 +482,17 @@ DATASET = pa.schema(
         _field("image_size", pa.list_(pa.int32()), "width and height of the JPEG in pixels"),
         _field(
             "image_set",
-            pa.list_(pa.struct([(name, pa.string()) for name in ("image_id", "image_file_name", "hash", "caption")])),
+            pa.list_(
+                pa.struct(
+                    [(name, pa.string()) for name in ("figure_id", "image_id", "image_file_name", "hash", "caption")]
+                )
+            ),
             "all figures of the article",
         ),
         _field(
             "image_context",
-            pa.list_(pa.struct([("image_id", pa.string()), ("references", _STRINGS)])),
-            "for all figures of the article, the paragraphs that refer to them; in WebDataset a dict",
+            pa.list_(pa.struct([("figure_id", pa.string()), ("image_id", pa.string()), ("references", _STRINGS)])),
+            "for all figures of the article, the paragraphs that refer to them",
         ),
         _field("article_accession_id", pa.string(), "PMC accession id"),
         _field("article_title", pa.string(), "article title", null=True),
@@ -495,6 +510,29 @@ DATASET = pa.schema(
         _field("article_text", pa.string(), "full text: section titles and paragraphs, a line each"),
         _field("also_captioned", _STRINGS, "captions of figures that are the same picture and were left out"),
         _field("panels", _PANELS, "the caption cut at its panel markers, as in figures; empty where it has none"),
+        _field("figure_id", pa.string(), "article_id and position: PMC123.2_007"),
+        _field("figure_label", pa.string(), "label as printed: Figure 2", null=True),
+        _field("figure_kind", pa.string(), "figure, table, scheme, chemical-structure, graphical-abstract"),
+        _field("figure_language", pa.string(), "language of the caption, lower case", null=True),
+        _field("figure_alt_text", pa.string(), "alternative text", null=True),
+        _field("article_version", pa.int32(), "version of the article, from 1"),
+        _field("article_authors", _STRINGS, "the first ten authors"),
+        _field("article_author_count", pa.int32(), "number of authors"),
+        _field("article_doi", pa.string(), "DOI, lower case, without resolver", null=True),
+        _field("article_url", pa.string(), "where to read that version: at PMC, or by its DOI", null=True),
+        _field("license_name", pa.string(), "licence of the figure with its version, where known: CC BY 4.0"),
+        _field("license_url", pa.string(), "its URL; null where the article gives none of that licence", null=True),
+        _field("license_is_own", pa.bool_(), "it is the figure's own; otherwise that of its article"),
+        _field("copyright", pa.string(), "copyright statement of the figure, or else of its article", null=True),
+        _field("attribution", pa.string(), "all of that as one line of credit"),
+    ]
+)
+
+
+ATTRIBUTION = pa.schema(
+    [
+        DATASET.field(name)
+        for name in ("key", "figure_id", "attribution", "license_name", "license_url", "article_doi", "article_url")
     ]
 )
 
@@ -528,6 +566,7 @@ TABLES: dict[str, pa.Schema] = {
     "samples": SAMPLES,
     "shards": SHARDS,
     "dataset": DATASET,
+    "attribution": ATTRIBUTION,
 }
 
 

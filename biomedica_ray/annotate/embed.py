@@ -39,7 +39,7 @@ from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import fingerprint
 
-VERSION = 3
+VERSION = 4
 """Raise it when the same input would give other rows."""
 
 DECODE_GB = 1.5

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
+from biomedica_ray.images.colours import MODES, to_srgb
+
 _DEPTHS = (8, 10, 12, 14, 16)
 """Bits per value of cameras and scanners, which are stored in the low bits of 16."""
 
@@ -17,31 +19,44 @@ _PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO = 262, 0
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The current frame as 8-bit RGB, the pixels as stored; the image itself where it is that.
+    """The current frame as 8-bit RGB in sRGB, the pixels as stored; the image itself where it is that.
 
     - Transparency is laid over white, the colour of a journal's page.
     - Grey values of more than 8 bits are scaled linearly. Integers that are not negative and fit into 16 bits are
       scaled from the fewest of 8, 10, 12, 14 or 16 bits that hold them all, so that 12-bit data in 16 bits are not
       black; others, and floats, from the least to the greatest finite value. Colours of 16 bits keep the upper 8.
-    - CMYK is converted as inks that only darken (R = 255 - C - K, in proportion), without regard to an ICC profile. A
-      JPEG's CMYK and YCCK are stored inverted, as Adobe does.
+    - An ICC profile is followed (:func:`biomedica_ray.images.colours.to_srgb`).
+    - CMYK without one is converted as inks that only darken (R = 255 - C - K, in proportion). A JPEG's CMYK and YCCK
+      are stored inverted, as Adobe does.
     - Lab is converted to sRGB.
     """
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
     if image.mode == "LAB":
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(image, *profiles, outputMode="RGB")
         return image.convert("RGB") if converted is None else converted
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_to_grey(image)).convert("RGB")
+        return _in_srgb(Image.fromarray(_to_grey(image)), image)
+    grey = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
-        if layer.getchannel("A").getextrema() == (255, 255):
-            return layer.convert("RGB")
+        alpha = layer.getchannel("A")
+        colours = _in_srgb(image.convert("L") if grey else layer.convert("RGB"), image)
+        if alpha.getextrema() == (255, 255):
+            return colours
+        colours.putalpha(alpha)
         white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
+        return Image.alpha_composite(white, colours).convert("RGB")
+    if image.mode in MODES:
+        return to_srgb(image)
+    return _in_srgb(image.convert("L" if grey else "RGB"), image)
+
+
+def _in_srgb(colours: Image.Image, source: Image.Image) -> Image.Image:
+    """Colours made from an image, in sRGB by the profile of that one."""
+    colours.info = {name: value for name, value in source.info.items() if name == "icc_profile"}
+    rgb = to_srgb(colours)
+    rgb.info.clear()
+    return rgb
 
 
 def _to_grey(image: Image.Image) -> npt.NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, fingerprint
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same input would give other rows."""
 
 

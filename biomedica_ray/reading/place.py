@@ -21,6 +21,11 @@ class Place:
         """The stage that writes shards."""
         return f"{self.stage}/shards"
 
+    @property
+    def attribution_stage(self) -> str:
+        """The stage that writes whom to credit."""
+        return f"{self.stage}/attribution"
+
     def folder(self, name: str) -> str:
         """A folder below the root: the dataset itself, or a table that belongs to it."""
         return f"selections/{self.selection}/{name}" if self.selection else name

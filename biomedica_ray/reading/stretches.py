@@ -172,7 +172,8 @@ def _of_twin(file: Any, shard: Shard, start: int, stop: int) -> list[RawSample |
 
 def _sample(row: dict[str, Any]) -> RawSample:
     metadata = json.dumps({"image_primary_label": row["image_primary_label"]}).encode()
-    return RawSample(row["key"], row["jpg"], row["txt"], metadata)
+    image = row["jpg"]  # its bytes alone in datasets of earlier versions
+    return RawSample(row["key"], image["bytes"] if isinstance(image, dict) else image, row["txt"], metadata)
 
 
 def _bytes(found: list[RawSample | Unreadable]) -> int:

@@ -64,19 +64,30 @@ class TextChoice:
 def texts_by_kind(sample: RawSample) -> dict[TextKind, list[str]]:
     """The texts of a sample by kind: its caption, and what its JSON holds of the others.
 
-    Mentions are the paragraphs that image_context has for the image; the published dataset has some of them under the
-    file's name instead of the image's.
+    Mentions are the paragraphs that image_context has for the figure.
     """
     fields = _object(sample.metadata)
-    context = fields.get("image_context")
-    names = [str(fields.get(key)) for key in ("image_cluster_id", "image_file_name")]
-    mentions = [context[name] for name in names if name in context] if isinstance(context, dict) else []
     return {
         "caption": _texts([sample.caption]),
         "panel": _texts([panel.get("text") for panel in _list(fields.get("panels")) if isinstance(panel, dict)]),
-        "mention": _texts(mentions[0] if mentions else []),
+        "mention": _texts(_mentions(fields)),
         "also_captioned": _texts(fields.get("also_captioned")),
     }
+
+
+def _mentions(fields: dict[str, Any]) -> Any:
+    """The entry of image_context that is the sample's.
+
+    A list of objects that name their figures; in the published dataset, and in ours of earlier versions, an object by
+    the name of the image, or of its file.
+    """
+    context = fields.get("image_context")
+    if isinstance(context, dict):
+        names = [str(fields.get(key)) for key in ("image_cluster_id", "image_file_name")]
+        return next((context[name] for name in names if name in context), [])
+    entries = [entry for entry in _list(context) if isinstance(entry, dict)]
+    figure = fields.get("figure_id")
+    return next((entry.get("references") for entry in entries if figure and entry.get("figure_id") == figure), [])
 
 
 def sentence_window(text: str, tokenize: Tokenize, generator: random.Random) -> str:

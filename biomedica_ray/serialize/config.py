@@ -47,8 +47,13 @@ class SerializeConfig(StageConfig):
         False, description="also write figures of the commercial group that are reproduced from elsewhere"
     )
     keep_thumbnails: bool = Field(False, description="also write thumbnails of images that the package lacks")
+    keep_metadata: bool = Field(
+        False,
+        description="leave JPEGs that need no conversion as they are, byte by byte; otherwise what they carry beside "
+        "their pixels is cut off: EXIF (names, places), comments, previews, further pictures",
+    )
     jpeg_quality: int = Field(
-        95, ge=1, le=100, description="quality of images that are not yet a plain, upright RGB JPEG"
+        95, ge=1, le=100, description="quality of images that are not yet a plain, upright RGB JPEG in sRGB"
     )
     validation_fraction: float = Field(
         0.05,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ from biomedica_ray.runs import Run
 from biomedica_ray.select.pipeline import selected_ids, stage_of
 from biomedica_ray.serialize import left_out as selection
 from biomedica_ray.serialize import samples
+from biomedica_ray.serialize.attribution import AttributionWorker
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.dataset import publish, withdraw
 from biomedica_ray.serialize.jpeg import as_jpeg
@@ -35,6 +37,7 @@ from biomedica_ray.serialize.planning import (
 )
 from biomedica_ray.serialize.shard_plan import Integers, Shard
 from biomedica_ray.serialize.shards import ShardWriter
+from biomedica_ray.serialize.twins import TwinWriter
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, LostRowsError, fingerprint
 
@@ -102,8 +105,19 @@ def run(config: SerializeConfig, record: Run) -> None:
     rows = store.dataset(place.shards_stage, "shards").to_table().sort_by("path").to_pylist() if planned.shards else []
     if not rows:
         log.warning("serialize: no figure was chosen: the dataset is empty")
-    settings = config.model_dump(include={"samples_per_shard", "max_outdated", "jpeg_quality", *SELECTION_KEYS})
-    publish(store, place, rows, {**settings, "outdated": planned.outdated})
+    credits_mark = fingerprint(VERSION, [row["sha256"] for row in rows])
+    run_units(
+        record,
+        place.attribution_stage,
+        {0: credits_mark},
+        partial(AttributionWorker, store, record.run_id, place, rows),
+        memory_gb=config.memory_gb,
+    )
+    settings = config.model_dump(
+        include={"samples_per_shard", "max_outdated", "jpeg_quality", "keep_metadata", *SELECTION_KEYS}
+    )
+    version = importlib.metadata.version("biomedica_ray")
+    publish(store, place, rows, {"version": version, **settings, "outdated": planned.outdated})
     record.results["dataset"] = store.uri(place.folder("dataset"))
     record.results["shards"] = len(rows)
 
@@ -224,27 +238,30 @@ class ShardWorker:
         self, store: Store, run_id: str, config: SerializeConfig, shards: Mapping[int, Shard], disk_bytes: int
     ) -> None:
         self._store, self._run_id, self._shards = store, run_id, shards
-        self._quality, self._place = config.jpeg_quality, Place(config.selection)
+        self._config, self._place = config, Place(config.selection)
         store.check_room(disk_bytes, "samples_per_shard")
 
     def __call__(self, number: int, mark: str) -> Counts:
         """Write and commit one shard; returns the counts of its samples."""
         shard, lost = self._shards[number], []
         path, parquet = shard.path("webdataset", "tar"), shard.path("parquet", "parquet")
+        quality, keep_metadata = self._config.jpeg_quality, self._config.keep_metadata
         place, folder = self._place, self._place.folder("dataset")
         with self._store.write_unit(place.shards_stage, number, mark, self._run_id) as writer:
-            table = writer.table("parquet", schema.DATASET, path=f"{folder}/{parquet}")
-            with ShardWriter(writer.file("webdataset", f"{folder}/{path}")) as tar:
+            with (
+                ShardWriter(writer.file("webdataset", f"{folder}/{path}")) as tar,
+                TwinWriter(writer.file("parquet", f"{folder}/{parquet}")) as twin,
+            ):
                 for figure, shared, label, also_captioned in self._members(shard):
                     try:
-                        jpg, size = as_jpeg(figure, self._quality)
+                        jpg, size = as_jpeg(figure, quality, keep_metadata=keep_metadata)
                     except ImageError as error:
                         lost.append(_error(figure["figure_id"], error.kind, str(error)))
                         continue
                     key, caption = samples.sample_key(figure["figure_id"]), figure["caption"]
                     fields = samples.sample_fields(figure, shared, label, size, also_captioned)
                     tar.write(key, jpg, caption, fields)
-                    table.write([samples.parquet_row(key, jpg, caption, fields)])
+                    twin.write(samples.parquet_row(key, jpg, caption, fields))
             row = {
                 "path": path,
                 "parquet": parquet,
@@ -253,11 +270,13 @@ class ShardWorker:
                 "samples": tar.samples,
                 "bytes": tar.size,
                 "sha256": tar.sha256,
+                "parquet_bytes": twin.size,
+                "parquet_sha256": twin.sha256,
             }
             writer.table("shards", schema.SHARDS, directory=place.folder("shards")).write([row])
             errors = writer.table("errors", schema.ERRORS, directory=place.folder("errors/serialize-shards"))
             errors.write(lost)
-            in_both_forms = min(tar.samples, table.rows)
+            in_both_forms = min(tar.samples, twin.samples)
             return writer.commit({"samples": Flow(shard.size, in_both_forms, errors.rows)}).counts
 
     def _members(self, shard: Shard) -> Iterator[_Member]:

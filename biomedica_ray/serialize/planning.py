@@ -18,7 +18,7 @@ from biomedica_ray.serialize.shard_plan import KINDS, Cut, Flags, Samples, Shard
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import AsJson, fingerprint, pmcid_of, stable_hash
 
-VERSION = 5
+VERSION = 6
 """Raise it when the same input gives other samples or shards."""
 
 PLAN_GB, PLAN_BYTES = 0.5, 150
@@ -148,11 +148,12 @@ def _wanted(store: Store, commit: Commit, content: UnitContents) -> list[_Pieces
 
 def _marks(plan: Plan, config: SerializeConfig) -> dict[Shard, str]:
     """Each shard's fingerprint."""
+    how = config.model_dump(include={"jpeg_quality", "keep_metadata"})
     marks = {}
     for kind, cut in zip(KINDS, plan.cuts, strict=True):
         indices, starts, sizes = np.unique(cut.shard, return_index=True, return_counts=True)
         for index, start, size in zip(indices.tolist(), starts.tolist(), sizes.tolist(), strict=True):
             its = cut.samples.take(np.arange(start, start + size))
             what = [hashlib.sha256(values.tobytes()).hexdigest() for values in (its.unit, its.row, its.state)]
-            marks[Shard(*kind, index, size)] = fingerprint(VERSION, config.jpeg_quality, kind, index, what)
+            marks[Shard(*kind, index, size)] = fingerprint(VERSION, how, kind, index, what)
     return marks

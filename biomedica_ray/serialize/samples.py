@@ -1,7 +1,8 @@
-"""A figure with its article and labels as a sample: the fields of the published BIOMEDICA dataset, and two of our own.
+"""A figure with its article and labels as a sample: the fields of the published BIOMEDICA dataset, and some of our own.
 
 Names and meaning follow the authors' serializer; types are what they should have been: dates in ISO 8601, sizes and
-counts as numbers, null for what is not known, journal and references from the XML itself.
+counts as numbers, null for what is not known, journal and references from the XML itself. Every field has one shape in
+all samples, a list of objects where the published dataset has objects keyed by names, so that tables can hold them.
 """
 
 from __future__ import annotations
@@ -12,26 +13,24 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
+from biomedica_ray.serialize import credit
+
 Row = Mapping[str, Any]
 
 ARTICLE_COLUMNS = [
     "article_id",
-    "pmcid",
-    "title",
     "abstract",
     "journal",
     "published",
     "subjects",
     "keywords",
     "mesh",
-    "license_code",
-    "citation",
     "references",
     "sections",
+    *credit.ARTICLE_COLUMNS,
 ]
-SET_COLUMNS = ["article_id", "file_name", "sha256", "caption", "mentions"]
+SET_COLUMNS = ["article_id", "figure_id", "file_name", "sha256", "caption", "mentions"]
 FIGURE_COLUMNS = [
-    "figure_id",
     "article_id",
     "file_name",
     "caption",
@@ -43,6 +42,7 @@ FIGURE_COLUMNS = [
     "width",
     "height",
     "orientation",
+    *credit.FIGURE_COLUMNS,
 ]
 
 
@@ -70,6 +70,7 @@ class ArticleFields:
         return {
             "image_set": [
                 {
+                    "figure_id": figure["figure_id"],
                     "image_id": image_id(figure["file_name"]),
                     "image_file_name": figure["file_name"],
                     "hash": figure["sha256"],
@@ -96,8 +97,11 @@ class ArticleFields:
 
 
 def sample_key(figure_id: str) -> str:
-    """The name of a sample; WebDataset takes what follows the first '.' for the extension."""
-    return figure_id.replace(".", "-")
+    """The name of a sample, another one for each figure: WebDataset takes what follows the first '.' for the extension.
+
+    '-' is written for '.', '~1' for '-' and '~0' for '~'; ids of PMC have neither '-' nor '~'.
+    """
+    return figure_id.replace("~", "~0").replace("-", "~1").replace(".", "-")
 
 
 def image_id(file_name: str) -> str:
@@ -130,21 +134,24 @@ def sample_fields(
         **shared.fields,
         "also_captioned": list(also_captioned),
         "panels": figure["panels"],
+        **credit.credit_fields(figure, shared.article),
     }
 
 
 def parquet_row(key: str, jpg: bytes, caption: str, fields: Row) -> dict[str, Any]:
-    """The sample as a row of the dataset's Parquet files, where image_context is a list of structs."""
-    context = [{"image_id": image, "references": texts} for image, texts in fields["image_context"].items()]
-    return {"key": key, "jpg": jpg, "txt": caption, **fields, "image_context": context}
+    """The sample as a row of the dataset's Parquet files."""
+    return {"key": key, "jpg": {"bytes": jpg, "path": f"{key}.jpg"}, "txt": caption, **fields}
 
 
-def _context(figures: Iterable[Row]) -> dict[str, list[str]]:
-    context: dict[str, list[str]] = {}
-    for figure in figures:
-        texts = context.setdefault(image_id(figure["file_name"]), [])
-        texts += [mention["text"] for mention in figure["mentions"] if mention["text"] not in texts]
-    return context
+def _context(figures: Iterable[Row]) -> list[dict[str, Any]]:
+    return [
+        {
+            "figure_id": figure["figure_id"],
+            "image_id": image_id(figure["file_name"]),
+            "references": list(dict.fromkeys(mention["text"] for mention in figure["mentions"])),
+        }
+        for figure in figures
+    ]
 
 
 def _text(sections: Iterable[Row]) -> str:

@@ -41,8 +41,12 @@ class Shard:
         return self.index * len(KINDS) + KINDS.index((self.license_group, self.split))
 
     def path(self, form: str, extension: str) -> str:
-        """Where it lies below dataset/: ``webdataset/commercial/train/000000.tar``."""
-        return f"{form}/{self.license_group}/{self.split}/{self.index:06d}.{extension}"
+        """Where it lies below dataset/: ``webdataset/commercial/train/commercial-train-000000.tar``.
+
+        The file's name alone tells it from all others of the dataset, as caches and flat downloads go by it.
+        """
+        group, split = self.license_group, self.split
+        return f"{form}/{group}/{split}/{group}-{split}-{self.index:06d}.{extension}"
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+from biomedica_ray.serialize.hashed import HashedFile
 
 _BLOCK = 2**20
 """Bytes that are hashed and written at a time."""
@@ -27,7 +25,7 @@ class ShardWriter:
 
     def __init__(self, path: Path) -> None:
         self.samples = 0
-        self._file = _HashedFile(path)
+        self._file = HashedFile(path)
         self._tar = tarfile.open(fileobj=self._file, mode="w|", bufsize=_BLOCK, format=tarfile.PAX_FORMAT)  # noqa: SIM115
 
     def write(self, key: str, jpg: bytes, caption: str, fields: Mapping[str, Any]) -> None:
@@ -58,18 +56,4 @@ class ShardWriter:
     @property
     def sha256(self) -> str:
         """SHA-256 of the bytes written, hex; final after the ``with`` block."""
-        return self._file.digest.hexdigest()
-
-
-class _HashedFile(io.BufferedWriter):
-    """A file to write to that is hashed on the way."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path, "w"))
-        self.size = 0
-        self.digest = hashlib.sha256()
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        self.digest.update(data)
-        self.size += memoryview(data).nbytes
-        return super().write(data)
+        return self._file.sha256

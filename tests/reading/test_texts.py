@@ -15,9 +15,13 @@ from biomedica_ray.reading.shards import RawSample
 from biomedica_ray.reading.texts import TextChoice, sentence_window
 
 FIELDS = {
+    "figure_id": "PMC1.1_001",
     "image_cluster_id": "fig1",
     "image_file_name": "fig1.tif",
-    "image_context": {"fig1": ["Figure 1 shows it.", "See Figure 1."], "fig2": ["Figure 2 shows another."]},
+    "image_context": [
+        {"figure_id": "PMC1.1_002", "image_id": "fig1", "references": ["Figure 2 shows another."]},
+        {"figure_id": "PMC1.1_001", "image_id": "fig1", "references": ["Figure 1 shows it.", "See Figure 1."]},
+    ],
     "panels": [{"label": "A", "text": "(A) Left."}, {"label": "B", "text": "(B) Right."}],
     "also_captioned": ["In other words."],
 }
@@ -50,7 +54,7 @@ def test_texts_come_as_often_as_their_weights_say() -> None:
 
 
 def test_what_a_sample_lacks_leaves_its_weight_to_the_others() -> None:
-    counts = drawn(WEIGHTS, {**FIELDS, "panels": [], "image_context": {}, "also_captioned": [" "]}, 20)
+    counts = drawn(WEIGHTS, {**FIELDS, "panels": [], "image_context": [], "also_captioned": [" "]}, 20)
     assert counts == {"The caption.": 20}
     counts = drawn(WEIGHTS, {"also_captioned": ["In other words."]})
     assert counts["In other words."] / 2000 == pytest.approx(0.2, abs=0.035)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ SETTINGS = {"samples_per_shard": 2, "validation_fraction": 0.05, "test_fraction"
 
 def shard(group: str, split: str, index: int, samples: int) -> dict[str, Any]:
     return {
-        "path": f"webdataset/{group}/{split}/{index:06d}.tar",
-        "parquet": f"parquet/{group}/{split}/{index:06d}.parquet",
+        "path": f"webdataset/{group}/{split}/{group}-{split}-{index:06d}.tar",
+        "parquet": f"parquet/{group}/{split}/{group}-{split}-{index:06d}.parquet",
         "license_group": group,
         "split": split,
         "samples": samples,
@@ -39,18 +40,19 @@ def test_the_card(tmp_path: Path) -> None:
     ]
     assert configs[0]["data_files"][1]["path"] == "parquet/commercial/train/*.parquet"
     assert "| commercial | train | 3 | 2 | 0.003 |" in text
-    assert "webdataset/commercial/train/{000000..000001}.tar" in text
+    assert "webdataset/commercial/train/commercial-train-{000000..000001}.tar" in text
     assert "CC0, CC BY" in text
     assert "noncommercial" not in text
     assert "--train-num-samples 3 " in text
+    assert "--workers 2 " in text
     assert "About 10% of the articles are held out as `test`, for a final score, and 5% as `validation`" in text
     assert "U.S. National Library of Medicine" in text
 
 
 def test_shards_as_a_pattern_for_shells_and_webdataset() -> None:
-    assert braces(["000000", "000001"]) == "{000000..000001}"
-    gaps = ["000000", "000001", "000004", "000006", "000007"]
-    assert braces(gaps) == "{{000000..000001},{000004..000004},{000006..000007}}"
+    assert braces(["a-000000", "a-000001"]) == "a-{000000..000001}"
+    gaps = [f"a-{number:06d}" for number in (0, 1, 4, 6, 7)]
+    assert braces(gaps) == "a-{{000000..000001},{000004..000004},{000006..000007}}"
     assert list(braceexpand(f"a/{braces(gaps)}.tar")) == [f"a/{name}.tar" for name in gaps]
 
 
@@ -63,12 +65,20 @@ def test_files_of_no_shard_are_removed(tmp_path: Path) -> None:
     assert not (tmp_path / stale).exists()
     assert (tmp_path / kept).exists()
     assert (tmp_path / "dataset/NOTES.md").exists()
-    assert store.read_json("dataset/dataset.json") == {**SETTINGS, "samples": 4, "shards": SHARDS}
+    assert store.read_json("dataset/dataset.json") == {
+        **SETTINGS,
+        "samples": 4,
+        "attribution": "attribution.parquet",
+        "shards": SHARDS,
+    }
 
 
 def test_withdraw(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     withdraw(store, ALL)
     publish(store, ALL, SHARDS, SETTINGS)
+    sizes = tmp_path / "dataset/webdataset/commercial/train/sizes.json"
+    assert json.loads(sizes.read_text()) == {"commercial-train-000000.tar": 2, "commercial-train-000001.tar": 1}
     withdraw(store, ALL)
     assert not (tmp_path / "dataset/dataset.json").exists()
+    assert not sizes.exists()

@@ -12,7 +12,8 @@ from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.pipeline import SelectionWorker, ShardWorker
 from biomedica_ray.serialize.planning import UnitContents, plan_shards
 from biomedica_ray.serialize.shards import ShardWriter
-from biomedica_ray.store import Store, TableWriter
+from biomedica_ray.serialize.twins import TwinWriter
+from biomedica_ray.store import Store
 from biomedica_ray.units import Flow, LostRowsError
 from tests.synthetic import article, encoded, figure, lose_a_row, picture, write_extracted
 
@@ -53,9 +54,9 @@ def _without_first(write: Callable[..., None]) -> Callable[..., None]:
     return lossy
 
 
-@pytest.mark.parametrize("writer", [ShardWriter, TableWriter])
+@pytest.mark.parametrize("writer", [ShardWriter, TwinWriter])
 def test_a_sample_that_is_not_written_in_either_form(
-    store: Store, config: SerializeConfig, writer: type[ShardWriter | TableWriter], monkeypatch: pytest.MonkeyPatch
+    store: Store, config: SerializeConfig, writer: type[ShardWriter | TwinWriter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     select = SelectionWorker(store, "run", config)
     assert sum((select(unit, "aa")["figures"] for unit in store.commits("extract")), Flow()) == Flow(10, 10)

@@ -21,6 +21,9 @@ from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, 
 pytestmark = pytest.mark.cluster
 
 ARTICLES = [f"PMC{n}" for n in range(10)]
+INDICES = {
+    f"webdataset/{group}/train/{name}.json" for group in ("commercial", "noncommercial") for name in ("sizes", "wids")
+}
 
 
 @pytest.fixture
@@ -87,6 +90,11 @@ def files(store: Store) -> dict[str, float]:
     return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
 
 
+def size_and_hash(path: Path) -> tuple[int, str]:
+    data = path.read_bytes()
+    return len(data), hashlib.sha256(data).hexdigest()
+
+
 def keys_of(store: Store, path: str) -> list[str]:
     data = webdataset.WebDataset(f"{store.root}/dataset/{path}", shardshuffle=False)
     return [sample["__key__"] for sample in data]
@@ -97,7 +105,7 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     write_extracted(store, articles, figures)
     commit_labels(store, "PMC5.1_002")
     first = run(store)
-    assert first.counts == {"figures": Flow(20, 17, 3), "samples": Flow(17, 17, 0)}
+    assert first.counts == {"figures": Flow(20, 17, 3), "samples": Flow(17, 17), "attributions": Flow(17, 17)}
     errors = store.dataset("serialize", "errors").to_table().to_pylist()
     assert {(e["what"], e["kind"]) for e in errors} == {
         ("PMC0.1_002", "no-caption"),
@@ -110,14 +118,14 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     shards = document["shards"]
     assert document["samples"] == 17
     assert [(s["path"], s["samples"]) for s in shards] == [
-        *((f"webdataset/commercial/train/{n:06d}.tar", count) for n, count in enumerate((5, 5, 5, 1))),
-        ("webdataset/noncommercial/train/000000.tar", 1),
+        *((f"webdataset/commercial/train/commercial-train-{n:06d}.tar", count) for n, count in enumerate((5, 5, 5, 1))),
+        ("webdataset/noncommercial/train/noncommercial-train-000000.tar", 1),
     ]
     root = Path(store.root) / "dataset"
     keys = []
     for shard in shards:
-        data = (root / shard["path"]).read_bytes()
-        assert (len(data), hashlib.sha256(data).hexdigest()) == (shard["bytes"], shard["sha256"])
+        assert size_and_hash(root / shard["path"]) == (shard["bytes"], shard["sha256"])
+        assert size_and_hash(root / shard["parquet"]) == (shard["parquet_bytes"], shard["parquet_sha256"])
         table = pq.read_table(root / shard["parquet"])
         assert table.schema.equals(schema.DATASET)
         assert table["key"].to_pylist() == keys_of(store, shard["path"])
@@ -127,7 +135,7 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     ]
     assert sorted(keys) == sorted(wanted)
 
-    commercial = f"{root}/webdataset/commercial/train/{{000000..000003}}.tar"
+    commercial = f"{root}/webdataset/commercial/train/commercial-train-{{000000..000003}}.tar"
     samples = {s["__key__"]: s for s in webdataset.WebDataset(commercial, shardshuffle=False)}
     sample, source = samples["PMC5-1_002"], next(f for f in figures if f["figure_id"] == "PMC5.1_002")
     assert sample["jpg"] == source["image"]
@@ -137,20 +145,32 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     assert fields["image_primary_label"] == ["Microscopy"]
     assert json.loads(samples["PMC5-1_001"]["json"])["image_label_id"] is None
 
+    table = pq.read_table(root / "attribution.parquet")
+    assert table["key"].to_pylist() == keys
+    assert set(table["attribution"].to_pylist()) >= {
+        "Figure 2 from: Title of PMC5. J Tests. 2021;1:1. doi:10.1/pmc5. "
+        "https://pmc.ncbi.nlm.nih.gov/articles/PMC5.1/ CC BY."
+    }
+
     before = files(store)
-    assert before.keys() == {"dataset.json", "README.md", *(s[k] for s in shards for k in ("path", "parquet"))}
+    beside = {"dataset.json", "README.md", "attribution.parquet", "webdataset/README.md"}
+    assert before.keys() == {*beside, *INDICES, *(s[k] for s in shards for k in ("path", "parquet"))}
     assert run(store).counts == first.counts
     assert files(store) == before
 
     # The last sample of the commercial group goes: only the shard that held it is no more.
     last = keys_of(store, shards[3]["path"])[0].replace("-", ".")
     commit_duplicates(store, "bb", [(last, "PMC0.1_001", "near")])
-    assert run(store).counts == {"figures": Flow(20, 16, 4), "samples": Flow(16, 16, 0)}
+    assert run(store).counts == {
+        "figures": Flow(20, 16, 4),
+        "samples": Flow(16, 16),
+        "attributions": Flow(16, 16),
+    }
     after = files(store)
     gone = {shards[3]["path"], shards[3]["parquet"]}
     assert before.keys() - after.keys() == gone
     changed = {name for name in after if after[name] != before[name]}
-    assert changed == {"dataset.json", "README.md"}
+    assert changed == {*beside, *INDICES}
     assert store.read_json("dataset/dataset.json")["shards"] == shards[:3] + shards[4:]
 
 
@@ -175,7 +195,11 @@ def test_another_caption_goes_with_the_sample_and_changes_its_shard_alone(ray_cl
     after = files(store)
     assert len(after) == len(before)
     changed = {name for name, time in after.items() if time != before.get(name)}
-    assert changed == {"dataset.json", "README.md", held["path"], held["parquet"]}
+    assert {name for name in changed if name.endswith((".tar", ".parquet"))} == {
+        "attribution.parquet",
+        held["path"],
+        held["parquet"],
+    }
     assert not {held["path"], held["parquet"]} & before.keys(), "another content has another name"
     path = f"{store.root}/dataset/{held['path']}"
     samples = {sample["__key__"]: sample for sample in webdataset.WebDataset(path, shardshuffle=False)}
@@ -191,7 +215,7 @@ def test_splits_follow_the_kept_article_and_broken_images_are_errors(ray_cluster
     write_extracted(store, articles, [f for f in figures if f["figure_id"] != "PMC4.1_002"] + [broken])
     commit_duplicates(store, "aa", [(f"{pmcid}.1", "PMC2.1", "same-doi") for pmcid in ARTICLES if pmcid != "PMC2"])
     counts = run(store, keep_duplicates=True, keep_retracted=True, test_fraction=0.5).counts
-    assert counts == {"figures": Flow(20, 19, 1), "samples": Flow(19, 18, 1)}
+    assert counts == {"figures": Flow(20, 19, 1), "samples": Flow(19, 18, 1), "attributions": Flow(18, 18)}
     assert len({shard["split"] for shard in store.read_json("dataset/dataset.json")["shards"]}) == 1
     errors = store.dataset("serialize/shards", "errors").to_table().to_pylist()
     assert [(e["what"], e["kind"]) for e in errors] == [("PMC4.1_002", "truncated-image")]
@@ -199,7 +223,7 @@ def test_splits_follow_the_kept_article_and_broken_images_are_errors(ray_cluster
 
 def test_nothing_selected(ray_cluster: None, store: Store) -> None:
     write_extracted(store, *rows())
-    assert run(store, min_side=1000).counts == {"figures": Flow(20, 0, 20)}
+    assert run(store, min_side=1000).counts == {"figures": Flow(20, 0, 20), "attributions": Flow()}
     assert store.read_json("dataset/dataset.json")["shards"] == []
 
 

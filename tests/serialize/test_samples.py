@@ -10,13 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import webdataset
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from biomedica_ray import schema
-from biomedica_ray.images import ImageError
+from biomedica_ray.images import ImageError, decode
 from biomedica_ray.serialize.jpeg import as_jpeg
 from biomedica_ray.serialize.samples import ArticleFields, image_id, parquet_row, sample_fields, sample_key
 from biomedica_ray.serialize.shards import ShardWriter
+from tests.images.icc import ADOBE_RGB, rgb_profile
 from tests.synthetic import article, encoded, figure, picture
 
 FIELDS = {
@@ -30,7 +33,7 @@ FIELDS = {
     "image_secondary_label": list,
     "image_size": list,
     "image_set": list,
-    "image_context": dict,
+    "image_context": list,
     "article_accession_id": str,
     "article_title": str,
     "article_journal": str,
@@ -45,9 +48,24 @@ FIELDS = {
     "article_citation": str,
     "article_license": str,
     "article_text": str,
-    # These two are ours; all others are those of the published dataset.
+    # These are ours; all others are those of the published dataset.
     "also_captioned": list,
     "panels": list,
+    "figure_id": str,
+    "figure_label": str,
+    "figure_kind": str,
+    "figure_language": str,
+    "figure_alt_text": str,
+    "article_version": int,
+    "article_authors": list,
+    "article_author_count": int,
+    "article_doi": str,
+    "article_url": str,
+    "license_name": str,
+    "license_url": str,
+    "license_is_own": bool,
+    "copyright": str,
+    "attribution": str,
 }
 LABEL = {
     "cluster_id": 7,
@@ -63,9 +81,15 @@ def stored(table: pa.Schema, row: dict[str, Any]) -> dict[str, Any]:
     return pa.Table.from_pylist([row], schema=table).to_pylist()[0]
 
 
+LICENSE = {"license_url": "https://creativecommons.org/licenses/by/4.0/", "copyright": "© 2021 Doe"}
 PANELS = {1: [], 2: [{"label": "A", "text": "Caption 2", "start": 0, "end": 9}]}
-FIGURES = [stored(schema.FIGURES, figure("PMC1.2", n, encoded(picture(n)), panels=PANELS[n])) for n in (1, 2)]
-SHARED = ArticleFields(stored(schema.ARTICLES, article("PMC1", 2)), tuple(FIGURES))
+FIGURES = [
+    stored(
+        schema.FIGURES, figure("PMC1.2", n, encoded(picture(n)), panels=PANELS[n], alt_text="A picture.", language="en")
+    )
+    for n in (1, 2)
+]
+SHARED = ArticleFields(stored(schema.ARTICLES, article("PMC1", 2, **LICENSE)), tuple(FIGURES))
 
 
 def test_published_fields_with_their_types_and_values() -> None:
@@ -79,7 +103,11 @@ def test_published_fields_with_their_types_and_values() -> None:
     assert fields["image_size"] == [64, 48]
     assert [each["image_id"] for each in fields["image_set"]] == ["pmc1-g001", "pmc1-g002"]
     assert fields["image_set"][0]["caption"] == "Caption 1 of PMC1.2."
-    assert fields["image_context"] == {"pmc1-g001": ["As Figure 1 shows."], "pmc1-g002": ["As Figure 2 shows."]}
+    assert [each["figure_id"] for each in fields["image_set"]] == ["PMC1.2_001", "PMC1.2_002"]
+    assert fields["image_context"] == [
+        {"figure_id": f"PMC1.2_00{n}", "image_id": f"pmc1-g00{n}", "references": [f"As Figure {n} shows."]}
+        for n in (1, 2)
+    ]
     assert fields["article_date"] == "2021-03-04"
     assert fields["article_reference_ids"] == ["77"]
     assert fields["article_reference_count"] == 2
@@ -89,7 +117,8 @@ def test_published_fields_with_their_types_and_values() -> None:
 
 def test_what_is_unknown_is_null() -> None:
     bare = stored(schema.ARTICLES, article("PMC1", 2, title=None, journal=None, published=None, abstract=None))
-    fields = sample_fields(FIGURES[0], ArticleFields(bare, tuple(FIGURES)), None, (64, 48))
+    figure_ = {**FIGURES[0], "alt_text": None, "language": None}
+    fields = sample_fields(figure_, ArticleFields(bare, tuple(FIGURES)), None, (64, 48))
     assert {name for name, value in fields.items() if value is None} == {
         "image_label_id",
         "image_panel_type",
@@ -98,6 +127,10 @@ def test_what_is_unknown_is_null() -> None:
         "article_journal",
         "article_date",
         "article_abstract",
+        "figure_language",
+        "figure_alt_text",
+        "license_url",
+        "copyright",
     }
     assert (fields["image_primary_label"], fields["panels"]) == ([], [])
 
@@ -126,7 +159,15 @@ def test_section_titles_stand_once() -> None:
 
 def test_names() -> None:
     assert sample_key("PMC12.3_004") == "PMC12-3_004"
+    assert sample_key("a-b~c.1_001") == "a~1b~0c-1_001"
     assert image_id("media/fig.1.tif") == "fig.1"
+
+
+@given(st.lists(st.text("ab.-~01_", max_size=6), min_size=2, max_size=2, unique=True))
+def test_each_figure_has_a_key_of_its_own(ids: list[str]) -> None:
+    first, second = map(sample_key, ids)
+    assert first != second
+    assert "." not in first + second
 
 
 def test_the_parquet_row_fits_its_schema() -> None:
@@ -134,15 +175,41 @@ def test_the_parquet_row_fits_its_schema() -> None:
     row = parquet_row("k", b"jpg", "caption", fields)
     assert list(row) == schema.DATASET.names
     read = stored(schema.DATASET, row)
-    assert read["image_context"][0] == {"image_id": "pmc1-g001", "references": ["As Figure 1 shows."]}
-    assert {name: read[name] for name in fields if name != "image_context"} == {
-        name: value for name, value in fields.items() if name != "image_context"
-    }
+    assert {name: read[name] for name in fields} == fields
+    assert read["jpg"] == {"bytes": b"jpg", "path": "k.jpg"}
 
 
 def test_plain_rgb_jpeg_stays_byte_by_byte() -> None:
     data = encoded(picture(1), "JPEG", quality=70, progressive=True)
     assert as_jpeg(figure("PMC1.1", 1, data), 95) == (data, (64, 48))
+
+
+def test_what_a_jpeg_carries_beside_its_picture_goes_unless_it_is_to_stay() -> None:
+    plain = encoded(picture(1), "JPEG")
+    data = encoded(picture(1), "JPEG", comment="Dr Secret") + b"more"
+    row = figure("PMC1.1", 1, data)
+    assert as_jpeg(row, 95) == (plain, (64, 48))
+    assert as_jpeg(row, 95, keep_metadata=True) == (data, (64, 48))
+
+
+@pytest.mark.parametrize("keep_metadata", [False, True])
+def test_a_jpeg_in_other_colours_is_converted(keep_metadata: bool) -> None:
+    options = {"icc_profile": rgb_profile(ADOBE_RGB, 2.2), "comment": "Dr Secret"}
+    data = encoded(Image.new("RGB", (64, 48), (200, 120, 60)), "JPEG", quality=100, **options)
+    jpg, _ = as_jpeg(figure("PMC1.1", 1, data), 95, keep_metadata=keep_metadata)
+    with Image.open(io.BytesIO(jpg)) as read:
+        assert "icc_profile" not in read.info
+        assert b"Secret" not in jpg
+        assert read.getpixel((30, 20)) == pytest.approx(decode(data).getpixel((30, 20)), abs=2)
+        assert read.getpixel((30, 20)) != pytest.approx((200, 120, 60), abs=15)
+
+
+def test_a_thin_red_line_stays_red() -> None:
+    image = Image.new("RGB", (64, 48), "white")
+    image.paste((255, 0, 0), (0, 21, 64, 22))
+    jpg, _ = as_jpeg(figure("PMC1.1", 1, encoded(image)), 95)
+    with Image.open(io.BytesIO(jpg)) as read:
+        assert read.getpixel((30, 21)) == pytest.approx((255, 0, 0), abs=20)
 
 
 def test_a_jpeg_that_is_stored_on_its_side_becomes_upright() -> None:

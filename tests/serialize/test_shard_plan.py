@@ -57,7 +57,7 @@ def test_a_new_dataset_is_cut_in_order() -> None:
 
 def test_names_and_numbers() -> None:
     shard = Shard("noncommercial", "test", 7, 4)
-    assert shard.path("webdataset", "tar") == "webdataset/noncommercial/test/000007.tar"
+    assert shard.path("webdataset", "tar") == "webdataset/noncommercial/test/noncommercial-test-000007.tar"
     assert shard.number == 7 * len(KINDS) + 5
 
 

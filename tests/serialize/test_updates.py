@@ -92,7 +92,7 @@ def test_an_update_writes_few_shards_and_a_withdrawn_licence_is_out_at_once(
         path for path, members in before.items() if "PMC42-1_001" in members or "PMC42-1_002" in members
     }
     assert {path for path, members in third.items() if "PMC42-1_001" in members} == {
-        "webdataset/noncommercial/train/000000.tar"
+        "webdataset/noncommercial/train/noncommercial-train-000000.tar"
     }
 
     # All as of now.

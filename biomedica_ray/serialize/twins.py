@@ -1,0 +1,77 @@
+"""The Parquet twin of a shard: the same samples, in row groups that can be read one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from biomedica_ray import schema
+from biomedica_ray.serialize.features import with_features
+from biomedica_ray.serialize.hashed import HashedFile
+
+ROW_GROUP_BYTES = 32 * 2**20
+"""Images of a row group, about: what a reader of a few samples holds at a time."""
+_ROWS_AT_A_TIME = 16
+"""Rows become a table in batches of this size: one by one costs several times as much, more would hold more images."""
+
+
+class TwinWriter:
+    """Writes samples to a Parquet file as they come.
+
+    Attributes:
+        samples: How many have been written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.samples = 0
+        self._schema = with_features(schema.DATASET)
+        self._file = HashedFile(path)
+        self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
+        self._rows: list[Mapping[str, Any]] = []
+        self._tables: list[pa.Table] = []
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Add a row of :data:`biomedica_ray.schema.DATASET`."""
+        self._rows.append(row)
+        self.samples += 1
+        if len(self._rows) == _ROWS_AT_A_TIME:
+            self._gather()
+            if sum(table.nbytes for table in self._tables) >= ROW_GROUP_BYTES:
+                self._flush()
+
+    def _gather(self) -> None:
+        if self._rows:
+            self._tables.append(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._rows = []
+
+    def _flush(self) -> None:
+        if self._tables:
+            self._writer.write_table(pa.concat_tables(self._tables))
+            self._tables = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            if error is None:
+                self._gather()
+                self._flush()
+        finally:
+            self._writer.close()
+            self._file.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes written; final after the ``with`` block."""
+        return self._file.size
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes written, hex; final after the ``with`` block."""
+        return self._file.sha256
