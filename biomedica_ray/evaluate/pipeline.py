@@ -15,7 +15,7 @@ from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import OF_A_RUN
 from biomedica_ray.evaluate.config import EvaluateConfig
-from biomedica_ray.evaluate.tasks import TASKS, NotApplicableError, Settings
+from biomedica_ray.evaluate.held_out_tasks import TASKS, NotApplicableError, Settings
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.pairs import Pairs
 from biomedica_ray.reading.place import Place
