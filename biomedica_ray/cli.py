@@ -16,6 +16,9 @@ from biomedica_ray.stages import CONFIGS, PipelineConfig, load, work_of
 DONE, MISUSED = 0, 2
 _HELP = {"-h", "--help"}
 
+TASKS = "tasks"
+"""The one command that is no stage: it needs neither a store nor a cluster."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one stage, or all of them; returns the exit code (docs/troubleshooting.md)."""
@@ -27,8 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if stage == "--version":
         print(f"biomedica_ray {importlib.metadata.version('biomedica_ray')}")
         return DONE
+    if stage == TASKS:
+        return _list_tasks(arguments[1:])
     if stage not in CONFIGS:
-        wrong = f"{stage}: unknown stage; {suggest(stage, CONFIGS)}" if stage else "expected a stage; --help lists them"
+        wrong = (
+            f"{stage}: unknown stage; {suggest(stage, [*CONFIGS, TASKS])}"
+            if stage
+            else "expected a stage; --help lists them"
+        )
         print(f"biomedica: {wrong}", file=sys.stderr)
         return MISUSED
     rest = arguments[1:]
@@ -41,6 +50,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"biomedica {stage}: {error}", file=sys.stderr)
         return MISUSED
     return _run_pipeline(config) if isinstance(config, PipelineConfig) else run_stage(stage, config)
+
+
+def _list_tasks(arguments: Sequence[str]) -> int:
+    """List the tasks on published sets; returns the exit code."""
+    from biomedica_ray.evaluate.task_list import USAGE, task_list  # noqa: PLC0415
+
+    if _HELP.intersection(arguments):
+        print(USAGE)
+        return DONE
+    try:
+        print(task_list(arguments))
+    except ConfigError as error:
+        print(f"biomedica {TASKS}: {error}", file=sys.stderr)
+        return MISUSED
+    return DONE
 
 
 def run_stage(stage: str, config: StageConfig) -> int:
@@ -111,6 +135,7 @@ def _is_started() -> bool:
 def _usage() -> str:
     lines = [f"  {stage:10} {(model.__doc__ or '').strip().splitlines()[0]}" for stage, model in CONFIGS.items()]
     usage = "usage: biomedica STAGE [--config FILE] [--key value ...]\n       biomedica STAGE --help | --version\n"
+    usage += f"       biomedica {TASKS}: the tasks on published sets that evaluate knows, and which are there\n"
     return "\n".join([usage, "stages:", *lines, "", "example:", "  biomedica extract --store mine --source sample"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,25 @@ def ask(task: TaskSpec, table: pa.Table, where: str, prompts: str = PAPER, own: 
     if not len(rows):
         raise BadDataError(f"{where}: no rows with {task.where}" if task.where else f"{where}: no rows")
     found = _ASK[task.kind](task, table.take(pa.array(rows)), rows, where, _Texts(task, prompts, own or {}))
-    return Questions(**{**found.__dict__, "remarks": _remarks(task, found)})
+    return replace(found, remarks=_remarks(task, found))
+
+
+def of_rows(questions: Questions, kept: Indices) -> Questions:
+    """The same questions of some of the rows: positions in :attr:`Questions.rows`, ascending."""
+    if len(kept) == len(questions.rows):
+        return questions
+    changed: dict[str, Any] = {"rows": questions.rows[kept]}
+    if questions.task.kind == "retrieval":
+        position = np.full(len(questions.rows), -1)
+        position[kept] = np.arange(len(kept))
+        pairs = position[questions.pairs]
+        changed |= {"pairs": pairs[pairs >= 0], "truth": questions.truth[pairs >= 0]}
+        used, truth = np.unique(changed["truth"], return_inverse=True)
+        changed |= {"texts": [questions.texts[number] for number in used], "truth": truth}
+    else:
+        changed["truth"] = questions.truth[kept]
+        changed["choices"] = [questions.choices[number] for number in kept] if questions.choices else []
+    return replace(questions, **changed)
 
 
 def _remarks(task: TaskSpec, found: Questions) -> list[str]:

@@ -17,6 +17,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from biomedica_ray.evaluate.questions import Questions
 from biomedica_ray.evaluate.statistics import LEVEL, Indices
+from biomedica_ray.evaluate.task_scores import Floats, Interval, TaskScores
 from biomedica_ray.evaluate.zero_shot import TIED, Vectors, class_vectors, predict
 
 SCALE = 100.0
@@ -26,31 +27,6 @@ al. 2021, 2.5), and that of medpmc-clip-eval and CLIP_benchmark."""
 CUTOFFS = (1, 5, 10, 100, 200)
 _CHUNK = 1024
 """Queries compared at a time, so that memory grows with the number of candidates and not with its square."""
-
-Floats = npt.NDArray[np.float64]
-Interval = tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class TaskScores:
-    """Scores of one model on one task.
-
-    Attributes:
-        scores: Score -> value.
-        intervals: Score -> its 95 % interval, of those that have one.
-        chance: What guessing gives in the task's metric.
-        outcomes: How right each image is, 0 to 1, in the order of the questions' rows, shape (n,).
-        confusion: Of single-label tasks, images of each class (row) that were taken for each class (column), and in a
-            last column those that were tied between classes; else empty.
-        per_class: Of each class, the share of right predictions.
-    """
-
-    scores: dict[str, float]
-    intervals: dict[str, Interval]
-    chance: float
-    outcomes: Floats
-    confusion: list[list[int]]
-    per_class: dict[str, float]
 
 
 def score(questions: Questions, images: Vectors, texts: Vectors, resamples: int, seed: int) -> TaskScores:
