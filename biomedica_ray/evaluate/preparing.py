@@ -112,7 +112,7 @@ def prepare(data: Root, tasks: Tasks, chosen: list[TaskSpec], prompts: str) -> P
     for task in chosen:
         images = tasks.set_of(task)
         if lacks := task.lacks(images):
-            prepared.missing[task.id] = f"{lacks} is not known"
+            prepared.missing[task.id] = f"not known: {lacks}"
             continue
         if task.set not in opened:
             opened[task.set] = _open(data, task.set, images)
