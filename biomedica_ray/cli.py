@@ -30,17 +30,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if stage == "--version":
         print(f"biomedica_ray {importlib.metadata.version('biomedica_ray')}")
         return DONE
-    if stage == TASKS:
-        return _list_tasks(arguments[1:])
-    if stage not in CONFIGS:
-        wrong = (
-            f"{stage}: unknown stage; {suggest(stage, [*CONFIGS, TASKS])}"
-            if stage
-            else "expected a stage; --help lists them"
-        )
-        print(f"biomedica: {wrong}", file=sys.stderr)
-        return MISUSED
-    rest = arguments[1:]
+    if stage in {*CONFIGS, TASKS}:
+        return _list_tasks(arguments[1:]) if stage == TASKS else _stage(stage, arguments[1:])
+    hint = suggest(stage, [*CONFIGS, TASKS])
+    wrong = f"{stage}: unknown stage; {hint}" if stage else "expected a stage; --help lists them"
+    print(f"biomedica: {wrong}", file=sys.stderr)
+    return MISUSED
+
+
+def _stage(stage: str, rest: Sequence[str]) -> int:
+    """Run a stage, or say what its keys are; returns the exit code."""
     if _HELP.intersection(rest):
         print(stage_help(stage, CONFIGS[stage], sections=stage == "pipeline"), end="")
         return DONE

@@ -96,15 +96,15 @@ class Table(LayoutBase):
         name = first_there(root, as_list(self.file, split))
         rows = _read(root, name)
         for column in [self.image, *self.one_hot, *([self.label] if self.label else [])]:
-            if rows and column not in rows[0]:
-                raise BadDataError(f"{root.uri(name)}: no column {column}; there are {', '.join(rows[0])}")
+            if rows and column not in rows[0][1]:
+                raise BadDataError(f"{root.uri(name)}: no column {column}; there are {', '.join(rows[0][1])}")
         known = _Names(list(walk(root, as_list(self.folder, split)[0])), as_list(self.folder, split)[0])
         kept: list[dict[str, str]] = []
         paths: list[str] = []
         missing: list[Unreadable] = []
         repeated: list[str] = []
         seen: dict[str, dict[str, str]] = {}
-        for number, row in enumerate(rows, 2):
+        for number, row in rows:
             if self.one_hot:
                 row = {**row, "label": _hot(row, self.one_hot, f"{root.uri(name)}: row {number}")}  # noqa: PLW2901
             elif self.label:
@@ -155,8 +155,8 @@ def _hot(row: dict[str, str], columns: list[str], where: str) -> str:
     return hot[0]
 
 
-def _read(root: Root, name: str) -> list[dict[str, str]]:
-    """Rows of a table as text; numbers of spreadsheets without a needless fraction."""
+def _read(root: Root, name: str) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a table, by their numbers in it, as text; numbers of spreadsheets without a needless fraction."""
     data = root.read_bytes(name)
     if name.lower().endswith(".xlsx"):
         try:
@@ -175,16 +175,17 @@ def _read(root: Root, name: str) -> list[dict[str, str]]:
         except UnicodeDecodeError as error:
             raise BadDataError(f"{root.uri(name)}: {error}") from None
         lines = [*csv.reader(io.StringIO(text), delimiter="\t" if name.lower().endswith(".tsv") else ",")]
-    lines = [line for line in lines if any(line)]
-    if not lines:
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if any(line)]
+    if not numbered:
         raise BadDataError(f"{root.uri(name)}: no rows")
-    header = [column.strip() for column in lines[0]]
+    header = [column.strip() for column in numbered[0][1]]
     rows = []
-    for number, line in enumerate(lines[1:], 2):
+    for number, line in numbered[1:]:
         if len(line) > len(header):
             raise BadDataError(f"{root.uri(name)}: row {number}: {len(line)} values under {len(header)} columns")
         padded = [*line, *[""] * (len(header) - len(line))]
-        rows.append({column: value.strip() for column, value in zip(header, padded, strict=True) if column})
+        named = {column: value.strip() for column, value in zip(header, padded, strict=True) if column}
+        rows.append((number, named))
     return rows
 
 
