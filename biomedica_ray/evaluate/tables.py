@@ -64,7 +64,7 @@ def _notes(document: dict[str, Any]) -> list[str]:
     notes = []
     for name, task in document["tasks"].items():
         if task["differs"]:
-            notes.append(f"* {name} differs from its description: {'; '.join(task['differs'])}")
+            notes.append(f"{name}* differs from its description: {'; '.join(task['differs'])}")
         counts = {
             "missing": len(task["missing_images"]),
             "unreadable": len(task["unreadable_images"]),

@@ -30,6 +30,7 @@ from biomedica_ray.images import ImageError
 from biomedica_ray.reading.shards import Unreadable
 from biomedica_ray.store.root import Root
 from tests.evaluate.written import picture, write_set
+from tests.fakes.s3 import client, s3_server
 
 
 def opened(layout: Any, folder: Path, split: str = "test") -> Opened:
@@ -208,3 +209,25 @@ def test_not_coco(tmp_path: Path) -> None:
     (folder / "annotations" / "instances_test.json").write_text('{"images": []}')
     with pytest.raises(BadDataError, match=r"instances_test\.json: not COCO's format: KeyError 'annotations'"):
         find(Root(str(tmp_path)), images).open()
+
+
+def test_sets_on_s3_are_read_as_on_a_disk(tmp_path: Path) -> None:
+    names = ["lc25000_lung", "deepdrid", "breastmnist", "pcam", "pcam_webdataset", "dresden", "ubench", "biomed_flickr"]
+    sets = packaged().sets
+    for name in names:
+        write_set(tmp_path, name)
+    with s3_server() as url:
+        remote = client(url)
+        remote.create_bucket(Bucket="sets")
+        for path in tmp_path.rglob("*"):
+            if path.is_file():
+                remote.upload_file(str(path), "sets", f"below/{path.relative_to(tmp_path)}")
+        for name in names:
+            local = find(Root(str(tmp_path)), sets[name]).open()
+            there = find(Root("s3://sets/below", url), sets[name]).open()
+            assert there.listing.table.equals(local.listing.table), name
+            some = [0, there.listing.table.num_rows - 1]
+            for ours, theirs in zip(local.images(some), there.images(some), strict=True):
+                assert np.array_equal(ours, theirs), name  # type: ignore[arg-type]
+        with pytest.raises(MissingDataError, match=r"s3://sets/below/ham10000/ISIC2018"):
+            find(Root("s3://sets/below", url), sets["ham10000"])
