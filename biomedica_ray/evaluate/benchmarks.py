@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,10 +13,12 @@ import numpy as np
 from biomedica_ray.cluster import StageFailedError, on_a_worker
 from biomedica_ray.evaluate import features, results, tables
 from biomedica_ray.evaluate.config import EvaluateConfig
-from biomedica_ray.evaluate.preparing import Images, Ready, Texts, prepare
+from biomedica_ray.evaluate.preparing import Images, Ready, Split, Texts, prepare
 from biomedica_ray.evaluate.questions import of_rows
+from biomedica_ray.evaluate.statistics import Indices
 from biomedica_ray.evaluate.task_files import packaged
 from biomedica_ray.evaluate.task_scores import TaskScores
+from biomedica_ray.evaluate.zero_shot import Vectors
 from biomedica_ray.models.names import ModelName
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store
@@ -42,7 +45,7 @@ def run(config: EvaluateConfig, record: Run) -> None:
     before = results.read(config.compare) if config.compare else None
     assert config.data is not None
     data = Root(config.data, config.endpoint_url)
-    prepared = prepare(data, tasks, chosen, config.prompts)
+    prepared = prepare(data, tasks, chosen, config.prompts, probe=config.probe or bool(config.shots))
     for name, what in prepared.missing.items():
         images = tasks.set_of(tasks.tasks[name])
         licence = images.licence or "licence not known"
@@ -55,11 +58,12 @@ def run(config: EvaluateConfig, record: Run) -> None:
     sources: dict[int, Images | Texts] = {}
     for ready in prepared.ready.values():
         sources |= {id(ready.images): ready.images, id(ready.texts): ready.texts}
+        sources |= {id(split.images): split.images for split in (ready.train, ready.validation) if split}
     scored: dict[str, dict[str, Scored]] = {}
     for model, mark in zip(models, marks, strict=True):
         log.info("evaluate: %s on %d tasks", model.text, len(prepared.ready))
         features.encode(config, record, model, mark, list(sources.values()))
-        work = partial(score_model, record.store, model, prepared.ready, config.bootstrap, config.seed)
+        work = partial(score_model, record.store, model, prepared.ready, config)
         scored[model.text] = on_a_worker(work, num_cpus=1, memory_gb=config.memory_gb)
     document = results.document(config.title, record.run_id, tasks, prepared, scored)
     place = f"evaluations/{config.title}"
@@ -96,9 +100,7 @@ class Scored:
     duplicates: int
 
 
-def score_model(
-    store: Store, model: ModelName, ready: dict[str, Ready], resamples: int, seed: int
-) -> dict[str, Scored]:
+def score_model(store: Store, model: ModelName, ready: dict[str, Ready], config: EvaluateConfig) -> dict[str, Scored]:
     """The scores of one model on every task, from the vectors that the store has; is a task on the cluster."""
     from biomedica_ray.evaluate.scores import score  # noqa: PLC0415 - scikit-learn takes seconds
 
@@ -114,8 +116,41 @@ def score_model(
         where = np.searchsorted(seen.rows, questions.rows)
         texts = _by_text(features.read(store, model, each.texts), each.texts, questions.texts)
         digests = {seen.sha256[position] for position in where}
-        scores = score(questions, seen.vectors[where], texts, resamples, seed) if len(kept) > 1 else None
+        scores = None
+        if len(kept) > 1:
+            vectors = seen.vectors[where]
+            scores = score(questions, vectors, texts, config.bootstrap, config.seed)
+            of_probes = _probes(partial(features.read, store, model), each, config, vectors, questions.truth)
+            scores = replace(scores, scores=scores.scores | of_probes)
         found[name] = Scored(scores, questions.rows, seen.errors, len(where) - len(digests))
+    return found
+
+
+def _probes(
+    read: Callable[[Images], features.Features], ready: Ready, config: EvaluateConfig, images: Vectors, truth: Indices
+) -> dict[str, float]:
+    """Scores of linear probes; none where the set has no train split."""
+    if ready.train is None:
+        return {}
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score  # noqa: PLC0415
+
+    from biomedica_ray.evaluate.probe import Labelled, few_shot, probe  # noqa: PLC0415
+
+    def labelled(split: Split) -> Labelled:
+        seen = read(split.images)
+        kept = np.isin(split.rows, seen.rows)
+        return Labelled(seen.vectors[np.searchsorted(seen.rows, split.rows[kept])], split.truth[kept])
+
+    train = labelled(ready.train)
+    validation = labelled(ready.validation) if ready.validation else None
+    found: dict[str, float] = {}
+    if config.probe:
+        predicted = probe(train, validation, images, config.seed)
+        found["probe_accuracy"] = float(accuracy_score(truth, predicted))
+        found["probe_balanced_accuracy"] = float(balanced_accuracy_score(truth, predicted))
+    for shots in config.shots:
+        drawn = few_shot(train, validation, images, shots, config.seed)
+        found[f"probe_{shots}_shot_accuracy"] = float(np.mean([accuracy_score(truth, each) for each in drawn]))
     return found
 
 

@@ -51,6 +51,8 @@ class EvaluateConfig(StageConfig):
     prompts: str = Field(
         "paper", description="paper (the authors' own where known), ensemble, or a YAML file task: class: [sentences]"
     )
+    probe: bool = Field(False, description="fit a linear classifier as well, on sets that have a train split")
+    shots: list[int] = Field([], description="and such ones on so many images of each class, as [1, 4, 16]")
     into: str | None = Field(
         None, pattern=NAME, description="results go to <store>/evaluations/<into>; none: the suite's name, or tasks"
     )
@@ -83,17 +85,19 @@ class EvaluateConfig(StageConfig):
             raise ValueError(ONE_DATASET)
         return self
 
-    @field_validator("tasks", "models", mode="before")
+    @field_validator("tasks", "models", "shots", mode="before")
     @classmethod
     def _by_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _published_sets(self) -> Self:
+        if any(number < 1 for number in self.shots):
+            raise ValueError("shots: expected numbers of at least 1")
         if self.on_published_sets and not self.data:
             raise ValueError("data: with suite or tasks, expected the folder of the sets")
         if not self.on_published_sets:
-            for key in ("models", "into", "compare"):
+            for key in ("models", "probe", "shots", "into", "compare"):
                 if getattr(self, key):
                     raise ValueError(f"{key}: goes with suite or tasks")
         return self

@@ -14,6 +14,7 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.finding import Found, find
 from biomedica_ray.evaluate.layouts import BadDataError, Listing, MissingDataError, Opened
 from biomedica_ray.evaluate.questions import ENSEMBLE, PAPER, OwnPrompts, Questions, ask
+from biomedica_ray.evaluate.statistics import Indices
 from biomedica_ray.evaluate.task_files import SetSpec, Tasks, TaskSpec
 from biomedica_ray.store.root import Root
 from biomedica_ray.units import fingerprint
@@ -61,6 +62,21 @@ class Texts:
 
 
 @dataclass(frozen=True)
+class Split:
+    """Another split of a task's set, whose labels a probe learns from.
+
+    Attributes:
+        images: Its images.
+        rows: Those of the classes, shape (n,).
+        truth: Their classes, shape (n,).
+    """
+
+    images: Images
+    rows: Indices
+    truth: Indices
+
+
+@dataclass(frozen=True)
 class Ready:
     """A task whose set is there.
 
@@ -70,6 +86,8 @@ class Ready:
         texts: The task's texts.
         listing: Of the set, what is missing or repeated.
         remarks: Where the set or the task differs from its file.
+        train: What a linear probe is fitted on; None where there is none.
+        validation: What its regularisation is chosen on; None where there is none.
     """
 
     questions: Questions
@@ -77,6 +95,8 @@ class Ready:
     texts: Texts
     listing: Listing
     remarks: list[str]
+    train: Split | None = None
+    validation: Split | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +114,7 @@ class Prepared:
     wrong: dict[str, str]
 
 
-def prepare(data: Root, tasks: Tasks, chosen: list[TaskSpec], prompts: str) -> Prepared:
+def prepare(data: Root, tasks: Tasks, chosen: list[TaskSpec], prompts: str, *, probe: bool = False) -> Prepared:
     """What can be evaluated of some tasks, by what is there.
 
     Args:
@@ -102,6 +122,7 @@ def prepare(data: Root, tasks: Tasks, chosen: list[TaskSpec], prompts: str) -> P
         tasks: All tasks and sets that are known.
         chosen: Those to be evaluated.
         prompts: paper, ensemble, or a file of prompts.
+        probe: Whether linear probes are wanted as well.
 
     Raises:
         ConfigError: The file of prompts is not there or not right.
@@ -126,14 +147,41 @@ def prepare(data: Root, tasks: Tasks, chosen: list[TaskSpec], prompts: str) -> P
             try:
                 root = source.found.root.root
                 questions = ask(task, listing.table, root, PAPER if prompts == PAPER or own else ENSEMBLE, own)
+                train = _split(data, task, images, images.train, opened) if probe else None
+                validation = _split(data, task, images, images.validation, opened) if train else None
             except BadDataError as error:
                 prepared.wrong[task.id] = str(error)
                 continue
             n = source.n + len(listing.missing)
             differs = [f"{n:,} images in the set, expected {images.rows:,}"] if images.rows not in {None, n} else []
             texts = Texts(task.id, tuple(questions.texts))
-            prepared.ready[task.id] = Ready(questions, source, texts, listing, differs + questions.remarks)
+            prepared.ready[task.id] = Ready(
+                questions, source, texts, listing, differs + questions.remarks, train, validation
+            )
     return prepared
+
+
+def _split(
+    data: Root,
+    task: TaskSpec,
+    images: SetSpec,
+    split: str | None,
+    opened: dict[str, tuple[Images, Listing] | Exception],
+) -> Split | None:
+    """Another split of a task's set; None where it is not there, or the task has no single labels."""
+    if not split or task.kind != "multiclass":
+        return None
+    name = f"{task.set}/{split}"
+    if name not in opened:
+        opened[name] = _open(data, name, images.model_copy(update={"split": split}))
+    there = opened[name]
+    if isinstance(there, MissingDataError):
+        return None
+    if isinstance(there, Exception):
+        raise there
+    source, listing = there
+    questions = ask(task, listing.table, source.found.root.root)
+    return Split(source, questions.rows, questions.truth)
 
 
 def _open(data: Root, name: str, images: SetSpec) -> tuple[Images, Listing] | Exception:

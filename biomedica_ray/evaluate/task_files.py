@@ -42,6 +42,8 @@ class SetSpec(_File):
     get: str = Field(description="where to get it")
     folders: list[str] = Field(min_length=1, description="folders below --data, of which the first that has it counts")
     split: str = Field("test", description="name of the split on disk, which {split} in paths stands for")
+    train: str | None = Field(None, description="name of the split on disk that linear probes are fitted on")
+    validation: str | None = Field(None, description="name of the split that their regularisation is chosen on")
     layouts: list[Layout] = Field([], description="ways in which it may lie there, the first that fits counts")
     rows: int | None = Field(None, ge=1, description="images of the split; none: not known")
     window: tuple[float, float] = Field(

@@ -32,7 +32,15 @@ TASKS = ["lc25000_lung", "breastmnist", "dresden_colon", "ubench_tang_et_al_2019
 
 
 def evaluate(store: Path, data: Path, **changes: Any) -> dict[str, Any]:
-    settings = {"tasks": TASKS, "bootstrap": 50, "num_cpus": 0.5, "memory_gb": 0.5, **changes}
+    settings = {
+        "tasks": TASKS,
+        "bootstrap": 50,
+        "num_cpus": 0.5,
+        "probe": True,
+        "shots": [1],
+        "memory_gb": 0.5,
+        **changes,
+    }
     config = EvaluateConfig(store=str(store), data=str(data), **settings)
     with Run("evaluate", config) as run:
         pipeline.run(config, run)
@@ -60,6 +68,10 @@ def test_two_models_on_several_sets(tmp_path: Path, tiny_model: str, ray_cluster
     assert (of_lung["images"], of_lung["duplicate_images"]) == (10, 1)
     assert [what.rpartition("/")[2] for what in of_lung["unreadable_images"]] == ["broken.jpeg"]
     assert found["tasks"]["breastmnist"]["differs"] == ["6 images in the set, expected 156"]
+    # Its train split has the same pictures: a probe knows them, as far as the model tells them apart.
+    of_breast = found["tasks"]["breastmnist"]["models"]["tiny"]["scores"]
+    assert of_breast["probe_accuracy"] >= max(of_breast["accuracy"], of_breast["probe_1_shot_accuracy"])
+    assert "probe_accuracy" not in of_lung["models"]["tiny"]["scores"]  # there is no train split
     assert set(found["means"]["tiny"]) > {"overall", "pathology", "retrieval"}
     metrics = [task["metric"] for task in found["tasks"].values() if task["kind"] != "retrieval"]
     values = [t["models"]["tiny"]["scores"]["accuracy"] for t in found["tasks"].values() if t["kind"] != "retrieval"]

@@ -85,7 +85,9 @@ def _npz(folder: Path, layout: Npz, images: SetSpec, labels: list[str], asked: l
     column = np.tile(np.arange(len(labels)), EACH)
     truth = (column[:, None] == np.arange(len(labels))) if multilabel else column[:, None]
     pixels = np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3) if "blood" in images.title else (n, 8, 8))
-    arrays = {f"{images.split}_images": pixels.astype(np.uint8), f"{images.split}_labels": truth.astype(np.uint8)}
+    splits = [split for split in (images.split, images.train, images.validation) if split]
+    both = {"images": pixels.astype(np.uint8), "labels": truth.astype(np.uint8)}
+    arrays = {f"{split}_{what}": array for split in splits for what, array in both.items()}
     np.savez_compressed(folder / files[0], **arrays)
 
 
