@@ -19,7 +19,7 @@ ARG TORCH_BACKEND=
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv venv /opt/env \
     && uv pip install ${TORCH_BACKEND:+--torch-backend=${TORCH_BACKEND}} -c constraints.txt -r pyproject.toml \
-       --extra annotate --extra train --extra hf --extra report --extra sample --extra trackers
+       --extra annotate --extra train --extra hf --extra evaluate --extra report --extra sample --extra trackers
 COPY README.md LICENSE ./
 COPY biomedica_ray biomedica_ray
 RUN --mount=type=cache,target=/root/.cache/uv uv pip install --no-deps .

@@ -18,6 +18,9 @@ from biomedica_ray.stages import CONFIGS, PipelineConfig, load, work_of
 DONE, FAILED, MISUSED = 0, 1, 2
 _HELP = {"-h", "--help"}
 
+TASKS = "tasks"
+"""The command that needs neither a store nor a cluster."""
+
 _JOBS = {
     "submit": "Submit a stage as a Ray job, and follow its log.",
     "jobs": "List the jobs of a cluster.",
@@ -39,16 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     if stage in _JOBS:
         return _run_command(stage, arguments[1:])
-    return _main_of_stage(stage, arguments[1:])
+    return _list_tasks(arguments[1:]) if stage == TASKS else _main_of_stage(stage, arguments[1:])
 
 
 def _main_of_stage(stage: str, arguments: Sequence[str]) -> int:
     if stage not in CONFIGS:
-        wrong = (
-            f"{stage}: unknown stage; {suggest(stage, [*CONFIGS, *_JOBS])}"
-            if stage
-            else "expected a stage; --help lists them"
-        )
+        hint = suggest(stage, [*CONFIGS, *_JOBS, TASKS])
+        wrong = f"{stage}: unknown stage; {hint}" if stage else "expected a stage; --help lists them"
         print(f"biomedica: {wrong}", file=sys.stderr)
         return MISUSED
     if _HELP.intersection(arguments):
@@ -72,6 +72,21 @@ def _run_command(command: str, arguments: Sequence[str]) -> int:
     except (ConfigError, ClusterError) as error:
         print(f"biomedica {command}: {error}", file=sys.stderr)
         return MISUSED if isinstance(error, ConfigError) else FAILED
+
+
+def _list_tasks(arguments: Sequence[str]) -> int:
+    """List the tasks on published sets; returns the exit code."""
+    from biomedica_ray.evaluate.task_list import USAGE, task_list  # noqa: PLC0415
+
+    if _HELP.intersection(arguments):
+        print(USAGE)
+        return DONE
+    try:
+        print(task_list(arguments))
+    except ConfigError as error:
+        print(f"biomedica {TASKS}: {error}", file=sys.stderr)
+        return MISUSED
+    return DONE
 
 
 def run_stage(stage: str, config: StageConfig) -> int:
@@ -148,6 +163,7 @@ def _usage() -> str:
         "usage: biomedica STAGE [--config FILE] [--key value ...]\n"
         "       biomedica submit STAGE [--address URL] [--config FILE] [--key value ...]\n"
         "       biomedica STAGE --help | --version\n"
+        f"       biomedica {TASKS}: the tasks on published sets that evaluate knows, and which are there\n"
     )
     jobs = [f"  {command:10} {what}" for command, what in _JOBS.items()]
     return "\n".join(

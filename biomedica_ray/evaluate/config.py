@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
 from biomedica_ray.config.needs import Need
@@ -13,11 +14,15 @@ ONE_DATASET = "selection: cannot be combined with data, which also names a datas
 
 
 class EvaluateConfig(StageConfig):
-    """Zero-shot classification and retrieval on the figures of the test split."""
+    """Zero-shot classification and retrieval on the figures of the test split, or on published sets of others."""
 
+    headings: ClassVar[Mapping[str, str]] = {"suite": "published sets, with suite or tasks"}
     example: ClassVar[str] = "--store mine --name clip"
 
-    data: str | None = Field(None, description="a dataset that serialize wrote; none: <store>/dataset")
+    data: str | None = Field(
+        None,
+        description="a dataset that serialize wrote; none: <store>/dataset; with suite or tasks, the folder of sets",
+    )
     selection: str | None = Field(
         None,
         pattern=NAME,
@@ -36,10 +41,39 @@ class EvaluateConfig(StageConfig):
     bootstrap: int = Field(1000, ge=0, description="bootstrap resamples for the confidence intervals")
     seed: int = Field(0, description="seed of the drawn samples and of the bootstrap")
 
+    suite: str | None = Field(None, description="tasks on published sets, by the name of their list, as biomedica-40")
+    tasks: list[str] = Field([], description="further tasks (`biomedica tasks` lists them), or files of one's own")
+    models: list[str] = Field(
+        [],
+        description="models: names in <store>/checkpoints, open_clip's NAME@TAG, folders, hf-hub:OWNER/NAME, or those "
+        "of transformers as hf:OWNER/NAME; none: name",
+    )
+    prompts: str = Field(
+        "paper", description="paper (the authors' own where known), ensemble, or a YAML file task: class: [sentences]"
+    )
+    probe: bool = Field(False, description="fit a linear classifier as well, on sets that have a train split")
+    shots: list[int] = Field([], description="and such ones on so many images of each class, as [1, 4, 16]")
+    into: str | None = Field(
+        None, pattern=NAME, description="results go to <store>/evaluations/<into>; none: the suite's name, or tasks"
+    )
+    compare: str | None = Field(None, description="a results.json of before; a score that fell is an error")
+    tolerance: float = Field(0.005, ge=0, description="how much a score may have fallen")
+    memory_gb: float = Field(4, gt=0, description="memory that a worker with a model reserves")
+
+    @property
+    def on_published_sets(self) -> bool:
+        """Whether published sets are evaluated, and not the dataset's own test split."""
+        return bool(self.suite or self.tasks)
+
+    @property
+    def title(self) -> str:
+        """Name of the results' folder."""
+        return self.into or self.suite or "tasks"
+
     @property
     def part(self) -> str:
-        """The model's scores."""
-        return self.name
+        """The model's scores, or those on published sets."""
+        return f"suite-{self.title}" if self.on_published_sets else self.name
 
     def needs(self) -> tuple[Need, ...]:
         """The task that scores the model."""
@@ -49,4 +83,21 @@ class EvaluateConfig(StageConfig):
     def _one_dataset(self) -> Self:
         if self.data and self.selection:
             raise ValueError(ONE_DATASET)
+        return self
+
+    @field_validator("tasks", "models", "shots", mode="before")
+    @classmethod
+    def _by_commas(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _published_sets(self) -> Self:
+        if any(number < 1 for number in self.shots):
+            raise ValueError("shots: expected numbers of at least 1")
+        if self.on_published_sets and not self.data:
+            raise ValueError("data: with suite or tasks, expected the folder of the sets")
+        if not self.on_published_sets:
+            for key in ("models", "probe", "shots", "into", "compare"):
+                if getattr(self, key):
+                    raise ValueError(f"{key}: goes with suite or tasks")
         return self

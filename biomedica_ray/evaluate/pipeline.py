@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import OF_A_RUN
+from biomedica_ray.evaluate import benchmarks
 from biomedica_ray.evaluate.config import EvaluateConfig
-from biomedica_ray.evaluate.tasks import TASKS, NotApplicableError, Settings
+from biomedica_ray.evaluate.held_out_tasks import TASKS, NotApplicableError, Settings
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.pairs import Pairs
 from biomedica_ray.reading.place import Place
@@ -34,18 +35,24 @@ log = logging.getLogger(__name__)
 VERSION = 2
 """Raise it when the same model and samples would give other scores."""
 
-IRRELEVANT = {*OF_A_RUN, "num_cpus", "use_gpu", "batch_size", "data", "selection"}
+_OF_SETS = {"suite", "tasks", "models", "prompts", "probe", "shots", "into", "compare", "tolerance", "memory_gb"}
+IRRELEVANT = {*OF_A_RUN, "num_cpus", "use_gpu", "batch_size", "data", "selection", *_OF_SETS}
 """Keys that do not change the scores; the data counts by what it holds."""
 
 
 def run(config: EvaluateConfig, record: Run) -> None:
     """Score the model of ``config.name`` on every task, and write ``checkpoints/<name>/evaluation.json``.
 
+    With ``suite`` or ``tasks``, what :func:`biomedica_ray.evaluate.benchmarks.run` does.
+
     Does nothing when that model has been scored on the same samples with the same settings.
 
     Raises:
         StoreError: There is no trained model, or fewer than 2 held-out samples can be read.
     """
+    if config.on_published_sets:
+        benchmarks.run(config, record)
+        return
     checkpoints = TrainedModel(record.store, config.name)
     origin = checkpoints.origin()
     held_out = find_held_out(dataset_of(config, record.store), "test", config.samples, config.seed)

@@ -14,8 +14,8 @@ from typing import Any
 from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import ConfigError
+from biomedica_ray.evaluate.held_out_tasks import TASKS
 from biomedica_ray.evaluate.pipeline import IRRELEVANT, dataset_of, find_held_out
-from biomedica_ray.evaluate.tasks import TASKS
 from biomedica_ray.merge.config import MergeConfig
 from biomedica_ray.merge.sweep import Job, sweep
 from biomedica_ray.models.spec import ModelSpec, with_weights

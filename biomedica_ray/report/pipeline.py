@@ -30,6 +30,7 @@ from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.report.gallery import cluster_sheets, duplicate_groups, figure_cards
 from biomedica_ray.report.learning import read_evaluation, read_training
 from biomedica_ray.report.scaling import read_scaling
+from biomedica_ray.report.suites import read_suites
 from biomedica_ray.report.summary import PAGE, facts
 from biomedica_ray.runs import Run, read_runs
 from biomedica_ray.store import Store
@@ -99,6 +100,7 @@ def make_page(store: Store, name: str, title: str) -> str:
         invented=invented,
         training=read_training(store, name),
         evaluation=read_evaluation(store, name),
+        suites=read_suites(store),
         name=name,
         scaling=read_scaling(last.values()),
         last_runs=list(last.values()),

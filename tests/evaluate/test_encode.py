@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from biomedica_ray.evaluate.encode import primary_labels
+from biomedica_ray.evaluate.held_out_tasks import TASKS
 from biomedica_ray.evaluate.prompts import papers_prompts
-from biomedica_ray.evaluate.tasks import TASKS
 from biomedica_ray.reading.held_out import article_of
 
 

@@ -1,0 +1,244 @@
+"""Vectors of images and texts: actors make them unit by unit, and the store keeps them by model and content.
+
+A unit is a few hundred images of a set, or texts of a task. Its name in the store comes from what it is cut from, and
+its fingerprint from the model and the content, so that tasks share the images of a set, a killed run goes on where it
+was, and what has changed is made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray.data
+
+from biomedica_ray import schema
+from biomedica_ray.ahead import ordered_map
+from biomedica_ray.cluster import Actors, Row, cluster_resource, collect_units, unit_row, unit_rows
+from biomedica_ray.evaluate.config import EvaluateConfig
+from biomedica_ray.evaluate.layouts import Image
+from biomedica_ray.evaluate.preparing import Images, Texts
+from biomedica_ray.evaluate.zero_shot import Vectors, normalised
+from biomedica_ray.images import ImageError
+from biomedica_ray.models.names import ModelName
+from biomedica_ray.reading.shards import Unreadable
+from biomedica_ray.runs import Run
+from biomedica_ray.schema import ERRORS
+from biomedica_ray.store import Store
+from biomedica_ray.units import Counts, Flow, fingerprint, stable_hash
+
+if TYPE_CHECKING:
+    import torch
+
+VERSION = 1
+"""Raise it when the same model would give other vectors."""
+
+ROWS = 512
+"""Images or texts of a unit."""
+
+_UNITS = 10**12
+"""Units are numbered by a hash of their names, as those of one evaluation do not know of those of another."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A unit: rows from ``start`` up to ``stop`` of what is encoded."""
+
+    source: Images | Texts
+    start: int
+    stop: int
+
+    @property
+    def unit(self) -> int:
+        """Its number."""
+        kind = "set" if isinstance(self.source, Images) else "texts"
+        return stable_hash(f"{kind}/{self.source.name}/{self.start}") % _UNITS
+
+
+def pieces(sources: list[Images | Texts]) -> list[Piece]:
+    """All units of several sources."""
+    return [
+        Piece(source, start, min(start + ROWS, source.n)) for source in sources for start in range(0, source.n, ROWS)
+    ]
+
+
+def stage_of(model: ModelName) -> str:
+    """The stage under which a model's vectors are committed."""
+    return f"features/{model.slug}"
+
+
+def encode(config: EvaluateConfig, record: Run, model: ModelName, mark: str, sources: list[Images | Texts]) -> None:
+    """Make the vectors that are missing.
+
+    Args:
+        config: Its config.
+        record: The run.
+        model: The model.
+        mark: The model's mark.
+        sources: What is to be encoded.
+
+    Raises:
+        UnitsFailedError, StageFailedError: As in :func:`~biomedica_ray.cluster.collect_units`.
+    """
+    by_unit = {piece.unit: piece for piece in pieces(sources)}
+    content = {id(source): source.content for source in sources}
+    units = {
+        unit: fingerprint(VERSION, mark, content[id(piece.source)], piece.start, piece.stop)
+        for unit, piece in by_unit.items()
+    }
+    stage = stage_of(model)
+    commits = record.committed(stage)
+    done = {unit for unit, commit in commits.items() if commit.complete and units.get(unit) == commit.fingerprint}
+    for unit in done:
+        record.add(commits[unit].counts, before=True)
+    todo = [unit for unit in units if unit not in done]
+    if not todo:
+        return
+    gpus = float(config.use_gpu)
+    room = cluster_resource("GPU") if gpus else cluster_resource("CPU") // config.num_cpus
+    most = int(max(1, min(room, config.max_actors or room, len(todo))))
+    actors = Actors(
+        EncodeActor,
+        (config, model, {unit: by_unit[unit] for unit in todo}, record.store, record.run_id),
+        ray.data.ActorPoolStrategy(min_size=most, max_size=most),
+        num_cpus=config.num_cpus,
+        num_gpus=gpus,
+        memory_gb=config.memory_gb,
+    )
+    collect_units(record, stage, todo, lambda these: unit_rows(units, these), do=actors.map, do_apart=actors.map_apart)
+
+
+class EncodeActor:
+    """Encodes and commits units."""
+
+    def __init__(
+        self, config: EvaluateConfig, model: ModelName, by_unit: dict[int, Piece], store: Store, run_id: str
+    ) -> None:
+        import torch  # noqa: PLC0415 - takes seconds, and the driver needs none
+
+        from biomedica_ray.models.scorable import load  # noqa: PLC0415
+
+        self._threads = max(1, int(config.num_cpus))
+        torch.set_num_threads(self._threads)
+        self._model = load(model, "cuda" if config.use_gpu else "cpu")
+        self._pieces, self._batch_size = by_unit, config.batch_size
+        self._store, self._stage, self._run_id = store, stage_of(model), run_id
+
+    def __call__(self, row: Row) -> Row:
+        """A row (unit, fingerprint) to one of :func:`~biomedica_ray.cluster.collect_units`."""
+        return unit_row(row["unit"], lambda: self._commit(row["unit"], row["fingerprint"]))
+
+    def _commit(self, unit: int, mark: str) -> Counts:
+        piece = self._pieces[unit]
+        errors: list[Unreadable] = []
+        if isinstance(piece.source, Images):
+            numbers, digests, vectors = self._images(piece, piece.source, errors)
+        else:
+            numbers, digests = list(range(piece.start, piece.stop)), [""] * (piece.stop - piece.start)
+            vectors = self._texts(list(piece.source.texts[piece.start : piece.stop]))
+        whole = np.isfinite(vectors).all(axis=1)
+        bad = [numbers[position] for position in np.flatnonzero(~whole)]
+        errors += [Unreadable(str(n), "bad-embedding", "the model gave numbers that are not finite") for n in bad]
+        kind = "images" if isinstance(piece.source, Images) else "texts"
+        rows = [
+            schema.error_row("evaluate", f"{piece.source.name}: {e.what}", e.kind, e.message, entity=kind)
+            for e in errors
+        ]
+        table = pa.table(
+            {
+                "row": pa.array(np.array(numbers, np.int64)[whole]),
+                "sha256": pa.array(np.array(digests, object)[whole], pa.string()),
+                "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors[whole].reshape(-1)), vectors.shape[1]),
+            }
+        )
+        with self._store.write_unit(self._stage, unit, mark, self._run_id) as writer:
+            features = writer.table("features", table.schema, directory=self._stage)
+            features.write(table)
+            writer.table("errors", ERRORS, directory=f"errors/{self._stage}").write(rows)
+            counts = {kind: Flow(piece.stop - piece.start, features.rows, len(rows))}
+            return writer.commit(counts).counts
+
+    def _images(self, piece: Piece, source: Images, errors: list[Unreadable]) -> tuple[list[int], list[str], Vectors]:
+        import torch  # noqa: PLC0415
+
+        def prepare(each: tuple[int, Image]) -> tuple[int, str, torch.Tensor] | Unreadable:
+            number, image = each
+            name = str(names[number])
+            if isinstance(image, Unreadable):
+                return Unreadable(name, image.kind, image.message)
+            from biomedica_ray.evaluate.layouts.pixels import to_rgb  # noqa: PLC0415
+
+            try:
+                return number, _digest(image), self._model.pixels(to_rgb(image, source.window))
+            except ImageError as error:
+                return Unreadable(name, error.kind, str(error))
+
+        opened = source.opened
+        names = opened.listing.table["id"]
+        wanted = range(piece.start, piece.stop)
+        numbers: list[int] = []
+        digests: list[str] = []
+        batches: list[Vectors] = []
+        with ThreadPoolExecutor(self._threads) as pool:
+            prepared = ordered_map(pool, prepare, zip(wanted, opened.images(wanted), strict=True), 2 * self._threads)
+            while batch := list(islice(prepared, self._batch_size)):
+                errors += [each for each in batch if isinstance(each, Unreadable)]
+                good = [each for each in batch if not isinstance(each, Unreadable)]
+                if good:
+                    numbers += [number for number, _, _ in good]
+                    digests += [digest for _, digest, _ in good]
+                    batches.append(_vectors(self._model.images(torch.stack([pixels for _, _, pixels in good]))))
+        return numbers, digests, np.concatenate(batches) if batches else np.zeros((0, 1), np.float32)
+
+    def _texts(self, texts: list[str]) -> Vectors:
+        starts = range(0, len(texts), self._batch_size)
+        return np.concatenate([_vectors(self._model.texts(texts[at : at + self._batch_size])) for at in starts])
+
+
+def _digest(image: bytes | npt.NDArray[np.uint8]) -> str:
+    data = image if isinstance(image, bytes) else f"{image.shape}".encode() + image.tobytes()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _vectors(found: torch.Tensor) -> Vectors:
+    return normalised(found.float().cpu().numpy())
+
+
+@dataclass(frozen=True)
+class Features:
+    """Vectors of what could be encoded of a source.
+
+    Attributes:
+        rows: Its rows, ascending, shape (n,).
+        sha256: Of each image's bytes or pixels.
+        vectors: Normalised, shape (n, d).
+        errors: Rows of the errors table.
+    """
+
+    rows: npt.NDArray[np.int64]
+    sha256: list[str]
+    vectors: Vectors
+    errors: list[str]
+
+
+def read(store: Store, model: ModelName, source: Images | Texts) -> Features:
+    """The vectors that :func:`encode` made."""
+    rows, digests, vectors, errors = [], list[str](), [], list[str]()
+    for commit in (store.commit(stage_of(model), piece.unit) for piece in pieces([source])):
+        table = store.read(commit, "features", ["row", "sha256", "vector"])
+        if commit.counts and sum(flow.errors for flow in commit.counts.values()):
+            errors += [str(what) for what in store.read(commit, "errors", ["what"])["what"].to_pylist()]
+        if table.num_rows:
+            column = table["vector"].combine_chunks()
+            rows.append(table["row"].to_numpy())
+            digests += table["sha256"].to_pylist()
+            vectors.append(column.flatten().to_numpy().reshape(table.num_rows, -1))
+    if not rows:
+        return Features(np.zeros(0, np.int64), [], np.zeros((0, 1), np.float32), errors)
+    return Features(np.concatenate(rows), digests, np.concatenate(vectors), errors)

@@ -1,0 +1,202 @@
+"""The document that an evaluation on published sets writes: scores, means, tests of models, and what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from biomedica_ray.config import ConfigError
+from biomedica_ray.evaluate.preparing import Prepared, Ready
+from biomedica_ray.evaluate.task_files import Tasks
+
+if TYPE_CHECKING:
+    from biomedica_ray.evaluate.benchmarks import Scored
+
+FORMAT = 1
+OVERALL = "overall"
+RETRIEVAL = "retrieval"
+"""The kind of tasks that the overall mean leaves out, as their scores are of another sort."""
+
+
+def document(
+    title: str, run_id: str, tasks: Tasks, prepared: Prepared, scored: dict[str, dict[str, Scored]]
+) -> dict[str, Any]:
+    """The results as plain data.
+
+    Args:
+        title: Name of the evaluation.
+        run_id: The run's.
+        tasks: All tasks and sets.
+        prepared: What was evaluated, and what not.
+        scored: Model -> task -> what came of it.
+    """
+    found = {name: _task(tasks, name, ready, scored) for name, ready in prepared.ready.items()}
+    return {
+        "format": FORMAT,
+        "title": title,
+        "run_id": run_id,
+        "models": list(scored),
+        "tasks": found,
+        "means": {model: _means(found, model) for model in scored},
+        "tests": _tests(scored),
+        "missing": {name: _missing(tasks, name, what) for name, what in prepared.missing.items()},
+        "errors": prepared.wrong,
+    }
+
+
+def _task(tasks: Tasks, name: str, ready: Ready, scored: dict[str, dict[str, Scored]]) -> dict[str, Any]:
+    task = tasks.tasks[name]
+    images = tasks.set_of(task)
+    first = next(iter(scored.values()))[name]
+    return {
+        "title": task.title,
+        "domain": task.domain,
+        "kind": task.kind,
+        "metric": task.metric,
+        "set": images.title,
+        "licence": images.licence,
+        "unknown": [*task.unknown, *images.unknown],
+        "prompts": ready.questions.prompts_from,
+        "classes": ready.questions.names,
+        "images": len(first.rows),
+        "left_out": ready.questions.left_out,
+        "missing_images": [each.what for each in ready.listing.missing],
+        "repeated_rows": ready.listing.repeated,
+        "unreadable_images": first.unreadable,
+        "duplicate_images": first.duplicates,
+        "differs": ready.remarks,
+        "models": {model: _scores(each[name]) for model, each in scored.items()},
+    }
+
+
+def _scores(scored: Scored) -> dict[str, Any] | None:
+    if scored.scores is None:
+        return None
+    found = scored.scores
+    return {
+        "scores": found.scores,
+        "intervals": found.intervals,
+        "chance": found.chance,
+        "confusion": found.confusion,
+        "per_class": found.per_class,
+    }
+
+
+def _missing(tasks: Tasks, name: str, what: str) -> dict[str, Any]:
+    images = tasks.set_of(tasks.tasks[name])
+    return {"looked_for": what, "set": images.title, "get": images.get, "licence": images.licence}
+
+
+def _means(found: dict[str, dict[str, Any]], model: str) -> dict[str, float]:
+    """The mean of the tasks' own metrics in each domain, and over all tasks but retrieval: each task counts once."""
+    values = defaultdict[str, list[float]](list)
+    for task in found.values():
+        scores = task["models"][model]
+        if scores is None:
+            continue
+        value = scores["scores"].get(task["metric"])
+        if value is not None:
+            values[task["domain"]].append(value)
+            if task["kind"] != RETRIEVAL:
+                values[OVERALL].append(value)
+    return {name: float(np.mean(each)) for name, each in values.items()}
+
+
+def _tests(scored: dict[str, dict[str, Scored]]) -> list[dict[str, Any]]:
+    """Paired tests between all pairs of models on every task, corrected for their number.
+
+    The p-values are adjusted over all tasks and pairs by Benjamini and Hochberg (1995).
+    """
+    from scipy.stats import false_discovery_control  # noqa: PLC0415 - takes a second
+
+    found = []
+    for one, other in combinations(scored, 2):
+        for name in scored[one]:
+            a, b = scored[one][name], scored[other][name]
+            if a.scores is None or b.scores is None:
+                continue
+            _, of_a, of_b = np.intersect1d(a.rows, b.rows, return_indices=True)
+            difference = a.scores.outcomes[of_a] - b.scores.outcomes[of_b]
+            test = {"task": name, "models": [one, other], "difference": float(difference.mean())}
+            found.append({**test, "p": paired(difference)})
+    adjusted = false_discovery_control([each["p"] for each in found]) if found else []
+    return [{**each, "adjusted_p": float(p)} for each, p in zip(found, adjusted, strict=True)]
+
+
+def paired(difference: npt.NDArray[np.float64]) -> float:
+    """Two-sided p-value of no difference between two models on the same images.
+
+    Where images are right or wrong, McNemar's exact test (McNemar 1947); else Wilcoxon's signed-rank test.
+
+    Args:
+        difference: Of how right the models are on each image, shape (n,).
+    """
+    from scipy.stats import binomtest, wilcoxon  # noqa: PLC0415
+
+    apart = difference[difference != 0]
+    if not len(apart):
+        return 1.0
+    if set(np.abs(apart)) == {1.0}:
+        return float(binomtest(int((apart > 0).sum()), len(apart)).pvalue)
+    return float(wilcoxon(apart).pvalue)
+
+
+def read(path: str) -> dict[str, Any]:
+    """Results of before.
+
+    Raises:
+        ConfigError: It is no such file.
+    """
+    try:
+        found = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"compare: {path}: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise ConfigError(f"compare: {path}: not a results.json of evaluate")
+    return found
+
+
+@dataclass(frozen=True)
+class Change:
+    """A score that is another one than before; ``now`` is None where it is not there any more."""
+
+    model: str
+    task: str
+    metric: str
+    before: float
+    now: float | None
+
+    @property
+    def fell(self) -> float:
+        """By how much."""
+        return 0.0 if self.now is None else self.before - self.now
+
+    def __str__(self) -> str:
+        now = "not there" if self.now is None else f"{self.now:.4f}"
+        return f"{self.model} on {self.task}: {self.metric} was {self.before:.4f} and is {now}"
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[Change]:
+    """Scores, in the tasks' own metrics, that differ for the models that both have, those that fell most first."""
+    found = []
+    for model in before["models"]:
+        if model not in now["models"]:
+            continue
+        for name, task in before["tasks"].items():
+            metric = task["metric"]
+            was, is_ = (_value(results, name, model, metric) for results in (before, now))
+            if was is not None and was != is_:
+                found.append(Change(model, name, metric, was, is_))
+    return sorted(found, key=lambda change: (change.now is not None, -change.fell))
+
+
+def _value(results: dict[str, Any], task: str, model: str, metric: str) -> float | None:
+    scores = (results["tasks"].get(task) or {"models": {}})["models"].get(model)
+    return None if scores is None else scores["scores"].get(metric)

@@ -1,0 +1,58 @@
+"""What models scored on published sets, as evaluations with a suite left it in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.fs as pafs
+
+from biomedica_ray.store import Store
+
+_OVERALL = "overall"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One evaluation on published sets.
+
+    Attributes:
+        title: Its name.
+        page: Path of its own page, relative to the store's root.
+        models: The models.
+        means: Domain, and the mean of each model over the tasks of it, None where there is none; the overall one last.
+        tasks: How many tasks were evaluated.
+        missing: How many were not, as their sets were not there or could not be used.
+    """
+
+    title: str
+    page: str
+    models: tuple[str, ...]
+    means: tuple[tuple[str, tuple[float | None, ...]], ...]
+    tasks: int
+    missing: int
+
+
+def read_suites(store: Store) -> list[Suite]:
+    """All evaluations on published sets, by name."""
+    selector = pafs.FileSelector(store.path("evaluations"), allow_not_found=True)
+    infos = store.filesystem.get_file_info(selector)
+    names = sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
+    return [found for name in names if (found := _read(store, name)) is not None]
+
+
+def _read(store: Store, name: str) -> Suite | None:
+    try:
+        document: dict[str, Any] = store.read_json(f"evaluations/{name}/results.json")
+    except FileNotFoundError:
+        return None
+    means, models = document["means"], tuple(document["models"])
+    domains = sorted({domain for model in models for domain in means[model]}, key=lambda d: (d == _OVERALL, d))
+    return Suite(
+        document["title"],
+        f"evaluations/{name}/results.html",
+        models,
+        tuple((domain, tuple(means[model].get(domain) for model in models)) for domain in domains),
+        len(document["tasks"]),
+        len(document["missing"]) + len(document["errors"]),
+    )
