@@ -58,7 +58,7 @@ class EvaluateConfig(StageConfig):
     )
     compare: str | None = Field(None, description="a results.json of before; a score that fell is an error")
     tolerance: float = Field(0.005, ge=0, description="how much a score may have fallen")
-    memory_gb: float = Field(4, gt=0, description="memory that a worker with a model reserves")
+    memory_gb: float = Field(3, gt=0, description="memory that a worker with a model reserves")
 
     @property
     def on_published_sets(self) -> bool:
@@ -76,8 +76,9 @@ class EvaluateConfig(StageConfig):
         return f"suite-{self.title}" if self.on_published_sets else self.name
 
     def needs(self) -> tuple[Need, ...]:
-        """The task that scores the model."""
-        return (Need.of(self, CPU="num_cpus", GPU="use_gpu"),)
+        """The task that scores the model, or one that encodes a published set."""
+        memory = {"memory": "memory_gb"} if self.on_published_sets else {}
+        return (Need.of(self, CPU="num_cpus", GPU="use_gpu", **memory),)
 
     @model_validator(mode="after")
     def _one_dataset(self) -> Self:

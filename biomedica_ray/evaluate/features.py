@@ -21,6 +21,7 @@ import ray.data
 from biomedica_ray import schema
 from biomedica_ray.ahead import ordered_map
 from biomedica_ray.cluster import Actors, Row, cluster_resource, collect_units, unit_row, unit_rows
+from biomedica_ray.config.needs import GIB
 from biomedica_ray.evaluate.config import EvaluateConfig
 from biomedica_ray.evaluate.layouts import Image
 from biomedica_ray.evaluate.preparing import Images, Texts
@@ -102,6 +103,7 @@ def encode(config: EvaluateConfig, record: Run, model: ModelName, mark: str, sou
         return
     gpus = float(config.use_gpu)
     room = cluster_resource("GPU") if gpus else cluster_resource("CPU") // config.num_cpus
+    room = min(room, cluster_resource("memory") // (config.memory_gb * GIB))
     most = int(max(1, min(room, config.max_actors or room, len(todo))))
     actors = Actors(
         EncodeActor,
