@@ -78,7 +78,7 @@ def write_dataset(root: Path, shards: int, samples: int) -> None:
                 key, caption = f"PMC{number * samples + row}-1_001", f"Figure {row}: what was seen."
                 fields = {**filled, "article_text": text, "image_primary_label": ["Plots and Charts"]}
                 tar.write(key, jpg, caption, {name: value for name, value in fields.items() if name != "jpg"})
-                table.write([{**fields, "key": key, "jpg": jpg, "txt": caption}])
+                table.write([{**fields, "key": key, "jpg": {"bytes": jpg, "path": f"{key}.jpg"}, "txt": caption}])
             writer.commit({})
         entry = {"path": path, "parquet": parquet, "license_group": "commercial", "split": "test"}
         entries.append({**entry, "samples": samples, "sha256": hashlib.sha256(path.encode()).hexdigest()})
@@ -100,6 +100,8 @@ def write_small_shards(root: Path, shards: int) -> None:
 def _value(type_: pa.DataType) -> Any:
     if pa.types.is_list(type_):
         return []
+    if pa.types.is_boolean(type_):
+        return False
     return 0 if pa.types.is_integer(type_) else "" if pa.types.is_string(type_) else None
 
 

@@ -115,7 +115,7 @@ def attribution(fields: Row, title: str | None, citation: str) -> str:
         f"{terms} ({url})" if url else terms,
         fields["copyright"],
     ]
-    return f"{label} from: " + " ".join(_sentence(part) for part in sentences if part and part.strip())
+    return f"{label.rstrip('.:;, ')} from: " + " ".join(_sentence(part) for part in sentences if part and part.strip())
 
 
 def _sentence(part: str) -> str:

@@ -61,8 +61,16 @@ def write_dataset(
         parquet = path.relative_to(root).as_posix().replace("webdataset", "parquet").replace(".tar", ".parquet")
         if twins:
             (root / parquet).parent.mkdir(parents=True, exist_ok=True)
-            names = ["key", "jpg", "txt", "image_primary_label"]
-            table = pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows])
+            columns = [
+                {
+                    "key": key,
+                    "jpg": {"bytes": image, "path": f"{key}.jpg"},
+                    "txt": caption,
+                    "image_primary_label": labels,
+                }
+                for key, image, caption, labels in rows
+            ]
+            table = pa.Table.from_pylist(columns)
             pq.write_table(table, root / parquet, row_group_size=16, compression="zstd")
         document["shards"].append(
             {

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -149,3 +151,15 @@ def test_what_is_read_from_s3_is_in_proportion_to_what_is_drawn(data: Store, mon
         refused.add(lost)
         with pytest.raises(StoreError, match=rf"s3:/{lost.split()[0]}: .*; after 8 attempts"):
             list(held_out.samples())
+
+
+def test_twins_of_earlier_versions_have_bytes_alone(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path, [map(sample, range(3))], "test", twins=True)
+    shards = read_shards(data, None, "test")
+    now = list(read_numbers(data, shards, [0, 2]))
+    (twin,) = tmp_path.rglob("*.parquet")
+    table = pq.read_table(twin)
+    images = pc.struct_field(table["jpg"], "bytes")
+    pq.write_table(table.set_column(table.schema.get_field_index("jpg"), "jpg", images), twin)
+    assert list(read_numbers(data, shards, [0, 2])) == now
+    assert [each.image for each in now if isinstance(each, RawSample)] == [sample(n)[1] for n in (0, 2)]

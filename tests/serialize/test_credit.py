@@ -22,7 +22,7 @@ ARTICLE: dict[str, Any] = {
 FIGURE: dict[str, Any] = {
     "figure_id": "PMC7.2_003",
     "kind": "graphical-abstract",
-    "label": "Figure 3",
+    "label": "Figure 3.",
     "alt_text": "A cell",
     "language": None,
     "license_code": None,
@@ -36,7 +36,7 @@ def test_credit_by_the_article() -> None:
     assert fields.pop("article_authors") == [f"A{n} Doe" for n in range(AUTHORS)]
     assert fields == {
         "figure_id": "PMC7.2_003",
-        "figure_label": "Figure 3",
+        "figure_label": "Figure 3.",
         "figure_kind": "graphical-abstract",
         "figure_language": "en",
         "figure_alt_text": "A cell",
