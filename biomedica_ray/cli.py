@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import sys
@@ -18,16 +19,15 @@ from biomedica_ray.stages import CONFIGS, PipelineConfig, load, work_of
 DONE, FAILED, MISUSED = 0, 1, 2
 _HELP = {"-h", "--help"}
 
-TASKS = "tasks"
-"""The command that needs neither a store nor a cluster."""
-
-_JOBS = {
-    "submit": "Submit a stage as a Ray job, and follow its log.",
-    "jobs": "List the jobs of a cluster.",
-    "logs": "Show a job's log until the job ends.",
-    "stop": "Stop a job.",
+_COMMANDS = {
+    "submit": ("biomedica_ray.jobs.commands", "Submit a stage as a Ray job, and follow its log."),
+    "jobs": ("biomedica_ray.jobs.commands", "List the jobs of a cluster."),
+    "logs": ("biomedica_ray.jobs.commands", "Show a job's log until the job ends."),
+    "stop": ("biomedica_ray.jobs.commands", "Stop a job."),
+    "tasks": ("biomedica_ray.evaluate.task_list", "List the tasks on published sets, and which of them are there."),
+    "verify": ("biomedica_ray.serialize.verifying", "Compare a downloaded dataset with its dataset.json."),
 }
-"""Commands about Ray jobs; the functions of these names are in biomedica_ray.jobs.commands."""
+"""What is no stage -> the module with the function of that name, and what it does."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,14 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if stage == "--version":
         print(f"biomedica_ray {importlib.metadata.version('biomedica_ray')}")
         return DONE
-    if stage in _JOBS:
+    if stage in _COMMANDS:
         return _run_command(stage, arguments[1:])
-    return _list_tasks(arguments[1:]) if stage == TASKS else _main_of_stage(stage, arguments[1:])
+    return _main_of_stage(stage, arguments[1:])
 
 
 def _main_of_stage(stage: str, arguments: Sequence[str]) -> int:
     if stage not in CONFIGS:
-        hint = suggest(stage, [*CONFIGS, *_JOBS, TASKS])
+        hint = suggest(stage, [*CONFIGS, *_COMMANDS])
         wrong = f"{stage}: unknown stage; {hint}" if stage else "expected a stage; --help lists them"
         print(f"biomedica: {wrong}", file=sys.stderr)
         return MISUSED
@@ -64,29 +64,16 @@ def _main_of_stage(stage: str, arguments: Sequence[str]) -> int:
 
 def _run_command(command: str, arguments: Sequence[str]) -> int:
     from biomedica_ray.head_node import ClusterError  # noqa: PLC0415 - as ray in _run_stage
-    from biomedica_ray.jobs import commands  # noqa: PLC0415
 
-    work: Callable[[Sequence[str]], int] = getattr(commands, command)
+    module, _ = _COMMANDS[command]
     try:
+        work: Callable[[Sequence[str]], int] = getattr(importlib.import_module(module), command)
         return work(arguments)
     except (ConfigError, ClusterError) as error:
         print(f"biomedica {command}: {error}", file=sys.stderr)
         return MISUSED if isinstance(error, ConfigError) else FAILED
-
-
-def _list_tasks(arguments: Sequence[str]) -> int:
-    """List the tasks on published sets; returns the exit code."""
-    from biomedica_ray.evaluate.task_list import USAGE, task_list  # noqa: PLC0415
-
-    if _HELP.intersection(arguments):
-        print(USAGE)
-        return DONE
-    try:
-        print(task_list(arguments))
-    except ConfigError as error:
-        print(f"biomedica {TASKS}: {error}", file=sys.stderr)
-        return MISUSED
-    return DONE
+    except SystemExit as end:  # argparse's, after --help
+        return int(end.code or 0)
 
 
 def run_stage(stage: str, config: StageConfig) -> int:
@@ -163,17 +150,16 @@ def _usage() -> str:
         "usage: biomedica STAGE [--config FILE] [--key value ...]\n"
         "       biomedica submit STAGE [--address URL] [--config FILE] [--key value ...]\n"
         "       biomedica STAGE --help | --version\n"
-        f"       biomedica {TASKS}: the tasks on published sets that evaluate knows, and which are there\n"
     )
-    jobs = [f"  {command:10} {what}" for command, what in _JOBS.items()]
+    commands = [f"  {command:10} {what}" for command, (_, what) in _COMMANDS.items()]
     return "\n".join(
         [
             usage,
             "stages:",
             *lines,
             "",
-            "jobs on a cluster:",
-            *jobs,
+            "other commands:",
+            *commands,
             "",
             "example:",
             "  biomedica extract --store mine --source sample",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same model and samples would give other scores."""
 
 _OF_SETS = {"suite", "tasks", "models", "prompts", "probe", "shots", "into", "compare", "tolerance", "memory_gb"}

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 from rich.console import Console
 from rich.table import Table
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.config.arguments import Arguments
 from biomedica_ray.config.wording import suggest
 from biomedica_ray.head_node import ClusterError
 from biomedica_ray.jobs import api, following
@@ -24,11 +23,6 @@ from biomedica_ray.progress import is_progress
 from biomedica_ray.stages import CONFIGS, load
 
 INTERRUPTED = 130
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message)
 
 
 def submit(argv: Sequence[str]) -> int:
@@ -72,7 +66,7 @@ def submit(argv: Sequence[str]) -> int:
 
 def jobs(argv: Sequence[str]) -> int:
     """List the jobs of a cluster, newest first: id, stage, store, state, start, and how far those are that run."""
-    client = api.connect(_parser("jobs", "List the jobs of a cluster.").parse_args(list(argv)).address)
+    client = api.connect(_parser("jobs", "List the jobs of a cluster.").parse(argv).address)
     listed = [job for job in api.answer(client, client.list_jobs) if job.submission_id]
     table = Table(box=None, pad_edge=False)
     table.add_column("job", no_wrap=True)
@@ -94,7 +88,7 @@ def logs(argv: Sequence[str]) -> int:
     """Write the log of a job, until the job ends; returns the job's exit code."""
     parser = _parser("logs", "Show a job's log until the job ends.")
     parser.add_argument("job", metavar="JOB", help="the job, as `biomedica jobs` lists it")
-    options = parser.parse_args(list(argv))
+    options = parser.parse(argv)
     return _follow(api.connect(options.address), options.job)
 
 
@@ -102,7 +96,7 @@ def stop(argv: Sequence[str]) -> int:
     """Stop a job: SIGTERM, upon which it closes its run; returns when it has ended."""
     parser = _parser("stop", "Stop a job; the same submit continues its work.")
     parser.add_argument("job", metavar="JOB", help="the job, as `biomedica jobs` lists it")
-    options = parser.parse_args(list(argv))
+    options = parser.parse(argv)
     client = api.connect(options.address)
     if api.job(client, options.job).status.is_terminal():
         print(f"biomedica stop: job {options.job} has ended before", file=sys.stderr)
@@ -117,8 +111,8 @@ def stop(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser(command: str, what: str) -> _Parser:
-    parser = _Parser(f"biomedica {command}", description=what, allow_abbrev=False)
+def _parser(command: str, what: str) -> Arguments:
+    parser = Arguments(command, what)
     parser.add_argument(
         "--address",
         metavar="URL",

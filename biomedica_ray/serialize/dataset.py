@@ -240,7 +240,7 @@ article, which `figure_id` tells apart. What is unknown is null; dates are ISO 8
 columns.
 
 `dataset.json` lists all shards and Parquet files with sizes and SHA-256, and says which version of biomedica_ray wrote
-them. Settings:
+them; `biomedica verify FOLDER` compares a copy with it. Settings:
 
 ```json
 {settings}
