@@ -4,15 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from braceexpand import braceexpand
+from huggingface_hub import DatasetCard
 
 from biomedica_ray.reading.place import Place
-from biomedica_ray.serialize.dataset import braces, publish, withdraw
+from biomedica_ray.serialize.card import braces, size_category
+from biomedica_ray.serialize.dataset import publish, withdraw
 from biomedica_ray.store import Store
 
 ALL = Place(None)
-SETTINGS = {"samples_per_shard": 2, "validation_fraction": 0.05, "test_fraction": 0.1}
+SETTINGS = {"version": "0.1.0", "samples_per_shard": 2, "validation_fraction": 0.05, "test_fraction": 0.1}
 
 
 def shard(group: str, split: str, index: int, samples: int) -> dict[str, Any]:
@@ -47,6 +50,22 @@ def test_the_card(tmp_path: Path) -> None:
     assert "--workers 2 " in text
     assert "About 10% of the articles are held out as `test`, for a final score, and 5% as `validation`" in text
     assert "U.S. National Library of Medicine" in text
+
+
+def test_the_hub_reads_the_header_of_the_card(tmp_path: Path) -> None:
+    publish(Store(str(tmp_path)), ALL, SHARDS, SETTINGS)
+    data = DatasetCard.load(tmp_path / "dataset" / "README.md").data
+    assert (data.license, data.license_name) == ("other", "creative-commons-by-figure")
+    assert (data.size_categories, data.language) == (["n<1K"], ["en"])
+    assert data.task_categories == ["zero-shot-image-classification", "image-to-text"]
+
+
+@pytest.mark.parametrize(
+    ("samples", "category"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (24_000_000, "10M<n<100M"), (10**12, "n>1T")],
+)
+def test_sizes_in_the_words_of_the_hub(samples: int, category: str) -> None:
+    assert size_category(samples) == category
 
 
 def test_shards_as_a_pattern_for_shells_and_webdataset() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import datasets
 import duckdb
+import mlcroissant
 import numpy as np
 import pandas
 import polars
@@ -32,7 +33,7 @@ from biomedica_ray.store import Store
 from tests.serialize.test_samples import stored
 from tests.synthetic import article, encoded, figure, picture
 
-SETTINGS = {"samples_per_shard": 7, "validation_fraction": 0.05, "test_fraction": 0.1}
+SETTINGS = {"version": "0.1.0", "samples_per_shard": 7, "validation_fraction": 0.05, "test_fraction": 0.1}
 BARE = {"title": None, "abstract": None, "journal": None, "keywords": [], "subjects": [], "mesh": [], "references": []}
 """What the first articles lack: as many samples as readers look at to guess types."""
 PANELS = [{"label": "A", "text": "Caption", "start": 0, "end": 7}]
@@ -162,6 +163,34 @@ def unwrapped(value: Any) -> Any:
 @pytest.mark.parametrize("read", [by_pyarrow, by_polars, by_duckdb, by_pandas])
 def test_readers_of_tables(dataset: Path, read: Callable[[Path], list[dict[str, Any]]]) -> None:
     assert of_rows(read(dataset / "parquet/commercial/train")) == truth(dataset)
+
+
+def test_mlcroissant_validates_the_description_and_reads_the_records(dataset: Path) -> None:
+    described = mlcroissant.Dataset(jsonld=str(dataset / "croissant.json"))
+    assert not described.metadata.issues.errors
+    assert described.metadata.issues.warnings == {
+        f'[Metadata({described.metadata.name})] Property "https://schema.org/datePublished" is recommended, '
+        "but does not exist."
+    }
+    records = list(described.records(record_set="commercial-train"))
+    fields = [field.id.partition("/")[2] for field in described.metadata.record_sets[0].fields]
+    assert {"jpg", "txt", "attribution", "article_authors", "license_is_own"} <= set(fields)
+    found = []
+    for record in records:
+        row = {name: text_of(record[f"commercial-train/{name}"]) for name in fields}
+        found.append(seen(row["key"], row["txt"], row["jpg"], row))
+    expected = [
+        (key, caption, pixels, {name: value for name, value in others.items() if name in fields})
+        for key, caption, pixels, others in truth(dataset)
+    ]
+    assert found == expected
+
+
+def text_of(value: Any) -> Any:
+    """Texts, which mlcroissant gives as bytes."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return [text_of(each) for each in value] if isinstance(value, list | np.ndarray) else value
 
 
 def test_wids(dataset: Path) -> None:
