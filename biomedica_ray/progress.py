@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -27,10 +28,21 @@ class Progress:
         total: How many there are; None when that is not known.
         done: How many an earlier run has done.
         rows: Their rows.
+        tell: Called with the pieces done, at first and whenever there are more.
     """
 
-    def __init__(self, stage: str, what: str, total: int | None, *, done: int = 0, rows: int = 0) -> None:
+    def __init__(
+        self,
+        stage: str,
+        what: str,
+        total: int | None,
+        *,
+        done: int = 0,
+        rows: int = 0,
+        tell: Callable[[int], None] | None = None,
+    ) -> None:
         self._stage, self._what, self._total = stage, what, total
+        self._tell = tell
         self._done, self._rows, self._errors = done, rows, 0
         self._note = ""
         self._logged = time.monotonic()
@@ -41,6 +53,8 @@ class Progress:
         self._task = TaskID(0)
 
     def __enter__(self) -> Self:
+        if self._tell:
+            self._tell(self._done)
         if sys.stderr.isatty():
             columns = (
                 TextColumn("{task.description}"),
@@ -70,6 +84,8 @@ class Progress:
         self._errors += errors
         self._note = note or self._note
         self._unlogged = True
+        if self._tell:
+            self._tell(self._done)
         if self._from is None and done:
             self._from = time.monotonic(), self._done, self._rows
         if self._bar:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import StageConfig
@@ -22,6 +22,9 @@ from biomedica_ray.progress import Progress
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.store.lease import Lease, lease_path
 from biomedica_ray.units import Counts, LostRowsError, add_counts, counts_to_json, lost_rows
+
+if TYPE_CHECKING:
+    from biomedica_ray.metrics import RunMetrics
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class Run:
         self._started = now
         self._clock = time.monotonic()
         self._recorded = False
+        self._metrics: RunMetrics | None = None
         part = f"{stage}/{config.part}" if config.part else stage
         self._lease = Lease(self.store, part, self.run_id, wait=config.wait)
         self.lease = lease_path(part)
@@ -72,6 +76,8 @@ class Run:
         self.counts = add_counts(self.counts, counts)
         if before:
             self.before = add_counts(self.before, counts)
+        elif self._metrics:
+            self._metrics.add(counts)
 
     def committed(self, stage: str) -> dict[int, Commit]:
         """What ``stage`` has committed and need not do again, by unit: what this run itself makes, not what it reads.
@@ -102,7 +108,8 @@ class Run:
             rows: Their rows.
         """
         self._record_start()
-        return Progress(self.stage, what, total, done=done, rows=rows)
+        tell = partial(self._metrics.pieces, what, total=total) if self._metrics else None
+        return Progress(self.stage, what, total, done=done, rows=rows, tell=tell)
 
     def __enter__(self) -> Self:
         set_up_logging(self.run_id)
@@ -115,6 +122,9 @@ class Run:
         return self
 
     def _start(self) -> None:
+        from biomedica_ray.metrics import RunMetrics  # noqa: PLC0415 - Ray, which reading records of runs needs not
+
+        self._metrics = RunMetrics(self.stage, self.run_id)
         if self.store.exists():
             self._record_start()
         log.info("%s: store %s", self.stage, self.store.root)
