@@ -24,6 +24,7 @@ _COMMANDS = {
     "jobs": ("biomedica_ray.jobs.commands", "List the jobs of a cluster."),
     "logs": ("biomedica_ray.jobs.commands", "Show a job's log until the job ends."),
     "stop": ("biomedica_ray.jobs.commands", "Stop a job."),
+    "plan": ("biomedica_ray.plan.command", "What all of PMC would take, from the records of a trial."),
     "tasks": ("biomedica_ray.evaluate.task_list", "List the tasks on published sets, and which of them are there."),
     "verify": ("biomedica_ray.serialize.verifying", "Compare a downloaded dataset with its dataset.json."),
 }

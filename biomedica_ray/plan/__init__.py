@@ -1,0 +1,1 @@
+"""What a larger run would take, from what a smaller one took."""
