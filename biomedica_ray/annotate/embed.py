@@ -56,16 +56,15 @@ def plan(config: AnnotateConfig, store: Store, extracted: Mapping[int, Commit]) 
         ConfigError: As in :func:`~biomedica_ray.models.encoders.load_encoder`.
     """
     path = f"encoders/{model_slug(config.model)}.json"
-    embedded = store.commits(embed_stage(config.model))
     asked = _asked(config)
     if info := _recorded(store, path, asked):
-        units = fingerprints(info, extracted, embedded)
-        done = {unit: commit.fingerprint for unit, commit in embedded.items() if commit.complete}
-        if units == done:
+        units = _fingerprints(info, extracted)
+        embedded = store.commits(embed_stage(config.model))
+        if units == {unit: commit.fingerprint for unit, commit in embedded.items() if commit.complete}:
             return info, units
     info = on_a_worker(partial(_describe, config), num_cpus=config.num_cpus, memory_gb=config.memory_gb)
     store.write_json(path, {"asked": asked, "encoder": info.to_json()})
-    return info, fingerprints(info, extracted, embedded)
+    return info, _fingerprints(info, extracted)
 
 
 def _asked(config: AnnotateConfig) -> dict[str, Any]:
@@ -84,15 +83,8 @@ def _recorded(store: Store, path: str, asked: Mapping[str, Any]) -> EncoderInfo 
     return EncoderInfo.from_json(found["encoder"]) if asked["weights"] and found["asked"] == asked else None
 
 
-def fingerprints(info: EncoderInfo, extracted: Mapping[int, Commit], embedded: Mapping[int, Commit]) -> dict[int, str]:
-    """The fingerprint of each unit: the one that it has, if that stands for the same embeddings, else a new one."""
-    wanted = {}
-    for unit, commit in extracted.items():
-        # Earlier versions found panels along with embeddings, and whether they did was a part of the fingerprint.
-        marks = [fingerprint([VERSION, panels, info.to_json()], commit.written) for panels in (True, False)]
-        has = embedded[unit].fingerprint if unit in embedded else ""
-        wanted[unit] = has if has in marks else marks[0]
-    return wanted
+def _fingerprints(info: EncoderInfo, extracted: Mapping[int, Commit]) -> dict[int, str]:
+    return {unit: fingerprint([VERSION, info.to_json()], commit.written) for unit, commit in extracted.items()}
 
 
 def _describe(config: AnnotateConfig) -> EncoderInfo:

@@ -27,7 +27,7 @@ from biomedica_ray.images import decode
 from biomedica_ray.models.encoders import load_encoder
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
-from biomedica_ray.units import Flow, fingerprint, unit_of
+from biomedica_ray.units import Flow, unit_of
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, picture, write_extracted
 
 MODEL = "timm/test_vit"
@@ -179,18 +179,6 @@ def test_a_run_that_finds_all_done_loads_no_encoder(
     os.utime(own)
     with pytest.raises(ConfigError, match="weights: "):
         run(store, str(own))  # they may be others now, and must be looked at
-
-
-@pytest.mark.parametrize("panels", [True, False])
-def test_embeddings_of_earlier_versions_are_kept(store: Store, weights: str, panels: bool) -> None:
-    """Whether panels were looked for along with them was a part of the fingerprint."""
-    info, extracted = load_encoder(MODEL, weights).info, store.commits("extract")
-    for unit, commit in extracted.items():
-        with store.write_unit(STAGE, unit, fingerprint([3, panels, info.to_json()], commit.content)) as writer:
-            writer.commit({})
-    marks = {unit: commit.fingerprint for unit, commit in store.commits(STAGE).items()}
-    assert embed.fingerprints(info, extracted, store.commits(STAGE)) == marks
-    assert (embed.fingerprints(info, extracted, {}) == marks) == panels  # what is new is marked as ever
 
 
 def test_a_figure_that_gets_lost_on_the_way_fails_the_run(store: Store, weights: str) -> None:
