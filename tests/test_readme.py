@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import doctest
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from biomedica_ray.config import STAGES
 from biomedica_ray.report.summary import summary_rows
@@ -55,3 +57,9 @@ def test_the_demo_ends_with_what_the_readme_shows(demo_store: Path) -> None:
                 assert abs(a - b) <= away, (name, shown[name], value)
         elif name != "time":
             assert shown[name] == value, name
+
+
+def test_the_citation_is_of_this_version() -> None:
+    project = tomllib.loads((README.parent / "pyproject.toml").read_text())["project"]
+    cited = yaml.safe_load((README.parent / "CITATION.cff").read_text())
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
