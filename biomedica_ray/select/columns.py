@@ -75,7 +75,7 @@ def find_column(name: str) -> Column:
         return Column("articles", name, found[0].type, own_first=True)
     if not found:
         names = {str(column) if "." in name else column.name for column in COLUMNS}
-        near = difflib.get_close_matches(name, sorted(names), 3)
+        near = difflib.get_close_matches(name.lower(), sorted(names), 3)
         hint = f"; did you mean {' or '.join(near)}?" if near else f"; tables are {', '.join(TABLES)}"
         raise ValueError(f"{name}: no such column{hint}")
     if len(found) > 1:

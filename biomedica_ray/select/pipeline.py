@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -20,6 +21,8 @@ from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.select.where import Condition, parse
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import AsJson, Counts, Flow, fingerprint
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 """Raise it when the same query finds other figures."""
@@ -78,6 +81,8 @@ def run(config: SelectConfig, record: Run) -> None:
         "selected": record.counts["matching"].rows_out,
         "groups": {group: {"matching": n, "selected": taken.get(group, 0)} for group, n in matching.items()},
     }
+    if not document["selected"]:
+        log.warning("select: no figure of %d meets where: %s", document["figures"], config.where)
     store.write_json(f"selections/{config.name}.json", document)
     record.results |= {"selection": store.uri(f"selections/{config.name}.json"), "selected": document["selected"]}
 

@@ -39,7 +39,7 @@ column: NAME
 values: "(" value ("," value)* ")"
 ?value: TEXT -> text | NUMBER -> number | "true"i -> true | "false"i -> false
 COMPARISON: "=" | "!=" | "<>" | "<=" | "<" | ">=" | ">"
-NAME: /[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?/
+NAME: /[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?/
 TEXT: /'([^']|'')*'/
 NUMBER: /[-+]?[0-9]+(\.[0-9]+)?/
 %ignore /\s+/
@@ -148,7 +148,15 @@ class _Conditions(lark.Transformer[Any, Condition]):
 
     def among(self, column: Column, wanted: Sequence[Value]) -> Condition:
         scalars = [_scalar(column, value) for value in wanted]
-        return _on(column, lambda values: reduce(pc.or_kleene, [pc.equal(values, scalar) for scalar in scalars]))
+        type_ = next((scalar.type for scalar in scalars if scalar.type != column.type), column.type)
+        among = pa.array([scalar.as_py() for scalar in scalars], type_)
+        unknown = pa.scalar(None, pa.bool_())
+
+        def test(values: pa.ChunkedArray) -> Mask:
+            # To Arrow a null is not among anything; in SQL it is neither in nor not in.
+            return pc.if_else(pc.is_valid(values), pc.is_in(values.cast(type_), among), unknown)
+
+        return _on(column, test)
 
     def not_among(self, column: Column, wanted: Sequence[Value]) -> Condition:
         return self.negated(self.among(column, wanted))

@@ -116,8 +116,11 @@ def run(config: SerializeConfig, record: Run) -> None:
     settings = config.model_dump(
         include={"samples_per_shard", "max_outdated", "jpeg_quality", "keep_metadata", *SELECTION_KEYS}
     )
-    version = importlib.metadata.version("biomedica_ray")
-    publish(store, place, rows, {"version": version, **settings, "outdated": planned.outdated})
+    settings |= {"version": importlib.metadata.version("biomedica_ray"), "outdated": planned.outdated}
+    if config.selection:
+        chosen = store.read_json(f"selections/{config.selection}.json")
+        settings["query"] = {key: chosen[key] for key in ("where", "balance", "cap", "seed")}
+    publish(store, place, rows, settings)
     record.results["dataset"] = store.uri(place.folder("dataset"))
     record.results["shards"] = len(rows)
 

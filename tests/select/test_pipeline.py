@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -178,5 +179,8 @@ def test_a_selection_of_the_sample_and_a_dataset_of_it(demo_store: Path, tmp_pat
     )
     assert samples == whole & ids
     data = Store(store.uri(f"selections/{name}/dataset"))
+    query = {key: document[key] for key in ("where", "balance", "cap", "seed")}
+    assert data.read_json("dataset.json")["query"] == query
+    assert json.dumps(document["where"]) in Path(data.root, "README.md").read_text()
     shards = [shard for split in ("train", "validation", "test") for shard in read_shards(data, None, split)]
     assert sum(shard.samples for shard in shards) == len(samples)

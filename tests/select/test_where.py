@@ -57,6 +57,10 @@ def rows(query: str) -> list[int]:
         ("published >= '2021-05-01'", [1, 3]),
         ("not published >= '2021-05-01'", [0]),  # what has no date is on neither side
         ("published is null", [2]),
+        ("labels.distance in (0.5, 2.5)", [0, 3]),
+        ("labels.distance not in (0.5)", [2, 3]),  # nor is what has none
+        ("published in ('2020-05-01', '2022-05-01')", [0, 3]),
+        ("is_retracted in (true)", [0]),
         ("labels.distance <= 1.5", [0, 2]),
         ("labels.distance < 2 or width = 300", [0, 1, 2]),
         ("(width = 100 or width = 300) and (license_group = 'other')", [1]),
@@ -75,6 +79,7 @@ def test_what_a_query_finds(query: str, expected: list[int]) -> None:
         ("licence_group = 'other'", "licence_group: no such column; did you mean license_group"),
         ("labels.primary = 'x'", "labels.primary: no such column; did you mean labels.primary_label"),
         ("image is null", "image: no such column"),
+        ("WIDTH > 300", "WIDTH: no such column; did you mean width"),
         ("title = 'x'", "title: in several tables; expected figures.title or articles.title"),
         ("width >", "ends too early; expected a condition such as width >= 300"),
         ("", "ends too early"),
@@ -188,3 +193,9 @@ def test_a_figures_own_licence_counts_unless_its_articles_is_asked_for() -> None
         "articles.license_code": ["CC BY", "CC BY"],
         "figures.license_code": ["CC BY-NC", None],
     }
+
+
+def test_fifty_thousand_values() -> None:
+    listed = ", ".join(str(number) for number in range(400, 50_400))
+    assert rows(f"width in ({listed})") == [2, 3]
+    assert rows(f"width not in ({listed})") == [0, 1]
