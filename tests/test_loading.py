@@ -15,7 +15,7 @@ from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize.dataset import publish
 from biomedica_ray.store import Store
 from tests.fakes.file_server import file_server
-from tests.fakes.s3 import client, s3_server
+from tests.fakes.s3 import s3_server, upload
 from tests.serialize.test_readers import SETTINGS, write
 
 pytestmark = pytest.mark.cluster
@@ -59,11 +59,7 @@ def test_rows_that_meet_a_condition(ray_cluster: None, dataset: Path) -> None:
 
 def test_from_s3(ray_cluster: None, dataset: Path) -> None:
     with s3_server() as url:
-        s3 = client(url)
-        s3.create_bucket(Bucket="sets")
-        for file in dataset.rglob("*"):
-            if file.is_file():
-                s3.upload_file(str(file), "sets", f"d/{file.relative_to(dataset)}")
+        upload(url, dataset, "sets", "d")
         loaded = biomedica_ray.load("s3://sets/d", split="train", endpoint_url=url).take_all()
     assert keys(loaded) == keys(truth(dataset, "*/train"))
 

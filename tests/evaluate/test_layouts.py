@@ -30,7 +30,7 @@ from biomedica_ray.images import ImageError
 from biomedica_ray.reading.shards import Unreadable
 from biomedica_ray.store.root import Root
 from tests.evaluate.written import picture, write_set
-from tests.fakes.s3 import client, s3_server
+from tests.fakes.s3 import s3_server, upload
 
 
 def opened(layout: Any, folder: Path, split: str = "test") -> Opened:
@@ -217,11 +217,7 @@ def test_sets_on_s3_are_read_as_on_a_disk(tmp_path: Path) -> None:
     for name in names:
         write_set(tmp_path, name)
     with s3_server() as url:
-        remote = client(url)
-        remote.create_bucket(Bucket="sets")
-        for path in tmp_path.rglob("*"):
-            if path.is_file():
-                remote.upload_file(str(path), "sets", f"below/{path.relative_to(tmp_path)}")
+        upload(url, tmp_path, "sets", "below")
         for name in names:
             local = find(Root(str(tmp_path)), sets[name]).open()
             there = find(Root("s3://sets/below", url), sets[name]).open()

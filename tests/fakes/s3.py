@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import boto3
 from mypy_boto3_s3 import S3Client
@@ -62,3 +63,12 @@ def _wait(url: str, server: subprocess.Popen[bytes], seconds: float = 60) -> Non
         else:
             return
     raise RuntimeError(f"the S3 server at {url} did not answer within {seconds} s")
+
+
+def upload(url: str, folder: Path, bucket: str, prefix: str) -> None:
+    """Copy the files of a folder into a new bucket."""
+    s3 = client(url)
+    s3.create_bucket(Bucket=bucket)
+    for file in folder.rglob("*"):
+        if file.is_file():
+            s3.upload_file(str(file), bucket, f"{prefix}/{file.relative_to(folder)}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from biomedica_ray.cli import main
-from tests.fakes.s3 import client, s3_server
+from tests.fakes.s3 import client, s3_server, upload
 
 SHARDS = [("commercial", "train", 0), ("commercial", "test", 0), ("noncommercial", "train", 0)]
 
@@ -86,13 +86,9 @@ def test_sizes_alone_read_no_file(dataset: Path) -> None:
 
 def test_a_dataset_on_s3(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with s3_server() as url:
-        s3 = client(url)
-        s3.create_bucket(Bucket="sets")
-        for file in dataset.rglob("*"):
-            if file.is_file():
-                s3.upload_file(str(file), "sets", f"d/{file.relative_to(dataset)}")
+        upload(url, dataset, "sets", "d")
         assert verify("s3://sets/d", "--endpoint_url", url) == 0
-        s3.delete_object(Bucket="sets", Key="d/parquet/commercial/test/commercial-test-000000.parquet")
+        client(url).delete_object(Bucket="sets", Key="d/parquet/commercial/test/commercial-test-000000.parquet")
         assert verify("s3://sets/d", "--endpoint_url", url) == 1
     assert capsys.readouterr().out == "parquet/commercial/test/commercial-test-000000.parquet: missing\n"
 
