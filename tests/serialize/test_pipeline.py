@@ -153,7 +153,7 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     }
 
     before = files(store)
-    beside = {"dataset.json", "README.md", "attribution.parquet", "webdataset/README.md"}
+    beside = {"dataset.json", "README.md", "croissant.json", "attribution.parquet", "webdataset/README.md"}
     assert before.keys() == {*beside, *INDICES, *(s[k] for s in shards for k in ("path", "parquet"))}
     assert run(store).counts == first.counts
     assert files(store) == before
