@@ -41,8 +41,9 @@ RUN apt-get update \
     && echo "PATH=/opt/env/bin:\$PATH" > /etc/profile.d/environment.sh
 COPY --from=environment /opt/env /opt/env
 COPY jobs /opt/biomedica/jobs
-# The NVIDIA runtime mounts the driver of the node where these ask for it; without a GPU they do nothing.
-ENV PATH=/opt/env/bin:$PATH NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility PYTHONUNBUFFERED=1
+# The NVIDIA runtime mounts the driver of the node where these ask for it, and GKE's device plugin at the path of libraries; without a
+# GPU they do nothing.
+ENV PATH=/opt/env/bin:$PATH LD_LIBRARY_PATH=/usr/local/nvidia/lib64 NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility PYTHONUNBUFFERED=1
 USER 1000
 WORKDIR /home/ray
 CMD ["biomedica", "--help"]

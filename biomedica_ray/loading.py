@@ -42,6 +42,8 @@ def load(
     Raises:
         ConfigError: There is no dataset, or it has no such split, licence group or column.
     """
+    license_groups = [license_groups] if isinstance(license_groups, str) else license_groups
+    columns = [columns] if isinstance(columns, str) else columns
     filesystem, root = _opened(uri, endpoint_url)
     try:
         with filesystem.open_input_stream(f"{root}/dataset.json") as stream:
@@ -60,6 +62,10 @@ def load(
         for shard in shards
         if split in (None, shard["split"]) and (license_groups is None or shard["license_group"] in license_groups)
     ]
+    if not paths:
+        raise ConfigError(
+            f"{uri}: no samples of split {split or 'any'} in {', '.join(license_groups or ['any group'])}"
+        )
     data = ray.data.read_parquet(paths, filesystem=filesystem, partitioning=None)
     if where is not None:
         data = data.filter(expr=where)

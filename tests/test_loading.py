@@ -80,5 +80,7 @@ def test_what_is_not_there_is_one_line(dataset: Path, tmp_path: Path) -> None:
         biomedica_ray.load(str(dataset), split="trian")
     with pytest.raises(ConfigError, match=r"columns: .* has no text; did you mean txt\?"):
         biomedica_ray.load(str(dataset), columns=["text"])
+    with pytest.raises(ConfigError, match="no samples of split test in noncommercial"):
+        biomedica_ray.load(str(dataset), split="test", license_groups="noncommercial")
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         _ = biomedica_ray.lode

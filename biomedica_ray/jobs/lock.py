@@ -29,6 +29,8 @@ def differences(lock: Path) -> list[str]:
             installed = importlib.metadata.version(pinned["name"])
         except importlib.metadata.PackageNotFoundError:
             continue
+        if "+" not in pinned["version"]:
+            installed = installed.partition("+")[0]  # PyTorch's build for CPUs is 2.14.1+cpu
         if installed != pinned["version"]:
             found.append(f"{pinned['name']} {installed} (locked: {pinned['version']})")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ def plan(argv: Sequence[str]) -> int:
         "--prices", default="deploy/prices.yaml", metavar="FILE", help="of each type: cpus, gpus, on_demand, spot"
     )
     options = arguments.parse(argv)
+    for key in ("articles", "figures"):
+        if not 0 < getattr(options, key) < math.inf:
+            raise ConfigError(f"{key}: expected a number of at least 1, got {getattr(options, key)}")
     machines = _machines(_read("cluster", options.cluster), _read("prices", options.prices))
     store = Store(options.store, options.endpoint_url)
     try:

@@ -92,6 +92,7 @@ def test_the_sheet_of_the_shipped_cluster(
     [
         (["--prices", "nowhere.yaml"], "prices: nowhere.yaml: "),
         (["--cluster", "jobs/extract.yaml"], "cluster and prices: expected node types"),
+        (["--articles", "nan"], "articles: expected a number of at least 1, got nan"),
         (["--article", "5"], "--article: unknown key; did you mean articles?"),
     ],
 )
