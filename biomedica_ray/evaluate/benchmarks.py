@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from biomedica_ray.cluster import StageFailedError, on_a_worker
+from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate import features, results, tables
 from biomedica_ray.evaluate.config import EvaluateConfig
 from biomedica_ray.evaluate.preparing import Images, Ready, Split, Texts, prepare
@@ -42,7 +43,9 @@ def run(config: EvaluateConfig, record: Run) -> None:
     chosen = tasks.chosen(config.suite, config.tasks)
     models = [ModelName(name, record.store) for name in dict.fromkeys(config.models or [config.name])]
     marks = [model.mark() for model in models]
-    before = results.read(config.compare) if config.compare else None
+    before = results.read(config.compare, config.endpoint_url) if config.compare else None
+    if before is not None and not {model.text for model in models} & set(before["models"]):
+        raise ConfigError(f"compare: {config.compare}: has none of these models, but {', '.join(before['models'])}")
     assert config.data is not None
     data = Root(config.data, config.endpoint_url)
     prepared = prepare(data, tasks, chosen, config.prompts, probe=config.probe or bool(config.shots))
@@ -76,11 +79,12 @@ def run(config: EvaluateConfig, record: Run) -> None:
         name, why = next(iter(prepared.wrong.items()))
         raise StageFailedError(f"{len(prepared.wrong)} tasks have data that cannot be used, {name} first: {why}")
     if before is not None:
-        changes = results.changes(before, document)
+        changes = results.changes(before, document, {task.id for task in chosen})
         for change in changes:
             log.info("evaluate: %s", change)
         if worse := [change for change in changes if change.now is None or change.fell > config.tolerance]:
-            raise StageFailedError(f"compare: {len(worse)} scores fell by more than {config.tolerance}: {worse[0]}")
+            what = f"fell by more than {config.tolerance}, or are not there any more"
+            raise StageFailedError(f"compare: {len(worse)} scores {what}: {worse[0]}")
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,10 @@ def _probes(
 
     train = labelled(ready.train)
     validation = labelled(ready.validation) if ready.validation else None
+    if len(np.unique(train.truth)) < 2:  # nearly nothing of it could be read
+        return {}
+    if validation is not None and not len(validation.truth):
+        validation = None
     found: dict[str, float] = {}
     if config.probe:
         predicted = probe(train, validation, images, config.seed)

@@ -8,6 +8,9 @@ was, and what has changed is made anew.
 from __future__ import annotations
 
 import hashlib
+import tarfile
+import zlib
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -24,9 +27,11 @@ from biomedica_ray.cluster import Actors, Row, cluster_resource, collect_units, 
 from biomedica_ray.config.needs import GIB
 from biomedica_ray.evaluate.config import EvaluateConfig
 from biomedica_ray.evaluate.layouts import Image
+from biomedica_ray.evaluate.layouts.base import BadDataError, Opened
 from biomedica_ray.evaluate.preparing import Images, Texts
 from biomedica_ray.evaluate.zero_shot import Vectors, normalised
 from biomedica_ray.images import ImageError
+from biomedica_ray.messages import one_line
 from biomedica_ray.models.names import ModelName
 from biomedica_ray.reading.shards import Unreadable
 from biomedica_ray.runs import Run
@@ -188,7 +193,8 @@ class EncodeActor:
         digests: list[str] = []
         batches: list[Vectors] = []
         with ThreadPoolExecutor(self._threads) as pool:
-            prepared = ordered_map(pool, prepare, zip(wanted, opened.images(wanted), strict=True), 2 * self._threads)
+            images = _readable(opened, wanted)
+            prepared = ordered_map(pool, prepare, zip(wanted, images, strict=True), 2 * self._threads)
             while batch := list(islice(prepared, self._batch_size)):
                 errors += [each for each in batch if isinstance(each, Unreadable)]
                 good = [each for each in batch if not isinstance(each, Unreadable)]
@@ -201,6 +207,17 @@ class EncodeActor:
     def _texts(self, texts: list[str]) -> Vectors:
         starts = range(0, len(texts), self._batch_size)
         return np.concatenate([_vectors(self._model.texts(texts[at : at + self._batch_size])) for at in starts])
+
+
+def _readable(opened: Opened, wanted: Sequence[int]) -> Iterator[Image]:
+    """The images of some rows; where a file is damaged, those that were to come after it cannot be read."""
+    done = 0
+    try:
+        for image in opened.images(wanted):
+            done += 1
+            yield image
+    except (BadDataError, EOFError, tarfile.TarError, zlib.error) as error:
+        yield from [Unreadable("", "unreadable-image", one_line(error))] * (len(wanted) - done)
 
 
 def _digest(image: bytes | npt.NDArray[np.uint8]) -> str:

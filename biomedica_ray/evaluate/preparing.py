@@ -147,18 +147,32 @@ def prepare(data: Root, tasks: Tasks, chosen: list[TaskSpec], prompts: str, *, p
             try:
                 root = source.found.root.root
                 questions = ask(task, listing.table, root, PAPER if prompts == PAPER or own else ENSEMBLE, own)
-                train = _split(data, task, images, images.train, opened) if probe else None
-                validation = _split(data, task, images, images.validation, opened) if train else None
             except BadDataError as error:
                 prepared.wrong[task.id] = str(error)
                 continue
+            train, validation, without = _of_probe(data, task, images, opened) if probe else (None, None, [])
             n = source.n + len(listing.missing)
             differs = [f"{n:,} images in the set, expected {images.rows:,}"] if images.rows not in {None, n} else []
             texts = Texts(task.id, tuple(questions.texts))
             prepared.ready[task.id] = Ready(
-                questions, source, texts, listing, differs + questions.remarks, train, validation
+                questions, source, texts, listing, differs + questions.remarks + without, train, validation
             )
     return prepared
+
+
+def _of_probe(
+    data: Root, task: TaskSpec, images: SetSpec, opened: dict[str, tuple[Images, Listing] | Exception]
+) -> tuple[Split | None, Split | None, list[str]]:
+    """The train and the validation split of a task that has them, or why there is no linear probe."""
+    if not images.train or task.kind != "multiclass":
+        return None, None, []
+    try:
+        train = _split(data, task, images, images.train, opened)
+        if train is None:
+            return None, None, ["no linear probe, as its train split is not there"]
+        return train, _split(data, task, images, images.validation, opened), []
+    except BadDataError as error:
+        return None, None, [f"no linear probe: {error}"]
 
 
 def _split(
@@ -168,8 +182,8 @@ def _split(
     split: str | None,
     opened: dict[str, tuple[Images, Listing] | Exception],
 ) -> Split | None:
-    """Another split of a task's set; None where it is not there, or the task has no single labels."""
-    if not split or task.kind != "multiclass":
+    """Another split of a task's set; None where it is not there."""
+    if not split:
         return None
     name = f"{task.set}/{split}"
     if name not in opened:

@@ -85,6 +85,11 @@ def ask(task: TaskSpec, table: pa.Table, where: str, prompts: str = PAPER, own: 
     if not len(rows):
         raise BadDataError(f"{where}: no rows with {task.where}" if task.where else f"{where}: no rows")
     found = _ASK[task.kind](task, table.take(pa.array(rows)), rows, where, _Texts(task, prompts, own or {}))
+    for what, given in (("prompt of", found.prompts), ("prompt without", found.without)):
+        if bare := [name for name, numbers in zip(found.names, given, strict=False) if not len(numbers)]:
+            raise BadDataError(
+                f"{task.id}: no {prompts} {what} {bare[0]}; give the task templates, or the class prompts"
+            )
     return replace(found, remarks=_remarks(task, found))
 
 
@@ -215,7 +220,12 @@ def _choice(task: TaskSpec, table: pa.Table, rows: Indices, where: str, texts: _
         asked = []
         for phrasing in range(task.phrasings):
             key = f"{task.question}_{phrasing}"
-            question = (captions[position] or {}).get(key)
+            cell = captions[position]
+            if not isinstance(cell, dict | None):
+                raise BadDataError(
+                    f"{where}: row {name}: captions: expected a struct of questions, got {type(cell).__name__}"
+                )
+            question = (cell or {}).get(key)
             if question is None or not question.get("options"):
                 continue
             options, answer = texts.add(question["options"]), question.get("answer_idx")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,8 @@ import numpy.typing as npt
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.preparing import Prepared, Ready
 from biomedica_ray.evaluate.task_files import Tasks
+from biomedica_ray.store import StoreError
+from biomedica_ray.store.root import Root
 
 if TYPE_CHECKING:
     from biomedica_ray.evaluate.benchmarks import Scored
@@ -123,6 +124,8 @@ def _tests(scored: dict[str, dict[str, Scored]]) -> list[dict[str, Any]]:
             if a.scores is None or b.scores is None:
                 continue
             _, of_a, of_b = np.intersect1d(a.rows, b.rows, return_indices=True)
+            if not len(of_a):
+                continue
             difference = a.scores.outcomes[of_a] - b.scores.outcomes[of_b]
             test = {"task": name, "models": [one, other], "difference": float(difference.mean())}
             found.append({**test, "p": paired(difference)})
@@ -148,15 +151,16 @@ def paired(difference: npt.NDArray[np.float64]) -> float:
     return float(wilcoxon(apart).pvalue)
 
 
-def read(path: str) -> dict[str, Any]:
-    """Results of before.
+def read(path: str, endpoint_url: str | None = None) -> dict[str, Any]:
+    """Results of before, local or on S3.
 
     Raises:
         ConfigError: It is no such file.
     """
     try:
-        found = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
+        folder, _, name = path.rpartition("/")
+        found = Root(folder or ("/" if path.startswith("/") else "."), endpoint_url).read_json(name)
+    except (OSError, ValueError, StoreError) as error:
         raise ConfigError(f"compare: {path}: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise ConfigError(f"compare: {path}: not a results.json of evaluate")
@@ -183,13 +187,21 @@ class Change:
         return f"{self.model} on {self.task}: {self.metric} was {self.before:.4f} and is {now}"
 
 
-def changes(before: dict[str, Any], now: dict[str, Any]) -> list[Change]:
-    """Scores, in the tasks' own metrics, that differ for the models that both have, those that fell most first."""
+def changes(before: dict[str, Any], now: dict[str, Any], asked: Collection[str]) -> list[Change]:
+    """Scores, in the tasks' own metrics, that differ for the models that both have, those that fell most first.
+
+    Args:
+        before: Results of before.
+        now: Results of now.
+        asked: The tasks that were to be done now; others of before are left out.
+    """
     found = []
     for model in before["models"]:
         if model not in now["models"]:
             continue
         for name, task in before["tasks"].items():
+            if name not in asked:
+                continue
             metric = task["metric"]
             was, is_ = (_value(results, name, model, metric) for results in (before, now))
             if was is not None and was != is_:

@@ -183,16 +183,17 @@ def _choice(questions: Questions, images: Vectors, texts: Vectors, draws: _Draws
         outcomes[position] = np.mean(right)
         chances[position] = np.mean([1 / len(choice.options) for choice in asked])
     groups = [np.flatnonzero(questions.truth == number) for number in np.unique(questions.truth)]
+    named = [group for group in groups if questions.names and questions.truth[group[0]] >= 0]
 
-    def drawn(generator: np.random.Generator) -> list[Floats]:
+    def drawn(generator: np.random.Generator, groups: list[Indices] = groups) -> list[Floats]:
         return [_sums(generator, outcomes[group], draws.resamples) for group in groups]
 
     scores = {"accuracy": float(outcomes.mean())}
     intervals = {"accuracy": draws.interval(lambda g: np.asarray(sum(drawn(g)) / len(outcomes)))}
-    if questions.names:
-        scores["balanced_accuracy"] = float(np.mean([outcomes[group].mean() for group in groups]))
+    if named:
+        scores["balanced_accuracy"] = float(np.mean([outcomes[group].mean() for group in named]))
         intervals["balanced_accuracy"] = draws.interval(
-            lambda g: np.mean([sums / len(group) for sums, group in zip(drawn(g), groups, strict=True)], axis=0)
+            lambda g: np.mean([sums / len(group) for sums, group in zip(drawn(g, named), named, strict=True)], axis=0)
         )
     per_class = {
         questions.names[questions.truth[group[0]]]: float(outcomes[group].mean())

@@ -152,6 +152,10 @@ class Tasks:
         for name in names:
             if name.endswith((".yaml", ".yml")):
                 task, images = _own(Path(name))
+                if task.id in self.tasks or (images and task.set in self.sets):
+                    raise ConfigError(
+                        f"tasks: {name}: there is a task or a set {task.id} already; give the file another name"
+                    )
                 self.tasks[task.id] = task
                 if images:
                     self.sets[task.set] = images

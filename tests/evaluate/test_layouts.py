@@ -227,3 +227,66 @@ def test_sets_on_s3_are_read_as_on_a_disk(tmp_path: Path) -> None:
                 assert np.array_equal(ours, theirs), name  # type: ignore[arg-type]
         with pytest.raises(MissingDataError, match=r"s3://sets/below/ham10000/ISIC2018"):
             find(Root("s3://sets/below", url), sets["ham10000"])
+
+
+def table_of(folder: Path, rows: str, *images: str) -> Opened:
+    for name in images:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(folder / name)
+    (folder / "t.csv").write_text(f"id,label\n{rows}")
+    return opened(Table(kind="table", file="t.csv", image="id", folder="s", label="label"), folder)
+
+
+def test_a_row_never_gets_the_image_of_another_folder(tmp_path: Path) -> None:
+    """A path from a folder higher up, or a name that two folders have, is the row's own image or none."""
+    images = ["s/a/1.png", "s/b/1.png", "s/b/2.png", "s/b/2.gif"]
+    found = table_of(tmp_path, "b/1,x\na/1.png,y\nx/b/1.png,z\n1,w\n2,v\n", *images)
+    assert dict(zip(found.listing.table["id"].to_pylist(), found.paths, strict=True)) == {  # type: ignore[attr-defined]
+        "b/1": "s/b/1.png",
+        "a/1.png": "s/a/1.png",
+        "2": "s/b/2.gif",
+    }
+    assert [each.what for each in found.listing.missing] == ["x/b/1.png", "1"]
+
+
+def test_tables_that_cannot_be_used_say_why(tmp_path: Path) -> None:
+    with pytest.raises(BadDataError, match=r"t\.csv: none of its images is below .*/s, 7 first"):
+        table_of(tmp_path, "7,x\n8,y\n", "s/1.png")
+    with pytest.raises(BadDataError, match=r"t\.csv: not a CSV file: field larger"):
+        table_of(tmp_path, f"{'1' * 200_000},x\n")
+
+
+def test_parquet_files_that_do_not_go_together(tmp_path: Path) -> None:
+    for number, labels in enumerate(([1], ["a"])):
+        pq.write_table(pa.table({"image": [b""], "label": labels}), tmp_path / f"{number}.parquet")
+    with pytest.raises(BadDataError, match=r"0\.parquet and others: "):
+        opened(Hub(kind="hub", files_like="*.parquet"), tmp_path)
+
+
+def test_npz_files_that_are_damaged_or_of_another_shape(tmp_path: Path) -> None:
+    labels = np.zeros((4, 1), np.uint8)
+    np.savez(tmp_path / "a.npz", test_images=np.zeros((4, 8, 8, 1), np.uint8), test_labels=labels)
+    with pytest.raises(BadDataError, match=r"expected uint8 \(N, H, W\[, 3\]\), got uint8 of shape \(4, 8, 8, 1\)"):
+        opened(Npz(kind="npz", file="a.npz"), tmp_path)
+
+
+def test_samples_of_tars_are_told_where_they_are_left_out(tmp_path: Path) -> None:
+    layout = packaged().sets["pcam_webdataset"].layouts[0]
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "nshards.txt").write_text("2")
+
+    def shard(number: int, *members: tuple[str, bytes]) -> None:
+        with tarfile.open(tmp_path / "test" / f"{number}.tar", "w") as tar:
+            for name, data in members:
+                entry = tarfile.TarInfo(name)
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+
+    shard(0, ("a.png", b"x"), ("a.cls", b"0"), ("b.png", b"x"))
+    shard(1, ("c.png", b"x"), ("c.cls", b"1"))
+    found = opened(layout, tmp_path).listing
+    assert found.table["id"].to_pylist() == ["a", "c"]
+    assert [(each.what, each.kind) for each in found.missing] == [("b", "no-label")]
+    shard(1, ("a.png", b"x"), ("a.cls", b"1"))
+    with pytest.raises(BadDataError, match=r"1\.tar: a: a sample of this name came before"):
+        opened(layout, tmp_path)

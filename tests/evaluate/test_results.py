@@ -14,6 +14,7 @@ from biomedica_ray.evaluate.preparing import own_prompts
 from biomedica_ray.evaluate.results import changes, read
 from biomedica_ray.evaluate.tables import render
 from biomedica_ray.evaluate.task_files import packaged
+from tests.fakes.s3 import s3_server, upload
 
 
 def of_model(value: float) -> dict[str, Any]:
@@ -71,13 +72,17 @@ def test_tables_have_models_side_by_side_and_the_best_in_bold() -> None:
 
 def test_changes_name_what_fell_first(tmp_path: Path) -> None:
     before, now = document(one=0.5, two=0.625, gone=0.1), document(one=0.6, two=0.5)
-    found = changes(before, now)
+    found = changes(before, now, before["tasks"])
     assert [(change.model, round(change.fell, 3)) for change in found] == [("two", 0.125), ("one", -0.1)]
     assert str(found[0]) == "two on some_task: accuracy was 0.6250 and is 0.5000"
+    assert changes(before, now, ["another_task"]) == []
     del now["tasks"]["some_task"]
-    assert all(change.now is None for change in changes(before, now))
+    assert all(change.now is None for change in changes(before, now, before["tasks"]))
     (tmp_path / "old.json").write_text(json.dumps(before))
     assert read(str(tmp_path / "old.json")) == before
+    with s3_server() as url:
+        upload(url, tmp_path, "results", "of")
+        assert read("s3://results/of/old.json", url) == before
     (tmp_path / "old.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"compare: .*old\.json: not a results\.json of evaluate"):
         read(str(tmp_path / "old.json"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from clip_benchmark.metrics import zeroshot_classification, zeroshot_retrieval
@@ -12,11 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score, top_k_accuracy_score
 
-from biomedica_ray.evaluate.questions import Questions, of_rows
+from biomedica_ray.evaluate import features
+from biomedica_ray.evaluate.layouts.base import BadDataError, Listing
+from biomedica_ray.evaluate.questions import Choice, Questions, ask, of_rows
 from biomedica_ray.evaluate.results import paired
 from biomedica_ray.evaluate.scores import hits, reciprocal_ranks, score, standing
 from biomedica_ray.evaluate.task_files import ClassSpec, TaskSpec
 from biomedica_ray.evaluate.zero_shot import Vectors, normalised
+from biomedica_ray.reading.shards import Unreadable
 
 
 def vectors(n: int, seed: int, dim: int = 16) -> Vectors:
@@ -183,3 +188,37 @@ def test_paired_tests() -> None:
     assert paired(np.array([1.0] * 5 + [0.0] * 20)) == pytest.approx(2 * 0.5**5)
     assert paired(np.array([1.0, -1.0] * 10)) == pytest.approx(1)
     assert paired(np.array([0.5, 0.25, 1.0, 0.75, 0.1, 0.3, 0.2, 0.6])) == pytest.approx(2 / 2**8)
+
+
+def test_rows_of_a_choice_without_a_label_are_no_class() -> None:
+    """Two classes that are right, and rows without a label that are wrong: accuracy 0.5, balanced accuracy 1."""
+    options = np.array([0, 1], np.int64)
+    choices = [[Choice(options, 0)], [Choice(options, 0)], [Choice(options, 1)], [Choice(options, 1)]]
+    questions = Questions(
+        task("choice"), np.arange(4), ["a", "b"], np.array([0, 1, -1, -1], np.int64), ["a", "b"], choices=choices
+    )
+    found = score(questions, np.tile([1.0, 0.0], (4, 1)).astype(np.float32), np.eye(2, dtype=np.float32), 50, 0)
+    assert (found.scores["accuracy"], found.scores["balanced_accuracy"]) == (0.5, 1.0)
+    assert found.intervals["balanced_accuracy"] == (1.0, 1.0)
+    assert found.per_class == {"a": 1.0, "b": 1.0}
+
+
+def test_a_class_without_a_prompt_is_told() -> None:
+    table = pa.table({"id": ["1", "2"], "label": ["0", "1"]})
+    with pytest.raises(BadDataError, match="some: no paper prompt of 0; give the task templates"):
+        ask(task("multiclass", 2), table, "here")
+
+
+def test_what_comes_after_damage_cannot_be_read() -> None:
+    class Damaged:
+        listing = Listing.of(["a", "b", "c"])
+
+        def images(self, numbers: Sequence[int]) -> Iterator[bytes]:
+            yield b"first"
+            raise BadDataError("x.parquet: row group 2 is damaged")
+
+    first, *others = features._readable(Damaged(), [0, 1, 2])
+    assert first == b"first"
+    assert [(each.kind, each.message) for each in others if isinstance(each, Unreadable)] == [
+        ("unreadable-image", "x.parquet: row group 2 is damaged")
+    ] * 2

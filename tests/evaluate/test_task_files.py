@@ -57,8 +57,22 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     (task,) = tasks.chosen(None, [str(path)])
     assert (task.id, tasks.set_of(task).folders) == ("mine", ["mine"])
     path.write_text(OWN.replace(OWN[OWN.index("set:") : OWN.index("classes:")], "set: pcam\n"))
+    tasks = packaged()
     (task,) = tasks.chosen(None, [str(path)])
     assert tasks.set_of(task).rows == 32768
+
+
+def test_a_file_never_takes_the_place_of_another_task(tmp_path: Path) -> None:
+    same = [tmp_path / folder / "mine.yaml" for folder in ("a", "b")]
+    for path in [*same, tmp_path / "a" / "pcam.yaml"]:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(OWN)
+    with pytest.raises(
+        ConfigError, match=r"b/mine\.yaml: there is a task or a set mine already; give the file another"
+    ):
+        packaged().chosen(None, list(map(str, same)))
+    with pytest.raises(ConfigError, match=r"pcam\.yaml: there is a task or a set pcam already"):
+        packaged().chosen("biomedica-40", [str(tmp_path / "a" / "pcam.yaml")])
 
 
 @pytest.mark.parametrize(

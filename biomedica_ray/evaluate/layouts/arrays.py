@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Npz(LayoutBase):
         with _member(root, file, f"{split}_labels") as (stream, shape, dtype):
             labels = np.frombuffer(stream.read(), dtype).reshape(shape)
         with _member(root, file, f"{split}_images") as (_, of_images, of_pixels):
-            if of_pixels != np.uint8 or len(of_images) not in {3, 4}:
+            if of_pixels != np.uint8 or len(of_images) not in {3, 4} or of_images[3:] not in {(), (3,)}:
                 what = f"{of_pixels} of shape {of_images}"
                 raise BadDataError(f"{root.uri(file)}: {split}_images: expected uint8 (N, H, W[, 3]), got {what}")
         if len(labels) != of_images[0]:
@@ -98,7 +99,7 @@ def _member(root: Root, file: str, member: str) -> Iterator[tuple[Any, tuple[int
             if fortran or dtype.hasobject:
                 raise BadDataError(f"{root.uri(file)}: {member}: not a plain array in C order")
             yield stream, shape, dtype
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise BadDataError(f"{root.uri(file)}: {member}: {' '.join(str(error).split())}") from None
 
 
@@ -138,6 +139,9 @@ class Hdf5(LayoutBase):
             column = np.asarray(array).reshape(len(array), -1)
         with _hdf5(root, images, self.image_key) as array:
             n_images = len(array)
+            if array.dtype != np.uint8 or array.ndim not in {3, 4} or array.shape[3:] not in {(), (3,)}:
+                what = f"{array.dtype} of shape {array.shape}"
+                raise BadDataError(f"{root.uri(images)}: {self.image_key}: expected uint8 (N, H, W[, 3]), got {what}")
         if column.shape[1] != 1 or len(column) != n_images:
             raise BadDataError(f"{root.uri(labels)}: labels of shape {column.shape} for {n_images} images")
         return Hdf5Images(

@@ -123,25 +123,41 @@ class Table(LayoutBase):
                 continue
             kept.append({**row, "id": image, "row": str(number)})
             paths.append(path)
+        if missing and not kept:
+            below = root.uri(as_list(self.folder, split)[0])
+            raise BadDataError(f"{root.uri(name)}: none of its images is below {below}, {missing[0].what} first")
         columns = {key: [row[key] for row in kept] for key in (kept[0] if kept else {"id": ""})}
         table = pa.table({key: pa.array(values, pa.string()) for key, values in columns.items()})
         return ImageFiles(root, Listing(table, missing, repeated), paths)
 
 
 class _Names:
-    """Files by their path below a folder, by their name and by their name without suffix, the first of each."""
+    """Files by their path below a folder and by their name, both with and without suffix.
+
+    Of files of one folder that differ in their suffix alone the first counts; a name in several folders is nobody's.
+    """
 
     def __init__(self, paths: list[str], folder: str) -> None:
         self._known: dict[str, str] = {}
         start = len(folder) + 1 if folder else 0
         images = [path for path in paths if path.lower().endswith(SUFFIXES)]
-        for name in (lambda p: p[start:], lambda p: PurePosixPath(p).name, lambda p: PurePosixPath(p).stem):
+        for name in (
+            lambda p: p[start:],
+            lambda p: str(PurePosixPath(p[start:]).with_suffix("")),
+            lambda p: PurePosixPath(p).name,
+            lambda p: PurePosixPath(p).stem,
+        ):
+            found: dict[str, list[str]] = {}
             for path in images:
-                self._known.setdefault(name(path), path)
+                found.setdefault(name(path), []).append(path)
+            for key, same in found.items():
+                if len({PurePosixPath(path).parent for path in same}) == 1:
+                    self._known.setdefault(key, same[0])
 
     def find(self, name: str) -> str | None:
         pure = PurePosixPath(name)
-        tried = (name, pure.name, pure.stem if pure.suffix.lower() in SUFFIXES else pure.name)
+        has_suffix = pure.suffix.lower() in SUFFIXES
+        tried = (name, str(pure.with_suffix("")) if has_suffix else name, pure.name, pure.stem if has_suffix else "")
         return next((self._known[each] for each in tried if each in self._known), None)
 
 
@@ -174,7 +190,10 @@ def _read(root: Root, name: str) -> list[tuple[int, dict[str, str]]]:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise BadDataError(f"{root.uri(name)}: {error}") from None
-        lines = [*csv.reader(io.StringIO(text), delimiter="\t" if name.lower().endswith(".tsv") else ",")]
+        try:
+            lines = [*csv.reader(io.StringIO(text), delimiter="\t" if name.lower().endswith(".tsv") else ",")]
+        except csv.Error as error:
+            raise BadDataError(f"{root.uri(name)}: not a CSV file: {error}") from None
     numbered = [(number, line) for number, line in enumerate(lines, 1) if any(line)]
     if not numbered:
         raise BadDataError(f"{root.uri(name)}: no rows")

@@ -84,7 +84,7 @@ class Hub(LayoutBase):
         tables = [_all_but(root, name, self.image) for name in names]
         try:
             table = pa.concat_tables(tables, promote_options="default")
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise BadDataError(f"{root.uri(names[0])} and others: {error}") from None
         if self.id and self.id not in table.column_names:
             raise BadDataError(f"{root.uri(names[0])}: no column {self.id}; there are {', '.join(table.column_names)}")

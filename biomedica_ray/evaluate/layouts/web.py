@@ -72,12 +72,15 @@ class WebDataset(LayoutBase):
                         key, suffix = str(PurePosixPath(member.name).with_suffix("")), PurePosixPath(member.name).suffix
                         stream = tar.extractfile(member)
                         if suffix.lower() in SUFFIXES:
+                            if key in places:
+                                raise BadDataError(f"{root.uri(shard)}: {key}: a sample of this name came before")
                             places[key] = (shard, member.name)
                         elif stream and suffix in {".cls", ".txt"}:
                             found.setdefault(key, {})[suffix] = stream.read()
             except tarfile.TarError as error:
                 raise BadDataError(f"{root.uri(shard)}: {error}") from None
         missing = [Unreadable(key, "missing-image", f"{root.uri(split)}: no image") for key in found.keys() - places]
+        missing += [Unreadable(key, "no-label", f"{root.uri(split)}: no .cls") for key in places.keys() - found.keys()]
         keys = [key for key in places if key in found]
         try:
             columns: dict[str, pa.Array] = {"id": pa.array(keys, pa.string())}
