@@ -63,16 +63,18 @@ def run(config: EvaluateConfig, record: Run) -> None:
         sources |= {id(ready.images): ready.images, id(ready.texts): ready.texts}
         sources |= {id(split.images): split.images for split in (ready.train, ready.validation) if split}
     scored: dict[str, dict[str, Scored]] = {}
+    document: dict[str, Any] = {}
+    place = f"evaluations/{config.title}"
     for model, mark in zip(models, marks, strict=True):
         log.info("evaluate: %s on %d tasks", model.text, len(prepared.ready))
         features.encode(config, record, model, mark, list(sources.values()))
         work = partial(score_model, record.store, model, prepared.ready, config)
         scored[model.text] = on_a_worker(work, num_cpus=1, memory_gb=config.memory_gb)
-    document = results.document(config.title, record.run_id, tasks, prepared, scored)
-    place = f"evaluations/{config.title}"
-    record.store.write_json(f"{place}/results.json", document)
-    for name, text in tables.render(document).items():
-        record.store.write_bytes(f"{place}/{name}", text.encode())
+        # After each model, so that the scores of others are there where the next one cannot be loaded.
+        document = results.document(config.title, record.run_id, tasks, prepared, scored)
+        record.store.write_json(f"{place}/results.json", document)
+        for name, text in tables.render(document).items():
+            record.store.write_bytes(f"{place}/{name}", text.encode())
     record.results.update(evaluation=record.store.uri(place), means=document["means"])
     log.info("evaluate: results in %s", record.store.uri(place))
     if prepared.wrong:

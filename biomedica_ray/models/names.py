@@ -6,7 +6,7 @@ import importlib.metadata
 import re
 from dataclasses import dataclass
 
-from biomedica_ray.config import ConfigError
+from biomedica_ray.config import NAME, ConfigError
 from biomedica_ray.models.folders import is_folder
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.models.weights import weights_mark
@@ -35,6 +35,8 @@ class ModelName:
         """Where it comes from: ``hf:``, checkpoint, folder or tag."""
         if self.text.startswith(TRANSFORMERS):
             return TRANSFORMERS
+        if re.fullmatch(NAME, self.text) and self.store.list(TrainedModel(self.store, self.text).path()):
+            return "checkpoint"  # also where the current folder has one of this name
         if is_folder(self.text):
             return "folder"
         return "tag" if "@" in self.text else "checkpoint"

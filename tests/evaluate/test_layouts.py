@@ -290,3 +290,19 @@ def test_samples_of_tars_are_told_where_they_are_left_out(tmp_path: Path) -> Non
     shard(1, ("a.png", b"x"), ("a.cls", b"1"))
     with pytest.raises(BadDataError, match=r"1\.tar: a: a sample of this name came before"):
         opened(layout, tmp_path)
+
+
+def test_row_groups_before_the_first_wanted_row_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [f"image {number}".encode() for number in range(100)]
+    pq.write_table(pa.table({"image": images, "label": [0] * 100}), tmp_path / "a.parquet", row_group_size=10)
+    found = opened(Hub(kind="hub", files_like="*.parquet"), tmp_path)
+    groups: list[list[int]] = []
+    iterate = pq.ParquetFile.iter_batches
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "iter_batches",
+        lambda self, size, groups_, columns: groups.append(groups_) or iterate(self, size, groups_, columns),
+    )
+    assert list(found.images([55, 58, 61, 99])) == [images[number] for number in (55, 58, 61, 99)]
+    assert list(found.images(range(100))) == images
+    assert [wanted[0] for wanted in groups] == [5, 0]

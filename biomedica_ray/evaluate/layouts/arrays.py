@@ -162,6 +162,8 @@ def _hdf5(root: Root, file: str, key: str) -> Iterator[Any]:
                 raise BadDataError(f"{root.uri(file)}: no array {key}; there are {', '.join(document)}")
             yield document[key]
     except OSError as error:
+        if "AWS Error" in str(error):  # the request failed, not the file
+            raise
         raise BadDataError(f"{root.uri(file)}: {' '.join(str(error).split())}") from None
 
 

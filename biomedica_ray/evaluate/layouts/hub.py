@@ -47,13 +47,13 @@ class HubImages:
         for number in numbers:
             by_file.setdefault(bisect_right(starts, number) - 1, []).append(number)
         for file, wanted in by_file.items():
-            start, at = starts[file], 0
-            for batch in _batches(self.root, self.names[file], [self.column]):
+            at = 0
+            for number, batch in _batches(self.root, self.names[file], self.column, wanted[0] - starts[file]):
+                start = starts[file] + number
                 while at < len(wanted) and wanted[at] < start + batch.num_rows:
                     cell = batch.column(self.column)[wanted[at] - start].as_py()
                     yield _bytes(cell, f"{self.root.uri(self.names[file])}: row {wanted[at] - starts[file]}")
                     at += 1
-                start += batch.num_rows
                 if at == len(wanted):
                     break
 
@@ -122,12 +122,22 @@ def _copy(batch: pa.RecordBatch) -> pa.Table:
     return pa.ipc.open_stream(sink.getvalue()).read_all()
 
 
-def _batches(root: Root, name: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(root: Root, name: str, column: str, first: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """A column from the row ``first`` of a file on, or some rows before, with the number of each batch's first row."""
+    start = 0
     with _reading(root, name) as source:
         if name.endswith(".parquet"):
-            yield from pq.ParquetFile(source).iter_batches(_ROWS, columns=columns)
+            file = pq.ParquetFile(source)
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            ends = [*accumulate(sizes)]
+            group = bisect_right(ends, first)
+            start = ends[group] - sizes[group]
+            batches = file.iter_batches(_ROWS, list(range(group, len(sizes))), [column])
         else:
-            yield from (batch.select(columns) for batch in _ipc(source))
+            batches = (batch.select([column]) for batch in _ipc(source))
+        for batch in batches:
+            yield start, batch
+            start += batch.num_rows
 
 
 def _ipc(source: Any) -> Iterator[pa.RecordBatch]:
@@ -147,6 +157,8 @@ def _reading(root: Root, name: str) -> Iterator[Any]:
         with root.filesystem.open_input_file(root.path(name)) as source:
             yield source
     except (pa.ArrowInvalid, OSError) as error:
+        if "AWS Error" in str(error):  # the request failed, not the file
+            raise
         raise BadDataError(f"{root.uri(name)}: {' '.join(str(error).split())}") from None
 
 
