@@ -73,7 +73,7 @@ def follow(client: JobSubmissionClient, name: str, out: TextIO) -> JobDetails:
     try:
         while True:
             try:
-                details = api.job(client, name)
+                api.job(client, name)  # says so where there is none, as the log's stream does not
                 asyncio.run(_tail(client, name, seen, write))
                 details = api.job(client, name)
                 if JobStatus(details.status).is_terminal():

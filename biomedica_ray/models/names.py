@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from biomedica_ray.config import NAME, ConfigError
 from biomedica_ray.models.folders import is_folder
@@ -30,7 +31,7 @@ class ModelName:
     text: str
     store: Store
 
-    @property
+    @cached_property
     def library(self) -> str:
         """Where it comes from: ``hf:``, checkpoint, folder or tag."""
         if self.text.startswith(TRANSFORMERS):
