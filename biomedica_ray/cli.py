@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,11 +13,12 @@ from pathlib import Path
 from biomedica_ray.config import ConfigError, StageConfig
 from biomedica_ray.config.help import stage_help
 from biomedica_ray.config.wording import suggest
+from biomedica_ray.exit_codes import DONE, MISUSED
 from biomedica_ray.jobs.lock import LOCK_VARIABLE, warning
 from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.stages import CONFIGS, PipelineConfig, load, work_of
+from biomedica_ray.stopping import terminable
 
-DONE, FAILED, MISUSED = 0, 1, 2
 _HELP = {"-h", "--help"}
 
 _COMMANDS = {
@@ -26,6 +28,7 @@ _COMMANDS = {
     "stop": ("biomedica_ray.jobs.commands", "Stop a job."),
     "plan": ("biomedica_ray.plan.command", "What all of PMC would take, from the records of a trial."),
     "tasks": ("biomedica_ray.evaluate.task_list", "List the tasks on published sets, and which of them are there."),
+    "publish": ("biomedica_ray.publish.command", "Put a dataset or a model on the Hugging Face Hub, or into a bucket."),
     "verify": ("biomedica_ray.serialize.verifying", "Compare a downloaded dataset with its dataset.json."),
 }
 """What is no stage -> the module with the function of that name, and what it does."""
@@ -64,17 +67,20 @@ def _main_of_stage(stage: str, arguments: Sequence[str]) -> int:
 
 
 def _run_command(command: str, arguments: Sequence[str]) -> int:
-    from biomedica_ray.head_node import ClusterError  # noqa: PLC0415 - as ray in _run_stage
-
     module, _ = _COMMANDS[command]
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("biomedica_ray").setLevel(logging.INFO)
     try:
         work: Callable[[Sequence[str]], int] = getattr(importlib.import_module(module), command)
-        return work(arguments)
-    except (ConfigError, ClusterError) as error:
+        with terminable():
+            return work(arguments)
+    except ConfigError as error:
         print(f"biomedica {command}: {error}", file=sys.stderr)
-        return MISUSED if isinstance(error, ConfigError) else FAILED
+        return MISUSED
     except SystemExit as end:  # argparse's, after --help
         return int(end.code or 0)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - as in _guarded
+        return _ended(command, error)
 
 
 def run_stage(stage: str, config: StageConfig) -> int:
@@ -132,11 +138,15 @@ def _guarded(stage: str, config: StageConfig, work: Callable[[], int]) -> int:
         Store(config.store, config.endpoint_url).try_writing()
         return work()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - endings shows the traceback where one is due
-        from biomedica_ray.endings import ending  # noqa: PLC0415
+        return _ended(stage, error)
 
-        code, line = ending(error)
-        print(f"biomedica {stage}: {line}", file=sys.stderr, flush=True)
-        return code
+
+def _ended(what: str, error: BaseException) -> int:
+    from biomedica_ray.endings import ending  # noqa: PLC0415 - as ray in _run_stage
+
+    code, line = ending(error)
+    print(f"biomedica {what}: {line}", file=sys.stderr, flush=True)
+    return code
 
 
 def _is_started() -> bool:

@@ -10,6 +10,7 @@ from urllib3.exceptions import HTTPError
 
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
+from biomedica_ray.exit_codes import FAILED, INTERRUPTED, MISUSED, TERMINATED
 from biomedica_ray.head_node import ClusterError
 from biomedica_ray.runs import cause
 from biomedica_ray.stopping import Terminated
@@ -17,9 +18,6 @@ from biomedica_ray.store import StoreError
 from biomedica_ray.units import LostRowsError
 
 log = logging.getLogger(__name__)
-
-FAILED, MISUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
-"""What a shell expects: 128 + the signal's number for a process that was told to stop."""
 
 _OUTSIDE = (OSError, BotoCoreError, ClientError, HTTPError)
 """What disks, networks and servers do to us: it may be otherwise the next time."""

@@ -15,14 +15,13 @@ from rich.table import Table
 from biomedica_ray.config import ConfigError
 from biomedica_ray.config.arguments import Arguments
 from biomedica_ray.config.wording import suggest
+from biomedica_ray.exit_codes import INTERRUPTED
 from biomedica_ray.head_node import ClusterError
 from biomedica_ray.jobs import api, following
 from biomedica_ray.jobs.submission import STOP_WAIT_S, Submission
 from biomedica_ray.jobs.submission import submit as submit_job
 from biomedica_ray.progress import is_progress
 from biomedica_ray.stages import CONFIGS, load
-
-INTERRUPTED = 130
 
 
 def submit(argv: Sequence[str]) -> int:

@@ -11,11 +11,10 @@ from typing import TextIO
 import aiohttp
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
+from biomedica_ray.exit_codes import DONE, FAILED, TERMINATED
 from biomedica_ray.head_node import ClusterError
 from biomedica_ray.jobs import api
 from biomedica_ray.progress import is_progress
-
-FAILED, TERMINATED = 1, 143
 
 RECONNECT_S = 120.0
 """How long to try again where the connection is lost: a tunnel that is opened anew, a head that starts again."""
@@ -91,7 +90,7 @@ def follow(client: JobSubmissionClient, name: str, out: TextIO) -> JobDetails:
 def exit_code(details: JobDetails) -> int:
     """That of the job's command, as far as Ray knows it; of a job that was stopped, that of SIGTERM."""
     if details.status == JobStatus.SUCCEEDED:
-        return 0
+        return DONE
     if details.status == JobStatus.STOPPED:
         return TERMINATED
     return details.driver_exit_code or FAILED

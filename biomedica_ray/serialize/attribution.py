@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biomedica_ray import schema
@@ -12,6 +13,7 @@ from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.reading.place import Place
 from biomedica_ray.store import Store
 from biomedica_ray.store.filesystem import read_again
+from biomedica_ray.store.root import Root
 from biomedica_ray.units import Counts, Flow
 
 FILE = "attribution.parquet"
@@ -40,18 +42,24 @@ class AttributionWorker:
         with self._store.write_unit(place.attribution_stage, unit, mark, self._run_id) as writer:
             path = f"{place.folder('dataset')}/{FILE}"
             table = writer.table("attribution", schema.ATTRIBUTION, path=path)
-            for rows in self._lines([shard["parquet"] for shard in self._shards]):
+            for rows in lines(self._store, place.folder("dataset"), [shard["parquet"] for shard in self._shards]):
                 table.write(rows)
             samples = sum(shard["samples"] for shard in self._shards)
             return writer.commit({"attributions": Flow(samples, table.rows)}).counts
 
-    def _lines(self, paths: list[str]) -> Iterator[list[dict[str, Any]]]:
-        for start in range(0, len(paths), _SHARDS_AT_A_TIME):
-            yield from map_in_threads(self._read, paths[start : start + _SHARDS_AT_A_TIME])
 
-    def _read(self, parquet: str) -> list[dict[str, Any]]:
-        path = self._store.path(f"{self._place.folder('dataset')}/{parquet}")
-        columns = schema.ATTRIBUTION.names
-        table = read_again(lambda: pq.read_table(path, columns=columns, filesystem=self._store.filesystem))
-        rows: list[dict[str, Any]] = table.to_pylist()
-        return rows
+def lines(root: Root, folder: str, parquet: Sequence[str]) -> Iterator[pa.Table]:
+    """The lines of credit of some shards, a table a shard.
+
+    Args:
+        root: Where the dataset is.
+        folder: The dataset's, below the root.
+        parquet: Paths of the shards' Parquet files below the folder.
+    """
+
+    def read(path: str) -> pa.Table:
+        columns, place = schema.ATTRIBUTION.names, root.path(f"{folder}/{path}")
+        return read_again(lambda: pq.read_table(place, columns=columns, filesystem=root.filesystem))
+
+    for start in range(0, len(parquet), _SHARDS_AT_A_TIME):
+        yield from map_in_threads(read, parquet[start : start + _SHARDS_AT_A_TIME])

@@ -50,13 +50,24 @@ def publish(store: Store, place: Place, shards: Sequence[dict[str, Any]], settin
     except FileNotFoundError:
         pass
     folder = place.folder("dataset")
-    beside = {_WEBDATASET_CARD: webdataset_card(document), **dict(_indices(shards))}
+    beside = documents(document)
     _remove_others(store, folder, {*beside, *(shard[key] for shard in shards for key in ("path", "parquet"))})
-    kinds = {(shard["license_group"], shard["split"]) for shard in shards}
-    described = json.dumps(croissant.croissant(TITLE, SUMMARY, document["version"], kinds), indent=1) + "\n"
-    for path, text in {"README.md": card(document), croissant.FILE: described, **beside}.items():
+    for path, text in beside.items():
         store.write_bytes(f"{folder}/{path}", text.encode())
     store.write_json(place.document, document)
+
+
+def documents(document: dict[str, Any]) -> dict[str, str]:
+    """Path and text of the cards and indices that belong to a dataset.json."""
+    shards = document["shards"]
+    kinds = {(shard["license_group"], shard["split"]) for shard in shards}
+    described = json.dumps(croissant.croissant(TITLE, SUMMARY, document["version"], kinds), indent=1) + "\n"
+    return {
+        "README.md": card(document),
+        croissant.FILE: described,
+        _WEBDATASET_CARD: webdataset_card(document),
+        **dict(_indices(shards)),
+    }
 
 
 def _remove_others(store: Store, folder: str, kept: set[str]) -> None:
