@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from biomedica_ray.jats import markers
 from biomedica_ray.jats.article import Panel
@@ -78,7 +79,7 @@ def split_panels(caption: str, hints: Iterable[Hint] = ()) -> list[Panel]:
         return _panels(whole, items)
     styles = markers.letters(caption, hints)
     if chain := _best_chain(styles, caption) or _continued(styles, caption):
-        return _panels(whole, _filled(chain, caption))
+        return _panels(whole, [*_filled(chain, caption), *_trailing_rest(chain, styles, caption)])
     for find in (romans, numbers, bare):
         if chain := _best_chain(find(caption, hints), caption):
             return _panels(whole, chain)
@@ -135,6 +136,34 @@ def _filled(chain: Sequence[Marker], caption: str) -> list[Marker]:
     return filled
 
 
+def _trailing_rest(chain: Sequence[Marker], styles: Sequence[Sequence[Marker]], caption: str) -> list[Marker]:
+    """The markers in brackets that name panels after those of a chain that leads, as ``B, Mice. Cats (C), rats (D)``.
+
+    They count in further sentences, where they name further panels without a gap, each once; one alone has to end its
+    sentence.
+    """
+    awaited = 1 + max(ordinal for marker in chain for ordinal in marker.ordinals)
+    is_upper = chain[-1].labels[0][0].isupper()
+    if any(marker.lean <= 0 for marker in chain):
+        return []
+    rest: list[Marker] = []
+    named: set[int] = set()
+    for marker in sorted((m for found in styles for m in found), key=lambda marker: marker.start):
+        trails = marker.start >= chain[-1].end and marker.lean <= 0 and caption[marker.start] in "(["
+        is_letters = all(len(label) == 1 and label.isupper() == is_upper for label in marker.labels)
+        if not trails or not is_letters or min(marker.ordinals) < awaited or is_reference(marker, caption):
+            continue
+        if named.isdisjoint(marker.ordinals):
+            rest.append(replace(marker, lean=-1))
+            named.update(marker.ordinals)
+    while awaited in named:
+        awaited += 1
+    rest = [marker for marker in rest if max(marker.ordinals) < awaited]
+    if not rest or _sentence_start(caption, chain[-1].end, rest[0].start) == chain[-1].end:
+        return []  # within the last one's sentence they may be anything: "B, Mice given drug (C)"
+    return rest if len(rest) > 1 or all(_ends_sentence(marker, caption) for marker in rest) else []
+
+
 def _together(families: Sequence[Sequence[Marker]]) -> list[Marker]:
     """The markers of all styles that lead, where they overlap those of the first style."""
     chosen: list[Marker] = []
@@ -186,7 +215,7 @@ def _continued(styles: Sequence[Sequence[Marker]], caption: str) -> list[Marker]
         leading = [marker for marker in found if marker.lean > 0]
         if (
             any(1 in marker.ordinals for marker in found)
-            or len(leading) < 2
+            or not leading
             or leading[0].lean < 3
             or len(leading) < len(found)
         ):
@@ -199,7 +228,8 @@ def _continued(styles: Sequence[Sequence[Marker]], caption: str) -> list[Marker]
             continue
         if 2 in first.ordinals and caption[: first.start].strip():
             chain = [Marker(("A" if first.labels[0].isupper() else "a",), (1,), 0, 0, 3), *chain]
-        if len(chain) > max(1, len(best)) and len(chain) >= len(leading) and _is_plausible(chain, caption):
+        n_marked = len(leading) if len(leading) > 1 else len(_trailing_rest(chain, styles, caption))
+        if n_marked > 1 and len(chain) > len(best) and len(chain) >= len(leading) and _is_plausible(chain, caption):
             best = chain
     return best
 

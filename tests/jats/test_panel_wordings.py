@@ -73,9 +73,14 @@ MARKED = [
     "‖A, B, C, D‖Mice (A–D) ‖E, F, G, H‖and rats (E–H).",
     "‖A, C, E‖Mice (A, C, E) ‖B, D, F‖and rats (B, D, F).",
     "‖A, C, E‖Mice (A,C and E) ‖B, D, F‖and rats (B,D and F).",
+    "Animals. ‖A‖A, Mice. ‖B‖B, Rats. ‖C‖Weight of cats (C) ‖D‖or dogs (D) by age (n = 3).",
+    "Animals. ‖A‖A, Mice. ‖B‖B, Rats. ‖C, E‖Cats (C, E) ‖D, F‖and dogs (D, F) at rest (C, D) and awake (E, F).",
+    "‖A‖(A) Mice. ‖B‖(B) Rats. ‖C‖Survival of cats (C).",
+    "‖A‖Animals of the farm. ‖B‖B, Weight of rats. ‖C‖Index (H12) of cats (C) ‖D‖and of dogs (D) by age.",
 ]
 
 UNMARKED = [
+    "Animals of the farm. B, Weight of rats given drug (C) or drug (D).",
     "A: adenine; G: guanine.",
     "A. thaliana and B. napus were grown.",
     "Hepatitis A: cases. Hepatitis B: cases.",
@@ -146,3 +151,14 @@ def test_captions_are_cut_at_their_markers(caption: str) -> None:
 @pytest.mark.parametrize("caption", UNMARKED)
 def test_letters_of_other_things_mark_no_panels(caption: str) -> None:
     assert split_panels(caption) == []
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "A) Cells. B) Mice given vitamin (C).",
+        "A, Mice. B, Rats. (C)",
+    ],
+)
+def test_letters_in_the_last_panels_sentence_are_no_further_panels(caption: str) -> None:
+    assert [panel.label for panel in split_panels(caption)] == ["A", "B"]
