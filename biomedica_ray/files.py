@@ -1,4 +1,4 @@
-"""Small files that people give and get: local paths and s3:// alike, and the places in a store that are their defaults.
+"""Small files that people give and get, on disks or in object storage, and the places in a store that they have.
 
 A default is in the store, so that a job on a cluster finds it wherever it runs.
 """
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.store import Store, StoreError, open_filesystem
+from biomedica_ray.store.filesystem import OBJECT_STORAGE
 
 ANSWERS = "answers"
 """Folder of what annotators sent back; this and the names below are relative to the store's root."""
@@ -74,7 +75,7 @@ def given_file(store: Store, key: str, uri: str | None, default: str) -> GivenFi
     except StoreError as error:
         raise ConfigError(f"{key}: {error}") from None
     except OSError as error:
-        kind = StoreError if place.startswith("s3://") else ConfigError
+        kind = StoreError if place.startswith(OBJECT_STORAGE) else ConfigError
         raise kind(f"{key}: {place}: {' '.join(str(error).split())}") from None
 
 

@@ -15,7 +15,7 @@ from biomedica_ray.config.wording import suggest
 from biomedica_ray.schema import DATASET
 from biomedica_ray.store.filesystem import open_filesystem
 
-_OURS = ("file", "s3")
+_OURS = ("file", "s3", "gs")
 
 
 def load(
@@ -32,12 +32,12 @@ def load(
     From there on it is Ray's own: ``iter_torch_batches``, ``map_batches``, ``write_webdataset``.
 
     Args:
-        uri: The folder with ``dataset.json``: a local path, ``s3://``, ``https://``, or what else fsspec knows.
+        uri: The folder with ``dataset.json``: a local path, ``s3://``, ``gs://``, ``https://``, what else fsspec knows.
         split: train, validation or test; None: all.
         license_groups: Of commercial, noncommercial and other; None: all.
         columns: Which columns; None: all. Images are in ``jpg``, the bytes of a file in ``jpg["bytes"]``.
         where: What Ray's ``Dataset.filter`` takes as ``expr``: ``col("article_version") > 1``.
-        endpoint_url: S3 server, if it is not AWS.
+        endpoint_url: Server of object storage, if it is not AWS or Google.
 
     Raises:
         ConfigError: There is no dataset, or it has no such split, licence group or column.

@@ -188,11 +188,7 @@ def cause(error: BaseException) -> BaseException:
 
 def read_runs(store: Store) -> list[dict[str, Any]]:
     """Every run's record, oldest first."""
-    import pyarrow.fs as pafs  # noqa: PLC0415
-
-    selector = pafs.FileSelector(store.path("runs"), allow_not_found=True)
-    names = [i.base_name for i in store.filesystem.get_file_info(selector) if i.type == pafs.FileType.Directory]
-    records = map_in_threads(partial(_read_run, store), names)
+    records = map_in_threads(partial(_read_run, store), store.folders("runs"))
     return sorted((record for record in records if record is not None), key=lambda record: str(record["started"]))
 
 

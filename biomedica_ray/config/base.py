@@ -37,7 +37,7 @@ class StageConfig(BaseModel):
 
     store: str = Field(description="root of the dataset: a local path or s3://bucket/prefix")
     endpoint_url: str | None = Field(
-        None, pattern=r"^(https?://)?[^/\s]+/?$", description="S3 server of the store, if it is not AWS"
+        None, pattern=r"^(https?://)?[^/\s]+/?$", description="server of the store, if it is not AWS or Google"
     )
     ray_address: str = Field(
         "local",
@@ -54,8 +54,8 @@ class StageConfig(BaseModel):
     @field_validator("store")
     @classmethod
     def _is_a_place(cls, store: str) -> str:
-        if re.match(r"s3:(?!//[^/]+)", store) or re.match(r"(?!s3:|file:)[a-z0-9+]+://", store):
-            raise ValueError(f"expected a local path or s3://bucket/prefix, got {store}")
+        if re.match(r"(?:s3|gs):(?!//[^/]+)", store) or re.match(r"(?!s3:|gs:|file:)[a-z0-9+]+://", store):
+            raise ValueError(f"expected a local path, s3://bucket/prefix or gs://bucket/prefix, got {store}")
         return store
 
     @property

@@ -27,7 +27,6 @@ from biomedica_ray.models.folders import (
     CONFIG_NAME,
     HUB,
     LOCAL,
-    S3,
     WEIGHTS_FILES,
     WEIGHTS_NAME,
     is_folder,
@@ -37,6 +36,7 @@ from biomedica_ray.models.folders import (
 )
 from biomedica_ray.models.long_text import stretch
 from biomedica_ray.models.spec import NEEDS_TRANSFORMERS, PREPROCESSING, ModelSpec, has_transformers, resolve_model
+from biomedica_ray.store.filesystem import OBJECT_STORAGE
 
 _HERE = "."
 """What an exported config says for a text tower or tokenizer whose files lie beside it."""
@@ -149,7 +149,7 @@ def _load_weights(model: Any, spec: ModelSpec, endpoint_url: str | None, key: st
 
 @contextmanager
 def _weights_file(model: str, pretrained: str, endpoint_url: str | None, key: str) -> Iterator[Path]:
-    if pretrained.startswith(S3):
+    if pretrained.startswith(OBJECT_STORAGE):
         with local_copy(pretrained, endpoint_url, key) as copy:
             yield _weights_of(copy, pretrained, key)
     elif pretrained.startswith(HUB):

@@ -15,12 +15,12 @@ import pyarrow.fs as pafs
 from biomedica_ray.config import ConfigError
 from biomedica_ray.messages import one_line
 from biomedica_ray.store import StoreError, open_filesystem
+from biomedica_ray.store.filesystem import OBJECT_STORAGE
 
 HUB = "hf-hub:"
 """What precedes the name of a repository of the Hugging Face hub, as in ``hf-hub:OWNER/NAME@REVISION``."""
 LOCAL = "local-dir:"
 """What may precede the path of a folder, as in open_clip."""
-S3 = "s3://"
 
 CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAME = "open_clip_model.safetensors"
@@ -39,7 +39,7 @@ _SMALL = ["*.json", "*.txt", "*.model"]
 
 def is_folder(name: str) -> bool:
     """Whether a model or weights are given as a folder or repository, and not by a name, a tag or a file."""
-    if name.startswith(S3):
+    if name.startswith(OBJECT_STORAGE):
         return not name.endswith((*WEIGHTS_SUFFIXES, ".json"))
     return name.startswith((HUB, LOCAL)) or Path(name).is_dir()
 
@@ -64,7 +64,7 @@ def read_config(name: str, endpoint_url: str | None, key: str) -> bytes:
     try:
         if name.startswith(HUB):
             return _download(name, CONFIG_NAME).read_bytes()
-        if name.startswith(S3):
+        if name.startswith(OBJECT_STORAGE):
             place = f"{name.rstrip('/')}/{CONFIG_NAME}" if is_folder(name) else name
             filesystem, path = open_filesystem(place, endpoint_url)
             with filesystem.open_input_stream(path) as stream:
@@ -92,7 +92,7 @@ def small_files(name: str, endpoint_url: str | None) -> Iterator[Path | None]:
     if not is_folder(name):
         yield None
         return
-    if name.startswith(S3):
+    if name.startswith(OBJECT_STORAGE):
         with local_copy(name, endpoint_url, "model", small=True) as copy:
             yield copy
         return

@@ -15,6 +15,7 @@ from typing import Any
 from biomedica_ray.config import ConfigError
 from biomedica_ray.messages import one_line
 from biomedica_ray.models.folders import is_folder, read_config
+from biomedica_ray.store.filesystem import OBJECT_STORAGE
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def with_weights(
         model_cfg = {**model_cfg, **_activation(spec, document.get("model_cfg", {}))}
         if document.get("model_cfg", {}).get("text_cfg", {}).get("context_length") == spec.context_length:
             stretched_from = None  # these weights have been stretched before
-    elif pretrained and not pretrained.startswith("s3://") and not Path(pretrained).is_file():
+    elif pretrained and not pretrained.startswith(OBJECT_STORAGE) and not Path(pretrained).is_file():
         tag = _tag(spec.name, pretrained, key)
         said = {name: tag[name] for name in PREPROCESSING if tag.get(name)}
         model_cfg = {**model_cfg, **({"quick_gelu": True} if tag.get("quick_gelu") else {})}

@@ -11,6 +11,7 @@ import pyarrow.fs as pafs
 
 from biomedica_ray.models.folders import LOCAL, local_copy
 from biomedica_ray.store import StoreError, open_filesystem
+from biomedica_ray.store.filesystem import OBJECT_STORAGE
 from biomedica_ray.units import fingerprint
 
 
@@ -23,7 +24,7 @@ def local_weights(weights: str | None, endpoint_url: str | None) -> Iterator[str
     Raises:
         ConfigError: There is nothing, or it cannot be read.
     """
-    if not weights or not weights.startswith("s3://"):
+    if not weights or not weights.startswith(OBJECT_STORAGE):
         yield weights.removeprefix(LOCAL) if weights else weights
         return
     with local_copy(weights, endpoint_url, "weights") as copy:

@@ -20,7 +20,7 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.messages import one_line
 from biomedica_ray.reading.shards import RawSample, Shard, Unreadable
 from biomedica_ray.store import StoreError, open_filesystem
-from biomedica_ray.store.filesystem import read_again
+from biomedica_ray.store.filesystem import OBJECT_STORAGE, read_again
 
 SUFFIXES = (".csv", ".tsv")
 PATHS = ("filepath", "path", "image")
@@ -81,7 +81,11 @@ class Pairs:
         except FileNotFoundError:
             return Unreadable(path, "missing-image", f"{self.root}: there is no such file")
         except (OSError, StoreError) as error:
-            if isinstance(error, OSError) and path.startswith("s3://") and not isinstance(error, PermissionError):
+            if (
+                isinstance(error, OSError)
+                and path.startswith(OBJECT_STORAGE)
+                and not isinstance(error, PermissionError)
+            ):
                 raise StoreError(f"{path}: {one_line(error)}") from None
             return Unreadable(path, "missing-image", f"{self.root}: {one_line(error)}")
 
@@ -102,14 +106,15 @@ def _place(path: str, root: str, endpoint_url: str | None) -> tuple[pafs.FileSys
     """Where an image is; a relative path starts at the table's folder."""
     if "://" not in path and not Path(path).is_absolute():
         path = f"{root.rpartition('/')[0] or '.'}/{path}"
-    if not path.startswith("s3://"):
+    scheme = next((scheme for scheme in OBJECT_STORAGE if path.startswith(scheme)), None)
+    if scheme is None:
         return open_filesystem(path)
-    return _s3(endpoint_url), path.removeprefix("s3://")
+    return _storage(scheme, endpoint_url), path.removeprefix(scheme)
 
 
 @cache
-def _s3(endpoint_url: str | None) -> pafs.FileSystem:
-    return open_filesystem("s3://", endpoint_url)[0]
+def _storage(scheme: str, endpoint_url: str | None) -> pafs.FileSystem:
+    return open_filesystem(scheme, endpoint_url)[0]
 
 
 @cache

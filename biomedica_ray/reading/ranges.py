@@ -1,4 +1,4 @@
-"""Objects in S3, read by several range requests at a time; each is tried again where it fails.
+"""Objects in object storage, read by several range requests at a time; each is tried again where it fails.
 
 Arrow's own reader sends one request at a time, takes a range that came out shorter than asked for as whole, and does
 not repeat a request for a few bytes when the error it got is longer than they are.
@@ -7,6 +7,7 @@ not repeat a request for a few bytes when the error it got is longer than they a
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +15,13 @@ from contextlib import closing
 from itertools import islice
 from typing import IO, Any, TypeVar
 
+import pyarrow as pa
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError
 
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.backoff import wait_after
 from biomedica_ray.messages import one_line
-from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store import Store, StoreError, open_filesystem
 from biomedica_ray.store.s3_client import s3_client
 
 RANGE_BYTES = 8 * 2**20
@@ -29,6 +31,7 @@ AHEAD = 8
 ATTEMPTS = 8
 """How often a range is asked for, over about 35 s on average, before the reader gives up."""
 
+_LOST = (HTTPClientError, ConnectionError, IncompleteReadError)
 _BUSY = {408, 429, 500, 502, 503, 504}
 _BUFFER_BYTES = 2**20
 """What small reads of a stream are served from."""
@@ -37,7 +40,7 @@ T = TypeVar("T")
 
 
 def open_ahead(data: Store, path: str) -> IO[bytes]:
-    """The file at ``path`` below a store's root as a stream, its next ranges read ahead where it lies in S3.
+    """The file at ``path`` below a store's root as a stream, whose next ranges are read ahead in object storage.
 
     What is wrong with the file may show only when it is read.
 
@@ -49,7 +52,7 @@ def open_ahead(data: Store, path: str) -> IO[bytes]:
     if data.is_local:
         stream: IO[bytes] = data.open(path, RANGE_BYTES)
         return stream
-    return S3Object(data.uri(path), data.endpoint_url).stream()
+    return stored_object(data.uri(path), data.endpoint_url).stream()
 
 
 def open_random(data: Store, path: str) -> io.RawIOBase:
@@ -57,26 +60,29 @@ def open_random(data: Store, path: str) -> io.RawIOBase:
     if data.is_local:
         file: io.RawIOBase = data.filesystem.open_input_file(data.path(path))
         return file
-    return _RandomAccess(S3Object(data.uri(path), data.endpoint_url))
+    return _RandomAccess(stored_object(data.uri(path), data.endpoint_url))
 
 
-class S3Object:
+class _ShortReadError(Exception):
+    """An answer that holds less than the server says."""
+
+
+class StoredObject(ABC):
     """An object, of which all that is read belongs to the same version.
 
     Attributes:
-        uri: ``s3://bucket/key``.
+        uri: ``s3://bucket/key`` or ``gs://bucket/key``.
         size: Bytes of it; known after the first request.
         abandoned: Set it when nobody waits for an answer any more: then nothing is tried again.
     """
 
-    def __init__(self, uri: str, endpoint_url: str | None) -> None:
+    passing: tuple[type[Exception], ...]
+    """What requests raise; :meth:`_check` tells which of them trying again would not mend."""
+
+    def __init__(self, uri: str) -> None:
         self.uri = uri
         self.size = 0
         self.abandoned = False
-        self._etag: str | None = None
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        self._where: Any = {"Bucket": bucket, "Key": key}
-        self._client = s3_client(endpoint_url)
 
     def stream(self) -> io.BufferedReader:
         """The object as a stream; raises as :func:`open_ahead` when it is read."""
@@ -84,19 +90,63 @@ class S3Object:
 
     def describe(self) -> None:
         """Learn the size; raises as :func:`open_ahead`."""
-
-        def head() -> None:
-            answer = self._client.head_object(**self._where)
-            self.size, self._etag = answer["ContentLength"], answer["ETag"]
-
-        self._persist(head)
+        self._persist(self._describe)
 
     def get(self, start: int, stop: int) -> bytes:
         """The bytes from ``start`` to ``stop`` (exclusive), or to the end of the object; raises as :func:`open_ahead`.
 
         May be called by several threads, once one of them has had an answer.
         """
-        return self._persist(lambda: self._get(start, stop))
+
+        def whole() -> bytes:
+            data = self._get(start, stop)
+            expected = max(0, min(stop, self.size) - start)
+            if len(data) != expected:
+                raise _ShortReadError(f"{len(data):,} bytes from byte {start:,} on, expected {expected:,}")
+            return data
+
+        return self._persist(whole)
+
+    @abstractmethod
+    def _describe(self) -> None:
+        """Learn the size, and which version it is."""
+
+    @abstractmethod
+    def _get(self, start: int, stop: int) -> bytes:
+        """The bytes of that version, after which the size is known."""
+
+    @abstractmethod
+    def _check(self, error: Exception) -> None:
+        """Raise what trying again would not mend."""
+
+    def _persist(self, request: Callable[[], T]) -> T:
+        attempt = 1
+        while True:
+            try:
+                return request()
+            except self.passing as error:
+                self._check(error)
+                if attempt == ATTEMPTS or self.abandoned:
+                    raise StoreError(f"{self.uri}: {one_line(error)}; after {attempt} attempts") from None
+            wait_after(attempt)
+            attempt += 1
+
+
+class S3Object(StoredObject):
+    """An object in S3, pinned to its version by its ETag."""
+
+    passing = (ClientError, BotoCoreError, _ShortReadError)
+
+    def __init__(self, uri: str, endpoint_url: str | None) -> None:
+        super().__init__(uri)
+        self._etag: str | None = None
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        self._where: Any = {"Bucket": bucket, "Key": key}
+        self._client = s3_client(endpoint_url)
+
+    def _describe(self) -> None:
+        answer = self._client.head_object(**self._where)
+        self.size, self._etag = answer["ContentLength"], answer["ETag"]
 
     def _get(self, start: int, stop: int) -> bytes:
         pinned: Any = {"IfMatch": self._etag} if self._etag else {}
@@ -109,28 +159,15 @@ class S3Object:
         with closing(answer["Body"]) as body:
             data = body.read()
         self.size, self._etag = int(answer["ContentRange"].rpartition("/")[2]), answer["ETag"]
-        expected = min(stop, self.size) - start
-        if len(data) != expected:
-            raise _ShortReadError(f"{len(data):,} bytes from byte {start:,} on, expected {expected:,}")
         return data
 
-    def _persist(self, request: Callable[[], T]) -> T:
-        attempt = 1
-        while True:
-            try:
-                return request()
-            except (ClientError, HTTPClientError, ConnectionError, IncompleteReadError, _ShortReadError) as error:
-                if isinstance(error, ClientError):
-                    self._check(error)
-                if attempt == ATTEMPTS or self.abandoned:
-                    raise StoreError(f"{self.uri}: {one_line(error)}; after {attempt} attempts") from None
-            except BotoCoreError as error:  # no credentials, for example
-                raise StoreError(f"{self.uri}: {one_line(error)}") from None
-            wait_after(attempt)
-            attempt += 1
+    def _check(self, error: Exception) -> None:
+        if isinstance(error, ClientError):
+            self._check_answer(error)
+        elif isinstance(error, BotoCoreError) and not isinstance(error, _LOST):  # no credentials, for example
+            raise StoreError(f"{self.uri}: {one_line(error)}") from None
 
-    def _check(self, error: ClientError) -> None:
-        """Raise what trying again would not mend."""
+    def _check_answer(self, error: ClientError) -> None:
         status = _status(error)
         if status == 404:
             raise FileNotFoundError(f"{self.uri}: no such object") from None
@@ -142,14 +179,44 @@ class S3Object:
             raise StoreError(f"{self.uri}: {one_line(error)}") from None
 
 
-class _ShortReadError(Exception):
-    """An answer that holds less than the server says."""
+class GoogleObject(StoredObject):
+    """An object in Google Cloud Storage; Arrow pins what it has opened to its generation."""
+
+    passing = (OSError, _ShortReadError)
+
+    def __init__(self, uri: str, endpoint_url: str | None) -> None:
+        super().__init__(uri)
+        self._filesystem, self._path = open_filesystem(uri, endpoint_url)
+        self._file: pa.NativeFile | None = None
+
+    def _describe(self) -> None:
+        file = self._filesystem.open_input_file(self._path)
+        self.size, self._file = file.size(), file
+
+    def _get(self, start: int, stop: int) -> bytes:
+        if self._file is None:
+            self._describe()
+        assert self._file is not None
+        size = min(stop, self.size) - start
+        data: bytes = self._file.read_at(size, start) if size > 0 else b""
+        return data
+
+    def _check(self, error: Exception) -> None:
+        if isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(f"{self.uri}: no such object") from None
+        if isinstance(error, PermissionError):
+            raise PermissionError(f"{self.uri}: {one_line(error)}") from None
+
+
+def stored_object(uri: str, endpoint_url: str | None) -> StoredObject:
+    """The object that a URI names."""
+    return (GoogleObject if uri.startswith("gs://") else S3Object)(uri, endpoint_url)
 
 
 class _Stream(io.RawIOBase):
     """An object from its beginning to its end."""
 
-    def __init__(self, item: S3Object) -> None:
+    def __init__(self, item: StoredObject) -> None:
         self._ranges = _ranges(item)
         self._piece = memoryview(b"")
 
@@ -176,7 +243,7 @@ class _Stream(io.RawIOBase):
 class _RandomAccess(io.RawIOBase):
     """An object that is read anywhere in, by one thread."""
 
-    def __init__(self, item: S3Object) -> None:
+    def __init__(self, item: StoredObject) -> None:
         item.describe()
         self._item, self._at = item, 0
 
@@ -207,7 +274,7 @@ class _RandomAccess(io.RawIOBase):
         return self._at - first
 
 
-def _ranges(item: S3Object) -> Generator[bytes, None, None]:
+def _ranges(item: StoredObject) -> Generator[bytes, None, None]:
     """The object in pieces of :data:`RANGE_BYTES`, the next :data:`AHEAD` of which are always under way or there."""
     first = item.get(0, RANGE_BYTES)  # by itself, as it tells the size and the version
     starts = iter(range(RANGE_BYTES, item.size, RANGE_BYTES))

@@ -16,11 +16,12 @@ import pyarrow.fs as pafs
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import run_units
 from biomedica_ray.config import ConfigError
-from biomedica_ray.reading.ranges import S3Object
+from biomedica_ray.reading.ranges import stored_object
 from biomedica_ray.reading.shards import Shard, count_samples
 from biomedica_ray.reading.web import WebFile
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, open_filesystem
+from biomedica_ray.store.filesystem import OBJECT_STORAGE
 from biomedica_ray.units import Counts, Flow, fingerprint
 
 _WEB = ("http://", "https://", "hf://")
@@ -39,7 +40,7 @@ def is_tars(data: str) -> bool:
 
 @dataclass(frozen=True)
 class Tars:
-    """The source of shards that are named by local paths and s3, http, https and hf URLs."""
+    """The source of shards that are named by local paths and s3, gs, http, https and hf URLs."""
 
     root: str
     endpoint_url: str | None = None
@@ -48,12 +49,12 @@ class Tars:
         """As :class:`~biomedica_ray.reading.shards.Source`.
 
         Raises:
-            FileNotFoundError: There is no such file; for one in S3 or on the web, when it is read.
+            FileNotFoundError: There is no such file; for one in object storage or on the web, when it is read.
         """
         if path.startswith(_WEB):
             return io.BufferedReader(WebFile(path), buffer_size or io.DEFAULT_BUFFER_SIZE)
-        if path.startswith("s3://"):
-            return S3Object(path, self.endpoint_url).stream()
+        if path.startswith(OBJECT_STORAGE):
+            return stored_object(path, self.endpoint_url).stream()
         return Path(open_filesystem(path)[1]).open("rb")
 
     def content(self, path: str) -> str:
@@ -69,7 +70,7 @@ class Tars:
         return f"{info.size} {info.mtime_ns}"
 
     def listed(self, folder: str) -> dict[str, str]:
-        """:meth:`content` of every file of a folder in S3, by path, from a listing."""
+        """:meth:`content` of every file of a folder in object storage, by path, from a listing."""
         filesystem, location = open_filesystem(folder, self.endpoint_url)
         infos = filesystem.get_file_info(pafs.FileSelector(location, allow_not_found=True))
         # Some servers list fractions of a second, which no request for a single object gives.
@@ -128,9 +129,9 @@ def find_tars(patterns: Sequence[str], record: Run, endpoint_url: str | None) ->
 def _contents(source: Tars, paths: Sequence[str]) -> dict[str, str]:
     """:meth:`Tars.content` of each; raises as that.
 
-    A folder in S3 is listed where that is no more requests than to ask for each of its shards.
+    A folder in object storage is listed where that is no more requests than to ask for each of its shards.
     """
-    wanted = Counter(path.rpartition("/")[0] for path in paths if path.startswith("s3://"))
+    wanted = Counter(path.rpartition("/")[0] for path in paths if path.startswith(OBJECT_STORAGE))
     folders = [folder for folder, shards in wanted.items() if shards > _PARALLEL_REQUESTS]
     known = {path: content for found in map_in_threads(source.listed, folders) for path, content in found.items()}
     rest = [path for path in paths if path not in known]

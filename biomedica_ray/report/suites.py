@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.fs as pafs
-
 from biomedica_ray.store import Store
 
 _OVERALL = "overall"
@@ -35,10 +33,7 @@ class Suite:
 
 def read_suites(store: Store) -> list[Suite]:
     """All evaluations on published sets, by name."""
-    selector = pafs.FileSelector(store.path("evaluations"), allow_not_found=True)
-    infos = store.filesystem.get_file_info(selector)
-    names = sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
-    return [found for name in names if (found := _read(store, name)) is not None]
+    return [found for name in store.folders("evaluations") if (found := _read(store, name)) is not None]
 
 
 def _read(store: Store, name: str) -> Suite | None:

@@ -84,9 +84,7 @@ class AtomicFile:
             shutil.copyfileobj(source, target, _COPY_BYTES)
         # What was one PUT is there as it was sent, or an error; what came in parts was put together by the server.
         if size > _COPY_BYTES and (there := self._filesystem.get_file_info(self._target).size) != size:
-            raise StoreError(
-                f"s3://{self._target}: {there} of {size} bytes have been stored; run the same command again"
-            )
+            raise StoreError(f"{self._target}: {there} of {size} bytes have been stored; run the same command again")
 
     def __enter__(self) -> Path:
         return self.local

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,11 @@ READ_AGAIN_S = 60.0
 """How long a failed read is tried again beyond that: Arrow does not repeat a GET whose error has a longer text than the
 range that was asked for, nor a body that was cut."""
 
+OBJECT_STORAGE = ("s3://", "gs://")
+"""How the URIs of object storage begin: S3 and what speaks its protocol, and Google Cloud Storage."""
+_RETRY_GCS_S = 90.0
+"""How long Arrow sends requests again to Google Cloud Storage, as long as to S3; its own limit is 15 minutes."""
+
 T = TypeVar("T")
 
 
@@ -29,17 +35,19 @@ class StoreError(Exception):
 def open_filesystem(
     uri: str, endpoint_url: str | None = None, *, anonymous: bool = False, timeout_s: float | None = None
 ) -> tuple[pafs.FileSystem, str]:
-    """The pyarrow filesystem of a local path or ``s3://`` URI, and the path within it, without a trailing slash.
+    """The pyarrow filesystem of a local path or of a URI of object storage, and the path within it, without a slash.
 
     Args:
-        uri: A local path, ``file://`` URI or ``s3://bucket/prefix``.
-        endpoint_url: For S3, a server other than AWS.
+        uri: A local path, ``file://`` URI, ``s3://bucket/prefix`` or ``gs://bucket/prefix``.
+        endpoint_url: For object storage, another server than AWS or Google; requests to one for ``gs://`` are unsigned.
         anonymous: For S3, send unsigned requests.
-        timeout_s: For S3, give up a request that is not answered within this time, at the second try.
+        timeout_s: For object storage, give up a request that is not answered within about this time, at the second try.
 
     Raises:
-        StoreError: A scheme other than file or s3.
+        StoreError: Another scheme.
     """
+    if uri.startswith("gs://"):
+        return _google(endpoint_url, timeout_s), uri.removeprefix("gs://").rstrip("/")
     if uri.startswith("s3://"):
         attempts = pafs.AwsStandardS3RetryStrategy(max_attempts=2 if timeout_s else ATTEMPTS)
         # a small file is one PUT, not the three requests of an upload in parts
@@ -51,8 +59,17 @@ def open_filesystem(
             options |= {"endpoint_override": host, "scheme": scheme or "https"}
         return pafs.S3FileSystem(**options), uri.removeprefix("s3://").rstrip("/")
     if "://" in uri and not uri.startswith("file://"):
-        raise StoreError(f"{uri}: expected a local path or s3://bucket/prefix")
+        raise StoreError(f"{uri}: expected a local path, s3://bucket/prefix or gs://bucket/prefix")
     return pafs.LocalFileSystem(), str(Path(uri.removeprefix("file://")).expanduser().absolute())
+
+
+def _google(endpoint_url: str | None, timeout_s: float | None) -> pafs.FileSystem:
+    limit = timedelta(seconds=2 * timeout_s if timeout_s else _RETRY_GCS_S)
+    if endpoint_url is None:
+        return pafs.GcsFileSystem(retry_time_limit=limit)
+    scheme, _, host = endpoint_url.rpartition("://")
+    where = {"endpoint_override": host.rstrip("/"), "scheme": scheme or "https"}
+    return pafs.GcsFileSystem(anonymous=True, retry_time_limit=limit, **where)
 
 
 def read_again(read: Callable[[], T]) -> T:

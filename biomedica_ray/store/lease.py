@@ -14,6 +14,7 @@ import signal
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -162,7 +163,9 @@ class Lease:
 
 
 def _place(root: Root, path: str) -> _Place:
-    return _LocalPlace(Path(root.path(path))) if root.is_local else _S3Place(root, path)
+    if root.is_local:
+        return _LocalPlace(Path(root.path(path)))
+    return _S3Place(root, path) if root.root.startswith("s3://") else _ArrowPlace(root, path)
 
 
 def _stop_main() -> None:
@@ -279,3 +282,36 @@ class _S3Place:
             raise OSError(f"s3://{self._bucket}/{self._key}: {error}") from error
         except BotoCoreError as error:
             raise OSError(f"s3://{self._bucket}/{self._key}: {error}") from error
+
+
+class _ArrowPlace:
+    """In storage to which Arrow writes without conditions: what was written is read again, and the last writer wins.
+
+    Of two runs that begin in the same moment both may take themselves for the holder, until one of them renews its
+    lease and finds the other's. The date is the server's, and compared with this machine's clock.
+    """
+
+    def __init__(self, root: Root, path: str) -> None:
+        self._root, self._path = root, path
+
+    def read(self) -> Held | None:
+        info = self._root.filesystem.get_file_info(self._root.path(self._path))
+        try:
+            holder = json.loads(self._root.read_bytes(self._path)) if info.is_file else None
+        except FileNotFoundError:
+            return None
+        return holder and Held(holder, time.time() - info.mtime_ns / 1e9, str(holder.get("version", info.mtime_ns)))
+
+    def write(self, holder: dict[str, Any], version: str | None) -> str | None:
+        there = self.read()
+        if (there.version if there else None) != version:
+            return None
+        ours = uuid.uuid4().hex
+        self._root.write_bytes(self._path, json.dumps({**holder, "version": ours}).encode())
+        there = self.read()
+        return ours if there is not None and there.version == ours else None
+
+    def delete(self, version: str) -> None:
+        there = self.read()
+        if there is not None and there.version == version:
+            self._root.delete(self._path)

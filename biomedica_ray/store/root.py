@@ -146,9 +146,14 @@ class Root:
 
     def folders(self, prefix: str) -> tuple[str, ...]:
         """Names of the folders directly under ``prefix``, sorted."""
-        selector = pafs.FileSelector(self.path(prefix), allow_not_found=True)
+        # Arrow lists no folders of Google Cloud Storage that nobody made as such.
+        by_files = self.filesystem.type_name == "gcs"
+        selector = pafs.FileSelector(self.path(prefix), allow_not_found=True, recursive=by_files)
         infos = self.filesystem.get_file_info(selector)
-        return tuple(sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory))
+        if not by_files:
+            return tuple(sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory))
+        below = (info.path.removeprefix(selector.base_dir).strip("/").partition("/") for info in infos)
+        return tuple(sorted({name for name, slash, _ in below if slash}))
 
     def delete(self, path: str) -> None:
         """Remove the file at ``path`` below the root, if it is there."""

@@ -20,8 +20,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-import pyarrow.fs as pafs
-
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.order import LanePosition
 from biomedica_ray.reading.ranges import open_ahead
@@ -176,8 +174,7 @@ class Checkpoints(TrainedModel):
             return safetensors.torch.load(stream.read())
 
     def _steps(self) -> set[int]:
-        infos = self.store.filesystem.get_file_info(pafs.FileSelector(self.store.path(self.path())))
-        names = (info.base_name for info in infos)
+        names = self.store.folders(self.path())
         return {int(name.removeprefix("step-")) for name in names if name.startswith("step-")}
 
 

@@ -27,6 +27,7 @@ from biomedica_ray.reading.texts import TextChoice, TextKind
 from biomedica_ray.runs import Run
 from biomedica_ray.serialize.shard_plan import LICENSE_GROUPS
 from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store.filesystem import OBJECT_STORAGE
 from biomedica_ray.train.checkpoints import Checkpoints
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.course import Course, doubts
@@ -233,11 +234,11 @@ def _find_shards(config: TrainConfig, record: Run, root: str | list[str]) -> tup
     if isinstance(root, str) and is_pairs(root):
         _all_licenses(config)
         pairs = Pairs(
-            root if root.startswith("s3://") else str(Path(root).expanduser().absolute()), config.endpoint_url
+            root if root.startswith(OBJECT_STORAGE) else str(Path(root).expanduser().absolute()), config.endpoint_url
         )
         return pairs, pairs.shards()
     if isinstance(root, str) and not is_tars(root):
-        if config.data and not root.startswith("s3://") and not Path(root).expanduser().is_dir():
+        if config.data and not root.startswith(OBJECT_STORAGE) and not Path(root).expanduser().is_dir():
             what = "is a file" if Path(root).expanduser().exists() else "no such folder"
             raise ConfigError(f"data: {root}: {what}; expected the folder of a dataset, .tar files, or a .csv or .tsv")
         data = Store(root, config.endpoint_url)

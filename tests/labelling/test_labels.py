@@ -186,7 +186,7 @@ def test_files_are_the_stores_own_unless_others_are_named(tmp_path: Path) -> Non
         assert load_labels(local, "s3://stores/one/labels.yaml", taxonomy) == said
         with pytest.raises(ConfigError, match=r"labels: s3://stores/one/none\.yaml: no such file"):
             load_labels(local, "s3://stores/one/none.yaml", taxonomy)
-    with pytest.raises(ConfigError, match=r"labels: http://x/labels\.yaml: expected a local path or s3://"):
+    with pytest.raises(ConfigError, match=r"labels: http://x/labels\.yaml: expected a local path, s3://"):
         given_file(local, "labels", "http://x/labels.yaml", "labels.yaml")
     with pytest.raises(ConfigError, match=f"labels: {tmp_path}: "):
         given_file(local, "labels", str(tmp_path), "labels.yaml")

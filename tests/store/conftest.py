@@ -1,4 +1,4 @@
-"""A store on a disk and one on a server."""
+"""A store on a disk, one on S3 and one on Google Cloud Storage."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from biomedica_ray.store import Store
+from tests.fakes.gcs import gcs_server
 from tests.fakes.s3 import client, s3_server
 
 
@@ -18,8 +19,16 @@ def endpoint() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(scope="module")
+def google() -> Iterator[str]:
+    with gcs_server("stores") as url:
+        yield url
+
+
+@pytest.fixture(params=["local", "s3", "gs"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "local":
         return Store(str(tmp_path / "store"))
+    if request.param == "gs":
+        return Store(f"gs://stores/{tmp_path.name}", request.getfixturevalue("google"))
     return Store(f"s3://stores/{tmp_path.name}", request.getfixturevalue("endpoint"))
