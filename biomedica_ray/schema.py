@@ -400,26 +400,48 @@ MEMBERS = pa.schema(
     ]
 )
 
+_BOX = [(edge, pa.int32()) for edge in ("left", "top", "right", "bottom")]
+
 PANELS = pa.schema(
     [
         _field("figure_id", pa.string(), "the figure"),
-        _field("panel_type", pa.string(), "single or multiple, by the gutters of the image itself"),
+        _field("panel_type", pa.string(), "single or multiple, by what is seen in the image itself"),
         _field("n_panels", pa.int32(), "number of panel_boxes"),
-        _field("least_confidence", pa.float32(), "the least confidence of one of them; 1 for a single one"),
+        _field("least_confidence", pa.float32(), "the least confidence that one of them is there; 1 for a single one"),
         _field("caption_panels", pa.int32(), "panels that the caption names; (A, B) are two"),
+        _field("aligned_panels", pa.int32(), "panel_boxes that have words of the caption"),
+        _field(
+            "context",
+            pa.string(),
+            "what the caption says of all its panels: title, scale bars, abbreviations",
+            null=True,
+        ),
         _field(
             "panel_boxes",
             pa.list_(
                 pa.struct(
                     [
                         ("label", pa.string()),
-                        *((edge, pa.int32()) for edge in ("left", "top", "right", "bottom")),
+                        *_BOX,
                         ("confidence", pa.float32()),
+                        ("model_confidence", pa.float32()),
+                        ("printed", pa.string()),
+                        ("printed_confidence", pa.float32()),
+                        ("how", pa.string()),
+                        ("alignment_confidence", pa.float32()),
+                        ("words", pa.string()),
                     ]
                 )
             ),
-            "panels in reading order, upright pixels; labels as in the caption where it names as many, else null; "
-            "confidence 0 to 1, by the width of the gutters",
+            "panels in reading order, upright pixels; confidence 0 to 1, by the width of the gutters; model_confidence "
+            "is a detector's, null without one; printed is the letter seen in the image; label and words are what the "
+            "caption calls the panel and says of it alone, null where it does not say; how they were found: letter, "
+            "position, order or none; see docs/panels.md",
+        ),
+        _field(
+            "hashes",
+            pa.list_(pa.struct([("phash", pa.uint64()), ("thumbnail", pa.binary())])),
+            "of each panel_box of a compound figure, as in figures; empty for a single one",
         ),
     ]
 )

@@ -11,13 +11,16 @@ import numpy as np
 from biomedica_ray import schema
 from biomedica_ray.cluster import run_units
 from biomedica_ray.images import ImageError, decode
+from biomedica_ray.panels.alignment import panel_names
+from biomedica_ray.panels.boxes import split_figure
 from biomedica_ray.panels.config import PanelsConfig
+from biomedica_ray.panels.found import FoundPanel
 from biomedica_ray.panels.rows import panel_row
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, fingerprint
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same input would give other rows."""
 
 
@@ -48,16 +51,20 @@ class PanelWorker:
             errors = writer.table("errors", schema.ERRORS, directory="errors/panels")
             for figure in self._figures(extracted):
                 try:
-                    pixels = np.asarray(decode(figure["image"]))
+                    image = decode(figure["image"])
                 except ImageError as error:
                     errors.write([schema.error_row("panels", figure["figure_id"], error.kind, str(error))])
                     continue
-                labels = [panel["label"] for panel in figure["panels"]]
-                panels.write([panel_row(figure["figure_id"], pixels, labels)])
+                parts = figure["panels"]
+                named = panel_names([part["label"] for part in parts])
+                found = [FoundPanel(box) for box in split_figure(np.asarray(image), len(named))]
+                panels.write([panel_row(figure["figure_id"], image, found, figure["caption"], parts)])
             counts = {"figures": Flow(extracted.counts["figures"].rows_out, panels.rows, errors.rows)}
             writer.commit(counts)
         return counts
 
     def _figures(self, extracted: Commit) -> Iterator[Mapping[str, Any]]:
-        for batch in self._store.batches(extracted, "figures", ["figure_id", "panels", "image"], batch_size=16):
+        for batch in self._store.batches(
+            extracted, "figures", ["figure_id", "caption", "panels", "image"], batch_size=16
+        ):
             yield from batch.to_pylist()
