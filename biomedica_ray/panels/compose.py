@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 from biomedica_ray.panels.drawn import Paint, Rng, any_kind, photograph, text_font, words
 from biomedica_ray.panels.fonts import NAMES, font
 from biomedica_ray.panels.layouts import Layout, Place, Spot
+from biomedica_ray.panels.letters import LETTERS
 
 PixelBox = tuple[int, int, int, int]
 """left, top, right, bottom; the last two are the first that are outside."""
@@ -77,28 +78,29 @@ class _Style:
     backed: bool
 
 
-def compose(rng: Rng, layout: Layout | None, pictures: Sequence[Image.Image] = ()) -> Composed:
+def compose(rng: Rng, layout: Layout | None, pictures: Sequence[Image.Image] = (), share: float = 0.5) -> Composed:
     """A figure of that layout, or of one panel where it is None. The same generator and arguments give the same figure.
 
     Args:
         rng: Draws everything.
         layout: Where panels and letters are.
-        pictures: Pictures of one panel, of which some are used beside drawn ones.
+        pictures: Pictures of one panel, which are used beside drawn ones.
+        share: Of the panels that show one of them.
     """
     side = int(rng.integers(420, 1101))
     if layout is None:
-        layout = (Spot(_single_place(rng), None, ""),)
+        layout = (Spot(_single_place(rng, pictures), None, ""),)
     style = _style(rng, layout, side)
     right, bottom = (max(spot.panel[n] for spot in layout) * side for n in (2, 3))
     margin = round(side * rng.choice([0, 0, rng.uniform(0, 0.06)]))
     page = Image.new("RGB", (max(40, round(right) + 2 * margin), max(40, round(bottom) + 2 * margin)), style.paper)
-    paints = _paints(rng, pictures)
+    paints = _paints(rng, pictures, share)
     panels, letters = [], []
     for spot in layout:
         outer = _moved(spot.panel, side, margin, style.gutter)
-        box = _fill(rng, page, outer, paints, style, alone=len(layout) == 1)
+        box = _fill(rng, page, outer, paints, style)
         if style.lettered and spot.text:
-            printed = _print_letter(page, spot, outer, box, style, side, margin)
+            printed = _print_letter(page, spot, outer, style, side=side, margin=margin)
             letters.append(printed)
             box = _union(box, printed.box)
         panels.append(box)
@@ -106,8 +108,27 @@ def compose(rng: Rng, layout: Layout | None, pictures: Sequence[Image.Image] = (
     return Composed(_published(rng, page), tuple(panels), tuple(letters))
 
 
-def _single_place(rng: Rng) -> Place:
+def lettered_grid(rng: Rng) -> Layout:
+    """A layout of many small panels with any letters, from which the reader of letters learns most at least cost."""
+    across, down = (int(each) for each in rng.integers(3, 7, 2))
+    pitch, ratio, height = 1 / max(across, down), rng.uniform(0.6, 1), rng.uniform(0.011, 0.05)
+    gap = rng.choice([0.0, rng.uniform(0, 0.25)])
+    inset = rng.uniform(0, 0.2, 2)
+    spots = []
+    for n in range(across * down):
+        left, top = n % across * pitch, n // across * pitch * ratio
+        panel = Place(left, top, left + pitch * (1 - gap), top + pitch * ratio * (1 - gap))
+        at = (left + inset[0] * pitch, top + inset[1] * pitch * ratio)
+        letter = Place(*at, at[0] + height, at[1] + height)
+        spots.append(Spot(panel, letter, LETTERS[int(rng.integers(len(LETTERS)))]))
+    return tuple(spots)
+
+
+def _single_place(rng: Rng, pictures: Sequence[Image.Image]) -> Place:
     ratio = math.exp(rng.normal(0, 0.35))
+    if pictures:
+        width, height = pictures[int(rng.integers(len(pictures)))].size
+        ratio = width / height
     return Place(0, 0, min(1.0, ratio), min(1.0, 1 / ratio))
 
 
@@ -142,13 +163,12 @@ def _style(rng: Rng, layout: Layout, side: int) -> _Style:
     )
 
 
-def _paints(rng: Rng, pictures: Sequence[Image.Image]) -> Callable[[], Paint]:
+def _paints(rng: Rng, pictures: Sequence[Image.Image], share: float) -> Callable[[], Paint]:
     """What draws the panels of a figure: mostly one kind, now and then another."""
     main, mixed = any_kind(rng), rng.random() < 0.5
-    share = 0.5 if pictures else 0.0
 
     def choose() -> Paint:
-        if rng.random() < share:
+        if pictures and rng.random() < share:
             picture = pictures[int(rng.integers(len(pictures)))]
             return lambda _, width, height: _fitted(picture, width, height)
         return any_kind(rng) if mixed and rng.random() < 0.6 else main
@@ -170,9 +190,7 @@ def _moved(place: Place, side: int, margin: int, gutter: float) -> PixelBox:
     return left + inwards, top + inwards, right - inwards, bottom - inwards
 
 
-def _fill(
-    rng: Rng, page: Image.Image, box: PixelBox, paints: Callable[[], Paint], style: _Style, *, alone: bool
-) -> PixelBox:
+def _fill(rng: Rng, page: Image.Image, box: PixelBox, paints: Callable[[], Paint], style: _Style) -> PixelBox:
     """Draw a panel; returns the box of what is drawn."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
@@ -191,7 +209,7 @@ def _fill(
     if rng.random() < 0.06 and min(width, height) > 100:
         _inset(rng, page, box)
     if rng.random() < 0.1:
-        ImageDraw.Draw(page).rectangle((left, top, right - 1, bottom - 1), outline="black", width=1 + int(alone))
+        ImageDraw.Draw(page).rectangle((left, top, right - 1, bottom - 1), outline="black", width=1)
     return _inked(page, (max(0, left), max(0, top), min(page.width, right), min(page.height, bottom)), style)
 
 
@@ -214,9 +232,7 @@ def _inked(page: Image.Image, box: PixelBox, style: _Style) -> PixelBox:
     return box[0] + int(columns[0]), box[1] + int(rows[0]), box[0] + int(columns[-1]) + 1, box[1] + int(rows[-1]) + 1
 
 
-def _print_letter(
-    page: Image.Image, spot: Spot, outer: PixelBox, box: PixelBox, style: _Style, side: int, margin: int
-) -> Printed:
+def _print_letter(page: Image.Image, spot: Spot, outer: PixelBox, style: _Style, *, side: int, margin: int) -> Printed:
     text = spot.text.upper() if style.upper else spot.text.lower()
     face, draw = font(style.face, style.size), ImageDraw.Draw(page)
     bold = style.bold * max(1, style.size // 22)

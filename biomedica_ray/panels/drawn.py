@@ -20,12 +20,14 @@ Rng = np.random.Generator
 Paint = Callable[[Rng, int, int], Image.Image]
 """Draws a picture of a width and a height."""
 
-_WORDS = (
-    "control treated mock vehicle time (h) cells (%) p < 0.05 relative expression fold change dose mg/kg days WT KO "
-    "siRNA n = 12 actin GAPDH merge DAPI signal intensity a.u. log10 age group A B C sample I II III a b c x y kDa "
-    "overall survival week 4 before after Frequency Number of sites ROC AUC = 0.91 T1 T2 FLAIR 20 um PC1 (34%) UMAP2 "
-    "E. coli high low medium Gene Score ** * ns Figure model step 1 input output included excluded screened"
-).split()
+_TEXT = (
+    "control treated mock vehicle time (h) cells (%) p < 0.05 relative expression fold change dose mg/kg "
+    "days WT KO siRNA n = 12 actin GAPDH merge DAPI signal intensity a.u. log10 age group A B C sample I "
+    "II III a b c x y kDa overall survival week 4 before after Frequency Number of sites ROC AUC = 0.91 "
+    "T1 T2 FLAIR 20 um PC1 (34%) UMAP2 E. coli high low medium Gene Score ** * ns Figure model step 1 "
+    "input output included excluded screened"
+)
+_WORDS = _TEXT.split()
 _INKS = ("black", "#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#777777", "#e64b35", "#00a087", "#3c5488")
 
 
@@ -57,7 +59,7 @@ def plot(rng: Rng, width: int, height: int) -> Image.Image:
     if rng.random() < 0.2:
         for y in np.linspace(top, bottom, int(rng.integers(3, 7))):
             draw.line((left, y, right, y), fill="#dddddd")
-    _ticks(rng, draw, (left, top, right, bottom), face, ink, size)
+    _ticks(rng, draw, (left, top, right, bottom), face=face, ink=ink, size=size)
     marks = (_bars, _curves, _points, _boxes, _matrix, _steps)
     marks[int(rng.choice(len(marks), p=[0.25, 0.25, 0.2, 0.1, 0.1, 0.1]))](rng, draw, (left, top, right, bottom))
     if rng.random() < 0.4 and top > size:
@@ -74,7 +76,7 @@ def plot(rng: Rng, width: int, height: int) -> Image.Image:
 Frame = tuple[int, int, int, int]
 
 
-def _ticks(rng: Rng, draw: ImageDraw.ImageDraw, frame: Frame, face: Font, ink: str, size: float) -> None:
+def _ticks(rng: Rng, draw: ImageDraw.ImageDraw, frame: Frame, *, face: Font, ink: str, size: float) -> None:
     left, top, right, bottom = frame
     for x in np.linspace(left, right, int(rng.integers(2, 8)))[1:]:
         draw.line((x, bottom, x, bottom + size / 4), fill=ink)

@@ -34,16 +34,17 @@ class Detector(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fine = nn.Sequential(_conv(3, 24, 2), _conv(24, 32, 2), _Residual(32), _conv(32, 64, 2), _Residual(64))
-        self.middle = nn.Sequential(_conv(64, 96, 2), _Residual(96), _Residual(96))
-        self.coarse = nn.Sequential(_conv(96, 128, 2), _Residual(128), _Residual(128), _Residual(128))
-        self.across = nn.ModuleList([nn.Conv2d(width, 64, 1) for width in (64, 96, 128)])
-        self.joined = nn.Sequential(_conv(64, 64), _conv(64, 64))
-        self.heat = nn.Conv2d(64, 1, 1)
-        self.sides = nn.Conv2d(64, 4, 1)
-        nn.init.constant_(self.heat.bias, -3.0)
+        self.fine = nn.Sequential(_conv(3, 12, 2), _conv(12, 20, 2), _Residual(20), _conv(20, 32, 2), _Residual(32))
+        self.middle = nn.Sequential(_conv(32, 48, 2), _Residual(48), _Residual(48))
+        self.coarse = nn.Sequential(_conv(48, 80, 2), _Residual(80), _Residual(80), _Residual(80))
+        self.across = nn.ModuleList([nn.Conv2d(width, 40, 1) for width in (32, 48, 80)])
+        self.joined = nn.Sequential(_conv(40, 40), _conv(40, 40))
+        self.heat = nn.Conv2d(40, 1, 1)
+        self.sides = nn.Conv2d(40, 4, 1)
+        self.heat.bias = nn.Parameter(torch.full((1,), -3.0))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of middles, and distances to sides."""
         fine = self.fine(images * 2 - 1)
         middle = self.middle(fine)
         coarse = self.coarse(middle)
@@ -92,7 +93,8 @@ def targets(panels: Sequence[np.ndarray], height: int, width: int) -> tuple[Tens
             column = min(w - 1, int((left + right) / 2 / STRIDE))
             across, down = (max(0.5 * STRIDE, _SPREAD * side) for side in (right - left, bottom - top))
             bump = np.exp(
-                -((x - (column + 0.5) * STRIDE) ** 2) / (2 * across**2) - (y - (row + 0.5) * STRIDE) ** 2 / (2 * down**2)
+                -((x - (column + 0.5) * STRIDE) ** 2) / (2 * across**2)
+                - (y - (row + 0.5) * STRIDE) ** 2 / (2 * down**2)
             )
             heat[n, 0] = np.maximum(heat[n, 0], bump)
             near = bump > 0.05
