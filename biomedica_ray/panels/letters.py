@@ -138,30 +138,40 @@ def crops(rgb: Pixels, found: Sequence[Candidate]) -> npt.NDArray[np.float32]:
     return seen
 
 
-_SURE, _LIKELY = 0.5, 0.3
-"""Probability from which a letter begins a run, or goes on with one."""
 _ALIKE = 0.3
 """Spread of the logarithm of letters' heights: a is lower than b in lower case."""
+_EVEN = 0.3
+"""Probability of a letter that speaks neither for nor against a run: a letter's worth is the logarithm of its own by
+this one."""
+_UNREAD = -1.5
+"""Worth of a letter of the run that was not read."""
+_READ = 0.15
+"""Probability from which a letter was read."""
+_ENOUGH = 0.6
+"""Worth from which a run is believed: one sure letter and an even one, or two that are likely."""
 
 
 def run_of_letters(found: Sequence[Candidate], chances: npt.NDArray[np.float64], scale: float = 1.0) -> list[Letter]:
-    """The letters of panels: the surest run A, B, C, ... of candidates of about one height; none without A and B.
+    """The letters of panels: the run from A on, of candidates of about one height, that is worth most.
 
-    One letter in a run may be missing, as it may not have been read.
+    Letters in a run may be missing, A too, as they were not read; what was read has to outweigh that. None where fewer
+    than two were.
 
     Args:
         found: Candidates.
         chances: (n, 26), the probability that each is each letter.
         scale: Pixels of the image for one of the candidates'.
     """
-    best: tuple[float, list[tuple[int, int, float]]] = (0.0, [])
-    heights = np.log([each.height for each in found]) if found else np.empty(0)
-    for height in np.unique(heights[chances.max(axis=1) > _SURE]) if len(found) else []:
-        likeness = np.exp(-((heights - height) ** 2) / (2 * _ALIKE**2))
-        run = _run(chances * likeness[:, None])
-        worth = sum(chance for _, _, chance in run)
-        if worth > best[0]:
-            best = (worth, run)
+    if not found:
+        return []
+    heights = np.log([each.height for each in found])
+    runs = [
+        _run(chances * np.exp(-((heights - height) ** 2) / (2 * _ALIKE**2))[:, None])
+        for height in np.unique(heights[chances.max(axis=1) > _EVEN])
+    ]
+    worth, run = max(runs, key=lambda each: each[0], default=(0.0, []))
+    if worth < _ENOUGH:
+        return []
     return [
         Letter(
             LETTERS[letter],
@@ -171,24 +181,24 @@ def run_of_letters(found: Sequence[Candidate], chances: npt.NDArray[np.float64],
             found[n].bottom * scale,
             float(min(1.0, chances[n, letter])),
         )
-        for letter, n, _ in best[1]
+        for letter, n in run
     ]
 
 
-def _run(chances: npt.NDArray[np.float64]) -> list[tuple[int, int, float]]:
-    """(letter, candidate, likelihood) of the longest run, each candidate used once."""
-    run: list[tuple[int, int, float]] = []
+def _run(chances: npt.NDArray[np.float64]) -> tuple[float, list[tuple[int, int]]]:
+    """The worth of the best run from A on, and its letters with their candidates, each used once."""
     free = np.ones(len(chances), bool)
-    missing = 0
+    worth, run = 0.0, []
+    best: tuple[float, list[tuple[int, int]]] = (0.0, [])
     for letter in range(len(LETTERS)):
         n = int(np.argmax(chances[:, letter] * free))
         chance = float(chances[n, letter]) * bool(free[n])
-        if chance < _LIKELY:
-            missing += 1
-            if missing > 1 or letter < 2:
-                break
+        if chance < _READ:
+            worth += _UNREAD
             continue
-        missing = 0
         free[n] = False
-        run.append((letter, n, chance))
-    return run if len(run) > 1 and math.prod(chance for _, _, chance in run[:2]) > _SURE * _LIKELY else []
+        worth += max(_UNREAD, math.log(chance / _EVEN))
+        run.append((letter, n))
+        if len(run) > 1 and worth > best[0]:
+            best = (worth, list(run))
+    return best
