@@ -15,7 +15,7 @@ class PanelsConfig(StageConfig):
 
     example: ClassVar[str] = "--store mine"
 
-    detector: str = Field(
+    detector: str | None = Field(
         "shipped",
         min_length=1,
         description="what looks for panels beside the gutters: shipped (the package's networks, which also read "

@@ -21,8 +21,6 @@ from biomedica_ray.panels.weights import SHIPPED, about_weights, identity, load_
 if TYPE_CHECKING:
     from PIL import Image
 
-NONE = "none"
-
 
 class Looker(Protocol):
     """Looks at an image (RGB): the panels that it sees, and the letters of panels that it reads."""
@@ -37,19 +35,19 @@ class DetectorSpec:
     """What looks for panels.
 
     Attributes:
-        name: As in the config: shipped, none, a file of weights, or an object-detection model.
+        name: As in the config: shipped, a file of weights, or an object-detection model; None for gutters alone.
         classes: Classes of an object-detection model that are panels; None: all.
         endpoint_url: S3 server of weights, if it is not AWS.
     """
 
-    name: str
+    name: str | None
     classes: tuple[str, ...] | None = None
     endpoint_url: str | None = None
 
     @property
     def is_own(self) -> bool:
         """Whether it is of the networks that train-panels trains."""
-        return self.name == SHIPPED or self.name.endswith(".safetensors")
+        return self.name == SHIPPED or (self.name or "").endswith(".safetensors")
 
     def mark(self) -> Any:
         """What changes when the detector may be another one.
@@ -57,8 +55,8 @@ class DetectorSpec:
         Raises:
             ConfigError: There is no such detector, or what it needs is not installed.
         """
-        if self.name == NONE:
-            return NONE
+        if self.name is None:
+            return None
         _need("torch", "safetensors")
         weights = read_weights(SHIPPED)
         if self.is_own:
@@ -79,7 +77,7 @@ class DetectorSpec:
         Raises:
             ConfigError: It cannot be loaded.
         """
-        if self.name == NONE:
+        if self.name is None:
             return None
         import torch  # noqa: PLC0415
 

@@ -16,7 +16,7 @@ class TrainPanelsConfig(StageConfig):
     example: ClassVar[str] = "--store mine --steps 2000"
 
     name: str = Field("panels", pattern=NAME, description="weights go to <store>/panel_models/<name>.safetensors")
-    begin: str = Field(
+    begin: str | None = Field(
         "shipped", description="what training begins with: shipped (the package's weights), none, or a file of weights"
     )
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(

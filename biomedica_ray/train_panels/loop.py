@@ -42,9 +42,9 @@ def run(config: TrainPanelsConfig, record: Run) -> None:
     if config.pictures and not store.commits("panels"):
         raise StoreError(f"{store.root}: no panels yet; run `biomedica panels` first, or train with --pictures 0")
     path = f"panel_models/{config.name}.safetensors"
-    weights = None if config.begin == "none" else read_weights(config.begin, config.endpoint_url)
+    weights = read_weights(config.begin, config.endpoint_url) if config.begin else None
     if weights:
-        about_weights(weights, config.begin)
+        about_weights(weights, f"begin: {config.begin}")
     resources = {"num_workers", "use_gpu", "cpus_per_worker", "memory_gb", "checkpoint_steps", "name"}
     settings = config.model_dump(exclude=set(OF_A_RUN) | resources) | {
         "begin": identity(weights) if weights else "none"

@@ -26,7 +26,7 @@ def train(job: Job) -> None:
     rank = context.get_world_rank()
     torch.set_num_threads(max(1, int(config.cpus_per_worker)))
     torch.manual_seed(config.seed)
-    detector, reader = load_weights(job.weights, config.begin) if job.weights else (Detector(), Reader())
+    detector, reader = load_weights(job.weights, f"begin: {config.begin}") if job.weights else (Detector(), Reader())
     both = Both(detector, reader).train()
     device = ray.train.torch.get_device()
     learner = Learner(ray.train.torch.prepare_model(both), config.lr, config.steps, device)

@@ -18,7 +18,9 @@ def page(*texts: tuple[tuple[int, int], str], ground: str = "white", ink: str = 
 
 @pytest.mark.parametrize(("ground", "ink", "light"), [("white", "black", False), ("black", "white", True)])
 def test_single_letters_are_candidates_and_words_are_none(ground: str, ink: str, light: bool) -> None:
-    image = page(((20, 20), "A"), ((400, 20), "B"), ((100, 300), "Control"), ((400, 300), "(c)"), ground=ground, ink=ink)
+    image = page(
+        ((20, 20), "A"), ((400, 20), "B"), ((100, 300), "Control"), ((400, 300), "(c)"), ground=ground, ink=ink
+    )
     found = [each for each in candidates(np.asarray(image)) if each.light == light]
     places = sorted((each.left // 100, each.top // 100) for each in found if each.right - each.left > 8)
     assert places == [(0, 0), (4, 0), (4, 3)]
