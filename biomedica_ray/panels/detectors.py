@@ -84,7 +84,7 @@ class DetectorSpec:
         from biomedica_ray.panels.model import detect, read  # noqa: PLC0415
 
         torch.set_num_threads(max(1, int(num_cpus)))
-        own = self.name if self.is_own else SHIPPED
+        own = self.name if self.name and self.is_own else SHIPPED
         detector, reader = load_weights(read_weights(own, self.endpoint_url), f"detector: {own}")
         if self.is_own:
             return lambda image: (detect(detector, image), read(reader, image))
