@@ -444,10 +444,9 @@ PANELS = pa.schema(
             "position, order or none; see docs/panels.md",
         ),
         _field(
-            "hashes",
-            pa.list_(pa.struct([("phash", pa.uint64()), ("thumbnail", pa.binary())])),
-            "of each panel_box of a compound figure, as in figures; empty for a single one",
+            "phashes", pa.list_(pa.uint64()), "phash of each panel_box of a compound figure, as in figures; else empty"
         ),
+        _field("thumbnails", pa.list_(pa.binary()), "thumbnail of each of them, as in figures"),
     ]
 )
 

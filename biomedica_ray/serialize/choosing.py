@@ -74,7 +74,7 @@ class SelectionWorker:
         if self._config.pairs == "figures":
             return {}
         (rows,) = read_rows(self._store, "panels", unit, "panels", columns=COLUMNS)
-        if any(row["hashes"] is None for row in rows):
+        if any(row["phashes"] is None for row in rows):
             raise StoreError(f"{self._store.root}: panels of an earlier version; run `biomedica panels` first")
         return {row["figure_id"]: row for row in rows}
 

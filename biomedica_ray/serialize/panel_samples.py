@@ -14,7 +14,7 @@ from biomedica_ray.serialize.shard_plan import PLACES
 
 Row = Mapping[str, Any]
 
-COLUMNS = ["figure_id", "n_panels", "context", "panel_boxes", "hashes"]
+COLUMNS = ["figure_id", "n_panels", "context", "panel_boxes", "phashes"]
 """Of the panels table, what is looked at."""
 
 
@@ -52,18 +52,17 @@ def cut(
         panels: Its row of the panels table, columns :data:`COLUMNS`; None where there is none.
         license_code: Its licence. Those without derivatives (ND) permit to share the whole, but no parts of it.
         repeats: Rows of the duplicates table, by id.
-        config: min_confidence, min_side and keep_duplicates.
+        config: min_confidence, min_side, keep_duplicates and keep_against.
     """
     if panels is None or panels["n_panels"] < 2:
         return Cut()
     numbers, left_out, staying = [], [], 0
     for number, box in enumerate(panels["panel_boxes"], 1):
-        found = repeats.get(panel_id(panels["figure_id"], number), ())
+        found = [row for row in repeats.get(panel_id(panels["figure_id"], number), ()) if _counts(row, config)]
         if number >= PLACES or not permits_parts(license_code) or not _is_sure(box, config):
             staying += 1
-        elif found and not config.keep_duplicates:
-            row = next(iter(found))
-            message = f"repeats {row['of']} ({row['kind']}, distance {row['distance']:g})"
+        elif found:
+            message = f"repeats {found[0]['of']} ({found[0]['kind']}, distance {found[0]['distance']:g})"
             left_out.append((number, LeftOut("duplicate-panel", message)))
         else:
             numbers.append(number)
@@ -73,6 +72,10 @@ def cut(
 def panel_confidence(box: Row) -> float:
     """How sure it is that a panel is there, as :func:`biomedica_ray.panels.alignment.box_confidence` has it."""
     return float(max(box["confidence"], box.get("model_confidence") or 0.0))
+
+
+def _counts(repeat: Row, config: SerializeConfig) -> bool:
+    return not (config.keep_against if repeat["kind"] == "against" else config.keep_duplicates)
 
 
 def _is_sure(box: Row, config: SerializeConfig) -> bool:

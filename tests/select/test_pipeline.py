@@ -101,7 +101,13 @@ def test_panels_are_those_of_the_figures(store: Store) -> None:
     for unit in store.commits("extract"):
         rows = [
             {"figure_id": f"PMC{n}.1_001", "panel_type": "multiple", "n_panels": 3 + n % 2, "panel_boxes": []}
-            | {"least_confidence": 0.25 * (n % 4), "caption_panels": 0, "aligned_panels": 0, "hashes": []}
+            | {
+                "least_confidence": 0.25 * (n % 4),
+                "caption_panels": 0,
+                "aligned_panels": 0,
+                "phashes": [],
+                "thumbnails": [],
+            }
             for n in range(N_ARTICLES)
             if unit_of(f"PMC{n}", N_UNITS) == unit
         ]

@@ -49,7 +49,8 @@ def seen(figure_id: str, *confidences: tuple[float, float], words: bool = True) 
         "aligned_panels": len(boxes) if words else 0,
         "context": "Mice. Scale bar: 1 cm.",
         "panel_boxes": boxes,
-        "hashes": [{"phash": 1, "thumbnail": bytes(1024)}] * len(boxes) if len(boxes) > 1 else [],
+        "phashes": [1] * len(boxes) if len(boxes) > 1 else [],
+        "thumbnails": [bytes(1024)] * len(boxes) if len(boxes) > 1 else [],
     }
 
 
@@ -89,6 +90,10 @@ def test_small_panels_stay_and_repeats_are_left_out() -> None:
     ((number, why),) = found.left_out
     assert (number, why.kind, why.message) == (2, "duplicate-panel", "repeats g (near, distance 2)")
     keeping = CONFIG.model_copy(update={"keep_duplicates": True})
+    assert cut(seen("f", SURE, SURE), "CC BY", repeats, keeping).numbers == (1, 2)
+    repeats["f/2"][0]["kind"] = "against"
+    assert cut(seen("f", SURE, SURE), "CC BY", repeats, keeping).numbers == (1,)
+    keeping = CONFIG.model_copy(update={"keep_against": True})
     assert cut(seen("f", SURE, SURE), "CC BY", repeats, keeping).numbers == (1, 2)
 
 
@@ -198,6 +203,6 @@ def test_panels_that_are_not_there_or_of_an_earlier_version_are_asked_for(
     *_, line = capsys.readouterr().err.splitlines()
     n = len(store.commits("extract"))
     assert line == f"biomedica serialize: pairs: both: {n} of {n} units have no panels; run `biomedica panels` first"
-    commit_panels(store, panels(), without=("hashes", "context"))
+    commit_panels(store, panels(), without=("phashes", "thumbnails", "context"))
     assert cli.main(command) == 1
     assert "panels of an earlier version; run `biomedica panels` first" in capsys.readouterr().err

@@ -130,7 +130,8 @@ def seen(*boxes: tuple[str | None, str | None, tuple[int, int, int, int]]) -> di
         "aligned_panels": 1,
         "context": "Of mice.",
         "panel_boxes": rows,
-        "hashes": [],
+        "phashes": [],
+        "thumbnails": [],
     }
     return stored(schema.PANELS, row)
 
