@@ -7,8 +7,8 @@ is within a distance of the original's, whose thumbnails correlate, and for whic
 Then the originals are compared with one another, but for those of one name in one folder, which are a figure in two
 formats: pairs within 8 bits are listed by path, to be looked at.
 
-With --panels, instead: how many panels of compound figures, cut out as the file says and saved as JPEG, are found by the
-hashes of the whole figure, and how many by those of the panels that are found in it.
+With --panels, instead: how many panels of compound figures, cut out as the file says and saved as JPEG, are found by
+the hashes of the whole figure, and how many by those of the panels that are found in it.
 """
 
 from __future__ import annotations
