@@ -41,7 +41,7 @@ class SerializeConfig(StageConfig):
         "their panels is sure; or both; panels need biomedica panels before",
     )
     min_confidence: float = Field(
-        0.6,
+        0.8,
         ge=0,
         le=1,
         description="a panel is a sample of its own from this confidence on, both that it is there and that the words "
