@@ -189,7 +189,7 @@ def test_stages_that_have_not_run_are_named_with_their_command(tmp_path: Path) -
     page = parse(extracted_store(tmp_path))
     missing = [text(each) for each in page.xpath("//p[@class='missing']")]
     assert [line.split(" --store", maxsplit=1)[0] for line in missing] == [
-        f"Not done yet. Run biomedica {stage}" for stage in ("dedupe", "annotate", "train", "evaluate")
+        f"Not done yet. Run biomedica {stage}" for stage in ("panels", "dedupe", "annotate", "train", "evaluate")
     ]
     assert tiles(page).keys() == {"articles", "figures", "errors"}
     assert ["train", "not done yet: biomedica train"] in table_after(page, "rows")
