@@ -2,7 +2,7 @@
 
 A compound figure is like none of its panels, by any hash; so each panel is compared for itself, with the hashes and
 thumbnails of its crop that the table panels has. Panels repeat figures before panels, and never what is of their own
-figure.
+article: its plots of other data with the same axes are often within the distance.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from biomedica_ray.store import Commit, Store
 
 LEAST_SIDE = 64
 """Pixels of the shorter side below which a panel is not compared: small ones are alike too often."""
+
+_IN_ARTICLE = r"_\d+(/\d+)?$"
+"""What the ids of figures and panels have beyond that of their article."""
 
 PANELS = pa.schema(
     [
@@ -123,7 +126,7 @@ def panel_repeats(
     """
     chosen = [table.take(pa.array(rows)) for table, rows in zip((figures, panels), near, strict=True)]
     ids = pa.chunked_array([*chosen[0]["figure_id"].chunks, *chosen[1]["panel_id"].chunks], pa.string())
-    owners = pa.chunked_array([*chosen[0]["figure_id"].chunks, *chosen[1]["figure_id"].chunks], pa.string())
+    owners = pc.replace_substring_regex(ids, _IN_ARTICLE, "")
     hashes = np.concatenate([table["phash"].to_numpy() for table in chosen])
     best = best_alike(hashes, max_distance, np.concatenate(looks), min_correlation)
     rows = np.arange(len(hashes))

@@ -22,8 +22,8 @@ from tests.dedupe.test_pipeline import duplicates, run
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
 
 
-def test_a_panel_repeats_a_figure_before_a_panel_and_nothing_of_its_own_figure() -> None:
-    seeds = {"f1": [1], "f2": [2, 3], "f3": [2, 2, 1], "f4": [4]}
+def test_a_panel_repeats_a_figure_before_a_panel_and_nothing_of_its_own_article() -> None:
+    seeds = {"P1.1_001": [1], "P2.1_001": [2, 3], "P3.1_001": [2, 2, 1], "P4.1_001": [4]}
     figures = [(name, picture(of[0] if len(of) == 1 else 90 + len(of))) for name, of in seeds.items()]
     panels = [
         (f"{name}/{number}", name, number, picture(seed, (100, 75)))
@@ -54,9 +54,9 @@ def test_a_panel_repeats_a_figure_before_a_panel_and_nothing_of_its_own_figure()
     ]
     found = panel_repeats(of_figures, table, near, (looks[0], looks[1]), max_distance=4, min_correlation=0.95)
     assert [(row["id"], row["of"], row["entity"], row["kind"]) for row in found.to_pylist()] == [
-        ("f3/1", "f2/1", "panel", "near"),
-        ("f3/2", "f2/1", "panel", "near"),
-        ("f3/3", "f1", "panel", "near"),
+        ("P3.1_001/1", "P2.1_001/1", "panel", "near"),
+        ("P3.1_001/2", "P2.1_001/1", "panel", "near"),
+        ("P3.1_001/3", "P1.1_001", "panel", "near"),
     ]
 
 
