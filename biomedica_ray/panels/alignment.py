@@ -11,9 +11,7 @@ Otherwise a panel has no words. The confidence of an alignment is, from 0 to 1:
 
 - letter: the letter reader's, times :data:`OUT_OF_ORDER` where the letters seen agree with neither order
 - position: the least confidence of the figure's boxes, as a box that is missing moves all
-- order: the same, times :data:`BY_ORDER`, which rises to 1 with the share of letters that were seen
-
-The last two constants are how often letters of real captions stood in place by order alone (tests/panels).
+- order: the same, times :data:`BY_ORDER`
 """
 
 from __future__ import annotations
@@ -26,8 +24,10 @@ from typing import Literal, NamedTuple
 from biomedica_ray.panels.boxes import Box, reading_order
 from biomedica_ray.panels.found import FoundPanel
 
-BY_ORDER = 0.9
+BY_ORDER = 0.92
+"""Share of 489 panels of 103 real figures that have their own letter by order alone, where all boxes are right."""
 OUT_OF_ORDER = 0.8
+"""What is left of a letter's confidence where the letters of its figure are in no order, as one of them is misread."""
 
 How = Literal["letter", "position", "order", "none"]
 
@@ -95,10 +95,8 @@ def align(panels: Sequence[FoundPanel], labels: Sequence[str]) -> list[Aligned]:
     left = [name for name in names if name not in taken]
     without = [number for number in order or range(len(panels)) if number not in seen]
     if len(left) == len(without) and (order is not None or len(left) == 1):
-        share = len(seen) / len(panels)
-        confidence = least * (BY_ORDER + (1 - BY_ORDER) * share)
         for number, name in zip(without, left, strict=True):
-            aligned[number] = Aligned((name,), "order", confidence)
+            aligned[number] = Aligned((name,), "order", least * BY_ORDER)
     return aligned
 
 

@@ -33,6 +33,8 @@ def panel_row(
     labels = [part["label"] for part in parts]
     aligned = align(found, labels)
     said = caption_words(caption or "", parts)
+    boxes = [panel.box for panel in found] if len(found) > 1 else []
+    crops = [image.crop((box.left, box.top, box.right, box.bottom)) for box in boxes]
     rows = [_box(panel, has, labels, said.parts) for panel, has in zip(found, aligned, strict=True)]
     return {
         "figure_id": figure_id,
@@ -43,7 +45,8 @@ def panel_row(
         "aligned_panels": sum(row["words"] is not None for row in rows),
         "context": said.context or None,
         "panel_boxes": rows,
-        "hashes": [_hashes(image, panel) for panel in found] if len(found) > 1 else [],
+        "phashes": [perceptual_hash(crop) for crop in crops],
+        "thumbnails": [thumbnail(crop).tobytes() for crop in crops],
     }
 
 
@@ -59,9 +62,3 @@ def _box(panel: FoundPanel, has: Aligned, labels: Sequence[str], words: Sequence
         "alignment_confidence": has.confidence,
         "words": " ".join(dict.fromkeys(own)) or None,
     }
-
-
-def _hashes(image: Image.Image, panel: FoundPanel) -> dict[str, Any]:
-    box = panel.box
-    crop = image.crop((box.left, box.top, box.right, box.bottom))
-    return {"phash": perceptual_hash(crop), "thumbnail": thumbnail(crop).tobytes()}

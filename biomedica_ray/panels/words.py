@@ -36,6 +36,9 @@ _LETTERS = re.compile(rf"\w{{1,4}}['\u2032]?(?:{JOINT}\w{{1,4}}['\u2032]?)*")
 _BEGIN = re.compile(r"\s*[(\[]?\s*(?:(?:panels?|figs?\.?|figures?)\s+)?", re.IGNORECASE)
 _END = re.compile(r"\s?(?:[)\]][.:,;]?|[.:,;)|]|[\u2013\u2014-](?=\s))(?=\s|[A-Z(\[]|\Z)\s*")
 _LONGEST_MARKER = 80
+_BARE = re.compile(r"\w\d?\s[A-Z]")
+"""A letter that is set apart by bold type alone: ``d Young beetle``."""
+_ARTICLES = ("A", "I")
 _TRAILING = re.compile(r"\s*[(\[](?P<letters>[^()\[\]]{1,60})[)\]]\s*[.,;:]?\s*(?:and|or)?\s*\Z")
 
 
@@ -74,6 +77,8 @@ def without_marker(text: str, label: str) -> str:
     for end in _END.finditer(text, start, _LONGEST_MARKER):
         if _names(text[start : end.start()].strip(), label):
             return text[end.end() :].strip()
+    if _BARE.match(text) and text.startswith(f"{label} ") and label not in _ARTICLES:
+        return text[len(label) :].strip()
     found = _TRAILING.search(text)
     return text[: found.start()].strip() if found and _names(found["letters"].strip(), label) else text.strip()
 

@@ -54,7 +54,7 @@ def test_where_letters_run_down_the_columns_the_rest_does_too() -> None:
     aligned = align(grid(2, 2, "AC  "), ["A", "B", "C", "D"])
     assert said(aligned) == [("A", "letter"), ("C", "letter"), ("B", "order"), ("D", "order")]
     assert aligned[0].confidence == 0.8
-    assert aligned[2].confidence == pytest.approx(0.9 * (BY_ORDER + (1 - BY_ORDER) / 2))
+    assert aligned[2].confidence == 0.9 * BY_ORDER
 
 
 def test_without_letters_panels_are_in_reading_order_if_there_are_as_many() -> None:

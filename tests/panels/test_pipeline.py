@@ -55,7 +55,8 @@ def test_every_figure_has_its_panels_or_an_error(ray_cluster: None, store: Store
                 **{"how": "none", "alignment_confidence": 0.0, "words": None},
             }
         ],
-        "hashes": [],
+        "phashes": [],
+        "thumbnails": [],
     }
     before = store.commits("panels")
     assert cli.main(["panels", "--store", store.root]) == 0

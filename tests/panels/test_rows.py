@@ -40,7 +40,7 @@ def test_letters_stand_in_rows_and_only_where_there_are_as_many_panels() -> None
     assert row["context"] == "Animals. Scale bars: 1 cm."
     assert (row["panel_type"], row["n_panels"], row["caption_panels"], row["least_confidence"]) == ("multiple", 4, 4, 1)
     assert row["aligned_panels"] == 4
-    assert [each["phash"] for each in row["hashes"]] == [
+    assert row["phashes"] == [
         perceptual_hash(image.crop(tuple(box[edge] for edge in ("left", "top", "right", "bottom")))) for box in boxes
     ]
     row = row_of("(A, C) Mice. (B) Rats.", found, image)

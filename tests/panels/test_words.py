@@ -62,6 +62,8 @@ def test_a_caption_without_parts_is_all_context() -> None:
         ("pressure (B, C) and", "B, C", "pressure"),
         ("A mouse. It runs.", "A", "A mouse. It runs."),  # an article, no marker
         ("(B)", "B", ""),
+        ("d Young beetle", "d", "Young beetle"),
+        ("A Young beetle", "A", "A Young beetle"),
         ("(iii) Cells", "iii", "Cells"),
     ],
 )
