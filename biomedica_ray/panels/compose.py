@@ -147,8 +147,9 @@ def _style(rng: Rng, layout: Layout, side: int) -> _Style:
         (-0.06, 0),
     )
     moved = rng.random() < 0.4
+    shade = 255 if rng.random() < 0.94 else int(rng.choice([0, 20, 235]))
     return _Style(
-        paper=(255, 255, 255) if rng.random() < 0.94 else tuple(int(each) for each in rng.choice([0, 20, 235], 1)) * 3,
+        paper=(shade, shade, shade),
         gutter=float(rng.choice([0, 0, rng.uniform(-0.012, 0.0), rng.uniform(0, 0.02)])) * side,
         lettered=any(texts) and rng.random() < 0.85,
         upper=rng.random() < 0.68,
@@ -249,8 +250,9 @@ def _print_letter(page: Image.Image, spot: Spot, outer: PixelBox, style: _Style,
     x = float(np.clip(x, 1 - whole[0], max(1 - whole[0], page.width - whole[2] - 1)))
     y = float(np.clip(y, 1 - whole[1], max(1 - whole[1], page.height - whole[3] - 1)))
     x, y = round(x), round(y)
-    area = (x + whole[0] - 2, y + whole[1] - 2, x + whole[2] + 2, y + whole[3] + 2)
-    under = np.asarray(page.crop(tuple(math.floor(each) for each in area)))
+    left, top, right, bottom = (math.floor(each) for each in whole)
+    area = (x + left - 2, y + top - 2, x + right + 2, y + bottom + 2)
+    under = np.asarray(page.crop(area))
     dark = under.mean() < 128
     busy = under.std() > 30
     if style.backed or (busy and under.mean() > 60):

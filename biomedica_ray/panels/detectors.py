@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Looker(Protocol):
-    """Looks at an image (RGB): the panels that it sees, and the letters of panels that it reads."""
+    """Looks at an image (RGB): the panels that it sees, None where it only reads, and the letters of panels."""
 
-    def __call__(self, image: Image.Image) -> tuple[list[Seen], list[Letter]]:
+    def __call__(self, image: Image.Image) -> tuple[list[Seen] | None, list[Letter]]:
         """Look at an image."""
         ...
 
@@ -87,7 +87,7 @@ class DetectorSpec:
         own = self.name if self.name and self.is_own else SHIPPED
         detector, reader = load_weights(read_weights(own, self.endpoint_url), f"detector: {own}")
         if self.is_own:
-            return lambda image: (detect(detector, image), read(reader, image))
+            return lambda image: (detect(detector, image) if detector else None, read(reader, image))
         other = object_detector(self.name, self.classes)
         return lambda image: (other(image), read(reader, image))
 

@@ -61,9 +61,12 @@ def _by_letters(rgb: Pixels, letters: Sequence[Letter], seen: Sequence[Seen]) ->
     _add_unread(rgb, panels, letters)
     found = []
     for box in reading_order(list(panels)):
-        letter = panels[box]
-        printed = (letter.letter, letter.confidence) if letter else (None, None)
-        found.append(FoundPanel(box, _confidence(box, seen), *printed))
+        letter, sure = panels[box], _confidence(box, seen)
+        if letter:
+            sure = max(sure or 0.0, letter.confidence)
+            found.append(FoundPanel(box, sure, letter.letter, letter.confidence))
+        else:
+            found.append(FoundPanel(box, sure))
     return found
 
 

@@ -101,7 +101,9 @@ def _patches(ink: npt.NDArray[np.bool_], *, light: bool) -> list[Candidate]:
         height = bottom - top
         near = by_left[np.searchsorted(lefts, left - 3 * height) : np.searchsorted(lefts, right + height)]
         alone[n] = not _in_a_word(near, (left, top, right, bottom))
-    return [Candidate(*boxes[n].tolist(), light=light) for n in np.flatnonzero(alone)]
+    return [
+        Candidate(left, top, right, bottom, light) for left, top, right, bottom in boxes[np.flatnonzero(alone)].tolist()
+    ]
 
 
 def _in_a_word(near: npt.NDArray[np.int64], box: tuple[int, int, int, int]) -> bool:

@@ -43,11 +43,11 @@ def identity(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def dump_weights(detector: Detector, reader: Reader, about: Mapping[str, Any]) -> bytes:
-    """Both networks as one file.
+def dump_weights(detector: Detector | None, reader: Reader, about: Mapping[str, Any]) -> bytes:
+    """The networks as one file.
 
     Args:
-        detector: Finds panels.
+        detector: Finds panels; None where only letters are read.
         reader: Reads their letters.
         about: What they were trained on and how, as JSON.
     """
@@ -57,6 +57,7 @@ def dump_weights(detector: Detector, reader: Reader, about: Mapping[str, Any]) -
     tensors = {
         prefix + name: (tensor.to(torch.float16) if tensor.is_floating_point() else tensor).cpu().contiguous()
         for prefix, network in ((_DETECTOR, detector), (_READER, reader))
+        if network is not None
         for name, tensor in network.state_dict().items()
     }
     data: bytes = save(tensors, {"format": FORMAT, "about": json.dumps(about)})
@@ -83,8 +84,8 @@ def about_weights(data: bytes, name: str) -> dict[str, Any]:
     raise ConfigError(f"{name}: no weights that train-panels of this version wrote")
 
 
-def load_weights(data: bytes, name: str) -> tuple[Detector, Reader]:
-    """Both networks, float32, on the CPU, ready to be used.
+def load_weights(data: bytes, name: str) -> tuple[Detector | None, Reader]:
+    """The networks, float32, on the CPU, ready to be used; no detector where the file has none.
 
     Args:
         data: The file.
@@ -100,13 +101,15 @@ def load_weights(data: bytes, name: str) -> tuple[Detector, Reader]:
     from biomedica_ray.panels.reader import Reader  # noqa: PLC0415
 
     about_weights(data, name)
-    networks = Detector(), Reader()
+    detector, reader = Detector(), Reader()
     try:
         tensors = load(data)
-        for network, prefix in zip(networks, (_DETECTOR, _READER), strict=True):
-            own = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
-            network.load_state_dict(own)
+        has_detector = any(key.startswith(_DETECTOR) for key in tensors)
+        for network, prefix in ((detector, _DETECTOR), (reader, _READER)):
+            if network is reader or has_detector:
+                own = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+                network.load_state_dict(own)
             network.eval()
     except (SafetensorError, RuntimeError) as error:
         raise ConfigError(f"{name}: damaged weights: {' '.join(str(error).split())[:200]}") from None
-    return networks
+    return detector if has_detector else None, reader

@@ -86,9 +86,9 @@ class Learner:
 def _varied(crops: Tensor, rng: np.random.Generator) -> Tensor:
     """Crops with other contrast, brightness and noise, moved by a pixel."""
     many = len(crops)
-    contrast, light = (
-        torch.from_numpy(rng.uniform(*span, (many, 1, 1, 1))).float() for span in ((0.7, 1.3), (0, 0.15))
-    )
+    shape = (many, 1, 1, 1)
+    contrast = torch.from_numpy(rng.uniform(0.7, 1.3, shape)).float()
+    light = torch.from_numpy(rng.uniform(0, 0.15, shape)).float()
     noise = torch.from_numpy(rng.standard_normal(crops.shape).astype(np.float32)) * rng.uniform(0, 0.05)
     down, across = (int(each) for each in rng.integers(-1, 2, 2))
     return torch.roll(crops * contrast + light + noise, (down, across), (2, 3))

@@ -81,7 +81,7 @@ def lessons(seed: int, pictures: Sequence[Image.Image], figures: int, patches: i
             pool.add(*_patches(rng, figure))
         chosen = rng.integers(0, len(pool.letters), patches)
         stacked = np.stack(images[:figures]).transpose(0, 3, 1, 2)
-        seen = pool.crops[chosen].astype(np.float32) / 255
+        seen = pool.crops[chosen].astype(np.float32) / np.float32(255)
         yield Lesson(
             np.ascontiguousarray(stacked), tuple(panels[:figures]), seen, pool.places[chosen], pool.letters[chosen]
         )

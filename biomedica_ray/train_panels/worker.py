@@ -26,7 +26,8 @@ def train(job: Job) -> None:
     rank = context.get_world_rank()
     torch.set_num_threads(max(1, int(config.cpus_per_worker)))
     torch.manual_seed(config.seed)
-    detector, reader = load_weights(job.weights, f"begin: {config.begin}") if job.weights else (Detector(), Reader())
+    found, reader = load_weights(job.weights, f"begin: {config.begin}") if job.weights else (None, Reader())
+    detector = found or Detector()
     both = Both(detector, reader).train()
     device = ray.train.torch.get_device()
     learner = Learner(ray.train.torch.prepare_model(both), config.lr, config.steps, device)
@@ -40,10 +41,10 @@ def train(job: Job) -> None:
         )
     ) as ready:
         for step, lesson in enumerate(ready, job.done):
-            found, read = learner.step(step, lesson)
+            detected, read = learner.step(step, lesson)
             if rank:
                 continue
-            job.board.post({"step": step + 1, "detector": found, "reader": read, "pictures": len(pictures)})
+            job.board.post({"step": step + 1, "detector": detected, "reader": read, "pictures": len(pictures)})
             if (step + 1) % config.checkpoint_steps == 0 or step + 1 == config.steps:
                 about = {**job.settings, "step": step + 1, "pictures": len(pictures)}
                 job.store.write_bytes(job.path, dump_weights(detector, reader, about))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.panels.detectors import DetectorSpec, object_detector
@@ -25,6 +25,7 @@ def test_weights_come_back_as_they_were_written(tmp_path: Path) -> None:
     path.write_bytes(dump_weights(detector, reader, {"step": 7}))
     data = read_weights(str(path))
     again, reads = load_weights(data, "x")
+    assert again is not None
     assert about_weights(data, "x") == {"step": 7}
     image = torch.rand(1, 3, 2 * COARSEST, COARSEST)
     for one, other in zip(detector(image), again(image), strict=True):
@@ -38,9 +39,23 @@ def test_the_shipped_weights_are_small_and_read_letters() -> None:
     data = read_weights("shipped")
     assert len(data) < 10 * 2**20
     detector, reader = load_weights(data, "shipped")
-    image = Image.new("RGB", (64, 200))
-    assert read(reader, image) == []
-    assert all(0 <= box[0] < box[2] <= 64 and 0 <= box[1] < box[3] <= 200 for box, _ in detect(detector, image))
+    assert detector is None
+    image = Image.new("RGB", (900, 400), "white")
+    draw = ImageDraw.Draw(image)
+    for left, text in ((20, "A"), (320, "B"), (620, "C")):
+        draw.rectangle((left, 60, left + 250, 380), fill=(90, 90, 90))
+        draw.text((left, 20), text, fill="black", font=ImageFont.load_default(30), stroke_width=1)
+    assert [letter.letter for letter in read(reader, image)] == ["A", "B", "C"]
+    assert read(reader, Image.new("RGB", (64, 200))) == []
+
+
+def test_boxes_of_the_detector_lie_in_the_image() -> None:
+    torch.manual_seed(2)
+    detector = Detector().eval()
+    detector.heat.bias = torch.nn.Parameter(torch.full((1,), 1.0))
+    found = detect(detector, Image.new("RGB", (64, 200)))
+    assert found
+    assert all(0 <= box[0] < box[2] <= 64 and 0 <= box[1] < box[3] <= 200 for box, _ in found)
 
 
 @pytest.mark.parametrize("damage", ["cut", "other", "empty"])
