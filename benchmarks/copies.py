@@ -1,16 +1,20 @@
 """Which copies of real figures are found as near duplicates, and which different figures are taken for copies.
 
-    python -m benchmarks.copies FOLDER [--hash phash] [--every 1]
+    python -m benchmarks.copies FOLDER [--hash phash] [--every 1] [--panels tests/panels/boxes.tsv]
 
 Each image below the folder is copied in every way of COPIES. Of each way the table has the share of copies whose hash
 is within a distance of the original's, whose thumbnails correlate, and for which both holds, so that they are found.
 Then the originals are compared with one another, but for those of one name in one folder, which are a figure in two
 formats: pairs within 8 bits are listed by path, to be looked at.
+
+With --panels, instead: how many panels of compound figures, cut out as the file says and saved as JPEG, are found by
+the hashes of the whole figure, and how many by those of the panels that are found in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import io
 from collections.abc import Callable
 from functools import partial
@@ -23,9 +27,11 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from biomedica_ray.dedupe.hamming import pair_blocks
+from biomedica_ray.dedupe.panels import LEAST_SIDE
 from biomedica_ray.dedupe.thumbnails import correlation
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.images.thumbnails import thumbnail
+from biomedica_ray.panels.boxes import split_figure
 
 MAX_DISTANCE, MIN_CORRELATION = 4, 0.95
 """The defaults of dedupe."""
@@ -102,12 +108,42 @@ def different_pairs(images: dict[Path, Image.Image], hasher: Hasher) -> list[tup
     )
 
 
+def panels_found(folder: Path, labelled: Path, hasher: Hasher) -> tuple[int, int, int, int]:
+    """Figures, their panels, those found by the whole figure, and those found by its own panels."""
+    cut: dict[str, list[list[int]]] = {}
+    with labelled.open() as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            cut.setdefault(row["file"], []).append([int(row[edge]) for edge in ("left", "top", "right", "bottom")])
+    compound = {name: boxes for name, boxes in cut.items() if len(boxes) > 1}
+    counts = [0, 0, 0]
+    for name, boxes in compound.items():
+        image = decode((folder / name).read_bytes())
+        whole = [(0, 0, *image.size)]
+        own = [box[:4] for box in split_figure(np.asarray(image))]
+        for left, top, right, bottom in boxes:
+            if min(right - left, bottom - top) < LEAST_SIDE:
+                continue
+            copy = saved(image.crop((left, top, right, bottom)), "JPEG", quality=90)
+            counts[0] += 1
+            for place, candidates in ((1, whole), (2, own if len(own) > 1 else [])):
+                compared = (compare(image.crop(box), copy, hasher) for box in candidates)
+                counts[place] += any(bits <= MAX_DISTANCE and alike >= MIN_CORRELATION for bits, alike in compared)
+    return (len(compound), *counts)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--hash", choices=HASHES, default="phash")
     parser.add_argument("--every", type=int, default=1, help="take only each so many-th image")
+    parser.add_argument("--panels", type=Path, help="a table of boxes: file, left, top, right, bottom")
     arguments = parser.parse_args()
+    if arguments.panels:
+        n_figures, n_panels, by_whole, by_panels = panels_found(
+            arguments.folder, arguments.panels, lambda image: int(str(HASHES[arguments.hash](image)), 16)
+        )
+        print(f"{n_panels} panels of {n_figures} figures: found by the whole figure {by_whole}, by panels {by_panels}")
+        return
     images = dict(list(read(arguments.folder).items())[:: arguments.every])
     hash_of = HASHES[arguments.hash]
 

@@ -210,7 +210,7 @@ def _count_reasons(root: str) -> None:
 def _compare(root: str) -> None:
     store = Store(root)
     with connect("auto"):
-        compare(store, Inputs(store.extracted(), {}, [], {}, ""), DedupeConfig(store=root, memory_gb=2))
+        compare(store, Inputs(store.extracted(), {}, [], {}, {}, ""), DedupeConfig(store=root, memory_gb=2))
 
 
 def _sample(root: str) -> None:

@@ -340,6 +340,11 @@ def error_row(
     }
 
 
+def panel_id(figure_id: str, number: int) -> str:
+    """The id of a panel: its figure's, and its number in reading order, from 1."""
+    return f"{figure_id}/{number}"
+
+
 ARTICLE_REPEATS = ("version", "same-doi", "same-pmid", "preprint")
 """Kinds of duplicates: how an article repeats another, the surest first."""
 FIGURE_REPEATS = ("exact", "same-pixels", "near", "semantic")
@@ -347,9 +352,9 @@ FIGURE_REPEATS = ("exact", "same-pixels", "near", "semantic")
 
 DUPLICATES = pa.schema(
     [
-        _field("id", pa.string(), "article_id or figure_id of the one that repeats"),
+        _field("id", pa.string(), "article_id or figure_id of the one that repeats; of a panel figure_id/number"),
         _field("of", pa.string(), "the kept one; for against, the picture of the other set; see docs/dedupe.md"),
-        _field("entity", pa.string(), "article or figure"),
+        _field("entity", pa.string(), "article, figure or panel"),
         _field(
             "kind",
             pa.string(),
@@ -400,27 +405,48 @@ MEMBERS = pa.schema(
     ]
 )
 
+_BOX = [(edge, pa.int32()) for edge in ("left", "top", "right", "bottom")]
+
 PANELS = pa.schema(
     [
         _field("figure_id", pa.string(), "the figure"),
-        _field("panel_type", pa.string(), "single or multiple, by the gutters of the image itself"),
+        _field("panel_type", pa.string(), "single or multiple, by what is seen in the image itself"),
         _field("n_panels", pa.int32(), "number of panel_boxes"),
-        _field("least_confidence", pa.float32(), "the least confidence of one of them; 1 for a single one"),
+        _field("least_confidence", pa.float32(), "the least confidence that one of them is there; 1 for a single one"),
         _field("caption_panels", pa.int32(), "panels that the caption names; (A, B) are two"),
+        _field("aligned_panels", pa.int32(), "panel_boxes that have words of the caption"),
+        _field(
+            "context",
+            pa.string(),
+            "what the caption says of all its panels: title, scale bars, abbreviations",
+            null=True,
+        ),
         _field(
             "panel_boxes",
             pa.list_(
                 pa.struct(
                     [
                         ("label", pa.string()),
-                        *((edge, pa.int32()) for edge in ("left", "top", "right", "bottom")),
+                        *_BOX,
                         ("confidence", pa.float32()),
+                        ("model_confidence", pa.float32()),
+                        ("printed", pa.string()),
+                        ("printed_confidence", pa.float32()),
+                        ("how", pa.string()),
+                        ("alignment_confidence", pa.float32()),
+                        ("words", pa.string()),
                     ]
                 )
             ),
-            "panels in reading order, upright pixels; labels as in the caption where it names as many, else null; "
-            "confidence 0 to 1, by the width of the gutters",
+            "panels in reading order, upright pixels; confidence 0 to 1, by the width of the gutters; model_confidence "
+            "is a detector's, null without one; printed is the letter seen in the image; label and words are what the "
+            "caption calls the panel and says of it alone, null where it does not say; how they were found: letter, "
+            "position, order or none; see docs/panels.md",
         ),
+        _field(
+            "phashes", pa.list_(pa.uint64()), "phash of each panel_box of a compound figure, as in figures; else empty"
+        ),
+        _field("thumbnails", pa.list_(pa.binary()), "thumbnail of each of them, as in figures"),
     ]
 )
 
@@ -439,6 +465,7 @@ SELECTIONS = pa.schema(
 SAMPLES = pa.schema(
     [
         _field("row", pa.int32(), "row of the figure in the unit's file of figures, from 0"),
+        _field("panel", pa.int32(), "number of its panel that the sample shows, from 1; 0 for the whole figure"),
         _field("figure_id", pa.string(), "the figure"),
         _field("article_id", pa.string(), "the article it belongs to"),
         _field("article_whole", pa.bool_(), "no figure of the article is left out as third-party or against"),
@@ -467,16 +494,22 @@ DATASET = pa.schema(
         _field(
             "key",
             pa.string(),
-            "figure_id with '-' for '.' (~1 for '-', ~0 for '~'): the sample's name in the WebDataset shard",
+            "figure_id with '-' for '.' (~1 for '-', ~0 for '~'), and ~p and its number for a panel: the sample's name "
+            "in the WebDataset shard",
         ),
         _field("jpg", IMAGE, "the bytes of the JPEG, and its name in the WebDataset shard; never null", null=True),
-        _field("txt", pa.string(), "caption"),
+        _field("txt", pa.string(), "caption; of a panel what the caption says of it alone"),
         _field("image_file_name", pa.string(), "name of the image file in the article's package"),
         _field("image_cluster_id", pa.string(), "the same without folder and extension"),
         _field("image_hash", pa.string(), "SHA-256 of the image file as published, hex"),
         _field("image_label_id", pa.string(), "k-means cluster", null=True),
-        _field("image_panel_type", pa.string(), "single or multiple", null=True),
-        _field("image_panel_subtype", pa.string(), "what a multi-panel figure is made of", null=True),
+        _field("image_panel_type", pa.string(), "single or multiple, by what is seen in the image itself", null=True),
+        _field(
+            "image_panel_subtype",
+            pa.string(),
+            "single panel; or what its cluster's figures are made of, where these are of several panels too",
+            null=True,
+        ),
         _field("image_primary_label", _STRINGS, "global concepts"),
         _field("image_secondary_label", _STRINGS, "local concepts"),
         _field("image_size", pa.list_(pa.int32()), "width and height of the JPEG in pixels"),
@@ -508,8 +541,34 @@ DATASET = pa.schema(
         _field("article_citation", pa.string(), "journal, year, volume, pages and DOI in one line"),
         _field("article_license", pa.string(), "licence: CC BY, CC BY-NC, ..."),
         _field("article_text", pa.string(), "full text: section titles and paragraphs, a line each"),
+        _field("cluster_panel_type", pa.string(), "single or multiple, by its cluster", null=True),
+        _field("cluster_panel_subtype", pa.string(), "what its cluster's figures are made of", null=True),
         _field("also_captioned", _STRINGS, "captions of figures that are the same picture and were left out"),
         _field("panels", _PANELS, "the caption cut at its panel markers, as in figures; empty where it has none"),
+        _field("n_panels", pa.int32(), "panels that the image shows; null where nobody looked", null=True),
+        _field(
+            "panel_boxes",
+            pa.list_(
+                pa.struct(
+                    [
+                        *((name, pa.string()) for name in ("label", "words", "how")),
+                        *((edge, pa.int32()) for edge in ("left", "top", "right", "bottom")),
+                        *((name, pa.float32()) for name in ("confidence", "alignment_confidence")),
+                    ]
+                )
+            ),
+            "of several panels, where each is in the JPEG, in pixels, and its words, as in table panels; else empty",
+        ),
+        _field("panel_number", pa.int32(), "of a sample that is a panel, its number in the figure, from 1", null=True),
+        _field("panel_label", pa.string(), "what the caption calls the panel: A", null=True),
+        _field("panel_box", pa.list_(pa.int32()), "left, top, right and bottom in the upright figure; else empty"),
+        _field("panel_context", pa.string(), "what the caption says of all panels of the figure", null=True),
+        _field("panel_mentions", _STRINGS, "the paragraphs that refer to the panel by its letter"),
+        _field("panel_how", pa.string(), "how its words were found: letter, position or order", null=True),
+        _field("panel_confidence", pa.float32(), "0 to 1: how sure it is that there is a panel", null=True),
+        _field(
+            "panel_alignment_confidence", pa.float32(), "0 to 1: how sure it is that these are its words", null=True
+        ),
         _field("figure_id", pa.string(), "article_id and position: PMC123.2_007"),
         _field("figure_label", pa.string(), "label as printed: Figure 2", null=True),
         _field("figure_kind", pa.string(), "figure, table, scheme, chemical-structure, graphical-abstract"),

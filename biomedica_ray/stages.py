@@ -23,6 +23,7 @@ from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train_panels.config import TrainPanelsConfig
 
 
 class PipelineConfig(StageConfig):
@@ -34,8 +35,8 @@ class PipelineConfig(StageConfig):
     enrich: dict[str, Any] | None = Field(
         None, description="keys of enrich; none: the stage is left out, as it needs NCBI's servers"
     )
+    panels: dict[str, Any] = Field(default_factory=dict, description="keys of panels, which dedupe compares too")
     dedupe: dict[str, Any] = Field(default_factory=dict, description="keys of dedupe")
-    panels: dict[str, Any] = Field(default_factory=dict, description="keys of panels")
     annotate: dict[str, Any] = Field(default_factory=dict, description="keys of annotate")
     label: dict[str, Any] = Field(default_factory=dict, description="keys of label")
     propose: dict[str, Any] | None = Field(None, description="keys of propose; none: the stage is left out")
@@ -70,8 +71,8 @@ class PipelineConfig(StageConfig):
 CONFIGS: dict[str, type[StageConfig]] = {
     "extract": ExtractConfig,
     "enrich": EnrichConfig,
-    "dedupe": DedupeConfig,
     "panels": PanelsConfig,
+    "dedupe": DedupeConfig,
     "annotate": AnnotateConfig,
     "label": LabelConfig,
     "propose": ProposeConfig,
@@ -80,6 +81,7 @@ CONFIGS: dict[str, type[StageConfig]] = {
     "select": SelectConfig,
     "serialize": SerializeConfig,
     "train": TrainConfig,
+    "train-panels": TrainPanelsConfig,
     "evaluate": EvaluateConfig,
     "merge": MergeConfig,
     "report": ReportConfig,
@@ -90,8 +92,8 @@ CONFIGS: dict[str, type[StageConfig]] = {
 _MODULES = {
     "extract": "biomedica_ray.extract.pipeline",
     "enrich": "biomedica_ray.enrich.pipeline",
-    "dedupe": "biomedica_ray.dedupe.pipeline",
     "panels": "biomedica_ray.panels.pipeline",
+    "dedupe": "biomedica_ray.dedupe.pipeline",
     "annotate": "biomedica_ray.annotate.pipeline",
     "label": "biomedica_ray.labelling.label",
     "propose": "biomedica_ray.labelling.propose",
@@ -100,6 +102,7 @@ _MODULES = {
     "select": "biomedica_ray.select.pipeline",
     "serialize": "biomedica_ray.serialize.pipeline",
     "train": "biomedica_ray.train.loop",
+    "train-panels": "biomedica_ray.train_panels.loop",
     "evaluate": "biomedica_ray.evaluate.pipeline",
     "merge": "biomedica_ray.merge.pipeline",
     "report": "biomedica_ray.report.pipeline",

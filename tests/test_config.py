@@ -60,7 +60,7 @@ def test_the_data_that_the_docs_mix_are_a_config(tmp_path: Path) -> None:
     (tmp_path / "train.yaml").write_text(textwrap.dedent(block))
     config = load("train", ["--store", "s", "--config", str(tmp_path / "train.yaml")])
     assert isinstance(config, TrainConfig)
-    assert [(each.weight, each.texts) for each in config.mixed] == [(3, None), (1, {"panel": 1}), (1, None)]
+    assert [(each.weight, each.texts) for each in config.mixed] == [(3, None), (1, {"part": 1}), (1, None)]
     assert config.uris == ["s3://bucket/dataset"] * 2 + ["hf://datasets/OWNER/NAME/{000000..000009}.tar"]
 
 
@@ -302,7 +302,9 @@ def test_help_lists_every_key_with_default_and_meaning(
         assert " ".join(str(field.description).split()) in words
     assert not re.search(r"Annotated|NoneType|typing|<class|FieldInfo|True|False|None", text)
     assert (
-        max(len(line) for line in text.splitlines() if "example" not in line and not line.startswith("  bio"))
+        max(
+            len(line) for line in text.splitlines() if "example" not in line and not line.startswith(("  bio", "usage"))
+        )
         <= columns
     )
     assert "default: none" in text

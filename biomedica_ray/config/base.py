@@ -98,8 +98,8 @@ def validate(model: type[StageConfig], values: dict[str, Any], prefix: str = "")
 STAGES = (
     "extract",
     "enrich",
-    "dedupe",
     "panels",
+    "dedupe",
     "annotate",
     "label",
     "propose",

@@ -24,9 +24,17 @@ from biomedica_ray.dedupe.boilerplate import boilerplate
 from biomedica_ray.dedupe.captions import other_captions
 from biomedica_ray.dedupe.columns import Rows, distinct
 from biomedica_ray.dedupe.config import DedupeConfig
-from biomedica_ray.dedupe.figures import figure_duplicates, find_candidates
+from biomedica_ray.dedupe.figures import FindPairs, figure_duplicates, find_candidates
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.occurrences import Occurrences, find_occurrences, occurrences
+from biomedica_ray.dedupe.panels import (
+    PANELS,
+    near_panels,
+    panel_repeats,
+    read_panel_thumbnails,
+    read_panels,
+    with_figures,
+)
 from biomedica_ray.dedupe.shuffle import pair_blocks_by_shuffle
 from biomedica_ray.dedupe.slim import read_slim
 from biomedica_ray.images import ImageError, decode
@@ -55,6 +63,7 @@ class Inputs:
         extracted: Unit -> commit of extract.
         enriched: Unit -> commit of enrich, where it has been run.
         pieces: Parts of the other sets in which figures are looked for.
+        panelled: Unit -> commit of panels, where it has been run.
         embedded: Unit -> commit of the embeddings, for semantic duplicates.
         clusters: The clusters of these embeddings, below the store's root.
     """
@@ -62,6 +71,7 @@ class Inputs:
     extracted: Mapping[int, Commit]
     enriched: Mapping[int, Commit]
     pieces: Sequence[Piece]
+    panelled: Mapping[int, Commit]
     embedded: Mapping[int, Commit]
     clusters: str
 
@@ -127,7 +137,8 @@ class _Comparison:
         find_pairs = _by_shuffle if is_many else partial(pair_blocks, threads=self._config.num_cpus)
         candidates = find_candidates(figures, self._config.max_distance, find_pairs)
         figures = candidates.figures
-        elsewhere = find_occurrences(figures, self._others(), self._config.max_distance, find_pairs)
+        others = self._others()
+        elsewhere = find_occurrences(figures, others, self._config.max_distance, find_pairs)
 
         looked_at = distinct(np.concatenate([candidates.rows, elsewhere.rows]))
         thumbnails = self._thumbnails(figures, looked_at)
@@ -141,22 +152,75 @@ class _Comparison:
 
         plain = repeats.filter(pc.invert(pc.is_in(repeats["id"], useless["id"].combine_chunks())))
         captions = _with_unit(self._captions(figures, plain), "figure_id", figures, "figure_id")
-        of_figures = pa.concat_tables([repeats, useless, leaks]).sort_by([("id", "ascending"), ("kind", "ascending")])
+        kept = figures.filter(pc.invert(pc.is_in(figures["figure_id"], repeats["id"].combine_chunks())))
+        panels = self._panels(kept)
+        in_panels = with_figures(self._leaks_of_panels(panels, others, find_pairs), panels)
+        of_panels = pa.concat_tables(
+            [self._repeats_of_panels(kept, panels, find_pairs), in_panels.filter(pc.field("entity") == "panel")]
+        )
+        new = pc.invert(pc.is_in(in_panels["id"], value_set=leaks["id"].combine_chunks()))
+        leaks = pa.concat_tables([leaks, in_panels.filter(pc.and_(new, pc.equal(in_panels["entity"], "figure")))])
+        by_id = [("id", "ascending"), ("kind", "ascending")]
+        of_figures = pa.concat_tables([repeats, useless, leaks]).sort_by(by_id)
         duplicates = pa.concat_tables(
             [
                 _with_unit(groups.duplicates, "id", articles, "article_id"),
                 _with_unit(of_figures, "id", figures, "figure_id"),
+                _with_unit(of_panels.sort_by(by_id), "id", panels, "panel_id"),
             ]
         )
         summary = (
             f"{int(groups.repeats.sum()):,} of {articles.num_rows:,} articles and {repeats.num_rows:,} of "
             f"{figures.num_rows:,} figures repeat others; {len(looked_at):,} were looked at twice; "
-            f"{useless.num_rows:,} are boilerplate, {leaks.num_rows:,} occur in other sets"
+            f"{useless.num_rows:,} are boilerplate, {leaks.num_rows:,} occur in other sets; of {panels.num_rows:,} "
+            f"panels {of_panels.num_rows:,} repeat another picture"
         )
         tables = {"duplicates": duplicates, "captions": captions}
         return summary, Found(
             {name: _by_unit(table) for name, table in tables.items()}, self._errors, self._counts(articles, figures)
         )
+
+    def _panels(self, kept: pa.Table) -> pa.Table:
+        """The panels of figures that repeat no others, in the order of these."""
+        panelled = self._inputs.panelled
+        found = [PANELS.empty_table(), *map_in_threads(partial(read_panels, self._store), panelled.values())]
+        panels = pa.concat_tables(found)
+        place = pc.index_in(panels["figure_id"], kept["figure_id"].combine_chunks())
+        panels = panels.append_column("place", place).filter(place.is_valid())
+        order = [("place", "ascending"), ("number", "ascending")]
+        return panels.sort_by(order).drop_columns(["place"])
+
+    def _repeats_of_panels(self, kept: pa.Table, panels: pa.Table, find_pairs: FindPairs) -> pa.Table:
+        """Rows of the duplicates table for panels that repeat a figure, or a panel of another one."""
+        config = self._config
+        near = near_panels(kept, panels, config.max_distance, find_pairs)
+        looks = self._thumbnails(kept, near.figures), self._panel_thumbnails(panels, near.panels)
+        most, least = config.max_distance, config.min_correlation
+        return panel_repeats(kept, panels, near, looks, max_distance=most, min_correlation=least)
+
+    def _leaks_of_panels(self, panels: pa.Table, others: pa.Table, find_pairs: FindPairs) -> pa.Table:
+        """Rows of the duplicates table for panels that occur in other sets."""
+        found = find_occurrences(
+            panels.rename_columns({"figure_id": "of_figure", "panel_id": "figure_id"}),
+            others,
+            self._config.max_distance,
+            find_pairs,
+        )
+        looks = self._panel_thumbnails(panels, found.rows), self._other_thumbnails(found)
+        return occurrences(found, *looks, self._config.min_correlation)
+
+    def _panel_thumbnails(self, panels: pa.Table, rows: Rows) -> Thumbnails:
+        """Thumbnails (k, 1024) of panels, read unit by unit wherever there is room."""
+        result = np.zeros((len(rows), SIDE * SIDE), np.uint8)
+        units, places, numbers = (panels[name].to_numpy()[rows] for name in ("unit", "row", "number"))
+        members = _grouped(units, places)
+        calls = {
+            unit: (self._store, self._inputs.panelled[unit], places[each], numbers[each])
+            for unit, each in members.items()
+        }
+        for unit, thumbnails in _in_tasks(read_panel_thumbnails, calls):
+            result[members[unit]] = thumbnails
+        return result
 
     def _counts(self, articles: pa.Table, figures: pa.Table) -> dict[int, Counts]:
         """Unit -> what extract has committed of it, what of that was compared here, and the errors."""
@@ -211,7 +275,7 @@ class _Comparison:
         members, calls = self._reads(figures, rows)
         for unit, (thumbnails, errors) in _in_tasks(_unit_thumbnails, calls):
             result[members[unit]] = thumbnails
-            self._errors[unit] += errors
+            self._errors[unit] += (row for row in errors if row["what"] not in self._undecoded)
             self._undecoded.update(row["what"] for row in errors)
         return result
 

@@ -22,7 +22,7 @@ from biomedica_ray.units import Counts, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 """Raise it when the same input gives other rows."""
 
 _RULES = {"max_distance", "min_correlation", "boilerplate_articles", "semantic_model", "min_cosine"}
@@ -49,16 +49,21 @@ def run(config: DedupeConfig, record: Run) -> None:
         raise ConfigError(f"against: {store.root}: is the store itself; expected another set")
     elsewhere = [find_pieces(uri, config.endpoint_url) for uri in config.against]
     embedded, clustering = _embeddings(store, config.semantic_model, extracted) if config.semantic_model else ({}, {})
-    enriched = store.commits("enrich")
+    enriched, panelled = store.commits("enrich"), store.commits("panels")
+    panelled = {unit: commit for unit, commit in panelled.items() if unit in extracted}
     inputs = Inputs(
         extracted,
         enriched,
         [piece for pieces, _ in elsewhere for piece in pieces],
+        panelled,
         embedded,
         clustering.get("file", ""),
     )
     contents = [
-        *({unit: commit.content for unit, commit in stage.items()} for stage in (extracted, enriched, embedded)),
+        *(
+            {unit: commit.content for unit, commit in stage.items()}
+            for stage in (extracted, enriched, panelled, embedded)
+        ),
         *(state for _, state in elsewhere),
         clustering.get("fingerprint"),
     ]

@@ -83,6 +83,11 @@ def license_group(code: str) -> str:
     return "noncommercial" if code in NONCOMMERCIAL else "other"
 
 
+def permits_parts(code: str | None) -> bool:
+    """Whether a licence permits to share parts of a work: none without derivatives (CC BY-ND 4.0, 2(a)(1))."""
+    return code is None or not code.endswith("ND")
+
+
 def stricter(a: str, b: str) -> str:
     """Of two licence codes the one that permits less; ``other`` permits least.
 

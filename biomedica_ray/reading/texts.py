@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # every command reads train's config, and with it this file; 
 
     from biomedica_ray.reading.shards import RawSample
 
-TextKind = Literal["caption", "panel", "mention", "also_captioned"]
+TextKind = Literal["caption", "panel", "part", "mention", "also_captioned"]
 """What a text of a sample can be."""
 
 Tokenize = Callable[..., "torch.Tensor"]
@@ -27,7 +27,7 @@ class TextChoice:
     """How texts are chosen; they are drawn again in each pass, with a generator per sample.
 
     Attributes:
-        weights: Kind of text (caption, panel, mention, also_captioned) -> its weight.
+        weights: Kind of text (caption, panel, part, mention, also_captioned) -> its weight.
         long_text: What is kept of a text longer than the model's context: its ``first`` tokens, or a random window of
             whole ``sentences``.
     """
@@ -64,13 +64,18 @@ class TextChoice:
 def texts_by_kind(sample: RawSample) -> dict[TextKind, list[str]]:
     """The texts of a sample by kind: its caption, and what its JSON holds of the others.
 
-    Mentions are the paragraphs that image_context has for the figure.
+    A panel's own words go with its own picture alone: of a sample that is a panel they are its caption, and a whole
+    figure has none. What a whole figure has are parts of its caption. Mentions are the paragraphs that image_context
+    has for the figure, or of a panel those that name it.
     """
     fields = _object(sample.metadata)
+    is_panel = fields.get("panel_number") is not None
+    parts = [panel.get("text") for panel in _list(fields.get("panels")) if isinstance(panel, dict)]
     return {
         "caption": _texts([sample.caption]),
-        "panel": _texts([panel.get("text") for panel in _list(fields.get("panels")) if isinstance(panel, dict)]),
-        "mention": _texts(_mentions(fields)),
+        "panel": _texts([sample.caption]) if is_panel else [],
+        "part": [] if is_panel else _texts(parts),
+        "mention": _texts(fields.get("panel_mentions") if is_panel else _mentions(fields)),
         "also_captioned": _texts(fields.get("also_captioned")),
     }
 

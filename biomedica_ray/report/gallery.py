@@ -173,7 +173,7 @@ def _few_groups(store: Store, commit: Commit) -> tuple[pa.Table, set[str]]:
     """A unit's repeats of a few kept figures, and its kept figures that are boilerplate."""
     table = store.read(commit, "duplicates")
     useless = table.filter((pc.field("kind") == "boilerplate") & (pc.field("id") == pc.field("of")))
-    table = table.filter(pc.is_in(table["kind"], pa.array(FIGURE_REPEATS)))
+    table = table.filter(pc.field("kind").isin(FIGURE_REPEATS) & (pc.field("entity") == "figure"))
     kept = sorted(table["of"].unique().to_pylist(), key=stable_hash)[:GROUPS]
     return table.filter(pc.is_in(table["of"], pa.array(kept, pa.string()))), set(useless["id"].to_pylist())
 

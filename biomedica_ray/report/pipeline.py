@@ -29,6 +29,7 @@ from biomedica_ray.report.collect import (
 from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.report.gallery import cluster_sheets, duplicate_groups, figure_cards
 from biomedica_ray.report.learning import read_evaluation, read_training
+from biomedica_ray.report.panels import panel_page
 from biomedica_ray.report.scaling import read_scaling
 from biomedica_ray.report.suites import read_suites
 from biomedica_ray.report.summary import PAGE, facts
@@ -88,6 +89,7 @@ def make_page(store: Store, name: str, title: str) -> str:
         n_units=len(extracted),
         distributions=distributions(store, counted) if counted else [],
         labels=distribution("Global concept", "figures", dict(concepts.most_common())) if concepts else None,
+        panels=panel_page(store, extracted, counted),
         deduped="dedupe" in last,
         annotated="annotate" in last,
         duplicates=sorted(duplicates.items()),

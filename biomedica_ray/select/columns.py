@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -59,7 +60,36 @@ class Column:
         return self.name if self.own_first else f"{self.table}.{self.name}"
 
 
-COLUMNS = [Column(table, f.name, f.type) for table, fields in TABLES.items() for f in fields if _queried(f)]
+class Reckoned(NamedTuple):
+    """A column that no table has.
+
+    Attributes:
+        type: Its type.
+        of: The columns of figures that it is reckoned from.
+        values: From these columns to its own; null where one of them is.
+    """
+
+    type: pa.DataType
+    of: tuple[str, ...]
+    values: Callable[..., pa.ChunkedArray]
+
+
+def _aspect(width: pa.ChunkedArray, height: pa.ChunkedArray, orientation: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Width by height of the upright image: from EXIF orientation 5 on the stored sides change places."""
+    stored = pc.divide(width.cast(pa.float64()), height.cast(pa.float64()))
+    return pc.if_else(pc.less(pc.fill_null(orientation, 1), 5), stored, pc.divide(1.0, stored))
+
+
+RECKONED = {
+    "caption_length": Reckoned(pa.int32(), ("caption",), pc.utf8_length),
+    "aspect": Reckoned(pa.float64(), ("width", "height", "orientation"), _aspect),
+}
+"""Columns that are reckoned from those of figures: characters of the caption, and width by height."""
+
+COLUMNS = [
+    *(Column(table, f.name, f.type) for table, fields in TABLES.items() for f in fields if _queried(f)),
+    *(Column("figures", name, reckoned.type) for name, reckoned in RECKONED.items()),
+]
 
 
 def find_column(name: str) -> Column:
@@ -95,7 +125,7 @@ def join(figures: pa.Table, others: Mapping[str, pa.Table], columns: Iterable[Co
     else that of its article; of several rows the first that says what it repeats, or else the first.
 
     Args:
-        figures: Rows of the figures table, with figure_id and article_id.
+        figures: Rows of the figures table, with figure_id, article_id, and what reckoned columns are made of.
         others: Rows of the other tables, each with its key, and duplicates with kind.
         columns: Which ones are wanted.
     """
@@ -109,7 +139,10 @@ def join(figures: pa.Table, others: Mapping[str, pa.Table], columns: Iterable[Co
             rows[table] = pc.coalesce(rows[table], pc.index_in(figures["article_id"], value_set=key))
     joined = {}
     for column in columns:
-        if column.table == "figures":
+        if column.table == "figures" and column.name in RECKONED:
+            reckoned = RECKONED[column.name]
+            joined[str(column)] = reckoned.values(*(figures[name] for name in reckoned.of))
+        elif column.table == "figures":
             joined[str(column)] = figures[column.name]
         else:
             values = others[column.table][column.name].combine_chunks().take(rows[column.table])

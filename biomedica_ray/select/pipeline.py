@@ -16,7 +16,7 @@ from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.runs import Run
 from biomedica_ray.select import balance
-from biomedica_ray.select.columns import KEYS, TABLES, Column, find_column, is_texts, join
+from biomedica_ray.select.columns import KEYS, RECKONED, TABLES, Column, find_column, is_texts, join
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.select.where import Condition, parse
 from biomedica_ray.store import Store, StoreError
@@ -105,7 +105,10 @@ class Query:
         """The columns of a table that have to be read."""
         keys = {"figures": {"figure_id", "article_id"}, "duplicates": {"id", "kind"}}.get(table, {KEYS[table]})
         own = {column.name for column in self.columns if column.own_first} if table == "figures" else set()
-        return sorted(keys | own | {column.name for column in self.columns if column.table == table})
+        wanted = {column.name for column in self.columns if column.table == table}
+        reckoned = wanted & RECKONED.keys() if table == "figures" else set()
+        stored = {name for column in reckoned for name in RECKONED[column].of}
+        return sorted(keys | own | wanted - reckoned | stored)
 
 
 class MatchWorker:

@@ -33,6 +33,8 @@ _GRAMMAR = r"""
      | column "not"i "in"i values -> not_among
      | column "contains"i value -> contains
      | column "contains"i "any"i values -> contains_any
+     | column "icontains"i value -> icontains
+     | column "icontains"i "any"i values -> icontains_any
      | column "is"i "null"i -> missing
      | column "is"i "not"i "null"i -> given
 column: NAME
@@ -168,11 +170,27 @@ class _Conditions(lark.Transformer[Any, Condition]):
         texts = [_text(column, value) for value in wanted]
         if is_texts(column.type):
             return _on(column, lambda values: _has_any(values, pa.array(texts, pa.string())))
+        return self._has_part(column, texts, ignore_case=False)
+
+    def icontains(self, column: Column, value: Value) -> Condition:
+        return self.icontains_any(column, (value,))
+
+    def icontains_any(self, column: Column, wanted: Sequence[Value]) -> Condition:
+        texts = [_text(column, value) for value in wanted]
+        if is_texts(column.type):
+            folded = pa.array([text.lower() for text in texts], pa.string())
+            return _on(column, lambda values: _has_any(values, folded, ignore_case=True))
+        return self._has_part(column, texts, ignore_case=True)
+
+    @staticmethod
+    def _has_part(column: Column, texts: Sequence[str], *, ignore_case: bool) -> Condition:
         if not pa.types.is_string(column.type):
             raise ValueError(f"{column}: is {_kind(column.type)}; contains is for lists and text")
         return _on(
             column,
-            lambda values: reduce(pc.or_kleene, [pc.match_substring(values, text) for text in texts]),
+            lambda values: reduce(
+                pc.or_kleene, [pc.match_substring(values, text, ignore_case=ignore_case) for text in texts]
+            ),
         )
 
     def missing(self, column: Column) -> Condition:
@@ -192,10 +210,12 @@ def _on(column: Column, test: Callable[[pa.ChunkedArray], Mask]) -> Condition:
     return Condition(frozenset({column}), lambda table: test(read(table)))
 
 
-def _has_any(lists: pa.ChunkedArray, wanted: pa.Array) -> pa.Array:
-    """Which lists have one of the wanted entries; a null list has none."""
+def _has_any(lists: pa.ChunkedArray, wanted: pa.Array, *, ignore_case: bool = False) -> pa.Array:
+    """Which lists have one of the wanted entries (without regard to case in small letters); a null list has none."""
     whole = pa.concat_arrays(lists.chunks) if lists.num_chunks else pa.array([], lists.type)
-    parents = pc.list_parent_indices(whole).filter(pc.is_in(pc.list_flatten(whole), value_set=wanted))
+    entries = pc.list_flatten(whole)
+    entries = pc.utf8_lower(entries) if ignore_case else entries
+    parents = pc.list_parent_indices(whole).filter(pc.is_in(entries, value_set=wanted))
     mask = np.zeros(len(whole), np.bool_)
     mask[parents.to_numpy(zero_copy_only=False)] = True
     return pa.array(mask)

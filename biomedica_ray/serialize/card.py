@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -14,6 +15,8 @@ from biomedica_ray.serialize.features import parquet_features, webdataset_featur
 
 TITLE = "Biomedical figures and captions from PubMed Central"
 SUMMARY = "Figures of open-access articles, each with its caption, what is known of its article, and whom to credit."
+_WIDTH = 118
+"""Characters of a line of the card."""
 _WORKERS = 8
 """Workers of open_clip_train in the card's command, where there are as many shards."""
 _DIGITS = 6
@@ -23,6 +26,20 @@ _LICENSES = {
     "noncommercial": "CC BY-NC, CC BY-NC-SA, CC BY-NC-ND",
     "other": "no machine-readable Creative Commons licence, or another one",
 }
+
+
+_OF_PANELS = (
+    "A sample whose `panel_number` is not null is a panel, cut out of the figure at `panel_box`: `txt` is what the "
+    "caption says of it alone, `panel_context` what it says of all panels, `panel_mentions` are the paragraphs that "
+    "name it; `panel_confidence` and `panel_alignment_confidence` say how sure it is that it is a panel, and that the "
+    "words are its own. Its labels are unknown."
+)
+_PAIRS = {
+    "figures": "Each sample is a whole figure.",
+    "both": "Samples are figures, and panels of compound figures. " + _OF_PANELS,
+    "panels": "Samples are panels, and figures of one panel, or of one that is not sure. " + _OF_PANELS,
+}
+"""What the samples are."""
 
 
 def _configs(document: dict[str, Any], files: str) -> list[dict[str, Any]]:
@@ -97,6 +114,7 @@ def card(document: dict[str, Any]) -> str:
         training_samples=sum(shard["samples"] for shard in training),
         # open_clip_train wants a shard a worker, and stops where there are fewer.
         workers=min(max(len(training), 1), _WORKERS),
+        pairs=textwrap.fill(_PAIRS[document.get("pairs", "figures")], _WIDTH),
         settings=json.dumps({key: value for key, value in document.items() if key != "shards"}, indent=1),
     )
 
@@ -190,6 +208,12 @@ markers (label, text and its place in the caption); and what the figure is and w
 `attribution`. `image_set` and `image_context`, the paragraphs that refer to each figure, are of all figures of the
 article, which `figure_id` tells apart. What is unknown is null; dates are ISO 8601. In Parquet the same fields are
 columns.
+
+`image_panel_type` and `n_panels` are by what is seen in the image, null where nobody looked; what annotators said of
+its cluster is in `cluster_panel_type`. `panel_boxes` has where each panel of a compound figure is, in pixels of the
+JPEG, with its words.
+
+{pairs}
 
 `dataset.json` lists all shards and Parquet files with sizes and SHA-256, and says which version of biomedica_ray wrote
 them; `biomedica verify FOLDER` compares a copy with it. `croissant.json` describes the Parquet files to catalogues and

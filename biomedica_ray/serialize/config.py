@@ -35,6 +35,18 @@ class SerializeConfig(StageConfig):
         "their article has a later version or a further caption was found; what must not be in the dataset any more "
         "(retracted, another licence, reproduced from elsewhere...) has its shard written anew at once",
     )
+    pairs: Literal["figures", "panels", "both"] = Field(
+        "figures",
+        description="what a sample is: a figure and its caption; a panel and its words, figures only where not each of "
+        "their panels is sure; or both; panels need biomedica panels before",
+    )
+    min_confidence: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="a panel is a sample of its own from this confidence on, both that it is there and that the words "
+        "are its own; others stay with their figure",
+    )
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
         ["commercial", "noncommercial", "other"], description="which licence groups to write"
     )

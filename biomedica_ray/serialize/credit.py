@@ -45,12 +45,13 @@ _PMCID = re.compile(r"PMC\d+")
 _VERSION = re.compile(r"/(\d\.\d)(?:/|$)")
 
 
-def credit_fields(figure: Row, article: Row) -> dict[str, Any]:
+def credit_fields(figure: Row, article: Row, panel: str | None = None) -> dict[str, Any]:
     """The fields of a sample that say what it is and whom to credit; None for what is not known.
 
     Args:
         figure: Columns :data:`FIGURE_COLUMNS` of the figure.
         article: Columns :data:`ARTICLE_COLUMNS` of its article.
+        panel: What is cut out of the figure, where it is not the whole: ``panel B``.
     """
     # Stores of earlier versions have no licences of figures.
     is_own = figure.get("license_code") is not None
@@ -74,7 +75,7 @@ def credit_fields(figure: Row, article: Row) -> dict[str, Any]:
         "license_is_own": is_own,
         "copyright": figure.get("copyright") or article["copyright"],
     }
-    return {**fields, "attribution": attribution(fields, article["title"], article["citation"])}
+    return {**fields, "attribution": attribution(fields, article["title"], article["citation"], panel)}
 
 
 def article_url(article: Row) -> str | None:
@@ -90,16 +91,18 @@ def license_name(code: str, url: str | None) -> str:
     return f"{code} {found[1]}" if found else code
 
 
-def attribution(fields: Row, title: str | None, citation: str) -> str:
+def attribution(fields: Row, title: str | None, citation: str, panel: str | None = None) -> str:
     """One line of credit.
 
     ``Figure 2 from: A. Doe, B. Roe, C. Poe, et al. Title. J Tests. 2021;1:1. https://... CC BY 4.0 (https://...)``, and
-    the copyright notice. What is not known is left out.
+    the copyright notice. What is not known is left out. Of a panel it begins with ``Figure 2 (panel B, cut out)
+    from:``, as what was changed has to be told (CC BY 4.0, section 3(a)(1)(B)).
 
     Args:
         fields: Those of :func:`credit_fields`.
         title: The article's.
         citation: Journal, year, volume, pages and DOI.
+        panel: What is cut out of the figure; None for the whole.
     """
     authors = ", ".join(fields["article_authors"][:_IN_A_LINE])
     if fields["article_author_count"] > _IN_A_LINE:
@@ -115,7 +118,10 @@ def attribution(fields: Row, title: str | None, citation: str) -> str:
         f"{terms} ({url})" if url else terms,
         fields["copyright"],
     ]
-    return f"{label.rstrip('.:;, ')} from: " + " ".join(_sentence(part) for part in sentences if part and part.strip())
+    part = f" ({panel}, cut out)" if panel else ""
+    return f"{label.rstrip('.:;, ')}{part} from: " + " ".join(
+        _sentence(part) for part in sentences if part and part.strip()
+    )
 
 
 def _sentence(part: str) -> str:

@@ -58,7 +58,13 @@ _CONTEXT = {
 }
 """As the specification's appendix has it."""
 
-_TYPES = {pa.string(): "sc:Text", pa.int32(): "sc:Integer", pa.int64(): "sc:Integer", pa.bool_(): "sc:Boolean"}
+_TYPES = {
+    pa.string(): "sc:Text",
+    pa.int32(): "sc:Integer",
+    pa.int64(): "sc:Integer",
+    pa.float32(): "sc:Float",
+    pa.bool_(): "sc:Boolean",
+}
 
 _LICENSES = {
     "commercial": [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from PIL import Image
+
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.images.colours import is_srgb
 from biomedica_ray.images.decode import open_image
@@ -36,9 +38,36 @@ def as_jpeg(figure: dict[str, Any], quality: int, *, keep_metadata: bool = False
         if plain is not None:
             return plain, (figure["width"], figure["height"])
     image = decode(data)
+    _check_side(image)
+    return _encoded(image, quality), image.size
+
+
+def crop_as_jpeg(image: Image.Image, box: tuple[int, int, int, int], quality: int) -> tuple[bytes, tuple[int, int]]:
+    """A part of a decoded figure as an RGB JPEG with colours in full resolution, and its width and height.
+
+    Args:
+        image: The figure, upright, RGB, in sRGB.
+        box: Left, top, right and bottom of the part in its pixels.
+        quality: Quality of the JPEG, from 1 to 100.
+
+    Raises:
+        ImageError: The box is not within the image (kind bad-box), or too large for a JPEG (kind too-large).
+    """
+    left, top, right, bottom = box
+    if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
+        raise ImageError("bad-box", f"box {box} is not within {image.width}x{image.height} pixels")
+    part = image.crop(box)
+    _check_side(part)
+    return _encoded(part, quality), part.size
+
+
+def _check_side(image: Image.Image) -> None:
     if max(image.size) > MAX_SIDE:
         raise ImageError("too-large", f"{image.width}x{image.height} pixels; a JPEG has at most {MAX_SIDE} a side")
+
+
+def _encoded(image: Image.Image, quality: int) -> bytes:
     image.info.clear()  # of which Pillow would write the comment
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, subsampling="4:4:4")
-    return buffer.getvalue(), image.size
+    return buffer.getvalue()

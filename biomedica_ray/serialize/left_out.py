@@ -12,7 +12,7 @@ from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.units import pmcid_of, stable_hash
 
 SPLITS = ("train", "validation", "test")
-ARTICLE_COLUMNS = ["article_id", "license_group", "is_retracted"]
+ARTICLE_COLUMNS = ["article_id", "license_group", "license_code", "is_retracted"]
 FIGURE_COLUMNS = [
     "figure_id",
     "article_id",

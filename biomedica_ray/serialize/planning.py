@@ -14,11 +14,11 @@ from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.plan_table import Plan, read_plan, write_plan
-from biomedica_ray.serialize.shard_plan import KINDS, Cut, Flags, Samples, Shard, concatenated, recut
+from biomedica_ray.serialize.shard_plan import KINDS, PLACES, Cut, Flags, Samples, Shard, concatenated, recut
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import AsJson, fingerprint, pmcid_of, stable_hash
 
-VERSION = 6
+VERSION = 7
 """Raise it when the same input gives other samples or shards."""
 
 PLAN_GB, PLAN_BYTES = 0.5, 150
@@ -26,6 +26,8 @@ PLAN_GB, PLAN_BYTES = 0.5, 150
 
 SELECTION_KEYS = {
     "selection",
+    "pairs",
+    "min_confidence",
     "license_groups",
     "min_side",
     "keep_duplicates",
@@ -49,11 +51,13 @@ class UnitContents(NamedTuple):
     Attributes:
         written: Changes when the files of extract do.
         labels: Changes when its labels do; None where there are none.
+        panels: Changes when its panels do; None where there are none.
         pubmed: Changes when its PubMed records do; None where there are none.
     """
 
     written: str
     labels: str | None = None
+    panels: str | None = None
     pubmed: str | None = None
 
 
@@ -126,7 +130,7 @@ def plan_shards(
 
 def _wanted(store: Store, commit: Commit, content: UnitContents) -> list[_Pieces]:
     """A unit's samples of each kind, by row; and of each whether no figure of its article is withheld."""
-    table = store.read(commit, "samples").sort_by("row")
+    table = store.read(commit, "samples").sort_by([("row", "ascending"), ("panel", "ascending")])
     ids = table["article_id"].dictionary_encode().combine_chunks()
     hashes = [stable_hash(pmcid_of(article_id)) for article_id in ids.dictionary.to_pylist()]
     articles = np.array(hashes, np.uint64)[ids.indices.to_numpy()]
@@ -136,7 +140,10 @@ def _wanted(store: Store, commit: Commit, content: UnitContents) -> list[_Pieces
     for row in np.flatnonzero(pc.list_value_length(captions).to_numpy() > 0).tolist():
         states[row] = stable_hash(AsJson.of([of_unit, captions[row].as_py()]))
     samples = Samples(
-        np.full(len(table), commit.unit, np.int32), table["row"].to_numpy(), states, articles.astype(np.uint64)
+        np.full(len(table), commit.unit, np.int32),
+        table["row"].to_numpy() * np.int32(PLACES) + table["panel"].to_numpy(),
+        states,
+        articles.astype(np.uint64),
     )
     whole = table["article_whole"].to_numpy()
     kinds = []

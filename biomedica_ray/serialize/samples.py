@@ -7,15 +7,20 @@ all samples, a list of objects where the published dataset has objects keyed by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
 from biomedica_ray.serialize import credit
+from biomedica_ray.serialize.panel_samples import panel_confidence
 
 Row = Mapping[str, Any]
+
+SINGLE = "single panel"
+"""Subtype of an image of one panel, as the taxonomy has it."""
+_EDGES = ("left", "top", "right", "bottom")
 
 ARTICLE_COLUMNS = [
     "article_id",
@@ -30,6 +35,7 @@ ARTICLE_COLUMNS = [
     *credit.ARTICLE_COLUMNS,
 ]
 SET_COLUMNS = ["article_id", "figure_id", "file_name", "sha256", "caption", "mentions"]
+PANEL_COLUMNS = ["figure_id", "panel_type", "n_panels", "context", "panel_boxes"]
 FIGURE_COLUMNS = [
     "article_id",
     "file_name",
@@ -59,6 +65,19 @@ class ArticleFields:
     article: Row
     figures: tuple[Row, ...]
     pubmed: Row | None = None
+
+    def panel_mentions(self, figure_id: str, names: Collection[str]) -> list[str]:
+        """The paragraphs that refer to panels of a figure by name, in capitals or not."""
+        wanted = {name.casefold() for name in names}
+        found = (figure["mentions"] for figure in self.figures if figure["figure_id"] == figure_id)
+        return list(
+            dict.fromkeys(
+                mention["text"]
+                for mentions in found
+                for mention in mentions
+                if not wanted.isdisjoint(name.casefold() for name in mention["panels"])
+            )
+        )
 
     @cached_property
     def fields(self) -> dict[str, Any]:
@@ -96,12 +115,14 @@ class ArticleFields:
         }
 
 
-def sample_key(figure_id: str) -> str:
-    """The name of a sample, another one for each figure: WebDataset takes what follows the first '.' for the extension.
+def sample_key(figure_id: str, number: int = 0) -> str:
+    """The name of a sample, another one for each figure and panel.
 
-    '-' is written for '.', '~1' for '-' and '~0' for '~'; ids of PMC have neither '-' nor '~'.
+    WebDataset takes what follows the first '.' for the extension. '-' is written for '.', '~1' for '-' and '~0' for
+    '~'; ids of PMC have neither '-' nor '~'. A panel's ends in '~p' and its number, as no figure's does.
     """
-    return figure_id.replace("~", "~0").replace("-", "~1").replace(".", "-")
+    key = figure_id.replace("~", "~0").replace("-", "~1").replace(".", "-")
+    return f"{key}~p{number}" if number else key
 
 
 def image_id(file_name: str) -> str:
@@ -110,9 +131,15 @@ def image_id(file_name: str) -> str:
 
 
 def sample_fields(
-    figure: Row, shared: ArticleFields, label: Row | None, size: tuple[int, int], also_captioned: Sequence[str] = ()
+    figure: Row,
+    shared: ArticleFields,
+    label: Row | None,
+    size: tuple[int, int],
+    also_captioned: Sequence[str] = (),
+    *,
+    panels: Row | None = None,
 ) -> dict[str, Any]:
-    """The JSON fields of a sample.
+    """The JSON fields of a sample that is a whole figure.
 
     Args:
         figure: Columns :data:`FIGURE_COLUMNS` of the figure; the bytes are not used.
@@ -120,22 +147,102 @@ def sample_fields(
         label: Its row of the labels table, if there is one.
         size: Width and height of the JPEG.
         also_captioned: Other captions of the same picture.
+        panels: Its row of the panels table, if there is one.
     """
+    return {
+        **_image(figure, shared, label, size),
+        **(_seen(panels, label) if panels else {}),
+        "also_captioned": list(also_captioned),
+        "panels": figure["panels"],
+        **_NO_PANEL,
+        **(_panels(panels) if panels else {}),
+        **credit.credit_fields(figure, shared.article),
+    }
+
+
+def panel_fields(figure: Row, shared: ArticleFields, size: tuple[int, int], panels: Row, number: int) -> dict[str, Any]:
+    """The JSON fields of a sample that is a panel of a figure; what is known of the cluster is the whole figure's.
+
+    Args:
+        figure: As of :func:`sample_fields`.
+        shared: What the samples of its article share.
+        size: Width and height of the JPEG.
+        panels: The figure's row of the panels table.
+        number: The panel's, from 1.
+    """
+    box = panels["panel_boxes"][number - 1]
+    names = (box["label"] or "").split(", ")
+    return {
+        **_image(figure, shared, None, size),
+        "image_panel_type": "single",
+        "image_panel_subtype": SINGLE,
+        "also_captioned": [],
+        "panels": [part for part in figure["panels"] if not set(part["label"].split(", ")).isdisjoint(names)],
+        **_NO_PANEL,
+        "n_panels": 1,
+        "panel_number": number,
+        "panel_label": box["label"],
+        "panel_box": [box[edge] for edge in _EDGES],
+        "panel_context": panels["context"],
+        "panel_mentions": shared.panel_mentions(figure["figure_id"], names),
+        "panel_how": box["how"],
+        "panel_confidence": panel_confidence(box),
+        "panel_alignment_confidence": box["alignment_confidence"],
+        **credit.credit_fields(figure, shared.article, f"panel {box['label']}"),
+    }
+
+
+def _image(figure: Row, shared: ArticleFields, label: Row | None, size: tuple[int, int]) -> dict[str, Any]:
+    """What is told of the image and its article; nothing of panels."""
     return {
         "image_file_name": figure["file_name"],
         "image_cluster_id": image_id(figure["file_name"]),
         "image_hash": figure["sha256"],
         "image_label_id": str(label["cluster_id"]) if label else None,
-        "image_panel_type": label["panel_type"] if label else None,
-        "image_panel_subtype": label["panel_subtype"] if label else None,
+        "image_panel_type": None,
+        "image_panel_subtype": None,
         "image_primary_label": label["primary_label"] if label else [],
         "image_secondary_label": label["secondary_label"] if label else [],
         "image_size": list(size),
         **shared.fields,
-        "also_captioned": list(also_captioned),
-        "panels": figure["panels"],
-        **credit.credit_fields(figure, shared.article),
+        "cluster_panel_type": label["panel_type"] if label else None,
+        "cluster_panel_subtype": label["panel_subtype"] if label else None,
     }
+
+
+def _seen(panels: Row, label: Row | None) -> dict[str, Any]:
+    """Panel type and subtype of a figure, by its image."""
+    seen = panels["panel_type"]
+    of_cluster = label["panel_subtype"] if label and label["panel_type"] == seen else None
+    return {"image_panel_type": seen, "image_panel_subtype": SINGLE if seen == "single" else of_cluster}
+
+
+def _panels(panels: Row) -> dict[str, Any]:
+    """How many panels a figure's image shows, and where they are."""
+    boxes = [
+        {
+            **{name: box.get(name) for name in ("label", "words", "how", *_EDGES)},
+            "confidence": panel_confidence(box),
+            "alignment_confidence": box.get("alignment_confidence"),
+        }
+        for box in panels["panel_boxes"]
+    ]
+    return {"n_panels": len(boxes), "panel_boxes": boxes if len(boxes) > 1 else []}
+
+
+_NO_PANEL: dict[str, Any] = {
+    "n_panels": None,
+    "panel_boxes": [],
+    "panel_number": None,
+    "panel_label": None,
+    "panel_box": [],
+    "panel_context": None,
+    "panel_mentions": [],
+    "panel_how": None,
+    "panel_confidence": None,
+    "panel_alignment_confidence": None,
+}
+"""What is told of panels where nobody looked."""
 
 
 def parquet_row(key: str, jpg: bytes, caption: str, fields: Row) -> dict[str, Any]:

@@ -19,6 +19,9 @@ LICENSE_GROUPS = ("commercial", "noncommercial", "other")
 KINDS = tuple((group, split) for group in LICENSE_GROUPS for split in SPLITS)
 """Licence groups and splits; a shard is of one kind."""
 
+PLACES = 256
+"""Places of a figure among the samples of its unit: the whole of it, and its panels 1 to 255."""
+
 Flags = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int32]
@@ -55,7 +58,8 @@ class Samples:
 
     Attributes:
         unit: (n,) the unit of each.
-        row: (n,) row of its figure in the unit's file of figures.
+        row: (n,) its place in the unit: :data:`PLACES` times the row of its figure in the unit's file of figures, and
+            the number of the panel that it shows, 0 for the whole figure.
         state: (n,) changes when the sample would be written otherwise.
         article: (n,) hash of its pmcid.
     """

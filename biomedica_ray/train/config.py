@@ -78,9 +78,10 @@ class TrainConfig(StageConfig):
     )
     texts: Texts = Field(
         {"caption": 1.0},
-        description="weights for drawing a sample's text in each pass: its caption, the part of the caption about one "
-        "panel, a mention (a paragraph that refers to the figure), also_captioned (another caption of the same "
-        "picture); the weight of a kind that a sample lacks goes to the others (BIOMEDICA: the caption)",
+        description="weights for drawing a sample's text in each pass: its caption; panel, the words of a sample that "
+        "is a panel (serialize --pairs); part, the part of a whole figure's caption about one of its panels; mention, "
+        "a paragraph that refers to it; also_captioned, another caption of the same picture; the weight of a kind that "
+        "a sample lacks goes to the others (BIOMEDICA: the caption)",
     )
     long_text: Literal["first", "sentences"] = Field(
         "first",

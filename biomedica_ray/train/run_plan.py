@@ -219,13 +219,30 @@ def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
 
 
 def _data(config: TrainConfig, record: Run) -> list[_Data]:
-    if not config.mixed:
+    if config.mixed:
+        data = [
+            _Data(
+                *_find_shards(config, record, each.uri), config.texts if each.texts is None else each.texts, each.weight
+            )
+            for each in config.mixed
+        ]
+    else:
         dataset = record.store.uri(Place(config.selection).folder("dataset"))
-        return [_Data(*_find_shards(config, record, config.uris or dataset), config.texts)]
-    return [
-        _Data(*_find_shards(config, record, each.uri), config.texts if each.texts is None else each.texts, each.weight)
-        for each in config.mixed
-    ]
+        data = [_Data(*_find_shards(config, record, config.uris or dataset), config.texts)]
+    for each in data:
+        _check_panels(each)
+    return data
+
+
+def _check_panels(data: _Data) -> None:
+    """Fail where the words of panels are wanted of a dataset that holds none but whole figures."""
+    if not isinstance(data.source, Store) or not data.texts.get("panel"):
+        return
+    if data.source.read_json("dataset.json").get("pairs", "figures") == "figures":
+        raise ConfigError(
+            f"texts: panel: {data.source.root} holds whole figures; run `biomedica serialize --pairs both`, or take "
+            "part, the part of a caption about one panel, with the whole figure"
+        )
 
 
 def _find_shards(config: TrainConfig, record: Run, root: str | list[str]) -> tuple[Source | Pairs, tuple[Shard, ...]]:

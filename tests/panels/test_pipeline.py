@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from biomedica_ray import cli
+from biomedica_ray.panels.detectors import DetectorSpec
 from biomedica_ray.panels.pipeline import PanelWorker
 from biomedica_ray.runs import read_runs
 from biomedica_ray.store import Store
@@ -21,7 +22,9 @@ def store(tmp_path: Path) -> Store:
     two = picture(1, (400, 200))
     two.paste("white", (180, 0, 220, 200))
     rows = [figure(f"PMC{n}.1", position, encoded(picture(10 * n + position))) for n in range(6) for position in (1, 2)]
-    rows[0] = figure("PMC0.1", 1, encoded(two), panels=[{"label": name, "text": "x"} for name in "AB"])
+    rows[0] = figure(
+        "PMC0.1", 1, encoded(two), panels=[{"label": name, "text": name, "start": 0, "end": 1} for name in "AB"]
+    )
     rows[7]["image"] = rows[7]["image"][:60]
     write_extracted(store, [article(f"PMC{n}") for n in range(6)], rows)
     return store
@@ -43,7 +46,17 @@ def test_every_figure_has_its_panels_or_an_error(ray_cluster: None, store: Store
         "n_panels": 1,
         "least_confidence": 1.0,
         "caption_panels": 0,
-        "panel_boxes": [{"label": None, "left": 0, "top": 0, "right": 64, "bottom": 48, "confidence": 1.0}],
+        "aligned_panels": 0,
+        "context": "Caption 2 of PMC0.1.",
+        "panel_boxes": [
+            {
+                **{"label": None, "left": 0, "top": 0, "right": 64, "bottom": 48, "confidence": 1.0},
+                **{"model_confidence": None, "printed": None, "printed_confidence": None},
+                **{"how": "none", "alignment_confidence": 0.0, "words": None},
+            }
+        ],
+        "phashes": [],
+        "thumbnails": [],
     }
     before = store.commits("panels")
     assert cli.main(["panels", "--store", store.root]) == 0
@@ -55,5 +68,5 @@ def test_a_figure_that_gets_lost_on_the_way_fails_the_run(store: Store) -> None:
     unit = unit_of("PMC0", N_UNITS)
     n = lose_a_row(store, "extract", unit, "figures")
     with pytest.raises(LostRowsError, match=f"rows lost: figures: {n} in but {n - 2} out"):
-        PanelWorker(store, "run")(unit, "f")
+        PanelWorker(store, "run", DetectorSpec(None))(unit, "f")
     assert unit not in store.commits("panels")

@@ -11,6 +11,9 @@ import pytest
 from biomedica_ray.images import decode
 from biomedica_ray.images.resolve import resolve
 from biomedica_ray.jats import JatsError, parse_article
+from biomedica_ray.panels.alignment import panel_names
+from biomedica_ray.panels.boxes import split_figure
+from biomedica_ray.panels.found import FoundPanel
 from biomedica_ray.panels.rows import panel_row
 
 LABELS = Path(__file__).parents[1] / "annotate" / "figures.tsv"
@@ -45,8 +48,11 @@ def test_the_panels_of_captions_are_found_in_figures(corpus: Path) -> None:
     named, lettered, right = 0, 0, 0
     for name, labels in captions(corpus / "packages").items():
         if name in seen and labels:
-            pixels = np.asarray(decode((corpus / "packages" / name).read_bytes()))
-            row = panel_row(name, pixels, labels)
+            image = decode((corpus / "packages" / name).read_bytes())
+            found = [FoundPanel(box) for box in split_figure(np.asarray(image), len(panel_names(labels)))]
+            row = panel_row(
+                name, image, found, None, [{"label": label, "text": label, "start": 0, "end": 0} for label in labels]
+            )
             named += row["caption_panels"] > 1
             if row["caption_panels"] == row["n_panels"] > 1:
                 lettered += 1

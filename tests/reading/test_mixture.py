@@ -44,7 +44,7 @@ def mixture(tmp_path_factory: pytest.TempPathFactory) -> Mixture:
     for name, rows, size in (("large", large, 4), ("small", [sample(n) for n in range(100, 106)], 1)):
         data = write_dataset(root / name, [rows[:10], rows[10:]] if name == "large" else [rows])
         streams.append(Stream(data, read_shards(data, None, "train"), LANES, size, 0, 3, metadata=True))
-    return Mixture(tuple(streams), (TextChoice({"caption": 1}), TextChoice({"panel": 1})))
+    return Mixture(tuple(streams), (TextChoice({"caption": 1}), TextChoice({"part": 1})))
 
 
 def run(order: Mixture, steps: int, workers: int, lanes: list[LanePosition]) -> tuple[list[list[str]], list[list[int]]]:
@@ -115,7 +115,7 @@ def test_a_sample_of_each_is_tried(mixture: Mixture) -> None:
 def test_the_same_data_twice_with_other_texts(tmp_path: Path) -> None:
     data = write_dataset(tmp_path, [map(sample, range(8))])
     stream = Stream(data, read_shards(data, None, "train"), 1, 4, 0, 3, metadata=True)
-    twice = Mixture((stream, stream), (TextChoice({"caption": 1}), TextChoice({"panel": 1})))
+    twice = Mixture((stream, stream), (TextChoice({"caption": 1}), TextChoice({"part": 1})))
     ((keys,), (tokens,)) = run(twice, 1, 1, start(twice))
     assert keys[:4] == keys[4:]
     assert [after - before for before, after in zip(tokens[:4], tokens[4:], strict=True)] == [4] * 4

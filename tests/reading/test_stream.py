@@ -168,7 +168,7 @@ def letters(texts: list[str], context_length: int = 80) -> torch.Tensor:
 
 
 def test_resuming_goes_on_with_the_same_texts(data: Store) -> None:
-    how = replace(HOW, tokenize=letters, texts=TextChoice({"caption": 1, "panel": 2}))
+    how = replace(HOW, tokenize=letters, texts=TextChoice({"caption": 1, "part": 2}))
     order = replace(stream(data), metadata=True)
     whole = tokens(batches(order, 8, how=how))
     stopped = batches(order, 3, how=how)

@@ -25,7 +25,7 @@ FIELDS = {
     "panels": [{"label": "A", "text": "(A) Left."}, {"label": "B", "text": "(B) Right."}],
     "also_captioned": ["In other words."],
 }
-WEIGHTS = {"caption": 0.4, "panel": 0.3, "mention": 0.2, "also_captioned": 0.1}
+WEIGHTS = {"caption": 0.4, "part": 0.3, "mention": 0.2, "also_captioned": 0.1}
 CLIP = open_clip.get_tokenizer("ViT-B-32", context_length=16)
 
 
@@ -58,8 +58,16 @@ def test_what_a_sample_lacks_leaves_its_weight_to_the_others() -> None:
     assert counts == {"The caption.": 20}
     counts = drawn(WEIGHTS, {"also_captioned": ["In other words."]})
     assert counts["In other words."] / 2000 == pytest.approx(0.2, abs=0.035)
-    assert drawn({"panel": 1}, {}, 5) == {"The caption.": 5}
-    assert drawn({"caption": 0, "panel": 1}, FIELDS, 50).keys() == {"(A) Left.", "(B) Right."}
+    assert drawn({"part": 1}, {}, 5) == {"The caption.": 5}
+    assert drawn({"caption": 0, "part": 1}, FIELDS, 50).keys() == {"(A) Left.", "(B) Right."}
+
+
+def test_the_words_of_a_panel_go_with_its_own_picture_alone() -> None:
+    assert drawn({"panel": 1, "mention": 1e-9}, FIELDS, 20).keys() == {"Figure 1 shows it.", "See Figure 1."}
+    panel = {**FIELDS, "panel_number": 2, "panel_mentions": ["As B shows."], "also_captioned": []}
+    assert drawn({"panel": 1}, panel, 20) == {"The caption.": 20}
+    assert drawn({"part": 1, "mention": 1e-9}, panel, 20) == {"As B shows.": 20}
+    assert drawn({"part": 1}, {**panel, "panel_mentions": []}, 20) == {"The caption.": 20}
 
 
 @pytest.mark.parametrize(

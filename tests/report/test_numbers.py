@@ -111,7 +111,7 @@ def test_rates_are_those_of_the_last_run_that_found_work() -> None:
 
 
 def test_a_failed_run_is_told_and_its_numbers_are_not() -> None:
-    flow = stage_flows([record("dedupe", 60, 0, 5.0), record("dedupe", 1, 0, 5.0, "failed")])[2]
+    flow = stage_flows([record("panels", 60, 0, 5.0), record("panels", 1, 0, 5.0, "failed")])[2]
     assert flow.flows == {"figures": Flow(60, 60, 0)}
     assert flow.failure == "ValueError: no"
 

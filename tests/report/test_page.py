@@ -63,8 +63,8 @@ def test_rows_of_each_stage(page: lxml.html.HtmlElement) -> None:
         ["extract", "articles", "4", "3", "1"],
         ["", "figures", "7", "5", "2"],
         ["enrich", "not done yet: biomedica enrich"],
-        ["dedupe", "figures", "5", "5", "0"],
         ["panels", "not done yet: biomedica panels"],
+        ["dedupe", "figures", "5", "5", "0"],
         ["annotate", "figures", "5", "5", "0"],
         ["label", "labels", "5", "5", "0"],
         ["propose", "not done yet: biomedica propose"],
@@ -189,7 +189,7 @@ def test_stages_that_have_not_run_are_named_with_their_command(tmp_path: Path) -
     page = parse(extracted_store(tmp_path))
     missing = [text(each) for each in page.xpath("//p[@class='missing']")]
     assert [line.split(" --store", maxsplit=1)[0] for line in missing] == [
-        f"Not done yet. Run biomedica {stage}" for stage in ("dedupe", "annotate", "train", "evaluate")
+        f"Not done yet. Run biomedica {stage}" for stage in ("panels", "dedupe", "annotate", "train", "evaluate")
     ]
     assert tiles(page).keys() == {"articles", "figures", "errors"}
     assert ["train", "not done yet: biomedica train"] in table_after(page, "rows")

@@ -101,7 +101,13 @@ def test_panels_are_those_of_the_figures(store: Store) -> None:
     for unit in store.commits("extract"):
         rows = [
             {"figure_id": f"PMC{n}.1_001", "panel_type": "multiple", "n_panels": 3 + n % 2, "panel_boxes": []}
-            | {"least_confidence": 0.25 * (n % 4), "caption_panels": 0}
+            | {
+                "least_confidence": 0.25 * (n % 4),
+                "caption_panels": 0,
+                "aligned_panels": 0,
+                "phashes": [],
+                "thumbnails": [],
+            }
             for n in range(N_ARTICLES)
             if unit_of(f"PMC{n}", N_UNITS) == unit
         ]
@@ -110,6 +116,9 @@ def test_panels_are_those_of_the_figures(store: Store) -> None:
             writer.commit({})
     assert run(store, where=where)[0] == {f"PMC{n}.1_001" for n in range(3, N_ARTICLES, 4)}
     assert run(store, where="n_panels >= 4")[0] == {f"PMC{n}.1_001" for n in range(1, N_ARTICLES, 2)}
+    assert run(store, where="n_panels >= 4 and aspect > 1 and caption_length > 5 and caption icontains 'CAPTION 1'")[
+        0
+    ] == {f"PMC{n}.1_001" for n in range(1, N_ARTICLES, 2)}
 
 
 def test_each_value_has_at_most_the_cap(store: Store) -> None:

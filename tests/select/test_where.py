@@ -52,6 +52,11 @@ def rows(query: str) -> list[int]:
         ("primary_label is not null", [0, 1]),
         ("license_group contains 'mm'", [0, 2, 3]),
         ("license_group contains any ('non', 'oth')", [1, 3]),
+        ("primary_label icontains 'maps'", [0]),
+        ("primary_label icontains any ('TABLES', 'microscopy')", [0, 1]),
+        ("license_group icontains 'COMM'", [0, 2, 3]),
+        ("license_group icontains any ('NON', 'OTH')", [1, 3]),
+        ("license_group contains 'COMM'", []),
         ("is_retracted", [0]),
         ("is_retracted = false and not is_retracted", [1, 2, 3]),
         ("published >= '2021-05-01'", [1, 3]),
@@ -199,3 +204,23 @@ def test_fifty_thousand_values() -> None:
     listed = ", ".join(str(number) for number in range(400, 50_400))
     assert rows(f"width in ({listed})") == [2, 3]
     assert rows(f"width not in ({listed})") == [0, 1]
+
+
+def test_columns_that_are_reckoned_from_others() -> None:
+    sizes = [("One.", 200, 100, 1), ("Größe", 200, 100, 6), (None, 300, 300, None)]
+    names = ("caption", "width", "height", "orientation")
+    columns = {
+        name: pa.chunked_array([list(values)]) for name, values in zip(names, zip(*sizes, strict=True), strict=True)
+    }
+    figures = pa.table({"figure_id": ["a", "b", "c"], "article_id": ["x"] * 3, **columns})
+
+    def found(query: str) -> list[bool]:
+        condition = parse(query)
+        met: list[bool] = condition.met(join(figures, {}, condition.columns)).to_pylist()
+        return met
+
+    assert found("caption_length >= 5") == [False, True, False]  # characters, not bytes
+    assert found("caption_length < 5") == [True, False, False]
+    assert found("aspect = 2") == [True, False, False]
+    assert found("figures.aspect < 1") == [False, True, False]  # it stands upright
+    assert found("aspect = 1.0") == [False, False, True]

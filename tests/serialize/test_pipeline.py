@@ -246,5 +246,5 @@ def test_figures_that_are_chosen_but_not_planned_fail_the_run(
     ]
     assert cli.main([*command, "--memory_gb", "0.3"]) == 1
     *_, line = capsys.readouterr().err.splitlines()
-    assert line == "biomedica serialize: rows lost: 17 figures chosen, but 16 in the plan of the shards"
+    assert line == "biomedica serialize: rows lost: 17 samples chosen, but 16 in the plan of the shards"
     assert not (Path(store.root) / "dataset" / "dataset.json").exists()

@@ -22,10 +22,12 @@ import wids
 from PIL import Image
 
 from biomedica_ray import schema
+from biomedica_ray.images import decode
 from biomedica_ray.images.hashes import pixel_hash
 from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize.dataset import publish
-from biomedica_ray.serialize.samples import ArticleFields, parquet_row, sample_fields, sample_key
+from biomedica_ray.serialize.jpeg import crop_as_jpeg
+from biomedica_ray.serialize.samples import ArticleFields, panel_fields, parquet_row, sample_fields, sample_key
 from biomedica_ray.serialize.shard_plan import Shard
 from biomedica_ray.serialize.shards import ShardWriter
 from biomedica_ray.serialize.twins import TwinWriter
@@ -37,6 +39,19 @@ SETTINGS = {"version": "0.1.0", "samples_per_shard": 7, "validation_fraction": 0
 BARE = {"title": None, "abstract": None, "journal": None, "keywords": [], "subjects": [], "mesh": [], "references": []}
 """What the first articles lack: as many samples as readers look at to guess types."""
 PANELS = [{"label": "A", "text": "Caption", "start": 0, "end": 7}]
+
+PANEL_OF, BOX = 9, (32, 0, 64, 48)
+"""The article whose figures are there as a panel, and its box."""
+SEEN = {
+    "context": "Two parts.",
+    "panel_boxes": [
+        {
+            **{"label": label, "words": words, "how": "letter", "confidence": 0.5, "alignment_confidence": 0.25},
+            **dict(zip(("left", "top", "right", "bottom"), box, strict=True)),
+        }
+        for label, words, box in (("A", "Left.", (0, 0, 30, 48)), ("B", "Right.", BOX))
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +77,16 @@ def write(root: Path, group: str, split: str, index: int, articles: Iterable[int
             jpgs = [encoded(picture(10 * n + k), "JPEG") for k in (1, 2)]
             figures = [stored(schema.FIGURES, figure(f"PMC{n}.1", k, jpg, **more)) for k, jpg in enumerate(jpgs, 1)]
             shared = ArticleFields(its_article, tuple(figures))
-            for row, jpg in zip(figures, jpgs, strict=True):
+            for row, whole in zip(figures, jpgs, strict=True):
+                jpg = whole
                 fields = sample_fields(row, shared, None, (64, 48), ["Other words."] if n > 6 else [])
-                key = sample_key(row["figure_id"])
-                writer.write(key, jpg, row["caption"], fields)
-                twin.write(parquet_row(key, jpg, row["caption"], fields))
+                key, caption = sample_key(row["figure_id"]), row["caption"]
+                if n == PANEL_OF:  # its figures are there as a panel of each
+                    jpg, size = crop_as_jpeg(decode(whole), BOX, 95)
+                    fields = panel_fields(row, shared, size, SEEN, 2)
+                    key, caption = sample_key(row["figure_id"], 2), "Right."
+                writer.write(key, jpg, caption, fields)
+                twin.write(parquet_row(key, jpg, caption, fields))
     return {
         "path": tar,
         "parquet": parquet,
@@ -97,6 +117,13 @@ def truth(root: Path) -> list[Seen]:
             fields = json.loads(sample["json"])
             found.append(seen(sample["__key__"], sample["txt"].decode(), sample["jpg"], fields))
     assert len(found) == 24
+    (panel, _) = (each for each in found if "~p" in each[0])
+    assert panel[:2] == (f"PMC{PANEL_OF}-1_001~p2", "Right.")
+    assert (panel[3]["panel_box"], panel[3]["panel_confidence"], panel[3]["panel_context"]) == (
+        [*BOX],
+        0.5,
+        "Two parts.",
+    )
     return found
 
 

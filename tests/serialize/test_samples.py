@@ -16,8 +16,15 @@ from PIL import ExifTags, Image
 
 from biomedica_ray import schema
 from biomedica_ray.images import ImageError, decode
-from biomedica_ray.serialize.jpeg import as_jpeg
-from biomedica_ray.serialize.samples import ArticleFields, image_id, parquet_row, sample_fields, sample_key
+from biomedica_ray.serialize.jpeg import as_jpeg, crop_as_jpeg
+from biomedica_ray.serialize.samples import (
+    ArticleFields,
+    image_id,
+    panel_fields,
+    parquet_row,
+    sample_fields,
+    sample_key,
+)
 from biomedica_ray.serialize.shards import ShardWriter
 from tests.images.icc import ADOBE_RGB, rgb_profile
 from tests.synthetic import article, encoded, figure, picture
@@ -49,8 +56,20 @@ FIELDS = {
     "article_license": str,
     "article_text": str,
     # These are ours; all others are those of the published dataset.
+    "cluster_panel_type": str,
+    "cluster_panel_subtype": str,
     "also_captioned": list,
     "panels": list,
+    "n_panels": int,
+    "panel_boxes": list,
+    "panel_number": type(None),
+    "panel_label": type(None),
+    "panel_box": list,
+    "panel_context": type(None),
+    "panel_mentions": list,
+    "panel_how": type(None),
+    "panel_confidence": type(None),
+    "panel_alignment_confidence": type(None),
     "figure_id": str,
     "figure_label": str,
     "figure_kind": str,
@@ -92,8 +111,37 @@ FIGURES = [
 SHARED = ArticleFields(stored(schema.ARTICLES, article("PMC1", 2, **LICENSE)), tuple(FIGURES))
 
 
+def seen(*boxes: tuple[str | None, str | None, tuple[int, int, int, int]]) -> dict[str, Any]:
+    """A row of the panels table: label, words and place of each panel."""
+    rows = [
+        {
+            **{"label": label, "words": words, "how": "letter" if words else "none", "confidence": 0.5},
+            **dict(zip(("left", "top", "right", "bottom"), box, strict=True)),
+            **{"model_confidence": 0.75, "alignment_confidence": 0.25},
+        }
+        for label, words, box in boxes
+    ]
+    row = {
+        "figure_id": "PMC1.2_002",
+        "panel_type": "multiple" if len(boxes) > 1 else "single",
+        "n_panels": len(boxes),
+        "least_confidence": 0.5,
+        "caption_panels": 2,
+        "aligned_panels": 1,
+        "context": "Of mice.",
+        "panel_boxes": rows,
+        "phashes": [],
+        "thumbnails": [],
+    }
+    return stored(schema.PANELS, row)
+
+
+TWO = seen(("A", "Caption 2", (0, 0, 30, 48)), (None, None, (34, 0, 64, 48)))
+ONE = seen((None, None, (0, 0, 64, 48)))
+
+
 def test_published_fields_with_their_types_and_values() -> None:
-    fields = sample_fields(FIGURES[1], SHARED, LABEL, (64, 48), ["Another."])
+    fields = sample_fields(FIGURES[1], SHARED, LABEL, (64, 48), ["Another."], panels=ONE)
     assert {name: type(value) for name, value in fields.items()} == FIELDS
     assert fields["also_captioned"] == ["Another."]
     assert fields["panels"] == [{"label": "A", "text": "Caption 2", "start": 0, "end": 9}]
@@ -123,6 +171,15 @@ def test_what_is_unknown_is_null() -> None:
         "image_label_id",
         "image_panel_type",
         "image_panel_subtype",
+        "cluster_panel_type",
+        "cluster_panel_subtype",
+        "n_panels",
+        "panel_number",
+        "panel_label",
+        "panel_context",
+        "panel_how",
+        "panel_confidence",
+        "panel_alignment_confidence",
         "article_title",
         "article_journal",
         "article_date",
@@ -132,7 +189,64 @@ def test_what_is_unknown_is_null() -> None:
         "license_url",
         "copyright",
     }
-    assert (fields["image_primary_label"], fields["panels"]) == ([], [])
+    assert (fields["image_primary_label"], fields["panels"], fields["panel_boxes"]) == ([], [], [])
+
+
+def test_the_type_of_panels_is_that_of_the_image_and_the_cluster_s_beside_it() -> None:
+    fields = sample_fields(FIGURES[1], SHARED, LABEL, (64, 48), panels=TWO)
+    assert (fields["image_panel_type"], fields["image_panel_subtype"], fields["n_panels"]) == ("multiple", None, 2)
+    assert (fields["cluster_panel_type"], fields["cluster_panel_subtype"]) == ("single", "single panel")
+    assert [[box[name] for name in ("label", "words", "how", "left", "right")] for box in fields["panel_boxes"]] == [
+        ["A", "Caption 2", "letter", 0, 30],
+        [None, None, "none", 34, 64],
+    ]
+    assert fields["panel_boxes"][0]["confidence"] == 0.75  # the surer one of gutters and detector
+    plots = {**LABEL, "panel_type": "multiple", "panel_subtype": "multiple panels: images & plots"}
+    fields = sample_fields(FIGURES[1], SHARED, plots, (64, 48), panels=TWO)
+    assert fields["image_panel_subtype"] == "multiple panels: images & plots"
+    fields = sample_fields(FIGURES[1], SHARED, plots, (64, 48), panels=ONE)
+    assert (fields["image_panel_type"], fields["image_panel_subtype"]) == ("single", "single panel")
+    assert (fields["n_panels"], fields["panel_boxes"]) == (1, [])
+
+
+def test_a_panel_has_its_own_box_words_and_mentions_and_is_credited_as_a_part() -> None:
+    mentions = [{"section": [], "text": f"See {name}.", "panels": [name]} for name in ("a", "B")]
+    row = stored(schema.FIGURES, {**FIGURES[1], "mentions": mentions, "panels": [*PANELS[2], {"label": "B, C"}]})
+    fields = panel_fields(row, ArticleFields(SHARED.article, (FIGURES[0], row)), (30, 48), TWO, 1)
+    assert {name: value for name, value in fields.items() if name.startswith("panel_")} == {
+        "panel_number": 1,
+        "panel_label": "A",
+        "panel_box": [0, 0, 30, 48],
+        "panel_boxes": [],
+        "panel_context": "Of mice.",
+        "panel_mentions": ["See a."],
+        "panel_how": "letter",
+        "panel_confidence": 0.75,
+        "panel_alignment_confidence": 0.25,
+    }
+    assert (fields["image_panel_type"], fields["n_panels"], fields["image_size"]) == ("single", 1, [30, 48])
+    assert [part["label"] for part in fields["panels"]] == ["A"]
+    assert fields["attribution"].startswith("Figure 2 (panel A, cut out) from: ")
+    assert list(parquet_row("k", b"", "", fields)) == schema.DATASET.names
+
+
+@pytest.mark.parametrize("box", [(3, 5, 40, 41), (0, 0, 64, 48), (63, 47, 64, 48)])
+def test_a_crop_has_the_pixels_of_its_box(box: tuple[int, int, int, int]) -> None:
+    """What is encoded is the box pixel for pixel, and nothing of the file that the figure was."""
+    image = decode(encoded(picture(5), comment="Dr Secret"))
+    left, top, right, bottom = box
+    pixels = np.asarray(image)[top:bottom, left:right]
+    jpg, size = crop_as_jpeg(image, box, 95)
+    assert jpg == encoded(Image.fromarray(pixels), "JPEG", quality=95, subsampling="4:4:4")
+    with Image.open(io.BytesIO(jpg)) as read:
+        assert (read.mode, read.size, size) == ("RGB", (right - left, bottom - top), (right - left, bottom - top))
+        assert [layer[1:3] for layer in read.layer] == [(1, 1)] * 3  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("box", [(0, 0, 65, 48), (-1, 0, 5, 5), (5, 5, 5, 9)])
+def test_a_box_that_is_not_in_the_image_is_an_error(box: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ImageError, match="is not within 64x48 pixels"):
+        crop_as_jpeg(picture(1), box, 95)
 
 
 def test_section_titles_stand_once() -> None:
@@ -163,9 +277,9 @@ def test_names() -> None:
     assert image_id("media/fig.1.tif") == "fig.1"
 
 
-@given(st.lists(st.text("ab.-~01_", max_size=6), min_size=2, max_size=2, unique=True))
-def test_each_figure_has_a_key_of_its_own(ids: list[str]) -> None:
-    first, second = map(sample_key, ids)
+@given(st.lists(st.tuples(st.text("abp.-~01_", max_size=6), st.integers(0, 12)), min_size=2, max_size=2, unique=True))
+def test_each_figure_and_panel_has_a_key_of_its_own(ids: list[tuple[str, int]]) -> None:
+    first, second = (sample_key(*each) for each in ids)
     assert first != second
     assert "." not in first + second
 
@@ -251,7 +365,7 @@ def write(path: Path) -> ShardWriter:
     jpg = encoded(picture(1), "JPEG")
     with ShardWriter(path) as writer:
         for index in (0, 1):
-            fields = sample_fields(FIGURES[index], SHARED, LABEL, (64, 48))
+            fields = sample_fields(FIGURES[index], SHARED, LABEL, (64, 48), panels=ONE)
             writer.write(f"PMC1-2_{index:03d}", jpg, f"Größe {index}", fields)
     return writer
 

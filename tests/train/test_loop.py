@@ -81,7 +81,7 @@ def test_data_are_mixed_and_a_part_of_foreign_shards_is_held_out(
     own = write_dataset(tmp_path / "own", [map(sample, range(100, 110))])
     tar = f"{foreign.root}/webdataset/commercial/train/000000.tar"
     (Path(tar).parent / "sizes.json").write_text('{"000000.tar": 40}')
-    mixed = [{"uri": tar, "weight": 3}, {"uri": own.root, "weight": 1, "texts": {"panel": 1}}]
+    mixed = [{"uri": tar, "weight": 3}, {"uri": own.root, "weight": 1, "texts": {"part": 1}}]
     settings = {"data": mixed, "validation_fraction": 0.3, "epochs": 4, "eval_steps": 9, "checkpoint_steps": 20}
     half = tiny(tmp_path, tiny_model, num_workers=2, batch_size=4, **settings)
     record = Run("train", half)

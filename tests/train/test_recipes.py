@@ -22,6 +22,7 @@ BATCHES = {
     "one-gpu": 8192,
     "bmc-longclip": 4096,
     "open-pmc": 1024,
+    "open-pmc-18m": 1024,
     "medpmc": 8192,
     "cpu-sample": 32,
 }
@@ -34,9 +35,11 @@ def test_a_recipe_is_a_config_whose_model_and_weights_are_known(name: str) -> No
     assert config.num_workers * config.batch_size == BATCHES[name]
     spec = resolve_model(config.model, config.pretrained)
     longer = for_training(spec, loss=config.loss, patch_dropout=0, context_length=config.context_length)
-    assert longer.context_length == {"bmc-longclip": 512, "open-pmc": 256}.get(name, spec.context_length)
+    assert longer.context_length == {"bmc-longclip": 512, "open-pmc": 256, "open-pmc-18m": 256}.get(
+        name, spec.context_length
+    )
     if name != "cpu-sample":
-        lr = 5e-4 if name in {"bmc-longclip", "open-pmc"} else 1e-6
+        lr = 5e-4 if name in {"bmc-longclip", "open-pmc", "open-pmc-18m"} else 1e-6
         assert (config.lr, config.beta1, config.beta2, config.grad_clip) == (lr, 0.9, 0.95, 1.0)
         assert config.batch_size // config.accumulate <= 1024
 

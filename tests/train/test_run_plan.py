@@ -95,6 +95,18 @@ def test_what_is_held_out_must_be_there_and_be_wanted(tmp_path: Path, tiny_model
     refused(r"^eval_steps: samples without a dataset.json have no validation split; set valid", eval_steps=1, data=tar)
 
 
+def test_words_of_panels_are_refused_where_samples_are_whole_figures(tmp_path: Path, tiny_model: str) -> None:
+    data = write_dataset(tmp_path / "dataset", [map(sample, range(20))])
+    config = tiny(tmp_path, tiny_model, texts={"caption": 1, "panel": 1})
+    run = Run("train", config)
+    with pytest.raises(
+        ConfigError, match=r"^texts: panel: .*dataset holds whole figures; run `biomedica serialize --pa"
+    ):
+        make_plan(config, run, Checkpoints(run.store, config.name))
+    data.write_json("dataset.json", {**data.read_json("dataset.json"), "pairs": "both"})
+    assert make_plan(config, run, Checkpoints(run.store, config.name)).stream.n_samples == 20
+
+
 def test_weights_that_a_step_cannot_have(tmp_path: Path, tiny_model: str) -> None:
     large = write_dataset(tmp_path / "large", [map(sample, range(40))])
     small = write_dataset(tmp_path / "small", [map(sample, range(6))])

@@ -1,0 +1,208 @@
+"""Panels as samples of their own."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import webdataset
+from PIL import Image
+
+from biomedica_ray import cli, schema
+from biomedica_ray.runs import Run
+from biomedica_ray.serialize.config import SerializeConfig
+from biomedica_ray.serialize.panel_samples import cut
+from biomedica_ray.serialize.pipeline import run as serialize
+from biomedica_ray.store import Store
+from biomedica_ray.units import Flow, unit_of
+from tests.serialize.test_pipeline import commit_duplicates
+from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
+
+CAPTION = "Mice. (A) Left one. (B) Right one. Scale bar: 1 cm."
+
+
+def seen(figure_id: str, *confidences: tuple[float, float], words: bool = True) -> Row:
+    """A row of the panels table: panels side by side in 64 x 48 pixels, each with both confidences."""
+    width = 64 // len(confidences)
+    boxes = [
+        {
+            "label": "ABCDEFGH"[n] if words else None,
+            **{"left": n * width, "top": 2, "right": (n + 1) * width, "bottom": 48},
+            **{"confidence": there, "model_confidence": None, "printed": None, "printed_confidence": None},
+            "how": "order" if words else "none",
+            "alignment_confidence": aligned,
+            "words": f"Words {n + 1}." if words else None,
+        }
+        for n, (there, aligned) in enumerate(confidences)
+    ]
+    return {
+        "figure_id": figure_id,
+        "panel_type": "multiple" if len(boxes) > 1 else "single",
+        "n_panels": len(boxes),
+        "least_confidence": min(there for there, _ in confidences),
+        "caption_panels": 2,
+        "aligned_panels": len(boxes) if words else 0,
+        "context": "Mice. Scale bar: 1 cm.",
+        "panel_boxes": boxes,
+        "phashes": [1] * len(boxes) if len(boxes) > 1 else [],
+        "thumbnails": [bytes(1024)] * len(boxes) if len(boxes) > 1 else [],
+    }
+
+
+CONFIG = SerializeConfig(store="mine", pairs="both", min_confidence=0.8, min_side=10)
+SURE = (0.9, 0.8)
+
+
+def test_both_confidences_have_to_be_enough_and_words_are_needed() -> None:
+    found = cut(seen("f", SURE, (0.7, 1), (1, 0.7), SURE), "CC BY", {}, CONFIG)
+    assert (found.numbers, found.left_out, found.staying, found.n_panels) == ((1, 4), (), 2, 4)
+    assert cut(seen("f", SURE, SURE, words=False), "CC BY", {}, CONFIG).numbers == ()
+    stored = {**seen("f", SURE, SURE)}
+    for box in stored["panel_boxes"]:
+        box["alignment_confidence"] = float(np.float32(0.8))  # as a table has it
+        box["confidence"], box["model_confidence"] = 0.1, 0.9
+    assert cut(stored, "CC BY", {}, CONFIG).numbers == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("code", "numbers"), [("CC BY-ND", ()), ("CC BY-NC-ND", ()), ("CC BY-SA", (1, 2)), (None, (1, 2))]
+)
+def test_a_licence_without_derivatives_permits_no_parts(code: str | None, numbers: tuple[int, ...]) -> None:
+    assert cut(seen("f", SURE, SURE), code, {}, CONFIG).numbers == numbers
+
+
+def test_an_image_of_one_panel_and_one_that_nobody_looked_at_have_none_to_cut_out() -> None:
+    assert cut(seen("f", SURE), "CC BY", {}, CONFIG).n_panels == 0
+    assert cut(None, "CC BY", {}, CONFIG).n_panels == 0
+
+
+def test_small_panels_stay_and_repeats_are_left_out() -> None:
+    small = CONFIG.model_copy(update={"min_side": 33})
+    assert cut(seen("f", SURE, SURE), "CC BY", {}, small).staying == 2
+    repeats = {"f/2": [{"id": "f/2", "of": "g", "kind": "near", "distance": 2.0}]}
+    found = cut(seen("f", SURE, SURE), "CC BY", repeats, CONFIG)
+    assert found.numbers == (1,)
+    ((number, why),) = found.left_out
+    assert (number, why.kind, why.message) == (2, "duplicate-panel", "repeats g (near, distance 2)")
+    keeping = CONFIG.model_copy(update={"keep_duplicates": True})
+    assert cut(seen("f", SURE, SURE), "CC BY", repeats, keeping).numbers == (1, 2)
+    repeats["f/2"][0]["kind"] = "against"
+    assert cut(seen("f", SURE, SURE), "CC BY", repeats, keeping).numbers == (1,)
+    keeping = CONFIG.model_copy(update={"keep_against": True})
+    assert cut(seen("f", SURE, SURE), "CC BY", repeats, keeping).numbers == (1, 2)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Six articles of one figure; of PMC0 and PMC1 two panels are sure, of PMC2 one; PMC3 is ND, PMC4 single."""
+    store = Store(str(tmp_path / "store"))
+    articles = [article(f"PMC{n}") for n in range(6)]
+    articles[3] |= {"license_code": "CC BY-ND"}
+    parts = [("A", 6, 19), ("B", 20, 34)]
+    panels = [{"label": label, "text": CAPTION[a:b], "start": a, "end": b} for label, a, b in parts]
+    images = [encoded(picture(n)) for n in range(6)]
+    images[5] = images[5][:60]
+    figures = [figure(f"PMC{n}.1", 1, encoded(picture(n)), caption=CAPTION, panels=panels) for n in range(6)]
+    figures[5]["image"] = images[5]
+    write_extracted(store, articles, figures)
+    return store
+
+
+def commit_panels(store: Store, rows: list[Row], *, without: tuple[str, ...] = ()) -> None:
+    names = [name for name in schema.PANELS.names if name not in without]
+    for unit in store.commits("extract"):
+        own = [row for row in rows if unit_of(row["figure_id"].partition(".")[0], N_UNITS) == unit]
+        with store.write_unit("panels", unit, "aa") as writer:
+            table = writer.table("panels", schema.pa.schema([schema.PANELS.field(name) for name in names]))
+            table.write([{name: row[name] for name in names} for row in own])
+            writer.commit({"figures": Flow(len(own), len(own))})
+
+
+def panels() -> list[Row]:
+    found = [seen(f"PMC{n}.1_001", SURE, SURE) for n in range(6)]
+    found[2] = seen("PMC2.1_001", SURE, (0.2, 0.9))
+    found[4] = seen("PMC4.1_001", SURE)
+    return found
+
+
+def run(store: Store, **keys: Any) -> Run:
+    settings = {"validation_fraction": 0, "test_fraction": 0, "memory_gb": 0.3, "max_actors": 2, "min_confidence": 0.8}
+    config = SerializeConfig(store=store.root, **{**settings, **keys})
+    with Run("serialize", config) as stage_run:
+        serialize(config, stage_run)
+    return stage_run
+
+
+def samples(store: Store) -> dict[str, tuple[bytes, str, Row]]:
+    found = {}
+    for shard in store.read_json("dataset/dataset.json")["shards"]:
+        for each in webdataset.WebDataset(f"{store.root}/dataset/{shard['path']}", shardshuffle=False):
+            found[each["__key__"]] = each["jpg"], each["txt"].decode(), json.loads(each["json"])
+    return found
+
+
+@pytest.mark.cluster
+def test_panels_figures_and_both(ray_cluster: None, store: Store) -> None:
+    commit_panels(store, panels())
+    whole = [f"PMC{n}-1_001" for n in range(5)]
+    of_panels = ["PMC0-1_001~p1", "PMC0-1_001~p2", "PMC1-1_001~p1", "PMC2-1_001~p1"]
+
+    assert run(store).counts == {"figures": Flow(6, 6), "samples": Flow(6, 5, 1), "attributions": Flow(5, 5)}
+    found = samples(store)
+    assert sorted(found) == whole
+    assert [found[key][2]["n_panels"] for key in whole] == [2, 2, 2, 2, 1]
+    assert [box["left"] for box in found["PMC2-1_001"][2]["panel_boxes"]] == [0, 32]
+
+    # The second panel of PMC1 repeats another. PMC5 does not decode: neither the figure nor its panels.
+    commit_duplicates(store, "bb", [("PMC1.1_001/2", "PMC0.1_001/2", "near")])
+    assert run(store, pairs="both").counts == {
+        "figures": Flow(6, 6),
+        "panels": Flow(10, 6, 1, 3),
+        "samples": Flow(12, 9, 3),
+        "attributions": Flow(9, 9),
+    }
+    found = samples(store)
+    assert sorted(found) == sorted(whole + of_panels)
+    jpg, text, fields = found["PMC0-1_001~p2"]
+    crop = Image.fromarray(np.asarray(picture(0))[2:48, 32:64])
+    assert jpg == encoded(crop, "JPEG", quality=95, subsampling="4:4:4")
+    assert Image.open(io.BytesIO(jpg)).size == (32, 46)
+    assert text == "Words 2."
+    assert (fields["panel_box"], fields["panel_context"]) == ([32, 2, 64, 48], "Mice. Scale bar: 1 cm.")
+    assert (fields["figure_id"], fields["panel_number"]) == ("PMC0.1_001", 2)
+    errors = store.dataset("serialize", "errors").to_table().to_pylist()
+    assert [(e["what"], e["entity"], e["kind"]) for e in errors] == [("PMC1.1_001/2", "panel", "duplicate-panel")]
+    lost = store.dataset("serialize/shards", "errors").to_table().to_pylist()
+    assert sorted(e["what"] for e in lost) == ["PMC5.1_001", "PMC5.1_001/1", "PMC5.1_001/2"]
+
+    # A figure stays where one of its panels does.
+    assert run(store, pairs="panels").counts == {
+        "figures": Flow(6, 3, 0, 3),
+        "panels": Flow(10, 6, 1, 3),
+        "samples": Flow(9, 7, 2),
+        "attributions": Flow(7, 7),
+    }
+    assert sorted(samples(store)) == sorted([*whole[2:], *of_panels])
+    document = store.read_json("dataset/dataset.json")
+    assert (document["pairs"], document["min_confidence"], document["samples"]) == ("panels", 0.8, 7)
+    table = pq.read_table(f"{store.root}/dataset/attribution.parquet")
+    assert sum("(panel " in line for line in table["attribution"].to_pylist()) == 4
+
+
+@pytest.mark.cluster
+def test_panels_that_are_not_there_or_of_an_earlier_version_are_asked_for(
+    ray_cluster: None, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["serialize", "--store", store.root, "--pairs", "both", "--memory_gb", "0.3"]
+    assert cli.main(command) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    n = len(store.commits("extract"))
+    assert line == f"biomedica serialize: pairs: both: {n} of {n} units have no panels; run `biomedica panels` first"
+    commit_panels(store, panels(), without=("phashes", "thumbnails", "context"))
+    assert cli.main(command) == 1
+    assert "panels of an earlier version; run `biomedica panels` first" in capsys.readouterr().err
