@@ -147,6 +147,7 @@ def run_units(
     make_worker: Callable[[], UnitWorker],
     *,
     num_cpus: float = 1,
+    num_gpus: float = 0,
     memory_gb: float,
     max_actors: int | None = None,
 ) -> None:
@@ -163,6 +164,7 @@ def run_units(
         units: Unit -> fingerprint of its inputs and settings.
         make_worker: Called once in each process that does units of this run and stage.
         num_cpus: CPUs of a task.
+        num_gpus: GPUs of a task.
         memory_gb: Memory that a task reserves.
         max_actors: Most tasks at a time; None: as many as the cluster has room for, as it grows.
 
@@ -174,6 +176,8 @@ def run_units(
         return
     work = partial(_in_this_process, key=f"{run.run_id} {stage}", make_worker=make_worker)
     resources: dict[str, Any] = {"num_cpus": num_cpus, "memory": int(memory_gb * 2**30)}
+    if num_gpus:
+        resources["num_gpus"] = num_gpus
 
     def in_tasks(rows: ray.data.Dataset) -> ray.data.Dataset:
         with retries_allowed():

@@ -23,6 +23,7 @@ from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train_panels.config import TrainPanelsConfig
 
 
 class PipelineConfig(StageConfig):
@@ -80,6 +81,7 @@ CONFIGS: dict[str, type[StageConfig]] = {
     "select": SelectConfig,
     "serialize": SerializeConfig,
     "train": TrainConfig,
+    "train-panels": TrainPanelsConfig,
     "evaluate": EvaluateConfig,
     "merge": MergeConfig,
     "report": ReportConfig,
@@ -100,6 +102,7 @@ _MODULES = {
     "select": "biomedica_ray.select.pipeline",
     "serialize": "biomedica_ray.serialize.pipeline",
     "train": "biomedica_ray.train.loop",
+    "train-panels": "biomedica_ray.train_panels.loop",
     "evaluate": "biomedica_ray.evaluate.pipeline",
     "merge": "biomedica_ray.merge.pipeline",
     "report": "biomedica_ray.report.pipeline",

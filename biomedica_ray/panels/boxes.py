@@ -111,8 +111,7 @@ def split_figure(rgb: npt.NDArray[np.uint8], panels: int | None = None) -> list[
     height, width = rgb.shape[:2]
     if min(height, width) < MIN_SIDE:
         return [Box(0, 0, width, height, 1)]
-    step = math.ceil(max(height, width) / _WORKING_SIDE)
-    ink = _ink(rgb[::step, ::step])
+    ink, step = working_ink(rgb)
     side = max(ink.shape)
     whole = _Region(ink, _cores(ink), 0, 0, side)
     found = list(_cut(whole, _GUTTER * side, side))
@@ -138,6 +137,22 @@ def reading_order(boxes: list[Box]) -> list[Box]:
                 return [*reading_order(ordered[:n]), *reading_order(ordered[n:])]
             reached = max(reached, getattr(box, end))
     return boxes
+
+
+def working_ink(rgb: npt.NDArray[np.uint8]) -> tuple[Ink, int]:
+    """What is not paper, at the size at which gutters are looked for; and how many pixels one of its cells is."""
+    step = math.ceil(max(rgb.shape[:2]) / _WORKING_SIDE)
+    return _ink(rgb[::step, ::step]), step
+
+
+def gutter_confidence(width: float, side: int) -> float:
+    """How sure a gutter makes that it divides panels, 0 to 1.
+
+    Args:
+        width: Of the gutter, in pixels.
+        side: The longer side of the figure.
+    """
+    return min(1.0, width / (_SURE * side))
 
 
 def _ink(rgb: npt.NDArray[np.uint8]) -> Ink:
@@ -200,6 +215,6 @@ def _box(region: _Region, step: int, width: int, height: int) -> Box:
     if not rows:
         rows, columns = [0, region.ink.shape[0] - 1], [0, region.ink.shape[1] - 1]
     right, bottom = ((start + end + 1) * step for start, end in ((region.left, columns[-1]), (region.top, rows[-1])))
-    confidence = min(1.0, region.gutter * step / (_SURE * max(width, height)))
+    confidence = gutter_confidence(region.gutter * step, max(width, height))
     left, top = (region.left + columns[0]) * step, (region.top + rows[0]) * step
     return Box(left, top, min(right, width), min(bottom, height), confidence)

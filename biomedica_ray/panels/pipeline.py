@@ -12,15 +12,15 @@ from biomedica_ray import schema
 from biomedica_ray.cluster import run_units
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.panels.alignment import panel_names
-from biomedica_ray.panels.boxes import split_figure
 from biomedica_ray.panels.config import PanelsConfig
-from biomedica_ray.panels.found import FoundPanel
+from biomedica_ray.panels.detectors import DetectorSpec
+from biomedica_ray.panels.find import find_panels
 from biomedica_ray.panels.rows import panel_row
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, fingerprint
 
-VERSION = 3
+VERSION = 4
 """Raise it when the same input would give other rows."""
 
 
@@ -28,20 +28,33 @@ def run(config: PanelsConfig, record: Run) -> None:
     """Commit the panels table unit by unit, as stage ``panels``.
 
     Raises:
+        ConfigError: There is no such detector.
         StoreError: Nothing has been extracted yet.
         UnitsFailedError: Units failed; all others are done.
     """
     extracted = record.store.extracted()
-    units = {unit: fingerprint(VERSION, commit.written) for unit, commit in extracted.items()}
-    worker = partial(PanelWorker, record.store, record.run_id)
-    run_units(record, "panels", units, worker, memory_gb=config.memory_gb, max_actors=config.max_actors)
+    classes = tuple(config.panel_classes) if config.panel_classes else None
+    detector = DetectorSpec(config.detector, classes, config.endpoint_url)
+    settings = [VERSION, detector.mark()]
+    units = {unit: fingerprint(settings, commit.written) for unit, commit in extracted.items()}
+    worker = partial(PanelWorker, record.store, record.run_id, detector)
+    run_units(
+        record,
+        "panels",
+        units,
+        worker,
+        num_gpus=config.num_gpus,
+        memory_gb=config.memory_gb,
+        max_actors=config.max_actors,
+    )
 
 
 class PanelWorker:
     """Finds the panels of a unit's figures."""
 
-    def __init__(self, store: Store, run_id: str) -> None:
+    def __init__(self, store: Store, run_id: str, detector: DetectorSpec) -> None:
         self._store, self._run_id = store, run_id
+        self._look = detector.load()
 
     def __call__(self, unit: int, mark: str) -> Counts:
         """Commit the panels of one unit; figures that do not decode are errors. Returns its counts."""
@@ -57,7 +70,8 @@ class PanelWorker:
                     continue
                 parts = figure["panels"]
                 named = panel_names([part["label"] for part in parts])
-                found = [FoundPanel(box) for box in split_figure(np.asarray(image), len(named))]
+                seen, letters = self._look(image) if self._look else (None, [])
+                found = find_panels(np.asarray(image), len(named), letters, seen)
                 panels.write([panel_row(figure["figure_id"], image, found, figure["caption"], parts)])
             counts = {"figures": Flow(extracted.counts["figures"].rows_out, panels.rows, errors.rows)}
             writer.commit(counts)

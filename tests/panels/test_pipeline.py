@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from biomedica_ray import cli
+from biomedica_ray.panels.detectors import DetectorSpec
 from biomedica_ray.panels.pipeline import PanelWorker
 from biomedica_ray.runs import read_runs
 from biomedica_ray.store import Store
@@ -67,5 +68,5 @@ def test_a_figure_that_gets_lost_on_the_way_fails_the_run(store: Store) -> None:
     unit = unit_of("PMC0", N_UNITS)
     n = lose_a_row(store, "extract", unit, "figures")
     with pytest.raises(LostRowsError, match=f"rows lost: figures: {n} in but {n - 2} out"):
-        PanelWorker(store, "run")(unit, "f")
+        PanelWorker(store, "run", DetectorSpec(None))(unit, "f")
     assert unit not in store.commits("panels")

@@ -1,0 +1,1 @@
+"""Training of the networks that find panels and read their letters, on figures that are composed as it goes."""
