@@ -123,7 +123,7 @@ def object_detector(name: str, classes: Sequence[str] | None) -> Callable[[Image
 
     place, revision = repository(name) if name.startswith(HUB) else (name.removeprefix(LOCAL), None)
     try:
-        processor = AutoImageProcessor.from_pretrained(place, revision=revision)
+        processor = AutoImageProcessor.from_pretrained(place, revision=revision)  # type: ignore[no-untyped-call]
         model = AutoModelForObjectDetection.from_pretrained(place, revision=revision)
     except (OSError, ValueError, ImportError) as error:
         raise ConfigError(f"detector: {name}: {' '.join(str(error).split())[:300]}") from None

@@ -35,15 +35,14 @@ def test_letters_tell_most_panels_of_real_figures(corpus: Path) -> None:
             panel.printed in own and iou(own[panel.printed][:4], panel.box[:4]) >= 0.5 for panel in panels_found
         )
     scores = score({name: [panel[:4] for panel in panels] for name, panels in labelled.items()}, found)
-    print(scores, printed, read, right, in_place)
     assert printed == 566
-    assert scores.compound_f1 >= 0.95
-    assert scores.exact_count >= 0.88
-    assert scores.precision >= 0.88
-    assert scores.recall >= 0.90
-    assert right >= 0.97 * read
-    assert right >= 0.83 * printed
-    assert in_place >= 0.80 * printed
+    assert scores.compound_f1 >= 0.955  # 0.960 when it was written
+    assert scores.exact_count >= 0.905  # 0.912
+    assert scores.precision >= 0.925  # 0.930
+    assert scores.recall >= 0.93  # 0.937
+    assert right >= 503  # 507
+    assert read - right <= 7  # 5
+    assert in_place >= 471  # 475
 
 
 def _holds(panel: LabelledPanel, left: float, top: float) -> bool:
