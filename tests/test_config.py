@@ -302,7 +302,9 @@ def test_help_lists_every_key_with_default_and_meaning(
         assert " ".join(str(field.description).split()) in words
     assert not re.search(r"Annotated|NoneType|typing|<class|FieldInfo|True|False|None", text)
     assert (
-        max(len(line) for line in text.splitlines() if "example" not in line and not line.startswith(("  bio", "usage")))
+        max(
+            len(line) for line in text.splitlines() if "example" not in line and not line.startswith(("  bio", "usage"))
+        )
         <= columns
     )
     assert "default: none" in text

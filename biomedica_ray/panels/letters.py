@@ -77,7 +77,7 @@ def candidates(rgb: Pixels) -> list[Candidate]:
     Args:
         rgb: A reduced image (height, width, 3).
     """
-    darkest = rgb.min(axis=2)
+    darkest = np.minimum(np.minimum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])  # faster than along the axis
     found = [*_patches(darkest < _DARK, light=False), *_patches(darkest > _LIGHT, light=True)]
     return sorted(found, key=lambda each: -each.height)[:_MANY]
 
@@ -116,7 +116,7 @@ def _in_a_word(near: npt.NDArray[np.int64], box: tuple[int, int, int, int]) -> b
     like &= widths > 0.36 * heights
     before = like & (near[:, 2] <= left + 1) & (left - near[:, 2] < 0.45 * height)
     after = like & (near[:, 0] >= right - 1) & (near[:, 0] - right < 0.22 * height)
-    return bool(before.any() or after.any())
+    return bool((before | after).any())
 
 
 def crops(rgb: Pixels, found: Sequence[Candidate]) -> npt.NDArray[np.float32]:

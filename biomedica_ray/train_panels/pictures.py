@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
@@ -30,7 +31,9 @@ def single_pictures(store: Store, license_groups: list[str], most: int) -> list[
             continue
         articles = store.read(extracted, "articles", ["article_id", "license_group"])
         free = set(
-            articles.filter(pc.is_in(articles["license_group"], pc.array(license_groups)))["article_id"].to_pylist()
+            articles.filter(pc.is_in(articles["license_group"], pa.array(license_groups, pa.string())))[
+                "article_id"
+            ].to_pylist()
         )
         rows = store.read(panels[unit], "panels", ["figure_id", "n_panels"])
         single = set(rows.filter(pc.equal(rows["n_panels"], 1))["figure_id"].to_pylist())
