@@ -31,7 +31,8 @@ from biomedica_ray.dedupe.panels import LEAST_SIDE
 from biomedica_ray.dedupe.thumbnails import correlation
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.images.thumbnails import thumbnail
-from biomedica_ray.panels.boxes import split_figure
+from biomedica_ray.panels.detectors import DetectorSpec
+from biomedica_ray.panels.find import find_panels
 
 MAX_DISTANCE, MIN_CORRELATION = 4, 0.95
 """The defaults of dedupe."""
@@ -114,12 +115,15 @@ def panels_found(folder: Path, labelled: Path, hasher: Hasher) -> tuple[int, int
     with labelled.open() as file:
         for row in csv.DictReader(file, delimiter="\t"):
             cut.setdefault(row["file"], []).append([int(row[edge]) for edge in ("left", "top", "right", "bottom")])
+    look = DetectorSpec("shipped", None, None).load()
+    assert look is not None
     compound = {name: boxes for name, boxes in cut.items() if len(boxes) > 1}
     counts = [0, 0, 0]
     for name, boxes in compound.items():
         image = decode((folder / name).read_bytes())
         whole = [(0, 0, *image.size)]
-        own = [box[:4] for box in split_figure(np.asarray(image))]
+        seen, letters = look(image)
+        own = [panel.box[:4] for panel in find_panels(np.asarray(image), None, letters, seen)]
         for left, top, right, bottom in boxes:
             if min(right - left, bottom - top) < LEAST_SIDE:
                 continue

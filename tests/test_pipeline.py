@@ -128,7 +128,7 @@ def real_stores(
     with s3_server() as url:
         lay_out(client(url), str(corpus / "packages"))
         demo["extract"] |= {"source": "pmc", "source_endpoint_url": url}
-        for stage in ("extract", "dedupe", "panels", "annotate", "label", "serialize"):
+        for stage in ("extract", "panels", "dedupe", "annotate", "label", "serialize"):
             config = tmp_path_factory.mktemp(stage) / "config.yaml"
             config.write_text(yaml.safe_dump({"store": bucket.root, **demo.get(stage, {})}))
             assert cli.main([stage, "--config", str(config)]) == 0
