@@ -12,6 +12,7 @@ from ray.data.dataset import Dataset
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.config.wording import suggest
+from biomedica_ray.reading.place import DOCUMENT
 from biomedica_ray.schema import DATASET
 from biomedica_ray.store.filesystem import open_filesystem
 
@@ -46,10 +47,10 @@ def load(
     columns = [columns] if isinstance(columns, str) else columns
     filesystem, root = _opened(uri, endpoint_url)
     try:
-        with filesystem.open_input_stream(f"{root}/dataset.json") as stream:
+        with filesystem.open_input_stream(f"{root}/{DOCUMENT}") as stream:
             shards = json.loads(stream.read())["shards"]
     except FileNotFoundError:
-        raise ConfigError(f"{uri}: expected a folder with dataset.json, as serialize writes it") from None
+        raise ConfigError(f"{uri}: expected a folder with {DOCUMENT}, as serialize writes it") from None
     for key, names, known in (
         ("split", [split] if split else [], {shard["split"] for shard in shards}),
         ("license_groups", license_groups or [], {shard["license_group"] for shard in shards}),

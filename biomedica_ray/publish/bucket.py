@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,8 +22,10 @@ _SHA256 = "sha256"
 """Name of the hash among an object's metadata; S3 keeps none of its own for objects that come in parts."""
 _UPLOADS = 4
 """Files that are uploaded at a time, each in up to ten parts at a time."""
-_MISSING = {"404", "NoSuchKey", "NotFound"}
+_CODE = re.compile(r"An error occurred \((\w+)\)")
 _REFUSED = {"403", "401", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket"}
+
+T = TypeVar("T")
 
 
 class Bucket:
@@ -82,11 +85,11 @@ class Bucket:
     def _key(self, path: str) -> str:
         return self._prefix + path
 
-    def _ask(self, request: Any) -> Any:
+    def _ask(self, request: Callable[[], T]) -> T:
         try:
             return request()
         except (ClientError, BotoCoreError, Boto3Error, OSError) as error:
-            response = getattr(error, "response", {})
-            refused = response.get("Error", {}).get("Code") in _REFUSED or any(code in str(error) for code in _REFUSED)
-            kind = ConfigError if refused else StoreError
+            # An upload's error has that of the server in its text alone.
+            code = _CODE.search(str(error))
+            kind = ConfigError if code and code[1] in _REFUSED else StoreError
             raise kind(f"to: {self._uri}: {one_line(error)}") from None

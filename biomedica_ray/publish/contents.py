@@ -18,17 +18,14 @@ import pyarrow.parquet as pq
 from biomedica_ray import schema
 from biomedica_ray.config import ConfigError
 from biomedica_ray.config.wording import suggest
-from biomedica_ray.reading.place import Place
+from biomedica_ray.reading.place import DOCUMENT, FORMS, Place
 from biomedica_ray.serialize import attribution
 from biomedica_ray.serialize.dataset import documents
-from biomedica_ray.serialize.verifying import FORMS
 from biomedica_ray.store import StoreError
 from biomedica_ray.store.filesystem import read_again
 from biomedica_ray.store.root import Root
 
 _PIECE = 8 * 2**20
-
-DOCUMENT = "dataset.json"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DOCUMENT = "dataset.json"
+"""Name of the JSON document in a dataset's folder that names all its shards."""
+FORMS = {"webdataset": ("path", "bytes", "sha256"), "parquet": ("parquet", "parquet_bytes", "parquet_sha256")}
+"""Keys of a shard in that document that tell path, size and hash, in each of the two forms of the dataset, by the name of its folder."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -33,4 +38,4 @@ class Place:
     @property
     def document(self) -> str:
         """The JSON document that names all shards."""
-        return f"{self.folder('dataset')}/dataset.json"
+        return f"{self.folder('dataset')}/{DOCUMENT}"

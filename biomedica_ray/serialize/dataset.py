@@ -10,13 +10,12 @@ from typing import Any
 import pyarrow.fs as pafs
 
 from biomedica_ray.ahead import map_in_threads
-from biomedica_ray.reading.place import Place
+from biomedica_ray.reading.place import FORMS, Place
 from biomedica_ray.serialize import attribution, croissant
 from biomedica_ray.serialize.card import SUMMARY, TITLE, card, webdataset_card
 from biomedica_ray.serialize.shard_plan import KINDS
 from biomedica_ray.store import Store
 
-_FORMS = ("webdataset", "parquet")
 _INDICES = ("sizes.json", "wids.json")
 _WEBDATASET_CARD = "webdataset/README.md"
 
@@ -72,7 +71,7 @@ def documents(document: dict[str, Any]) -> dict[str, str]:
 
 def _remove_others(store: Store, folder: str, kept: set[str]) -> None:
     root = store.path(folder) + "/"
-    selectors = (pafs.FileSelector(root + form, allow_not_found=True, recursive=True) for form in _FORMS)
+    selectors = (pafs.FileSelector(root + form, allow_not_found=True, recursive=True) for form in FORMS)
     infos = (info for selector in selectors for info in store.filesystem.get_file_info(selector))
     found = (info.path.removeprefix(root) for info in infos if info.type == pafs.FileType.File)
     list(map_in_threads(store.delete, [f"{folder}/{path}" for path in found if path not in kept]))

@@ -16,16 +16,12 @@ from biomedica_ray.config.arguments import Arguments
 from biomedica_ray.config.wording import suggest
 from biomedica_ray.pages.formats import size as in_words
 from biomedica_ray.progress import Progress
-from biomedica_ray.reading.place import Place
+from biomedica_ray.reading.place import DOCUMENT, FORMS
 from biomedica_ray.store import StoreError
 from biomedica_ray.store.filesystem import read_again
 from biomedica_ray.store.root import Root
 
-FORMS = {"webdataset": ("path", "bytes", "sha256"), "parquet": ("parquet", "parquet_bytes", "parquet_sha256")}
-"""Keys of a shard in dataset.json that tell path, size and hash, in each of the two forms of the dataset."""
-
 _PIECE = 8 * 2**20
-_DOCUMENT = Place(None).document.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ def verify(argv: Sequence[str]) -> int:
     root = Root(options.dataset, options.endpoint_url)
     forms = _chosen("forms", options.forms, FORMS)
     try:
-        shards = root.read_json(_DOCUMENT)["shards"]
+        shards = root.read_json(DOCUMENT)["shards"]
         groups = _chosen("license_groups", options.license_groups, {shard["license_group"] for shard in shards})
         listed = [
             Listed(shard[path], shard[size], shard.get(sha256))
@@ -66,9 +62,9 @@ def verify(argv: Sequence[str]) -> int:
         ]
         found = _found(root, forms)
     except FileNotFoundError:
-        raise ConfigError(f"{options.dataset}: expected a folder with {_DOCUMENT}, as serialize writes it") from None
+        raise ConfigError(f"{options.dataset}: expected a folder with {DOCUMENT}, as serialize writes it") from None
     except (KeyError, TypeError, ValueError, OSError, StoreError) as error:
-        raise ConfigError(f"{root.uri(_DOCUMENT)}: cannot be read: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{root.uri(DOCUMENT)}: cannot be read: {' '.join(str(error).split())}") from None
     wrong = 0
     with Progress("verify", "files", len(listed)) as progress:
         check = partial(_problem, root, found, sizes_only=options.sizes_only == "true")
@@ -79,10 +75,10 @@ def verify(argv: Sequence[str]) -> int:
                 print(f"{file.path}: {problem}")
     for path in sorted(found.keys() - {shard[FORMS[form][0]] for shard in shards for form in forms}):
         wrong += 1
-        print(f"{path}: not in {_DOCUMENT}")
+        print(f"{path}: not in {DOCUMENT}")
     total = in_words(sum(file.size for file in listed))
     said = f"{wrong} files are not" if wrong else "all are"
-    print(f"biomedica verify: {len(listed)} files, {total}: {said} as {_DOCUMENT} has them", file=sys.stderr)
+    print(f"biomedica verify: {len(listed)} files, {total}: {said} as {DOCUMENT} has them", file=sys.stderr)
     return int(wrong > 0)
 
 

@@ -22,6 +22,7 @@ from biomedica_ray import schema
 from biomedica_ray.cli import main
 from biomedica_ray.publish.command import BATCH_FILES, batches
 from biomedica_ray.publish.contents import File
+from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.hub import TOKEN, Hub, hub_server
 from tests.fakes.s3 import client, s3_server, upload
 
@@ -218,6 +219,23 @@ def test_a_bucket_gets_the_same_and_nothing_twice(store: Path, s3: str) -> None:
     assert publish(None, "s3://ours/store", *line, "--delete", "true")[0] == 0
     there = client(s3).list_objects_v2(Bucket="public", Prefix="figures/")["Contents"]
     assert [entry["Key"] for entry in there] == keys
+
+
+def test_a_server_that_refuses_and_cuts_gets_all_of_it_in_the_end(store: Path, s3: str) -> None:
+    """Each file's first request is refused, and the connection of the second ends before its answer."""
+    spoil = {0: "503", 1: "lose"}
+    with flaky_proxy(s3, lambda path, before: spoil.get(before) if path.startswith("/public/") else None) as (url, _):
+        code, _, err = publish(None, store, "--to", "s3://public/refused", "--to_endpoint_url", url)
+    assert code == 0, err
+    for path, data in of_serialize(store).items():
+        assert client(s3).get_object(Bucket="public", Key=f"refused/{path}")["Body"].read() == data
+    assert client(s3).list_objects_v2(Bucket="public", Prefix="refused/")["KeyCount"] == 17
+
+
+def test_a_bucket_that_is_not_there_is_one_line(store: Path, s3: str) -> None:
+    code, _, err = publish(None, store, "--to", "s3://nobody/figures", "--to_endpoint_url", s3)
+    assert code == 2 and len(err) == 1
+    assert "to: s3://nobody/figures: " in err[0] and "NoSuchBucket" in err[0]
 
 
 @pytest.mark.parametrize(
