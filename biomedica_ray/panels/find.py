@@ -22,8 +22,8 @@ from biomedica_ray.panels.found import FoundPanel
 from biomedica_ray.panels.letters import LETTERS, Letter
 from biomedica_ray.panels.seen import Seen, overlap
 
-ONE, SEVERAL = 0.6, 0.6
-"""Confidence of the detector in one panel, or in each of several, from which it overrules gutters."""
+SURE = 0.6
+"""Confidence of the detector in a panel from which it overrules gutters."""
 _ALL = 0.5
 """IoU of two boxes of the same panel."""
 
@@ -94,17 +94,18 @@ def _holds(box: Box, letter: Letter) -> bool:
 def _overruled(rgb: Pixels, boxes: list[Box], seen: Sequence[Seen]) -> list[Box]:
     height, width = rgb.shape[:2]
     whole = Box(0, 0, width, height, 1)
-    sure = [each for each in seen if each.confidence >= SEVERAL]
-    if len(boxes) > 1 and len(sure) == 1 and sure[0].confidence >= ONE and overlap(sure[0].box, whole) > 0.7:
-        return split_figure(rgb, 1)[:1] if len(boxes) == 1 else [_around(boxes)]
+    sure = [each for each in seen if each.confidence >= SURE]
+    if len(boxes) > 1 and len(sure) == 1 and overlap(sure[0].box, whole) > 0.7:
+        return [_around(boxes)]
     if len(boxes) == 1 and len(sure) > 1:
         return reading_order([Box(*each.box, 0.0) for each in sure])
     return boxes
 
 
 def _around(boxes: Sequence[Box]) -> Box:
-    low, high = (min(each.left for each in boxes), min(each.top for each in boxes)), max(each.right for each in boxes)
-    return Box(*low, high, max(each.bottom for each in boxes), 1.0)
+    low = min(each.left for each in boxes), min(each.top for each in boxes)
+    high = max(each.right for each in boxes), max(each.bottom for each in boxes)
+    return Box(*low, *high, 1.0)
 
 
 def _confidence(box: Box, seen: Sequence[Seen]) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 DOCUMENT = "dataset.json"
 """Name of the JSON document in a dataset's folder that names all its shards."""
 FORMS = {"webdataset": ("path", "bytes", "sha256"), "parquet": ("parquet", "parquet_bytes", "parquet_sha256")}
-"""Keys of a shard in that document that tell path, size and hash in each of the dataset's two forms, by their folder."""
+"""Keys of a shard in that document that tell path, size and hash in each of its two forms, by their folder."""
 
 
 @dataclass(frozen=True)
