@@ -27,6 +27,7 @@ from biomedica_ray.dedupe.comparison import WORKER_GB
 from biomedica_ray.dedupe.slim import read_slim
 from biomedica_ray.models.encoder_info import Preprocessing
 from biomedica_ray.panels.config import PanelsConfig
+from biomedica_ray.panels.detectors import DetectorSpec
 from biomedica_ray.panels.pipeline import PanelWorker
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.select.pipeline import MatchWorker
@@ -85,7 +86,10 @@ def tasks(store: Store) -> dict[str, tuple[float, Callable[[], Any]]]:
     row = {"unit": 0, "fingerprint": "aa"}
     return {
         "dedupe: slim columns of a unit": (WORKER_GB, partial(_slim, store)),
-        "panels": (PanelsConfig(store=store.root).memory_gb, partial(PanelWorker(store, "run"), 0, "aa")),
+        "panels": (
+            PanelsConfig(store=store.root).memory_gb,
+            partial(PanelWorker(store, "run", DetectorSpec("shipped")), 0, "aa"),
+        ),
         "annotate: decoding": (DECODE_GB, partial(preprocess_unit, row, store, preprocessing)),
         "select": (select.memory_gb, partial(MatchWorker(store, "run", select), 0, "aa")),
         "serialize: choosing": (serialize.memory_gb, partial(SelectionWorker(store, "run", serialize), 0, "aa")),

@@ -29,6 +29,13 @@ def test_the_command_line_takes_precedence_over_the_file(tmp_path: Path) -> None
     assert (config.store, config.limit, config.source) == ("/from/file", 7, "sample")
 
 
+def test_none_in_a_file_is_that_of_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "panels.yaml").write_text("store: s\ndetector: none\n")
+    assert load("panels", ["--config", str(tmp_path / "panels.yaml")]).detector is None
+    (tmp_path / "pipeline.yaml").write_text("store: s\npanels: {detector: none}\n")
+    assert load("pipeline", ["--config", str(tmp_path / "pipeline.yaml")]).stage("panels").detector is None
+
+
 def test_text_fields_stay_text_and_null_is_none() -> None:
     config = load("extract", ["--store", "2024", "--bucket", "true", "--limit", "null"])
     assert isinstance(config, ExtractConfig)

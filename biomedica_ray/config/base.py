@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from biomedica_ray.config.needs import Need
 from biomedica_ray.config.wording import NAME, as_typed, explain, kind_of
@@ -50,6 +50,15 @@ class StageConfig(BaseModel):
 
     again: bool = Field(False, description="do everything again, also what is done already")
     wait: bool = Field(False, description="wait while another run of this stage writes to the same store")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_null(cls, given: Any) -> Any:
+        """As on the command line, where YAML leaves it a text."""
+        if not isinstance(given, Mapping):
+            return given
+        may_be_null = {key for key, field in cls.model_fields.items() if type(None) in get_args(field.annotation)}
+        return {key: None if value == "none" and key in may_be_null else value for key, value in given.items()}
 
     @field_validator("store")
     @classmethod

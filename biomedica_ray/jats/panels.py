@@ -53,6 +53,12 @@ _MEASURE = re.compile(
 )
 # A reference to a panel where the letter has marked one before: "the line in panel (a)".
 _IN_PANEL = re.compile(r"\b(?:in|of|from|see|to)\s(?:the\s)?\Z")
+# What letters in brackets behind it are the names of.
+_DEFINES = re.compile(
+    r"\s*(?:groups?|abbreviations?|treatments?|conditions?|controls?|units?|symbols?|legends?|keys?)\b[^.]{0,20}:"
+    r"|(?:where|in which)\b",
+    re.IGNORECASE,
+)
 # A caption of nothing but markers must not cost the square of its length.
 _MOST_STARTS = 6
 
@@ -159,9 +165,19 @@ def _trailing_rest(chain: Sequence[Marker], styles: Sequence[Sequence[Marker]], 
     while awaited in named:
         awaited += 1
     rest = [marker for marker in rest if max(marker.ordinals) < awaited]
-    if not rest or _sentence_start(caption, chain[-1].end, rest[0].start) == chain[-1].end:
+    if not rest or any(_is_gloss(marker, caption) for marker in rest):
+        return []
+    begin = _sentence_start(caption, chain[-1].end, rest[0].start)
+    if begin == chain[-1].end or _DEFINES.match(caption, begin) or _DEFINES.search(caption[chain[-1].end : begin]):
         return []  # within the last one's sentence they may be anything: "B, Mice given drug (C)"
     return rest if len(rest) > 1 or all(_ends_sentence(marker, caption) for marker in rest) else []
+
+
+def _is_gloss(marker: Marker, caption: str) -> bool:
+    """Whether what a letter stands for is before it: ``control (C)``, ``rate constant (c)``."""
+    words = caption[max(0, marker.start - 30) : marker.start].split()
+    initials = {label[0].casefold() for label in marker.labels}
+    return any(word.lstrip("(").casefold().startswith(tuple(initials)) for word in words[-2:])
 
 
 def _together(families: Sequence[Sequence[Marker]]) -> list[Marker]:

@@ -11,7 +11,8 @@ Otherwise a panel has no words. The confidence of an alignment is, from 0 to 1:
 
 - letter: the letter reader's, times :data:`OUT_OF_ORDER` where the letters seen agree with neither order
 - position: the least confidence of the figure's boxes, as a box that is missing moves all
-- order: the same, times :data:`BY_ORDER`
+- order: the same, times :data:`BY_ORDER`; for the one panel that letters in no order leave over, at most theirs, times
+  :data:`OUT_OF_ORDER`
 """
 
 from __future__ import annotations
@@ -95,6 +96,8 @@ def align(panels: Sequence[FoundPanel], labels: Sequence[str]) -> list[Aligned]:
     left = [name for name in names if name not in taken]
     without = [number for number in order or range(len(panels)) if number not in seen]
     if len(left) == len(without) and (order is not None or len(left) == 1):
+        if order is None:  # what is left over is no surer than the letters that leave it
+            least = min(least, *(panels[number].printed_confidence or 0.0 for number in seen)) * OUT_OF_ORDER
         for number, name in zip(without, left, strict=True):
             aligned[number] = Aligned((name,), "order", least * BY_ORDER)
     return aligned

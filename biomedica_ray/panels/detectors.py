@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.messages import one_line
 from biomedica_ray.models.folders import HUB, LOCAL, repository
 from biomedica_ray.models.weights import weights_mark
 from biomedica_ray.panels.letters import Letter
@@ -71,11 +72,14 @@ class DetectorSpec:
             )
         return [weights_mark(self.name, self.endpoint_url), self.classes, identity(weights)]
 
-    def load(self, num_cpus: float = 1) -> Looker | None:
-        """The detector, ready to be used, on a GPU where there is one; None for gutters alone.
+    def load(self, mark: Any = None) -> Looker | None:
+        """The detector, ready to be used; one of transformers on a GPU where there is one. None for gutters alone.
+
+        Args:
+            mark: As :meth:`mark` gave it, when the work was planned; None where it was not.
 
         Raises:
-            ConfigError: It cannot be loaded.
+            ConfigError: It cannot be loaded, or is another one by now.
         """
         if self.name is None:
             return None
@@ -83,9 +87,12 @@ class DetectorSpec:
 
         from biomedica_ray.panels.model import detect, read  # noqa: PLC0415
 
-        torch.set_num_threads(max(1, int(num_cpus)))
+        torch.set_num_threads(1)
         own = self.name if self.name and self.is_own else SHIPPED
-        detector, reader = load_weights(read_weights(own, self.endpoint_url), f"detector: {own}")
+        weights = read_weights(own, self.endpoint_url)
+        if self.is_own and mark is not None and identity(weights) != mark:
+            raise ConfigError(f"detector: {own}: the file has changed since this run began; run the command again")
+        detector, reader = load_weights(weights, f"detector: {own}")
         if self.is_own:
             return lambda image: (detect(detector, image) if detector else None, read(reader, image))
         other = object_detector(self.name, self.classes)
@@ -126,7 +133,7 @@ def object_detector(name: str, classes: Sequence[str] | None) -> Callable[[Image
         processor = AutoImageProcessor.from_pretrained(place, revision=revision)  # type: ignore[no-untyped-call]
         model = AutoModelForObjectDetection.from_pretrained(place, revision=revision)
     except (OSError, ValueError, ImportError) as error:
-        raise ConfigError(f"detector: {name}: {' '.join(str(error).split())[:300]}") from None
+        raise ConfigError(f"detector: {name}: {one_line(error)}") from None
     known = model.config.id2label
     if unknown := set(classes or ()) - set(known.values()):
         raise ConfigError(

@@ -52,12 +52,12 @@ def find_panels(
 def _by_letters(rgb: Pixels, letters: Sequence[Letter], seen: Sequence[Seen]) -> list[FoundPanel]:
     height, width = rgb.shape[:2]
     ink, step = working_ink(rgb)
-    small = [each._replace(**{side: getattr(each, side) / step for side in Box._fields[:4]}) for each in letters]
+    small = {each._replace(**{side: getattr(each, side) / step for side in Box._fields[:4]}): each for each in letters}
     panels: dict[Box, Letter | None] = {}
-    for part in (to_ink(ink, each) for each in cut_by_letters(ink, small)):
+    for part in (to_ink(ink, each) for each in cut_by_letters(ink, list(small))):
         left, top, right, bottom = (value * step for value in part.box)
         confidence = gutter_confidence(part.gutter * step, max(width, height))
-        panels[Box(left, top, min(right, width), min(bottom, height), confidence)] = part.letters[0]
+        panels[Box(left, top, min(right, width), min(bottom, height), confidence)] = small[part.letters[0]]
     _add_unread(rgb, panels, letters)
     found = []
     for box in reading_order(list(panels)):

@@ -35,9 +35,9 @@ def run(config: PanelsConfig, record: Run) -> None:
     extracted = record.store.extracted()
     classes = tuple(config.panel_classes) if config.panel_classes else None
     detector = DetectorSpec(config.detector, classes, config.endpoint_url)
-    settings = [VERSION, detector.mark()]
-    units = {unit: fingerprint(settings, commit.written) for unit, commit in extracted.items()}
-    worker = partial(PanelWorker, record.store, record.run_id, detector)
+    mark = detector.mark()
+    units = {unit: fingerprint([VERSION, mark], commit.written) for unit, commit in extracted.items()}
+    worker = partial(PanelWorker, record.store, record.run_id, detector, mark)
     run_units(
         record,
         "panels",
@@ -52,9 +52,9 @@ def run(config: PanelsConfig, record: Run) -> None:
 class PanelWorker:
     """Finds the panels of a unit's figures."""
 
-    def __init__(self, store: Store, run_id: str, detector: DetectorSpec) -> None:
+    def __init__(self, store: Store, run_id: str, detector: DetectorSpec, mark: Any = None) -> None:
         self._store, self._run_id = store, run_id
-        self._look = detector.load()
+        self._look = detector.load(mark)
 
     def __call__(self, unit: int, mark: str) -> Counts:
         """Commit the panels of one unit; figures that do not decode are errors. Returns its counts."""

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.messages import one_line
 from biomedica_ray.store import StoreError, open_filesystem
 
 if TYPE_CHECKING:
@@ -21,8 +22,13 @@ SHIPPED = "shipped"
 _DETECTOR, _READER = "detector.", "reader."
 
 
-def read_weights(where: str, endpoint_url: str | None = None) -> bytes:
-    """A file of weights: the package's (`shipped`), a local one, or one on S3.
+def read_weights(where: str, endpoint_url: str | None = None, key: str = "detector") -> bytes:
+    """A file of weights: the package's (`shipped`), a local one, or one in object storage.
+
+    Args:
+        where: Which.
+        endpoint_url: Server of object storage, if it is not AWS or Google.
+        key: The config's key, for messages.
 
     Raises:
         ConfigError: It cannot be read.
@@ -33,8 +39,10 @@ def read_weights(where: str, endpoint_url: str | None = None) -> bytes:
         filesystem, path = open_filesystem(where, endpoint_url)
         with filesystem.open_input_stream(path) as stream:
             data: bytes = stream.read()
+    except FileNotFoundError:
+        raise ConfigError(f"{key}: {where}: no such file; expected weights that train-panels wrote") from None
     except (OSError, StoreError) as error:
-        raise ConfigError(f"{where}: no weights of panels: {error}") from None
+        raise ConfigError(f"{key}: {where}: {one_line(error)}") from None
     return data
 
 
@@ -81,7 +89,7 @@ def about_weights(data: bytes, name: str) -> dict[str, Any]:
             return about
     except (ValueError, KeyError, TypeError, OverflowError):
         pass
-    raise ConfigError(f"{name}: no weights that train-panels of this version wrote")
+    raise ConfigError(f"{name}: expected weights that train-panels of this version wrote; train them again")
 
 
 def load_weights(data: bytes, name: str) -> tuple[Detector | None, Reader]:
@@ -111,5 +119,5 @@ def load_weights(data: bytes, name: str) -> tuple[Detector | None, Reader]:
                 network.load_state_dict(own)
             network.eval()
     except (SafetensorError, RuntimeError) as error:
-        raise ConfigError(f"{name}: damaged weights: {' '.join(str(error).split())[:200]}") from None
+        raise ConfigError(f"{name}: damaged weights: {one_line(error)}") from None
     return detector if has_detector else None, reader

@@ -262,7 +262,9 @@ class _S3Place:
         code, written = self._ask(self._client.put_object, Body=body, **condition)
         if code == "NotImplemented":
             code, written = self._ask(self._client.put_object, Body=body)
-        there = None if code else self.read()
+        there = self.read()
+        if code:  # another version is there; ours, where an earlier write came about, though nobody heard of it
+            return there.version if there is not None and version is not None and _is_same(there, holder) else None
         return there.version if there is not None and there.version == written["ETag"] else None
 
     def delete(self, version: str) -> None:
@@ -282,6 +284,11 @@ class _S3Place:
             raise OSError(f"s3://{self._bucket}/{self._key}: {error}") from error
         except BotoCoreError as error:
             raise OSError(f"s3://{self._bucket}/{self._key}: {error}") from error
+
+
+def _is_same(held: Held | None, holder: dict[str, Any]) -> bool:
+    """Whether a lease as it is stored is this holder's."""
+    return held is not None and {key: held.holder.get(key) for key in holder} == holder
 
 
 class _ArrowPlace:
@@ -304,7 +311,8 @@ class _ArrowPlace:
 
     def write(self, holder: dict[str, Any], version: str | None) -> str | None:
         there = self.read()
-        if (there.version if there else None) != version:
+        # Ours after all where an earlier write came about, though nobody heard of it.
+        if not _is_same(there, holder) and (there.version if there else None) != version:
             return None
         ours = uuid.uuid4().hex
         self._root.write_bytes(self._path, json.dumps({**holder, "version": ours}).encode())

@@ -42,7 +42,7 @@ def run(config: TrainPanelsConfig, record: Run) -> None:
     if config.pictures and not store.commits("panels"):
         raise StoreError(f"{store.root}: no panels yet; run `biomedica panels` first, or train with --pictures 0")
     path = f"panel_models/{config.name}.safetensors"
-    weights = read_weights(config.begin, config.endpoint_url) if config.begin else None
+    weights = read_weights(config.begin, config.endpoint_url, "begin") if config.begin else None
     if weights:
         about_weights(weights, f"begin: {config.begin}")
     resources = {"num_workers", "use_gpu", "cpus_per_worker", "memory_gb", "checkpoint_steps", "name"}

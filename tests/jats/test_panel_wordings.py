@@ -73,10 +73,10 @@ MARKED = [
     "‖A, B, C, D‖Mice (A–D) ‖E, F, G, H‖and rats (E–H).",
     "‖A, C, E‖Mice (A, C, E) ‖B, D, F‖and rats (B, D, F).",
     "‖A, C, E‖Mice (A,C and E) ‖B, D, F‖and rats (B,D and F).",
-    "Animals. ‖A‖A, Mice. ‖B‖B, Rats. ‖C‖Weight of cats (C) ‖D‖or dogs (D) by age (n = 3).",
-    "Animals. ‖A‖A, Mice. ‖B‖B, Rats. ‖C, E‖Cats (C, E) ‖D, F‖and dogs (D, F) at rest (C, D) and awake (E, F).",
-    "‖A‖(A) Mice. ‖B‖(B) Rats. ‖C‖Survival of cats (C).",
-    "‖A‖Animals of the farm. ‖B‖B, Weight of rats. ‖C‖Index (H12) of cats (C) ‖D‖and of dogs (D) by age.",
+    "Animals. ‖A‖A, Mice. ‖B‖B, Rats. ‖C‖Weight of voles (C) ‖D‖or shrews (D) by age (n = 3).",
+    "Animals. ‖A‖A, Mice. ‖B‖B, Rats. ‖C, E‖Voles (C, E) ‖D, F‖and shrews (D, F) at rest (C, D) and awake (E, F).",
+    "‖A‖(A) Mice. ‖B‖(B) Rats. ‖C‖Survival of voles (C).",
+    "‖A‖Animals of the farm. ‖B‖B, Weight of rats. ‖C‖Index (H12) of voles (C) ‖D‖and of shrews (D) by age.",
 ]
 
 UNMARKED = [

@@ -65,6 +65,14 @@ def test_a_panel_whose_letter_was_not_read_is_divided_off_by_its_gutter() -> Non
     ]
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_letters_are_given_to_their_panels_whatever_the_size_of_the_image(times: int) -> None:
+    """Three panels, the letter of the first of which was not read."""
+    pixels = figure((0, 0, 250, 400), (275, 0, 520, 400), (550, 0, 800, 400)).repeat(times, 0).repeat(times, 1)
+    letters = [letter("B", 280 * times, 5 * times), letter("C", 555 * times, 5 * times)]
+    assert [each.printed for each in find_panels(pixels, None, letters)] == [None, "B", "C"]
+
+
 def test_one_letter_says_nothing() -> None:
     assert [each.printed for each in find_panels(figure(*FOUR), None, [letter("A", 5, 5)])] == [None] * 4
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.panels.config import PanelsConfig
 from biomedica_ray.panels.detectors import DetectorSpec, object_detector
 from biomedica_ray.panels.model import detect, read
 from biomedica_ray.panels.network import COARSEST, STRIDE, Detector, loss, peaks, targets
@@ -63,17 +64,32 @@ def test_what_is_no_file_of_weights_is_one_line(tmp_path: Path, damage: str) -> 
     whole = dump_weights(Detector(), Reader(), {})
     path = tmp_path / "x.safetensors"
     path.write_bytes({"cut": whole[: len(whole) // 2], "other": b"PK\3\4" * 50, "empty": b""}[damage])
-    with pytest.raises(ConfigError, match=r"^detector: .*x\.safetensors: (damaged|no) weights[^\n]*$"):
+    with pytest.raises(ConfigError, match=r"^detector: .*x\.safetensors: (damaged weights|expected weights)[^\n]*$"):
         DetectorSpec(str(path)).load()
 
 
 def test_a_detector_that_is_not_there_is_told_before_work() -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.safetensors: no weights of panels"):
+    with pytest.raises(ConfigError, match=r"detector: nowhere\.safetensors: no such file"):
         DetectorSpec("nowhere.safetensors").mark()
     with pytest.raises(ConfigError, match="detector: shiped: expected shipped, none, a file"):
         DetectorSpec("shiped").mark()
     assert DetectorSpec(None).mark() is None
     assert DetectorSpec(None).load() is None
+
+
+def test_weights_that_changed_since_the_work_was_planned_are_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "panels.safetensors"
+    path.write_bytes(read_weights("shipped"))
+    spec = DetectorSpec(str(path))
+    assert spec.load(spec.mark()) is not None
+    with pytest.raises(ConfigError, match="the file has changed since this run began"):
+        spec.load("another")
+
+
+@pytest.mark.parametrize("detector", ["shipped", "weights.safetensors", None])
+def test_classes_without_a_model_that_has_any_are_refused(detector: str | None) -> None:
+    with pytest.raises(ValueError, match="panel_classes: only object-detection models"):
+        PanelsConfig(store="s", detector=detector, panel_classes=["panel"])
 
 
 def test_the_network_learns_where_panels_are() -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,6 +137,30 @@ def test_a_run_whose_lease_was_taken_stops_and_leaves_the_others(store: Store, m
     signal.signal(signal.SIGINT, outside)
     assert time.monotonic() - started < 8
     assert store.read_json("leases/extract.json")["run_id"] == "run-2"
+
+
+def test_a_renewal_that_came_about_though_nobody_heard_of_it_is_ours(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first answer after a renewal is lost."""
+    monkeypatch.setattr("biomedica_ray.store.lease.RENEW_S", 0.1)
+    with Lease(store, "extract", "run-1") as lease:
+        place, lost = lease._place, threading.Event()
+        write, read = place.write, place.read
+
+        def write_and_lose(*arguments: Any) -> str | None:
+            version = write(*arguments)
+            if not lost.is_set():
+                lost.set()
+                raise OSError("the connection was lost")
+            return version
+
+        monkeypatch.setattr(place, "write", write_and_lose)
+        assert lost.wait(10)
+        time.sleep(1)
+        held = read()
+        assert held is not None and held.holder["run_id"] == "run-1"
+    assert not store.has("leases/extract.json")
 
 
 def test_a_lease_that_is_being_written_is_held(tmp_path: Path) -> None:
