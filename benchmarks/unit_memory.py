@@ -87,10 +87,7 @@ def tasks(store: Store) -> dict[str, tuple[float, Callable[[], Any]]]:
     panels = PanelWorker(store, "run", DetectorSpec("shipped"))
     return {
         "dedupe: slim columns of a unit": (WORKER_GB, partial(_slim, store)),
-        "panels": (
-            PanelsConfig(store=store.root).memory_gb,
-            partial(PanelWorker(store, "run", DetectorSpec("shipped")), 0, "aa"),
-        ),
+        "panels": (PanelsConfig(store=store.root).memory_gb, partial(panels, 0, "aa")),
         "annotate: decoding": (DECODE_GB, partial(preprocess_unit, row, store, preprocessing)),
         "select": (select.memory_gb, partial(MatchWorker(store, "run", select), 0, "aa")),
         "serialize: choosing": (serialize.memory_gb, partial(SelectionWorker(store, "run", serialize), 0, "aa")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,14 +61,22 @@ def publish(argv: Sequence[str]) -> int:
     arguments.add_argument("--model", metavar="NAME", help="the model of this training run, instead of a dataset")
     arguments.add_argument("--license_groups", default="", help="of a dataset, which groups; none: all")
     arguments.add_argument("--private", choices=["true", "false"], default="false", help="make a private repository")
-    arguments.add_argument("--delete", choices=["true", "false"], default="false", help="remove files that are no more")
+    arguments.add_argument(
+        "--delete",
+        choices=["true", "false"],
+        default="false",
+        help="remove shards that are no longer part of the dataset",
+    )
     arguments.add_argument("--dry_run", choices=["true", "false"], default="false", help="say what would be done")
     arguments.add_argument("--endpoint_url", metavar="URL", help="S3 server of the store, if it is not AWS")
     arguments.add_argument("--to_endpoint_url", metavar="URL", help="S3 server to publish to, if it is not AWS")
     options = arguments.parse(argv)
     if options.model and (options.selection or options.license_groups):
         raise ConfigError("model: a model has neither selection nor license_groups; leave them out")
+    if options.model and options.delete == "true":
+        raise ConfigError("delete: a model replaces its own files; leave it out")
     root = Root(options.store, options.endpoint_url)
+    _check_place(options, root)
     kind = "model" if options.model else "dataset"
     target = _target(options.to, options.to_endpoint_url, kind, private=options.private == "true")
     with tempfile.TemporaryDirectory(prefix="biomedica-") as scratch:
@@ -85,6 +94,17 @@ def publish(argv: Sequence[str]) -> int:
             _publish(root, target, contents, todo, gone)
     _say_what_was_done(options.to, contents, todo, gone, stale, dry_run=options.dry_run == "true")
     return 0
+
+
+def _check_place(options: argparse.Namespace, root: Root) -> None:
+    """Raise ConfigError for options that do not go with the place, and for a place in the store itself."""
+    if not options.to.startswith("hf://") and options.private == "true":
+        raise ConfigError("private: only a repository of the Hub can be made private; leave it out")
+    if options.to.startswith("hf://") and options.to_endpoint_url:
+        raise ConfigError("to_endpoint_url: only for s3://; another Hub is named by HF_ENDPOINT")
+    store, place = (f"{uri.rstrip('/')}/" for uri in (root.root, options.to))
+    if place.startswith(store) and options.to_endpoint_url == root.endpoint_url:
+        raise ConfigError(f"to: {options.to}: is in the store itself; expected a place outside of it")
 
 
 def _target(uri: str, endpoint_url: str | None, kind: str, *, private: bool) -> Target:

@@ -76,9 +76,13 @@ class HubRepository:
         return there.lfs.sha256 == file.sha256 if there.lfs else there.blob_id == file.git_blob
 
     def prepare(self) -> None:
-        """Make the repository where it does not exist."""
-        create = self._api.create_repo
+        """Make the repository where it does not exist; raises ConfigError where one that is to be private is public."""
+        create, info = self._api.create_repo, self._api.repo_info
         self._ask(lambda: create(self._repo, repo_type=self._kind, private=self._private, exist_ok=True))
+        if self._private and not self._ask(lambda: info(self._repo, repo_type=self._kind)).private:
+            raise ConfigError(
+                f"private: {self._uri} is public already; make it private on the Hub, or leave private out"
+            )
 
     def put(self, files: Sequence[tuple[File, Path]], gone: Sequence[str] = ()) -> None:
         """Upload files, and commit them together with the removal of others.

@@ -34,6 +34,7 @@ class Hub:
         repositories: ``datasets/OWNER/NAME`` -> path -> content.
         objects: SHA-256 -> content, of what was uploaded to LFS.
         uploads: SHA-256 of every upload, in order.
+        private: Repositories that only their owner sees.
         commits: Paths that each commit added or removed.
         spoil: From method and path to an HTTP status that is answered instead, or None.
     """
@@ -42,6 +43,7 @@ class Hub:
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: list[str] = field(default_factory=list)
+    private: set[str] = field(default_factory=set)
     commits: list[list[str]] = field(default_factory=list)
     spoil: Callable[[str, str], int | None] = lambda _, __: None
 
@@ -103,7 +105,12 @@ def hub_server() -> Iterator[Hub]:
             name = f"{asked.get('type', 'model')}s/{asked['organization']}/{asked['name']}"
             there = name in hub.repositories
             hub.repositories.setdefault(name, {})
+            if asked.get("visibility") == "private" and not there:
+                hub.private.add(name)
             self._answer({"url": f"{hub.url}/{name}", "id": name}, 409 if there else 200)
+
+        def info(self, body: bytes, repo: str) -> None:
+            self._answer({"id": repo.partition("/")[2], "private": repo in hub.private, "tags": [], "downloads": 0})
 
         def tree(self, body: bytes, repo: str) -> None:
             if repo not in hub.repositories:
@@ -171,6 +178,7 @@ def hub_server() -> Iterator[Hub]:
     routes: list[tuple[str, Callable[..., None]]] = [
         ("POST /api/repos/create", Handler.create),
         ("POST /api/validate-yaml", Handler.validate),
+        (rf"GET /api/{repo}", Handler.info),
         (rf"GET /api/{repo}/tree/main", Handler.tree),
         (rf"POST /api/{repo}/preupload/main", Handler.preupload),
         (rf"POST /api/{repo}/commit/main", Handler.commit),

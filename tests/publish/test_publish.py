@@ -52,7 +52,13 @@ def store(tmp_path: Path) -> Path:
         shards.append(shard)
     dataset = tmp_path / "store" / "dataset"
     pq.write_table(schema.ATTRIBUTION.empty_table(), dataset / "attribution.parquet")
-    settings = {"version": "1.0.0", "validation_fraction": 0.0, "test_fraction": 0.2, "samples": 3}
+    settings = {
+        "version": "1.0.0",
+        "license_groups": ["commercial", "noncommercial", "other"],
+        "validation_fraction": 0.0,
+        "test_fraction": 0.2,
+        "samples": 3,
+    }
     (dataset / "dataset.json").write_text(json.dumps({**settings, "shards": shards}))
     model = tmp_path / "store" / "checkpoints" / "clip" / "model"
     model.mkdir(parents=True)
@@ -130,7 +136,8 @@ def test_a_part_goes_with_cards_of_its_own_and_what_is_no_more_goes_on_demand(st
     part = ["--to", "hf://us/figures", "--license_groups", "commercial"]
     code, _, err = publish(hub, store, *part)
     assert code == 0 and "4 files of an earlier dataset are still there" in err[-1]
-    assert {shard["license_group"] for shard in json.loads(there["dataset.json"])["shards"]} == {"commercial"}
+    document = json.loads(there["dataset.json"])
+    assert {shard["license_group"] for shard in document["shards"]} == set(document["license_groups"]) == {"commercial"}
     assert b"noncommercial" not in there["README.md"].partition(b"# Licences")[0]
     credited = pq.read_table(pa.BufferReader(there["attribution.parquet"]))["key"].to_pylist()
     assert credited == ["commercial-train-000000", "commercial-test-000000"]
@@ -155,6 +162,16 @@ def test_the_commands_of_the_guide(store: Path, hub: Hub, s3: str) -> None:
     datasets = {path: len(files) for path, files in hub.repositories.items() if path.startswith("datasets/")}
     assert datasets == {"datasets/OWNER/NAME": 17, "datasets/OWNER/NAME-commercial": 13}
     assert client(s3).list_objects_v2(Bucket="public", Prefix="pmc/")["KeyCount"] == 17
+
+
+def test_a_private_repository_is_made_and_a_public_one_is_not_taken_for_one(store: Path, hub: Hub) -> None:
+    assert publish(hub, store, "--to", "hf://us/mine", "--model", "clip", "--private", "true")[0] == 0
+    assert hub.private == {"models/us/mine"}
+    assert publish(hub, store, "--to", "hf://us/mine", "--model", "clip", "--private", "true")[0] == 0
+    hub.repositories["models/us/ours"] = {}
+    code, _, err = publish(hub, store, "--to", "hf://us/ours", "--model", "clip", "--private", "true")
+    assert code == 2 and "private: hf://us/ours is public already" in err[-1]
+    assert hub.repositories["models/us/ours"] == {}
 
 
 def test_what_was_killed_goes_on_and_sends_nothing_twice(store: Path, hub: Hub) -> None:
@@ -232,6 +249,12 @@ def test_a_server_that_refuses_and_cuts_gets_all_of_it_in_the_end(store: Path, s
     assert client(s3).list_objects_v2(Bucket="public", Prefix="refused/")["KeyCount"] == 17
 
 
+def test_a_place_in_the_store_itself_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["publish", "--store", "s3://ours/pmc", "--to", "s3://ours/pmc/dataset", "--delete", "true"]
+    assert main(line) == 2
+    assert "to: s3://ours/pmc/dataset: is in the store itself" in capsys.readouterr().err
+
+
 def test_a_bucket_that_is_not_there_is_one_line(store: Path, s3: str) -> None:
     code, _, err = publish(None, store, "--to", "s3://nobody/figures", "--to_endpoint_url", s3)
     assert code == 2 and len(err) == 1
@@ -249,6 +272,9 @@ def test_a_bucket_that_is_not_there_is_one_line(store: Path, s3: str) -> None:
         (["--to", "hf://us/it", "--selection", "none"], "no selections/none/dataset/dataset.json; run `biomedica"),
         (["--to", "hf://us/it", "--license_groups", "comercial"], "license_groups: comercial: did you mean commercial"),
         (["--to", "hf://us/it", "--model", "clip", "--license_groups", "other"], "model: a model has neither"),
+        (["--to", "hf://us/it", "--model", "clip", "--delete", "true"], "delete: a model replaces its own files"),
+        (["--to", "s3://bucket/it", "--private", "true"], "private: only a repository of the Hub can be made private"),
+        (["--to", "hf://us/it", "--to_endpoint_url", "http://h"], "to_endpoint_url: only for s3://"),
     ],
 )
 def test_what_is_wrong_is_one_line(
