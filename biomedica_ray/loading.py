@@ -33,7 +33,7 @@ def load(
     From there on it is Ray's own: ``iter_torch_batches``, ``map_batches``, ``write_webdataset``.
 
     Args:
-        uri: The folder with ``dataset.json``: a local path, ``s3://``, ``gs://``, ``https://``, what else fsspec knows.
+        uri: The folder with ``dataset.json``: a local path, ``s3://``, ``gs://``, ``https://``, or another of fsspec.
         split: train, validation or test; None: all.
         license_groups: Of commercial, noncommercial and other; None: all.
         columns: Which columns; None: all. Images are in ``jpg``, the bytes of a file in ``jpg["bytes"]``.

@@ -59,7 +59,7 @@ def test_a_bucket_that_is_not_there_is_one_line(google: str) -> None:
         [sys.executable, "-m", "biomedica_ray", *line], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f"biomedica dedupe: store gs://none/pmc at {google}: ")
+    assert done.stderr.splitlines()[-1].endswith(f"store gs://none/pmc at {google}: there is no such bucket")
 
 
 @pytest.mark.cluster

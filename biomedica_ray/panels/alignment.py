@@ -1,8 +1,8 @@
 """Which part of a caption each panel of an image has: by its printed letter, by where it stands, or by reading order.
 
 1. ``letter``: the letter that the image shows at a panel is one that the caption names. Without an exact match the
-   caption's panels of that letter count (``A`` in the image, ``A1, A2`` or ``Ai`` in the caption), or its letter alone
-   (``A1`` in the image, ``A`` in the caption). Of two panels with one letter the surer has it.
+   caption's panels of that letter count (``A`` in the image, ``A1, A2`` or ``Ai`` in the caption). Of two panels with
+   one letter the surer has it.
 2. ``position``: the caption names places (left, top right, lower row) and the boxes stand in such rows and columns.
 3. ``order``: the caption names as many panels as there are boxes; those without a letter get the rest in reading order,
    by rows or by columns, with which all letters that were seen have to agree; without letters by rows.
@@ -116,7 +116,7 @@ def _by_letter(panels: Sequence[FoundPanel], names: Sequence[str]) -> dict[int, 
     taken: set[str] = set()
     for number in surest:
         printed = (panels[number].printed or "").casefold()
-        its_names = by_name.get(printed) or by_name.get(printed[:1]) or _details(names, printed)
+        its_names = by_name.get(printed) or _details(names, printed)
         its_names = [name for name in its_names if name not in taken]
         if its_names:
             found[number] = tuple(its_names)

@@ -15,7 +15,7 @@ class FoundPanel:
         box: Where it is, with the confidence of the gutters that set it apart.
         model_confidence: 0 to 1, how sure a model is that it is a panel: the detector, or the reader of the letter that
             set it apart; None where none looked, or none saw a panel there.
-        printed: The letter that the image shows at this panel, in upper case (digits as they are); None where none was
+        printed: The letter that the image shows at this panel, in upper case; None where none was
             read.
         printed_confidence: 0 to 1, the reader's; None exactly where `printed` is.
     """

@@ -22,6 +22,9 @@ _COPY_BYTES = 8 * 2**20
 _ABANDONED_S = 24 * 3600.0
 """An unfinished file of another machine that has not been touched for this long belongs to a process that ended."""
 
+_SCHEMES = {"s3": "s3://", "gcs": "gs://"}
+"""How URIs begin, by what Arrow calls the kind of storage."""
+
 _swept: set[Path] = set()
 _sweeping = threading.Lock()
 
@@ -84,7 +87,8 @@ class AtomicFile:
             shutil.copyfileobj(source, target, _COPY_BYTES)
         # What was one PUT is there as it was sent, or an error; what came in parts was put together by the server.
         if size > _COPY_BYTES and (there := self._filesystem.get_file_info(self._target).size) != size:
-            raise StoreError(f"{self._target}: {there} of {size} bytes have been stored; run the same command again")
+            uri = f"{_SCHEMES[self._filesystem.type_name]}{self._target}"
+            raise StoreError(f"{uri}: {there} of {size} bytes have been stored; run the same command again")
 
     def __enter__(self) -> Path:
         return self.local

@@ -16,7 +16,7 @@ import pyarrow.fs as pafs
 
 from biomedica_ray.store.atomic import AtomicFile, unfinished_folder
 from biomedica_ray.store.filesystem import StoreError, open_filesystem, read_again
-from biomedica_ray.store.writable import TRIAL_S, why_not_local, why_not_s3
+from biomedica_ray.store.writable import TRIAL_S, why_not_in_a_bucket, why_not_local
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Root:
             reason = why_not_local(Path(self.path()))
         else:
             filesystem, prefix = open_filesystem(self.root, self.endpoint_url, timeout_s=TRIAL_S)
-            reason = why_not_s3(filesystem, prefix)
+            reason = why_not_in_a_bucket(filesystem, prefix)
         if reason:
             at = f" at {self.endpoint_url}" if self.endpoint_url else ""
             raise StoreError(f"store {self.root}{at}: {reason}")

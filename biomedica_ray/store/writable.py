@@ -26,6 +26,14 @@ _S3_REASONS = {
     "MISSING_AUTHENTICATION_TOKEN": "no AWS credentials found",
 }
 """AWS error -> what it means here; others are told as the server puts them."""
+_GOOGLE_REASONS = {
+    "NOT_FOUND": "there is no such bucket",
+    "PERMISSION_DENIED": "permission denied; check the Google credentials and the bucket's policy",
+    "UNAUTHENTICATED": "no Google credentials found",
+    "UNAVAILABLE": "the server does not answer",
+    "DEADLINE_EXCEEDED": "the server does not answer",
+}
+"""The same of Google's."""
 
 
 def why_not_local(folder: Path) -> str | None:
@@ -46,7 +54,7 @@ def why_not_local(folder: Path) -> str | None:
     return None
 
 
-def why_not_s3(filesystem: pafs.FileSystem, prefix: str) -> str | None:
+def why_not_in_a_bucket(filesystem: pafs.FileSystem, prefix: str) -> str | None:
     """Why no object can be written below ``prefix`` ("bucket/path"), or None where one can.
 
     Args:
@@ -73,6 +81,8 @@ def is_final(error: OSError) -> bool:
 
 def _s3_reason(message: str) -> str:
     """What pyarrow's message about a failed request says, as far as it helps."""
+    if google := re.search(r"google::cloud::Status\((\w+): (.*?)(?: error_info=|\Z)", message):
+        return _GOOGLE_REASONS.get(google[1], f"cannot be written: {google[2]}")
     name = re.search(r"AWS Error (\w+)", message)
     said = message.rpartition("operation: ")[2]
     if name is None or name[1] not in _S3_REASONS:
