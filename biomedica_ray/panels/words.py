@@ -35,6 +35,7 @@ _SENTENCE = re.compile(r"(?<=[.!?)])\s+(?=[(\[*#†‡A-Z0-9]|[np]\s?[=<])")
 _LETTERS = re.compile(rf"\w{{1,4}}['\u2032]?(?:{JOINT}\w{{1,4}}['\u2032]?)*")
 _BEGIN = re.compile(r"\s*[(\[]?\s*(?:(?:panels?|figs?\.?|figures?)\s+)?", re.IGNORECASE)
 _END = re.compile(r"\s?(?:[)\]][.:,;]?|[.:,;)|]|[\u2013\u2014-](?=\s))(?=\s|[A-Z(\[]|\Z)\s*")
+_WORD = re.compile(r"[^\W\d_]{2}|\d")
 _LONGEST_MARKER = 80
 _BARE = re.compile(r"\w\d?\s[A-Z]")
 """A letter that is set apart by bold type alone: ``d Young beetle``."""
@@ -64,6 +65,7 @@ def caption_words(caption: str, parts: Sequence[Mapping[str, Any]]) -> CaptionWo
     if not parts:
         return CaptionWords([], caption.strip())
     own = [without_marker(part["text"], part["label"]) for part in parts]
+    own = [text if _WORD.search(text) else "" for text in own]
     last = max(range(len(parts)), key=lambda number: int(parts[number]["end"]))
     own[last], closing = _closing(own[last])
     opening = caption[: parts[0]["start"]].strip()

@@ -43,6 +43,11 @@ def test_a_list_of_abbreviations_without_a_word_for_it() -> None:
     )
 
 
+def test_marks_alone_are_no_words() -> None:
+    parts = [{"label": label, "text": text, "start": 0, "end": 1} for label, text in [("A", "(A) ."), ("B", "(B) 5 h")]]
+    assert caption_words("(A) . (B) 5 h", parts).parts == ["", "5 h"]
+
+
 def test_a_caption_without_parts_is_all_context() -> None:
     assert caption_words(" A plot. ", []) == ([], "A plot.")
 
