@@ -187,6 +187,7 @@ class _Comparison:
         panels = pa.concat_tables(found)
         place = pc.index_in(panels["figure_id"], kept["figure_id"].combine_chunks())
         panels = panels.append_column("place", place).filter(place.is_valid())
+        panels = panels.append_column("article", kept["article"].take(panels["place"]))
         order = [("place", "ascending"), ("number", "ascending")]
         return panels.sort_by(order).drop_columns(["place"])
 

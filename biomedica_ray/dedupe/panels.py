@@ -25,9 +25,6 @@ from biomedica_ray.store import Commit, Store
 LEAST_SIDE = 64
 """Pixels of the shorter side below which a panel is not compared: small ones are alike too often."""
 
-_IN_ARTICLE = r"_\d+(/\d+)?$"
-"""What the ids of figures and panels have beyond that of their article."""
-
 PANELS = pa.schema(
     [
         ("panel_id", pa.string()),
@@ -117,8 +114,8 @@ def panel_repeats(
     """Look at those a second time: a row of the duplicates table for each panel that repeats another picture.
 
     Args:
-        figures: figure_id and phash, best first.
-        panels: Rows of :data:`PANELS`, those of better figures first.
+        figures: figure_id, phash and article (a number), best first.
+        panels: Rows of :data:`PANELS`, those of better figures first, with article.
         near: What the hashes say.
         looks: Thumbnails (k, 1024) of the figures and (m, 1024) of the panels that are near.
         max_distance: As before.
@@ -126,12 +123,11 @@ def panel_repeats(
     """
     chosen = [table.take(pa.array(rows)) for table, rows in zip((figures, panels), near, strict=True)]
     ids = pa.chunked_array([*chosen[0]["figure_id"].chunks, *chosen[1]["panel_id"].chunks], pa.string())
-    owners = pc.replace_substring_regex(ids, _IN_ARTICLE, "")
+    owners = np.concatenate([table["article"].to_numpy() for table in chosen])
     hashes = np.concatenate([table["phash"].to_numpy() for table in chosen])
-    best = best_alike(hashes, max_distance, np.concatenate(looks), min_correlation)
-    rows = np.arange(len(hashes))
-    elsewhere = pc.not_equal(owners, owners.take(pa.array(best))).to_numpy()
-    rows = rows[(rows >= len(near.figures)) & elsewhere]
+    best = best_alike(hashes, max_distance, np.concatenate(looks), min_correlation, owners)
+    rows = np.flatnonzero(best != np.arange(len(best)))
+    rows = rows[rows >= len(near.figures)]
     bits = np.bitwise_count(hashes[rows] ^ hashes[best[rows]]).astype(np.float32)
     return duplicate_rows("panel", "near", (ids, rows), (ids, best[rows]), bits).sort_by("id")
 

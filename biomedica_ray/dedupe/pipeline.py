@@ -22,7 +22,7 @@ from biomedica_ray.units import Counts, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 4
+VERSION = 5
 """Raise it when the same input gives other rows."""
 
 _RULES = {"max_distance", "min_correlation", "boilerplate_articles", "semantic_model", "min_cosine"}

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from biomedica_ray import schema
-from biomedica_ray.dedupe.panels import PANELS, near_panels, panel_repeats, with_figures
+from biomedica_ray.dedupe.panels import PANELS, NearPanels, near_panels, panel_repeats, with_figures
 from biomedica_ray.images.hashes import perceptual_hash
 from biomedica_ray.images.thumbnails import thumbnail
 from biomedica_ray.panels.boxes import Box
@@ -20,6 +20,43 @@ from biomedica_ray.store import Store
 from biomedica_ray.units import Flow, unit_of
 from tests.dedupe.test_pipeline import duplicates, run
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
+
+
+def with_articles(rows: list[Row]) -> pa.Table:
+    """Panels, with the number of their article: P2.1_001/1 is of 2."""
+    table = pa.Table.from_pylist(rows, schema=PANELS)
+    return table.append_column("article", pa.array([int(row["panel_id"][1]) for row in rows], pa.int64()))
+
+
+@pytest.mark.parametrize(
+    ("figures", "panels", "wanted"),
+    [
+        # The panel is 4 bits from the graphical abstract of its own article, and 2 from a panel of another one.
+        ({"P3.1_001": 0b1111}, {"P2.1_001/1": 0b110000, "P3.1_002/1": 0b0}, [("P3.1_002/1", "P2.1_001/1")]),
+        ({}, {"P1.1_001/1": 0b1, "P1.1_001/2": 0b1111, "P2.1_001/1": 0b111100}, [("P2.1_001/1", "P1.1_001/2")]),
+        ({"P1.1_001": 0b1}, {"P1.1_002/1": 0b0, "P1.1_002/2": 0b11}, []),
+    ],
+)
+def test_another_article_is_found_behind_what_is_near_in_its_own(
+    figures: dict[str, int], panels: dict[str, int], wanted: list[tuple[str, str]]
+) -> None:
+    of_figures = pa.table(
+        {
+            "figure_id": pa.chunked_array([pa.array(list(figures), pa.string())]),
+            "phash": pa.chunked_array([pa.array(list(figures.values()), pa.uint64())]),
+            "article": pa.chunked_array([pa.array([int(name[1]) for name in figures], pa.int64())]),
+        }
+    )
+    rows = [
+        {"panel_id": id_, "figure_id": id_[:8], "unit": 0, "row": 0, "number": int(id_[-1]), "phash": phash}
+        for id_, phash in panels.items()
+    ]
+    near = NearPanels(np.arange(len(figures)), np.arange(len(panels)))
+    looks = tuple(np.repeat(thumbnail(picture(1))[None], len(each), axis=0) for each in near)
+    found = panel_repeats(
+        of_figures, with_articles(rows), near, (looks[0], looks[1]), max_distance=4, min_correlation=0.95
+    )
+    assert [(row["id"], row["of"]) for row in found.to_pylist()] == wanted
 
 
 def test_a_panel_repeats_a_figure_before_a_panel_and_nothing_of_its_own_article() -> None:
@@ -35,13 +72,14 @@ def test_a_panel_repeats_a_figure_before_a_panel_and_nothing_of_its_own_article(
         {
             "figure_id": pa.chunked_array([[name for name, _ in figures]]),
             "phash": pa.chunked_array([pa.array([perceptual_hash(image) for _, image in figures], pa.uint64())]),
+            "article": pa.chunked_array([[1, 2, 3, 4]]),
         }
     )
     rows = [
         {"panel_id": id_, "figure_id": name, "unit": 0, "row": 0, "number": number, "phash": perceptual_hash(image)}
         for id_, name, number, image in panels
     ]
-    table = pa.Table.from_pylist(rows, schema=PANELS)
+    table = with_articles(rows)
     near = near_panels(of_figures, table, 4)
     assert near.figures.tolist() == [0]
     assert near.panels.tolist() == [0, 2, 3, 4]
