@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
 from biomedica_ray import schema
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
+from biomedica_ray.dedupe.compared import read_compared
 from biomedica_ray.images import ImageError
 from biomedica_ray.reading.place import Place
 from biomedica_ray.runs import Run
@@ -49,7 +50,7 @@ def run(config: SerializeConfig, record: Run) -> None:
 
     Raises:
         ConfigError: There is no such selection.
-        StoreError: Nothing has been extracted yet.
+        StoreError: Nothing has been extracted yet, or panels are asked for and not there, or not compared by dedupe.
         UnitsFailedError: Units or shards failed; all others are done, and there is no dataset.json.
         LostRowsError: The shards do not hold every figure that was chosen; there is no dataset.json then either.
     """
@@ -64,11 +65,8 @@ def run(config: SerializeConfig, record: Run) -> None:
     if missing := extracted.keys() - labelled.keys():
         log.info("serialize: %d of %d units have no labels yet: these stay empty", len(missing), len(extracted))
     with_panels = config.pairs != "figures"
-    if with_panels and (missing := extracted.keys() - panelled.keys()):
-        raise StoreError(
-            f"pairs: {config.pairs}: {len(missing)} of {len(extracted)} units have no panels; "
-            "run `biomedica panels` first"
-        )
+    if with_panels:
+        check_panels(store, config.pairs, extracted.keys(), deduped.keys(), panelled)
 
     wanted = _selection(store, config.selection, len(extracted)) if config.selection else {}
 
@@ -129,6 +127,32 @@ def run(config: SerializeConfig, record: Run) -> None:
     publish(store, place, rows, settings)
     record.results["dataset"] = store.uri(place.folder("dataset"))
     record.results["shards"] = len(rows)
+
+
+def check_panels(
+    store: Store, pairs: str, extracted: Collection[int], deduped: Collection[int], panelled: Mapping[int, str]
+) -> None:
+    """Fail where panels are to be samples that are not there, or that dedupe has not compared though it has run.
+
+    Args:
+        store: The store.
+        pairs: The key of the config, for messages.
+        extracted: Units that have figures.
+        deduped: Units that dedupe has done.
+        panelled: Unit -> content of its panels.
+
+    Raises:
+        StoreError: Says which stage to run.
+    """
+    n = len(extracted)
+    if missing := set(extracted) - panelled.keys():
+        raise StoreError(f"pairs: {pairs}: {len(missing)} of {n} units have no panels; run `biomedica panels` first")
+    compared = read_compared(store).panels
+    if others := [unit for unit in extracted if unit in deduped and compared.get(unit) != panelled[unit]]:
+        raise StoreError(
+            f"pairs: {pairs}: dedupe has not compared the panels that {len(others)} of {n} units have now; "
+            "run `biomedica dedupe` again"
+        )
 
 
 def _check_plan(chosen: int, planned: Planned) -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from biomedica_ray import schema
+from biomedica_ray.dedupe.compared import read_compared
 from biomedica_ray.dedupe.panels import PANELS, NearPanels, near_panels, panel_repeats, with_figures
 from biomedica_ray.images.hashes import perceptual_hash
 from biomedica_ray.images.thumbnails import thumbnail
@@ -148,7 +149,9 @@ def test_panels_are_found_in_the_store_and_in_another_set(ray_cluster: None, sto
     assert run(store).counts["figures"] == Flow(4, 4)
     assert duplicates(store) == []
     commit_panels(store)
+    assert read_compared(store).panels == {}
     run(store)
+    assert read_compared(store).panels == {unit: commit.content for unit, commit in store.commits("panels").items()}
     assert duplicates(store) == [("PMC1.1_001/2", "PMC2.1_001", "near"), ("PMC3.1_001/2", "PMC1.1_001/1", "near")]
 
     test_set = tmp_path / "test"

@@ -14,11 +14,13 @@ import webdataset
 from PIL import Image
 
 from biomedica_ray import cli, schema
+from biomedica_ray.dedupe.compared import write_compared
 from biomedica_ray.runs import Run
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.panel_samples import cut
+from biomedica_ray.serialize.pipeline import check_panels
 from biomedica_ray.serialize.pipeline import run as serialize
-from biomedica_ray.store import Store
+from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, unit_of
 from tests.serialize.test_pipeline import commit_duplicates
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
@@ -123,6 +125,33 @@ def commit_panels(store: Store, rows: list[Row], *, without: tuple[str, ...] = (
             writer.commit({"figures": Flow(len(own), len(own))})
 
 
+def contents(store: Store) -> dict[int, str]:
+    return {unit: commit.content for unit, commit in store.commits("panels").items()}
+
+
+def test_panels_have_to_be_those_that_dedupe_compared(store: Store) -> None:
+    units = store.commits("extract").keys()
+    commit_panels(store, panels())
+    there = contents(store)
+    check_panels(store, "both", units, [], there)  # dedupe has not run
+    commit_duplicates(store, "bb", [])
+    n = len(units)
+    line = (
+        f"pairs: both: dedupe has not compared the panels that {n} of {n} units have now; run `biomedica dedupe` again"
+    )
+    with pytest.raises(StoreError) as failed:
+        check_panels(store, "both", units, units, there)  # it ran before panels
+    assert str(failed.value) == line
+    write_compared(store, "f", there)
+    check_panels(store, "both", units, units, there)
+    found = {**there, min(units): "by another detector"}
+    with pytest.raises(StoreError, match=f"compared the panels that 1 of {n} units have now"):
+        check_panels(store, "panels", units, units, found)
+    check_panels(store, "panels", units, set(units) - {min(units)}, found)  # repeats of that unit stay in, as is told
+    with pytest.raises(StoreError, match=f"1 of {n} units have no panels; run `biomedica panels` first"):
+        check_panels(store, "both", units, units, {unit: there[unit] for unit in units if unit != min(units)})
+
+
 def panels() -> list[Row]:
     found = [seen(f"PMC{n}.1_001", SURE, SURE) for n in range(6)]
     found[2] = seen("PMC2.1_001", SURE, (0.2, 0.9))
@@ -160,6 +189,7 @@ def test_panels_figures_and_both(ray_cluster: None, store: Store) -> None:
 
     # The second panel of PMC1 repeats another. PMC5 does not decode: neither the figure nor its panels.
     commit_duplicates(store, "bb", [("PMC1.1_001/2", "PMC0.1_001/2", "near")])
+    write_compared(store, "f", contents(store))
     assert run(store, pairs="both").counts == {
         "figures": Flow(6, 6),
         "panels": Flow(10, 6, 1, 3),
