@@ -112,15 +112,19 @@ def test_a_figure_is_told_by_its_nearest_panel() -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """PMC1 has a compound figure, PMC2 one of its panels as a figure and one of its own, PMC3 another panel of it."""
+    """PMC1 has a compound figure, PMC2 one of its panels as a figure and one of its own, PMC3 another panel of it.
+
+    PMC4 has a copy of the figure of PMC3.
+    """
     store = Store(str(tmp_path / "store"))
     figures = [
         figure("PMC1.1", 1, encoded(compound(1, 2))),
         figure("PMC2.1", 1, encoded(picture(2, (180, 140)))),
         figure("PMC2.1", 2, encoded(picture(5))),
         figure("PMC3.1", 1, encoded(compound(3, 1))),
+        figure("PMC4.1", 1, encoded(compound(3, 1))),
     ]
-    write_extracted(store, [article(f"PMC{n}") for n in (1, 2, 3)], figures)
+    write_extracted(store, [article(f"PMC{n}") for n in (1, 2, 3, 4)], figures)
     return store
 
 
@@ -133,7 +137,12 @@ def compound(*seeds: int) -> Image.Image:
 
 def commit_panels(store: Store, *, without: tuple[str, ...] = ()) -> None:
     rows: dict[int, list[Row]] = {unit: [] for unit in store.commits("extract")}
-    for figure_id, seeds in (("PMC1.1_001", (1, 2)), ("PMC3.1_001", (3, 1)), ("PMC2.1_001", (2,))):
+    for figure_id, seeds in (
+        ("PMC1.1_001", (1, 2)),
+        ("PMC3.1_001", (3, 1)),
+        ("PMC2.1_001", (2,)),
+        ("PMC4.1_001", (3, 1)),
+    ):
         found = [FoundPanel(Box(220 * n, 0, 220 * n + 200, 150, 1)) for n in range(len(seeds))]
         row = panel_row(figure_id, compound(*seeds), found, None, [])
         rows[unit_of(figure_id.partition(".")[0], N_UNITS)].append(row)
@@ -146,13 +155,18 @@ def commit_panels(store: Store, *, without: tuple[str, ...] = ()) -> None:
 
 @pytest.mark.cluster
 def test_panels_are_found_in_the_store_and_in_another_set(ray_cluster: None, store: Store, tmp_path: Path) -> None:
-    assert run(store).counts["figures"] == Flow(4, 4)
-    assert duplicates(store) == []
+    assert run(store).counts["figures"] == Flow(5, 5)
+    copied = ("PMC4.1_001", "PMC3.1_001", "exact")
+    assert duplicates(store) == [copied]
     commit_panels(store)
     assert read_compared(store).panels == {}
     run(store)
     assert read_compared(store).panels == {unit: commit.content for unit, commit in store.commits("panels").items()}
-    assert duplicates(store) == [("PMC1.1_001/2", "PMC2.1_001", "near"), ("PMC3.1_001/2", "PMC1.1_001/1", "near")]
+    assert duplicates(store) == [
+        ("PMC1.1_001/2", "PMC2.1_001", "near"),
+        ("PMC3.1_001/2", "PMC1.1_001/1", "near"),
+        copied,  # but none of its panels, which are those of the figure that it repeats
+    ]
 
     test_set = tmp_path / "test"
     test_set.mkdir()
@@ -162,11 +176,13 @@ def test_panels_are_found_in_the_store_and_in_another_set(ray_cluster: None, sto
     assert [row for row in duplicates(store) if row[2] == "against"] == [
         ("PMC3.1_001", name, "against"),
         ("PMC3.1_001/1", name, "against"),
+        ("PMC4.1_001", name, "against"),
+        ("PMC4.1_001/1", name, "against"),
     ]
 
 
 @pytest.mark.cluster
 def test_panels_of_an_earlier_version_are_not_compared(ray_cluster: None, store: Store) -> None:
     commit_panels(store, without=("phashes", "thumbnails"))
-    assert run(store).counts["figures"] == Flow(4, 4)
-    assert duplicates(store) == []
+    assert run(store).counts["figures"] == Flow(5, 5)
+    assert duplicates(store) == [("PMC4.1_001", "PMC3.1_001", "exact")]
