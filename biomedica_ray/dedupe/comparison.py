@@ -133,8 +133,7 @@ class _Comparison:
         articles, figures = self._read()
         groups = article_duplicates(articles)
         figures = _ranked(figures, articles, groups)
-        is_many = figures.num_rows >= self._config.shuffle_from
-        find_pairs = _by_shuffle if is_many else partial(pair_blocks, threads=self._config.num_cpus)
+        find_pairs = self._find_pairs(figures.num_rows)
         candidates = find_candidates(figures, self._config.max_distance, find_pairs)
         figures = candidates.figures
         others = self._others()
@@ -154,6 +153,7 @@ class _Comparison:
         captions = _with_unit(self._captions(figures, plain), "figure_id", figures, "figure_id")
         kept = figures.filter(pc.invert(pc.is_in(figures["figure_id"], repeats["id"].combine_chunks())))
         panels = self._panels(figures)
+        find_pairs = self._find_pairs(kept.num_rows + panels.num_rows)
         in_panels = with_figures(self._leaks_of_panels(panels, others, find_pairs), panels)
         # A figure that repeats another may be kept all the same: it is looked for elsewhere, whole and in parts.
         of_kept = panels.filter(pc.is_in(panels["figure_id"], kept["figure_id"].combine_chunks()))
@@ -181,6 +181,10 @@ class _Comparison:
         return summary, Found(
             {name: _by_unit(table) for name, table in tables.items()}, self._errors, self._counts(articles, figures)
         )
+
+    def _find_pairs(self, n: int) -> FindPairs:
+        """How near ones of ``n`` hashes are found."""
+        return _by_shuffle if n >= self._config.shuffle_from else partial(pair_blocks, threads=self._config.num_cpus)
 
     def _panels(self, figures: pa.Table) -> pa.Table:
         """The panels of figures, in the order of these."""

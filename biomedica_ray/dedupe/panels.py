@@ -32,14 +32,12 @@ PANELS = pa.schema(
         ("unit", pa.int32()),
         ("row", pa.int64()),
         ("number", pa.int32()),
-        ("sha256", pa.binary(32)),
-        ("pixel_sha256", pa.binary(32)),
         ("phash", pa.uint64()),
     ]
 )
 """What is compared: where a panel is (row of its figure in the unit's table, number in it from 1), and its hash.
 
-It is no file of its own: the digests are null, which are like no other.
+It is no file of its own, so it has no digests.
 """
 
 
@@ -57,18 +55,27 @@ class NearPanels(NamedTuple):
 
 def read_panels(store: Store, commit: Commit) -> pa.Table:
     """The panels of a unit's compound figures; none where a version found them that did not hash them."""
-    rows = store.read(commit, "panels", ["figure_id", "panel_boxes", "phashes"], row="row").to_pylist()
-    found = [
+    rows = store.read(commit, "panels", ["figure_id", "panel_boxes", "phashes"], row="row")
+    n_hashes = pc.fill_null(pc.list_value_length(rows["phashes"]), 0)  # 0 of figures of one panel
+    rows = rows.filter(pc.greater(n_hashes, 0))
+    boxes, hashes = rows["panel_boxes"].combine_chunks(), rows["phashes"].combine_chunks()
+    edges = boxes.flatten()
+    left, top, right, bottom = (edges.field(name).to_numpy() for name in ("left", "top", "right", "bottom"))
+    lengths = boxes.value_lengths().to_numpy()
+    numbers = np.arange(len(edges)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 1
+    names = rows["figure_id"].combine_chunks().take(pc.list_parent_indices(boxes))
+    panels = pa.table(
         {
-            "panel_id": panel_id(row["figure_id"], number),
-            **{name: row[name] for name in ("figure_id", "row")},
-            **{"unit": commit.unit, "number": number, "phash": phash},
-        }
-        for row in rows
-        for number, (box, phash) in enumerate(zip(row["panel_boxes"], row["phashes"] or (), strict=False), 1)
-        if min(box["right"] - box["left"], box["bottom"] - box["top"]) >= LEAST_SIDE
-    ]
-    return pa.Table.from_pylist(found, schema=PANELS)
+            "panel_id": pa.array(map(panel_id, names.to_pylist(), numbers.tolist()), pa.string()),
+            "figure_id": names,
+            "unit": np.full(len(edges), commit.unit, np.int32),
+            "row": np.repeat(rows["row"].to_numpy(), lengths),
+            "number": numbers.astype(np.int32),
+            "phash": hashes.flatten(),
+        },
+        schema=PANELS,
+    )
+    return panels.filter(np.minimum(right - left, bottom - top) >= LEAST_SIDE)
 
 
 def read_panel_thumbnails(store: Store, commit: Commit, rows: Rows, numbers: Rows) -> npt.NDArray[np.uint8]:
@@ -83,11 +90,11 @@ def read_panel_thumbnails(store: Store, commit: Commit, rows: Rows, numbers: Row
 def near_panels(
     figures: pa.Table, panels: pa.Table, max_distance: int, find_pairs: FindPairs = pair_blocks
 ) -> NearPanels:
-    """Everything that the hashes say.
+    """Everything that the hashes say of panels and what is of another article; most that is near is of the same one.
 
     Args:
-        figures: phash of figures.
-        panels: phash of panels.
+        figures: phash and article (a number) of figures.
+        panels: The same of panels.
         max_distance: Greatest Hamming distance of the perceptual hashes, in bits.
         find_pairs: As :func:`~biomedica_ray.dedupe.hamming.pair_blocks`.
     """
@@ -95,10 +102,16 @@ def near_panels(
     hashes, ids = np.unique(
         np.concatenate([figures["phash"].to_numpy(), panels["phash"].to_numpy()]), return_inverse=True
     )
-    of_panels, of_all = (np.bincount(each, minlength=len(hashes)) for each in (ids[n:], ids))
-    near = (of_panels > 0) & (of_all > 1)
+    articles = np.concatenate([figures["article"].to_numpy(), panels["article"].to_numpy()])
+    first, last = np.full(len(hashes), np.iinfo(np.int64).max), np.full(len(hashes), -1)
+    np.minimum.at(first, ids, articles)
+    np.maximum.at(last, ids, articles)
+    has_panels = np.bincount(ids[n:], minlength=len(hashes)) > 0
+    near = has_panels & (first < last)
     for pairs in find_pairs(hashes, max_distance):
-        near[pairs[(of_panels[pairs] > 0).any(axis=1)].reshape(-1)] = True
+        a, b = pairs.T
+        elsewhere = np.minimum(first[a], first[b]) < np.maximum(last[a], last[b])
+        near[pairs[elsewhere & (has_panels[a] | has_panels[b])].reshape(-1)] = True
     return NearPanels(np.flatnonzero(near[ids[:n]]), np.flatnonzero(near[ids[n:]]))
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from biomedica_ray import schema
 from biomedica_ray.dedupe.compared import read_compared
-from biomedica_ray.dedupe.panels import PANELS, NearPanels, near_panels, panel_repeats, with_figures
+from biomedica_ray.dedupe.panels import PANELS, NearPanels, near_panels, panel_repeats, read_panels, with_figures
 from biomedica_ray.images.hashes import perceptual_hash
 from biomedica_ray.images.thumbnails import thumbnail
 from biomedica_ray.panels.boxes import Box
@@ -151,6 +151,48 @@ def commit_panels(store: Store, *, without: tuple[str, ...] = ()) -> None:
         with store.write_unit("panels", unit, "aa") as writer:
             writer.table("panels", kept).write([{name: row[name] for name in kept.names} for row in own])
             writer.commit({"figures": Flow(len(own), len(own))})
+
+
+def test_panels_are_read_with_their_place_unless_they_are_small(store: Store) -> None:
+    commit_panels(store)
+    unit = unit_of("PMC3", N_UNITS)
+    commit = store.commit("panels", unit)
+    rows = store.read(commit, "panels").to_pylist()
+    for row in rows:
+        if row["figure_id"] == "PMC3.1_001":
+            row["panel_boxes"].insert(1, {**row["panel_boxes"][0], "right": row["panel_boxes"][0]["left"] + 63})
+            row["phashes"].insert(1, 5)
+    with store.write_unit("panels", unit, "bb") as writer:
+        writer.table("panels", schema.PANELS).write(rows)
+        writer.commit({})
+    panels = read_panels(store, store.commit("panels", unit))
+    assert panels.schema.equals(PANELS)
+    found = [row for row in panels.to_pylist() if row["figure_id"] == "PMC3.1_001"]
+    place = next(n for n, row in enumerate(rows) if row["figure_id"] == "PMC3.1_001")
+    assert found == [
+        {
+            **{"panel_id": f"PMC3.1_001/{number}", "figure_id": "PMC3.1_001", "unit": unit, "row": place},
+            **{"number": number, "phash": perceptual_hash(picture(seed, (200, 150)))},
+        }
+        for number, seed in ((1, 3), (3, 1))
+    ]
+    units = (read_panels(store, each)["figure_id"].to_pylist() for each in store.commits("panels").values())
+    assert {id_ for ids in units for id_ in ids} == {"PMC1.1_001", "PMC3.1_001", "PMC4.1_001"}  # PMC2's has one panel
+
+
+def test_what_is_near_within_an_article_alone_is_not_looked_at() -> None:
+    hashes = {
+        "P1.1_001/1": 0b0,
+        "P1.1_001/2": 0b1,
+        "P1.1_001/3": 0b0,
+        "P2.1_001/1": 0b0 + (1 << 40),
+        "P2.1_001/2": 7 << 60,
+    }
+    hashes |= {"P3.1_001/1": (1 << 63) + (7 << 60), "P4.1_001/1": 0xFF << 20, "P4.1_001/2": 0xFF << 20}
+    rows = [{"panel_id": id_, "phash": phash} for id_, phash in hashes.items()]
+    none = pa.table({"phash": pa.chunked_array([], pa.uint64()), "article": pa.chunked_array([], pa.int64())})
+    near = near_panels(none, with_articles(rows), 1)
+    assert near.panels.tolist() == [0, 2, 3, 4, 5]
 
 
 @pytest.mark.cluster
