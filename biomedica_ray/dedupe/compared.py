@@ -1,4 +1,4 @@
-"""What dedupe compared last: what later stages have to know of it."""
+"""What dedupe compares, and what it compared last: what later stages have to know of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import NamedTuple
 from biomedica_ray.store import Store
 
 DOCUMENT = "dedupe.json"
+LEAST_SIDE = 64
+"""Pixels of the shorter side below which a panel is not compared, as small ones are alike too often; so it is no sample
+of its own either."""
 
 
 class Compared(NamedTuple):

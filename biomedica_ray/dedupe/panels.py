@@ -15,15 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biomedica_ray.dedupe.columns import Rows, duplicate_rows
+from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.dedupe.figures import FindPairs
 from biomedica_ray.dedupe.groups import best_alike
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.images.thumbnails import SIDE
 from biomedica_ray.schema import panel_id
 from biomedica_ray.store import Commit, Store
-
-LEAST_SIDE = 64
-"""Pixels of the shorter side below which a panel is not compared: small ones are alike too often."""
 
 PANELS = pa.schema(
     [

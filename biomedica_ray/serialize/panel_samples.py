@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.jats.licenses import permits_parts
 from biomedica_ray.schema import panel_id
 from biomedica_ray.serialize.config import SerializeConfig
@@ -29,8 +30,8 @@ class Cut:
     Attributes:
         numbers: From 1 in reading order, those that are samples of their own.
         left_out: Number -> why another is not, though it is sure: it repeats another.
-        staying: How many stay with their figure: no words, too little confidence, too small, or their licence permits
-            no parts.
+        staying: How many stay with their figure: no words, too little confidence, too small to be compared, or their
+            licence permits no parts.
     """
 
     numbers: tuple[int, ...] = ()
@@ -81,4 +82,8 @@ def _counts(repeat: Row, config: SerializeConfig) -> bool:
 def _is_sure(box: Row, config: SerializeConfig) -> bool:
     side = min(box["right"] - box["left"], box["bottom"] - box["top"])
     sure = min(panel_confidence(box), box.get("alignment_confidence") or 0.0)
-    return bool(box.get("words")) and side >= config.min_side and sure >= config.min_confidence - _ROUNDING
+    return (
+        bool(box.get("words"))
+        and side >= max(config.min_side, LEAST_SIDE)
+        and sure >= config.min_confidence - _ROUNDING
+    )

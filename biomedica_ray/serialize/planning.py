@@ -18,7 +18,7 @@ from biomedica_ray.serialize.shard_plan import KINDS, PLACES, Cut, Flags, Sample
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import AsJson, fingerprint, pmcid_of, stable_hash
 
-VERSION = 7
+VERSION = 8
 """Raise it when the same input gives other samples or shards."""
 
 PLAN_GB, PLAN_BYTES = 0.5, 150

@@ -29,12 +29,11 @@ CAPTION = "Mice. (A) Left one. (B) Right one. Scale bar: 1 cm."
 
 
 def seen(figure_id: str, *confidences: tuple[float, float], words: bool = True) -> Row:
-    """A row of the panels table: panels side by side in 64 x 48 pixels, each with both confidences."""
-    width = 64 // len(confidences)
+    """A row of the panels table: panels of 80 x 80 pixels side by side, each with both confidences."""
     boxes = [
         {
             "label": "ABCDEFGH"[n] if words else None,
-            **{"left": n * width, "top": 2, "right": (n + 1) * width, "bottom": 48},
+            **{"left": n * 80, "top": 2, "right": (n + 1) * 80, "bottom": 82},
             **{"confidence": there, "model_confidence": None, "printed": None, "printed_confidence": None},
             "how": "order" if words else "none",
             "alignment_confidence": aligned,
@@ -58,6 +57,7 @@ def seen(figure_id: str, *confidences: tuple[float, float], words: bool = True) 
 
 CONFIG = SerializeConfig(store="mine", pairs="both", min_confidence=0.8, min_side=10)
 SURE = (0.9, 0.8)
+SIZE = (160, 90)
 
 
 def test_both_confidences_have_to_be_enough_and_words_are_needed() -> None:
@@ -84,8 +84,12 @@ def test_an_image_of_one_panel_and_one_that_nobody_looked_at_have_none_to_cut_ou
 
 
 def test_small_panels_stay_and_repeats_are_left_out() -> None:
-    small = CONFIG.model_copy(update={"min_side": 33})
+    small = CONFIG.model_copy(update={"min_side": 81})
     assert cut(seen("f", SURE, SURE), "CC BY", {}, small).staying == 2
+    tiny = seen("f", SURE, SURE, SURE)
+    tiny["panel_boxes"][0]["right"] = 63  # which dedupe does not compare
+    tiny["panel_boxes"][1]["bottom"] = 2 + 64
+    assert cut(tiny, "CC BY", {}, CONFIG).numbers == (2, 3)
     repeats = {"f/2": [{"id": "f/2", "of": "g", "kind": "near", "distance": 2.0}]}
     found = cut(seen("f", SURE, SURE), "CC BY", repeats, CONFIG)
     assert found.numbers == (1,)
@@ -107,9 +111,9 @@ def store(tmp_path: Path) -> Store:
     articles[3] |= {"license_code": "CC BY-ND"}
     parts = [("A", 6, 19), ("B", 20, 34)]
     panels = [{"label": label, "text": CAPTION[a:b], "start": a, "end": b} for label, a, b in parts]
-    images = [encoded(picture(n)) for n in range(6)]
+    images = [encoded(picture(n, SIZE)) for n in range(6)]
     images[5] = images[5][:60]
-    figures = [figure(f"PMC{n}.1", 1, encoded(picture(n)), caption=CAPTION, panels=panels) for n in range(6)]
+    figures = [figure(f"PMC{n}.1", 1, encoded(picture(n, SIZE)), caption=CAPTION, panels=panels) for n in range(6)]
     figures[5]["image"] = images[5]
     write_extracted(store, articles, figures)
     return store
@@ -185,7 +189,7 @@ def test_panels_figures_and_both(ray_cluster: None, store: Store) -> None:
     found = samples(store)
     assert sorted(found) == whole
     assert [found[key][2]["n_panels"] for key in whole] == [2, 2, 2, 2, 1]
-    assert [box["left"] for box in found["PMC2-1_001"][2]["panel_boxes"]] == [0, 32]
+    assert [box["left"] for box in found["PMC2-1_001"][2]["panel_boxes"]] == [0, 80]
 
     # The second panel of PMC1 repeats another. PMC5 does not decode: neither the figure nor its panels.
     commit_duplicates(store, "bb", [("PMC1.1_001/2", "PMC0.1_001/2", "near")])
@@ -199,11 +203,11 @@ def test_panels_figures_and_both(ray_cluster: None, store: Store) -> None:
     found = samples(store)
     assert sorted(found) == sorted(whole + of_panels)
     jpg, text, fields = found["PMC0-1_001~p2"]
-    crop = Image.fromarray(np.asarray(picture(0))[2:48, 32:64])
+    crop = Image.fromarray(np.asarray(picture(0, SIZE))[2:82, 80:160])
     assert jpg == encoded(crop, "JPEG", quality=95, subsampling="4:4:4")
-    assert Image.open(io.BytesIO(jpg)).size == (32, 46)
+    assert Image.open(io.BytesIO(jpg)).size == (80, 80)
     assert text == "Words 2."
-    assert (fields["panel_box"], fields["panel_context"]) == ([32, 2, 64, 48], "Mice. Scale bar: 1 cm.")
+    assert (fields["panel_box"], fields["panel_context"]) == ([80, 2, 160, 82], "Mice. Scale bar: 1 cm.")
     assert (fields["figure_id"], fields["panel_number"]) == ("PMC0.1_001", 2)
     errors = store.dataset("serialize", "errors").to_table().to_pylist()
     assert [(e["what"], e["entity"], e["kind"]) for e in errors] == [("PMC1.1_001/2", "panel", "duplicate-panel")]
