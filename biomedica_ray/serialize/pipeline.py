@@ -22,12 +22,11 @@ from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.dataset import publish, withdraw
 from biomedica_ray.serialize.members import made_samples, read_members
 from biomedica_ray.serialize.planning import (
-    PLAN_BYTES,
-    PLAN_GB,
     SELECTION_KEYS,
     VERSION,
     Planned,
     UnitContents,
+    plan_gb,
     plan_shards,
 )
 from biomedica_ray.serialize.samples import parquet_row, sample_key
@@ -88,14 +87,14 @@ def run(config: SerializeConfig, record: Run) -> None:
         for unit, commit in extracted.items()
     }
     committed = record.committed(place.shards_stage)
-    n_figures = sum(commit.counts["figures"].rows_out for commit in extracted.values())
+    n_chosen = n_samples(record.counts)
     planned = on_a_worker(
         partial(plan_shards, store, contents, config, {n: c.fingerprint for n, c in committed.items()}),
-        memory_gb=max(config.memory_gb, PLAN_GB + PLAN_BYTES * n_figures / 2**30),
+        memory_gb=max(config.memory_gb, plan_gb(n_chosen)),
     )
     if {number: commit.fingerprint for number, commit in committed.items()} != planned.marks:
         withdraw(store, place)
-    _check_plan(sum(record.counts[kind].rows_out for kind in ("figures", "panels") if kind in record.counts), planned)
+    _check_plan(n_chosen, planned)
     _tell_plan(planned, record)
     largest = max((shard.size for shard in planned.shards.values()), default=0)
     disk_bytes = int(bytes_of_a_figure(store, extracted) * _FORMS * largest)
@@ -153,6 +152,11 @@ def check_panels(
             f"pairs: {pairs}: dedupe has not compared the panels that {len(others)} of {n} units have now; "
             "run `biomedica dedupe` again"
         )
+
+
+def n_samples(counts: Counts) -> int:
+    """How many samples have been chosen: figures, and panels where these are samples too."""
+    return sum(counts[kind].rows_out for kind in ("figures", "panels") if kind in counts)
 
 
 def _check_plan(chosen: int, planned: Planned) -> None:

@@ -18,8 +18,9 @@ from biomedica_ray.dedupe.compared import write_compared
 from biomedica_ray.runs import Run
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.panel_samples import cut
-from biomedica_ray.serialize.pipeline import check_panels
+from biomedica_ray.serialize.pipeline import check_panels, n_samples
 from biomedica_ray.serialize.pipeline import run as serialize
+from biomedica_ray.serialize.planning import plan_gb
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, unit_of
 from tests.serialize.test_pipeline import commit_duplicates
@@ -154,6 +155,12 @@ def test_panels_have_to_be_those_that_dedupe_compared(store: Store) -> None:
     check_panels(store, "panels", units, set(units) - {min(units)}, found)  # repeats of that unit stay in, as is told
     with pytest.raises(StoreError, match=f"1 of {n} units have no panels; run `biomedica panels` first"):
         check_panels(store, "both", units, units, {unit: there[unit] for unit in units if unit != min(units)})
+
+
+def test_the_plan_has_memory_for_figures_and_panels() -> None:
+    figures, both = {"figures": Flow(9, 5, 4)}, {"figures": Flow(9, 5, 4), "panels": Flow(40, 20, 1, 19)}
+    assert (n_samples(figures), n_samples(both)) == (5, 25)
+    assert plan_gb(2**30) - plan_gb(0) == 150
 
 
 def panels() -> list[Row]:
