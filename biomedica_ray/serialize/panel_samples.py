@@ -70,6 +70,11 @@ def cut(
     return Cut(tuple(numbers), tuple(left_out), staying)
 
 
+def n_boxes(panels: Row | None) -> int:
+    """How many panels a figure has to cut out, by its row of the panels table: of one panel none."""
+    return 0 if panels is None or panels["n_panels"] < 2 else len(panels["panel_boxes"])
+
+
 def panel_confidence(box: Row) -> float:
     """How sure it is that a panel is there, as :func:`biomedica_ray.panels.alignment.box_confidence` has it."""
     return float(max(box["confidence"], box.get("model_confidence") or 0.0))

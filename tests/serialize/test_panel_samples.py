@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,15 @@ from PIL import Image
 from biomedica_ray import cli, schema
 from biomedica_ray.dedupe.compared import write_compared
 from biomedica_ray.runs import Run
+from biomedica_ray.serialize import choosing
+from biomedica_ray.serialize.choosing import SelectionWorker
 from biomedica_ray.serialize.config import SerializeConfig
-from biomedica_ray.serialize.panel_samples import cut
+from biomedica_ray.serialize.panel_samples import Cut, cut
 from biomedica_ray.serialize.pipeline import check_panels, n_samples
 from biomedica_ray.serialize.pipeline import run as serialize
 from biomedica_ray.serialize.planning import plan_gb
 from biomedica_ray.store import Store, StoreError
-from biomedica_ray.units import Flow, unit_of
+from biomedica_ray.units import Counts, Flow, LostRowsError, add_counts, unit_of
 from tests.serialize.test_pipeline import commit_duplicates
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
 
@@ -161,6 +165,34 @@ def test_the_plan_has_memory_for_figures_and_panels() -> None:
     figures, both = {"figures": Flow(9, 5, 4)}, {"figures": Flow(9, 5, 4), "panels": Flow(40, 20, 1, 19)}
     assert (n_samples(figures), n_samples(both)) == (5, 25)
     assert plan_gb(2**30) - plan_gb(0) == 150
+
+
+def select(store: Store) -> Counts:
+    config = SerializeConfig(store=store.root, pairs="both", min_confidence=0.8)
+    worker = SelectionWorker(store, "run", config)
+    return reduce(add_counts, (worker(unit, "aa") for unit in store.commits("extract")))
+
+
+def test_a_panel_that_is_lost_on_the_way_fails_the_unit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit_panels(store, panels())
+    commit_duplicates(store, "bb", [("PMC1.1_001/2", "PMC0.1_001/2", "near")])
+    assert select(store) == {"figures": Flow(6, 6), "panels": Flow(10, 6, 1, 3)}
+
+    def lossy(*arguments: Any) -> Cut:
+        found = cut(*arguments)
+        return replace(found, numbers=found.numbers[1:])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(choosing, "cut", lossy)
+        with pytest.raises(LostRowsError, match=r"rows lost: panels: \d+ in but"):
+            select(store)
+    rows = panels()
+    rows[0]["n_panels"] = 3
+    commit_panels(store, rows)
+    with pytest.raises(
+        StoreError, match=r"panels of PMC0\.1_001: 3 were found, but there are 2; run `biomedica panels"
+    ):
+        select(store)
 
 
 def panels() -> list[Row]:
