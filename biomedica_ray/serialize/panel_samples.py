@@ -51,7 +51,7 @@ def cut(
 
     Args:
         panels: Its row of the panels table, columns :data:`COLUMNS`; None where there is none.
-        license_code: Its licence. Those without derivatives (ND) permit to share the whole, but no parts of it.
+        license_code: Its licence. Those without derivatives (ND) permit no parts, and an unknown one neither.
         repeats: Rows of the duplicates table, by id.
         config: min_confidence, min_side, keep_duplicates and keep_against.
     """

@@ -77,9 +77,11 @@ def test_both_confidences_have_to_be_enough_and_words_are_needed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "numbers"), [("CC BY-ND", ()), ("CC BY-NC-ND", ()), ("CC BY-SA", (1, 2)), (None, (1, 2))]
+    ("code", "numbers"), [("CC BY-ND", ()), ("CC BY-NC-ND", ()), ("CC BY-SA", (1, 2)), ("other", ()), (None, ())]
 )
-def test_a_licence_without_derivatives_permits_no_parts(code: str | None, numbers: tuple[int, ...]) -> None:
+def test_a_licence_that_is_unknown_or_without_derivatives_permits_no_parts(
+    code: str | None, numbers: tuple[int, ...]
+) -> None:
     assert cut(seen("f", SURE, SURE), code, {}, CONFIG).numbers == numbers
 
 
