@@ -84,7 +84,7 @@ def license_group(code: str) -> str:
 
 
 def permits_parts(code: str | None) -> bool:
-    """Whether a licence permits to share parts of a work: none without derivatives (CC BY-ND 4.0, 2(a)(1)), or unknown."""
+    """Whether a licence permits to share parts: none without derivatives (CC BY-ND 4.0, 2(a)(1)), no unknown one."""
     return code is not None and code != OTHER and not code.endswith("ND")
 
 
