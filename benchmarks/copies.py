@@ -26,8 +26,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.dedupe.hamming import pair_blocks
-from biomedica_ray.dedupe.panels import LEAST_SIDE
 from biomedica_ray.dedupe.thumbnails import correlation
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.images.thumbnails import thumbnail

@@ -133,8 +133,7 @@ class _Comparison:
         articles, figures = self._read()
         groups = article_duplicates(articles)
         figures = _ranked(figures, articles, groups)
-        is_many = figures.num_rows >= self._config.shuffle_from
-        find_pairs = _by_shuffle if is_many else partial(pair_blocks, threads=self._config.num_cpus)
+        find_pairs = self._find_pairs(figures.num_rows)
         candidates = find_candidates(figures, self._config.max_distance, find_pairs)
         figures = candidates.figures
         others = self._others()
@@ -153,10 +152,13 @@ class _Comparison:
         plain = repeats.filter(pc.invert(pc.is_in(repeats["id"], useless["id"].combine_chunks())))
         captions = _with_unit(self._captions(figures, plain), "figure_id", figures, "figure_id")
         kept = figures.filter(pc.invert(pc.is_in(figures["figure_id"], repeats["id"].combine_chunks())))
-        panels = self._panels(kept)
+        panels = self._panels(figures)
+        find_pairs = self._find_pairs(kept.num_rows + panels.num_rows)
         in_panels = with_figures(self._leaks_of_panels(panels, others, find_pairs), panels)
+        # A figure that repeats another may be kept all the same: it is looked for elsewhere, whole and in parts.
+        of_kept = panels.filter(pc.is_in(panels["figure_id"], kept["figure_id"].combine_chunks()))
         of_panels = pa.concat_tables(
-            [self._repeats_of_panels(kept, panels, find_pairs), in_panels.filter(pc.field("entity") == "panel")]
+            [self._repeats_of_panels(kept, of_kept, find_pairs), in_panels.filter(pc.field("entity") == "panel")]
         )
         new = pc.invert(pc.is_in(in_panels["id"], value_set=leaks["id"].combine_chunks()))
         leaks = pa.concat_tables([leaks, in_panels.filter(pc.and_(new, pc.equal(in_panels["entity"], "figure")))])
@@ -180,13 +182,18 @@ class _Comparison:
             {name: _by_unit(table) for name, table in tables.items()}, self._errors, self._counts(articles, figures)
         )
 
-    def _panels(self, kept: pa.Table) -> pa.Table:
-        """The panels of figures that repeat no others, in the order of these."""
+    def _find_pairs(self, n: int) -> FindPairs:
+        """How near ones of ``n`` hashes are found."""
+        return _by_shuffle if n >= self._config.shuffle_from else partial(pair_blocks, threads=self._config.num_cpus)
+
+    def _panels(self, figures: pa.Table) -> pa.Table:
+        """The panels of figures, in the order of these."""
         panelled = self._inputs.panelled
         found = [PANELS.empty_table(), *map_in_threads(partial(read_panels, self._store), panelled.values())]
         panels = pa.concat_tables(found)
-        place = pc.index_in(panels["figure_id"], kept["figure_id"].combine_chunks())
+        place = pc.index_in(panels["figure_id"], figures["figure_id"].combine_chunks())
         panels = panels.append_column("place", place).filter(place.is_valid())
+        panels = panels.append_column("article", figures["article"].take(panels["place"]))
         order = [("place", "ascending"), ("number", "ascending")]
         return panels.sort_by(order).drop_columns(["place"])
 

@@ -42,8 +42,8 @@ class DedupeConfig(StageConfig):
     shuffle_from: int = Field(
         50_000_000,
         ge=0,
-        description="from this many figures on, they are compared by a shuffle across the cluster, with the same "
-        "result",
+        description="from this many figures, or figures and panels, on, they are compared by a shuffle across the "
+        "cluster, with the same result",
     )
     num_cpus: int = Field(1, ge=1, description="CPUs of the comparison: the threads of its search")
     memory_gb: float = Field(4, gt=0, description="memory that the comparison reserves")

@@ -17,7 +17,13 @@ _ROUNDING = 1e-4
 """More than what single precision takes from the bound on a correlation."""
 
 
-def best_alike(hashes: Hashes, max_distance: int, thumbnails: npt.NDArray[np.uint8], min_correlation: float) -> Ints:
+def best_alike(
+    hashes: Hashes,
+    max_distance: int,
+    thumbnails: npt.NDArray[np.uint8],
+    min_correlation: float,
+    owners: Ints | None = None,
+) -> Ints:
     """Best first, each image repeats the best kept one that is near and looks the same, or else is kept itself.
 
     Of the images that are linked, directly or through others, the best is kept and those linked to it directly repeat
@@ -32,6 +38,7 @@ def best_alike(hashes: Hashes, max_distance: int, thumbnails: npt.NDArray[np.uin
         max_distance: Greatest Hamming distance, from 0 to 8.
         thumbnails: (n, 1024) grey values; a blank one is like no other.
         min_correlation: Least correlation of the thumbnails, above 0.
+        owners: (n,) a code of what an image belongs to: it repeats none of the same owner. None: each its own.
 
     Returns:
         (n,) the index of the image that each one repeats, its own if it is kept.
@@ -49,7 +56,8 @@ def best_alike(hashes: Hashes, max_distance: int, thumbnails: npt.NDArray[np.uin
         np.full((len(bands), len(hashes)), -1, np.int32),
     )
     looks = _Looks(thumbnails, coarse(thumbnails), min_correlation)
-    best: Ints = _best_alike(index, hashes, max_distance, looks)
+    owners = np.arange(len(hashes)) if owners is None else owners
+    best: Ints = _best_alike(index, hashes, max_distance, looks, owners)
     return best
 
 
@@ -82,7 +90,7 @@ def _alike(looks: _Looks, a: int, b: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _best_alike(index: _Index, hashes: Hashes, max_distance: int, looks: _Looks) -> Ints:
+def _best_alike(index: _Index, hashes: Hashes, max_distance: int, looks: _Looks, owners: Ints) -> Ints:
     best = np.arange(len(hashes))
     low = np.uint64(index.last.shape[1] - 1)
     for image in range(len(hashes)):
@@ -94,6 +102,7 @@ def _best_alike(index: _Index, hashes: Hashes, max_distance: int, looks: _Looks)
                     differing = hashes[image] ^ hashes[kept]
                     if (
                         kept < best[image]
+                        and owners[kept] != owners[image]
                         and popcount(differing) <= max_distance
                         and not in_any(differing, index.masks[:band], index.radii[:band])
                         and _alike(looks, image, kept)

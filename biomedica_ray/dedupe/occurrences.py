@@ -44,17 +44,17 @@ def find_occurrences(
     """Everything that the hashes say.
 
     Args:
-        figures: sha256, pixel_sha256 and phash of figures.
-        others: The same of the other set's pictures, and name; rows in any order.
+        figures: phash of figures; and sha256 and pixel_sha256, unless they are parts of files.
+        others: All three of the other set's pictures, and name; rows in any order.
         max_distance: Greatest Hamming distance of the perceptual hashes, in bits.
         find_pairs: As :func:`~biomedica_ray.dedupe.hamming.pair_blocks`.
     """
     others = others.sort_by("name")
-    bytes_, pixels = (
-        pc.index_in(figures[name], others[name].combine_chunks()).fill_null(-1).to_numpy().astype(np.int64)
-        for name in ("sha256", "pixel_sha256")
-    )
-    exact = np.where(bytes_ >= 0, bytes_, pixels)
+    exact = np.full(figures.num_rows, -1)
+    for name in ("pixel_sha256", "sha256"):
+        if name in figures.column_names:
+            same = pc.index_in(figures[name], others[name].combine_chunks()).fill_null(-1).to_numpy()
+            exact = np.where(same >= 0, same, exact)
     rest = np.flatnonzero(exact < 0) if others.num_rows else np.empty(0, np.int64)
     ours, theirs = figures["phash"].to_numpy(), others["phash"].to_numpy()
     hashes, hash_ids = np.unique(np.concatenate([ours[rest], theirs]), return_inverse=True)

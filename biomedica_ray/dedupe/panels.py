@@ -15,18 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biomedica_ray.dedupe.columns import Rows, duplicate_rows
+from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.dedupe.figures import FindPairs
 from biomedica_ray.dedupe.groups import best_alike
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.images.thumbnails import SIDE
 from biomedica_ray.schema import panel_id
 from biomedica_ray.store import Commit, Store
-
-LEAST_SIDE = 64
-"""Pixels of the shorter side below which a panel is not compared: small ones are alike too often."""
-
-_IN_ARTICLE = r"_\d+(/\d+)?$"
-"""What the ids of figures and panels have beyond that of their article."""
 
 PANELS = pa.schema(
     [
@@ -35,14 +30,12 @@ PANELS = pa.schema(
         ("unit", pa.int32()),
         ("row", pa.int64()),
         ("number", pa.int32()),
-        ("sha256", pa.binary(32)),
-        ("pixel_sha256", pa.binary(32)),
         ("phash", pa.uint64()),
     ]
 )
 """What is compared: where a panel is (row of its figure in the unit's table, number in it from 1), and its hash.
 
-It is no file of its own: the digests are null, which are like no other.
+It is no file of its own, so it has no digests.
 """
 
 
@@ -60,18 +53,27 @@ class NearPanels(NamedTuple):
 
 def read_panels(store: Store, commit: Commit) -> pa.Table:
     """The panels of a unit's compound figures; none where a version found them that did not hash them."""
-    rows = store.read(commit, "panels", ["figure_id", "panel_boxes", "phashes"], row="row").to_pylist()
-    found = [
+    rows = store.read(commit, "panels", ["figure_id", "panel_boxes", "phashes"], row="row")
+    n_hashes = pc.fill_null(pc.list_value_length(rows["phashes"]), 0)  # 0 of figures of one panel
+    rows = rows.filter(pc.greater(n_hashes, 0))
+    boxes, hashes = rows["panel_boxes"].combine_chunks(), rows["phashes"].combine_chunks()
+    edges = boxes.flatten()
+    left, top, right, bottom = (edges.field(name).to_numpy() for name in ("left", "top", "right", "bottom"))
+    lengths = boxes.value_lengths().to_numpy()
+    numbers = np.arange(len(edges)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 1
+    names = rows["figure_id"].combine_chunks().take(pc.list_parent_indices(boxes))
+    panels = pa.table(
         {
-            "panel_id": panel_id(row["figure_id"], number),
-            **{name: row[name] for name in ("figure_id", "row")},
-            **{"unit": commit.unit, "number": number, "phash": phash},
-        }
-        for row in rows
-        for number, (box, phash) in enumerate(zip(row["panel_boxes"], row["phashes"] or (), strict=False), 1)
-        if min(box["right"] - box["left"], box["bottom"] - box["top"]) >= LEAST_SIDE
-    ]
-    return pa.Table.from_pylist(found, schema=PANELS)
+            "panel_id": pa.array(map(panel_id, names.to_pylist(), numbers.tolist()), pa.string()),
+            "figure_id": names,
+            "unit": np.full(len(edges), commit.unit, np.int32),
+            "row": np.repeat(rows["row"].to_numpy(), lengths),
+            "number": numbers.astype(np.int32),
+            "phash": hashes.flatten(),
+        },
+        schema=PANELS,
+    )
+    return panels.filter(np.minimum(right - left, bottom - top) >= LEAST_SIDE)
 
 
 def read_panel_thumbnails(store: Store, commit: Commit, rows: Rows, numbers: Rows) -> npt.NDArray[np.uint8]:
@@ -86,11 +88,11 @@ def read_panel_thumbnails(store: Store, commit: Commit, rows: Rows, numbers: Row
 def near_panels(
     figures: pa.Table, panels: pa.Table, max_distance: int, find_pairs: FindPairs = pair_blocks
 ) -> NearPanels:
-    """Everything that the hashes say.
+    """Everything that the hashes say of panels and what is of another article; most that is near is of the same one.
 
     Args:
-        figures: phash of figures.
-        panels: phash of panels.
+        figures: phash and article (a number) of figures.
+        panels: The same of panels.
         max_distance: Greatest Hamming distance of the perceptual hashes, in bits.
         find_pairs: As :func:`~biomedica_ray.dedupe.hamming.pair_blocks`.
     """
@@ -98,10 +100,16 @@ def near_panels(
     hashes, ids = np.unique(
         np.concatenate([figures["phash"].to_numpy(), panels["phash"].to_numpy()]), return_inverse=True
     )
-    of_panels, of_all = (np.bincount(each, minlength=len(hashes)) for each in (ids[n:], ids))
-    near = (of_panels > 0) & (of_all > 1)
+    articles = np.concatenate([figures["article"].to_numpy(), panels["article"].to_numpy()])
+    first, last = np.full(len(hashes), np.iinfo(np.int64).max), np.full(len(hashes), -1)
+    np.minimum.at(first, ids, articles)
+    np.maximum.at(last, ids, articles)
+    has_panels = np.bincount(ids[n:], minlength=len(hashes)) > 0
+    near = has_panels & (first < last)
     for pairs in find_pairs(hashes, max_distance):
-        near[pairs[(of_panels[pairs] > 0).any(axis=1)].reshape(-1)] = True
+        a, b = pairs.T
+        elsewhere = np.minimum(first[a], first[b]) < np.maximum(last[a], last[b])
+        near[pairs[elsewhere & (has_panels[a] | has_panels[b])].reshape(-1)] = True
     return NearPanels(np.flatnonzero(near[ids[:n]]), np.flatnonzero(near[ids[n:]]))
 
 
@@ -117,8 +125,8 @@ def panel_repeats(
     """Look at those a second time: a row of the duplicates table for each panel that repeats another picture.
 
     Args:
-        figures: figure_id and phash, best first.
-        panels: Rows of :data:`PANELS`, those of better figures first.
+        figures: figure_id, phash and article (a number), best first.
+        panels: Rows of :data:`PANELS`, those of better figures first, with article.
         near: What the hashes say.
         looks: Thumbnails (k, 1024) of the figures and (m, 1024) of the panels that are near.
         max_distance: As before.
@@ -126,12 +134,11 @@ def panel_repeats(
     """
     chosen = [table.take(pa.array(rows)) for table, rows in zip((figures, panels), near, strict=True)]
     ids = pa.chunked_array([*chosen[0]["figure_id"].chunks, *chosen[1]["panel_id"].chunks], pa.string())
-    owners = pc.replace_substring_regex(ids, _IN_ARTICLE, "")
+    owners = np.concatenate([table["article"].to_numpy() for table in chosen])
     hashes = np.concatenate([table["phash"].to_numpy() for table in chosen])
-    best = best_alike(hashes, max_distance, np.concatenate(looks), min_correlation)
-    rows = np.arange(len(hashes))
-    elsewhere = pc.not_equal(owners, owners.take(pa.array(best))).to_numpy()
-    rows = rows[(rows >= len(near.figures)) & elsewhere]
+    best = best_alike(hashes, max_distance, np.concatenate(looks), min_correlation, owners)
+    rows = np.flatnonzero(best != np.arange(len(best)))
+    rows = rows[rows >= len(near.figures)]
     bits = np.bitwise_count(hashes[rows] ^ hashes[best[rows]]).astype(np.float32)
     return duplicate_rows("panel", "near", (ids, rows), (ids, best[rows]), bits).sort_by("id")
 

@@ -14,6 +14,7 @@ from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.cluster import RETRIES, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.against import find_pieces
+from biomedica_ray.dedupe.compared import DOCUMENT, read_compared, write_compared
 from biomedica_ray.dedupe.comparison import WORKER_GB, Found, Inputs, compare
 from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.runs import Run
@@ -22,12 +23,11 @@ from biomedica_ray.units import Counts, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 4
+VERSION = 5
 """Raise it when the same input gives other rows."""
 
 _RULES = {"max_distance", "min_correlation", "boilerplate_articles", "semantic_model", "min_cosine"}
 """Settings that change the rows."""
-_DOCUMENT = "dedupe.json"
 _HASH = "phash"
 """The hash that extract stores; its name is part of the fingerprints of all stores."""
 
@@ -70,10 +70,10 @@ def run(config: DedupeConfig, record: Run) -> None:
     compared = fingerprint(VERSION, {"hash": _HASH, **config.model_dump(include=_RULES)}, contents)
     committed = record.committed("dedupe")
     found: Any = None  # stays so when every unit is done and no worker will ask for it
-    if committed.keys() == extracted.keys() and _compared(store) == compared:
+    if committed.keys() == extracted.keys() and read_compared(store).inputs == compared:
         marks = {unit: commit.fingerprint for unit, commit in committed.items()}
     else:
-        store.delete(_DOCUMENT)  # until all units are written, it would stand for some of before
+        store.delete(DOCUMENT)  # until all units are written, it would stand for some of before
         task: Any = ray.remote(compare)
         options = {"num_cpus": config.num_cpus, "memory": int(config.memory_gb * 2**30), "max_retries": RETRIES}
         summary, marks, found = task.options(num_returns=3, **options).remote(store, inputs, config)
@@ -88,16 +88,7 @@ def run(config: DedupeConfig, record: Run) -> None:
         max_actors=config.max_actors,
     )
     if found is not None:
-        store.write_json(_DOCUMENT, {"compared": compared})
-
-
-def _compared(store: Store) -> str | None:
-    """The fingerprint of what was compared when all units were written last."""
-    try:
-        document = store.read_json(_DOCUMENT)
-    except FileNotFoundError:
-        return None
-    return str(document["compared"])
+        write_compared(store, compared, {unit: commit.content for unit, commit in panelled.items()})
 
 
 def _embeddings(store: Store, model: str, units: Iterable[int]) -> tuple[dict[int, Commit], dict[str, Any]]:

@@ -84,8 +84,8 @@ def license_group(code: str) -> str:
 
 
 def permits_parts(code: str | None) -> bool:
-    """Whether a licence permits to share parts of a work: none without derivatives (CC BY-ND 4.0, 2(a)(1))."""
-    return code is None or not code.endswith("ND")
+    """Whether a licence permits to share parts: none without derivatives (CC BY-ND 4.0, 2(a)(1)), no unknown one."""
+    return code is not None and code != OTHER and not code.endswith("ND")
 
 
 def stricter(a: str, b: str) -> str:

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from biomedica_ray.panels.seen import inside, overlap
+
 STRIDE = 8
 """Pixels of the input a cell of the heatmap."""
 COARSEST = 32
@@ -148,15 +150,6 @@ def peaks(logits: Tensor, sides: Tensor, least: float) -> list[tuple[tuple[float
         left, above, right, below = sides[:, row, column].tolist()
         x, y = (column + 0.5) * STRIDE, (row + 0.5) * STRIDE
         box = (x - left, y - above, x + right, y + below)
-        if not any(_same(box, other) for other, _ in kept):
+        if not any(overlap(box, other) > 0.5 or inside(box, other) > 0.75 for other, _ in kept):
             kept.append((box, float(chance[0, row, column])))
     return kept
-
-
-def _same(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    wide, high = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
-    if wide <= 0 or high <= 0:
-        return False
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    common = wide * high
-    return common > 0.5 * (sum(areas) - common) or common > 0.75 * min(areas)

@@ -37,7 +37,8 @@ _OF_PANELS = (
 _PAIRS = {
     "figures": "Each sample is a whole figure.",
     "both": "Samples are figures, and panels of compound figures. " + _OF_PANELS,
-    "panels": "Samples are panels, and figures of one panel, or of one that is not sure. " + _OF_PANELS,
+    "panels": "Samples are panels, and figures: those of one panel, and those with a panel that is not sure. "
+    + _OF_PANELS,
 }
 """What the samples are."""
 

@@ -12,7 +12,7 @@ from biomedica_ray.select.pipeline import selected_ids
 from biomedica_ray.serialize import left_out as selection
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.members import read_pubmed, read_rows
-from biomedica_ray.serialize.panel_samples import COLUMNS, Cut, cut
+from biomedica_ray.serialize.panel_samples import COLUMNS, Cut, cut, n_boxes
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Counts, Flow
 
@@ -33,7 +33,9 @@ class SelectionWorker:
         that stay with their figure.
 
         Raises:
-            StoreError: Panels are asked for, and were found by a version that aligned no words.
+            StoreError: Panels are asked for, and were found by a version that aligned no words, or there are not as
+                many as their row says.
+            LostRowsError: A figure or a panel is neither written nor among the errors.
         """
         extracted = self._store.commit("extract", unit)
         articles = self._store.read(extracted, "articles", selection.ARTICLE_COLUMNS).to_pylist()
@@ -46,7 +48,7 @@ class SelectionWorker:
         by_id = {article["article_id"]: article for article in articles}
         for article_id in by_id.keys() & pubmed.keys():  # PubMed knows of retractions that the XML does not mention
             by_id[article_id]["is_retracted"] |= pubmed[article_id]["is_retracted"]
-        choice = _Choice(self._config)
+        choice, n_in = _Choice(self._config), 0
         for figure in figures:
             figure_id, article = figure["figure_id"], by_id[figure["article_id"]]
             if selected is not None and figure_id not in selected:
@@ -60,14 +62,21 @@ class SelectionWorker:
                 sample["split"] = selection.split_of(article["article_id"], duplicates, *fractions)
                 code = figure["license_code"] or article["license_code"]
                 parts = cut(panels.get(figure_id), code, duplicates, self._config)
+                n_in += n_boxes(panels.get(figure_id))
                 choice.take(sample, parts, [each["caption"] for each in captions.get(figure_id, ())])
         place = self._place
         with self._store.write_unit(place.stage, unit, mark, self._run_id) as writer:
             written = writer.table("samples", schema.SAMPLES, directory=place.folder("samples"))
-            written.write(choice.samples())
             errors = writer.table("errors", schema.ERRORS, directory=place.folder("errors/serialize"))
-            errors.write(choice.left_out)
-            return writer.commit(choice.counts(extracted.counts["figures"].rows_out, written.rows, errors.rows)).counts
+            written.write(choice.samples("figure"))
+            errors.write(choice.errors("figure"))
+            n_written, n_errors = written.rows, errors.rows
+            written.write(choice.samples("panel"))
+            errors.write(choice.errors("panel"))
+            counts = {"figures": Flow(extracted.counts["figures"].rows_out, n_written, n_errors, choice.skipped)}
+            if self._config.pairs != "figures":
+                counts["panels"] = Flow(n_in, written.rows - n_written, errors.rows - n_errors, choice.staying)
+            return writer.commit(counts).counts
 
     def _panels(self, unit: int) -> dict[str, Row]:
         """The unit's rows of the panels table by figure_id, where panels are asked for."""
@@ -76,6 +85,12 @@ class SelectionWorker:
         (rows,) = read_rows(self._store, "panels", unit, "panels", columns=COLUMNS)
         if any(row["phashes"] is None for row in rows):
             raise StoreError(f"{self._store.root}: panels of an earlier version; run `biomedica panels` first")
+        for row in rows:
+            if len(row["panel_boxes"]) != row["n_panels"]:
+                raise StoreError(
+                    f"{self._store.root}: panels of {row['figure_id']}: {row['n_panels']} were found, but there are "
+                    f"{len(row['panel_boxes'])}; run `biomedica panels --again true`"
+                )
         return {row["figure_id"]: row for row in rows}
 
 
@@ -83,28 +98,26 @@ class _Choice:
     """What has been decided of a unit.
 
     Attributes:
-        left_out: Rows of the errors table, of figures and of panels.
         skipped: Figures that are not in the selection, or are there as their panels alone.
+        staying: Panels that stay with their figure.
     """
 
     def __init__(self, config: SerializeConfig) -> None:
-        self.left_out: list[Row] = []
-        self.skipped = 0
+        self._left_out: list[Row] = []
+        self.skipped = self.staying = 0
         self._pairs = config.pairs
         self._chosen: list[Row] = []
         self._withheld: set[str] = set()
-        self._panels = self._staying = 0
 
     def leave_out(self, figure: Row, reason: selection.LeftOut) -> None:
         """A figure is not written, and none of its panels."""
-        self.left_out.append(schema.error_row("serialize", figure["figure_id"], reason.kind, reason.message))
+        self._left_out.append(schema.error_row("serialize", figure["figure_id"], reason.kind, reason.message))
         if reason.kind in selection.WITHHELD:
             self._withheld.add(figure["article_id"])
 
     def take(self, sample: Row, parts: Cut, also_captioned: list[str]) -> None:
         """A figure is written, its panels, or both."""
-        self._panels += parts.n_panels
-        self._staying += parts.staying
+        self.staying += parts.staying
         if self._pairs == "panels" and parts.n_panels and not parts.staying:
             self.skipped += 1
         else:
@@ -112,22 +125,16 @@ class _Choice:
         self._chosen += ({**sample, "panel": number, "also_captioned": []} for number in parts.numbers)
         for number, why in parts.left_out:
             id_ = schema.panel_id(sample["figure_id"], number)
-            self.left_out.append(schema.error_row("serialize", id_, why.kind, why.message, entity="panel"))
+            self._left_out.append(schema.error_row("serialize", id_, why.kind, why.message, entity="panel"))
 
-    def samples(self) -> list[Row]:
-        """Rows of the samples table."""
-        return [{**sample, "article_whole": sample["article_id"] not in self._withheld} for sample in self._chosen]
+    def errors(self, entity: str) -> list[Row]:
+        """Rows of the errors table of figures, or of panels."""
+        return [row for row in self._left_out if row["entity"] == entity]
 
-    def counts(self, n_figures: int, n_written: int, n_errors: int) -> Counts:
-        """What became of the figures that came in, and of the panels of those that were wanted."""
-        panels = sum(sample["panel"] > 0 for sample in self._chosen)
-        errors = sum(row["entity"] == "panel" for row in self.left_out)
-        counts = {"figures": Flow(n_figures, n_written - panels, n_errors - errors, self.skipped)}
-        return (
-            counts
-            if self._pairs == "figures"
-            else {**counts, "panels": Flow(self._panels, panels, errors, self._staying)}
-        )
+    def samples(self, entity: str) -> list[Row]:
+        """Rows of the samples table that are figures, or panels."""
+        chosen = (sample for sample in self._chosen if bool(sample["panel"]) == (entity == "panel"))
+        return [{**sample, "article_whole": sample["article_id"] not in self._withheld} for sample in chosen]
 
 
 def _grouped(rows: Iterable[Row], key: str) -> dict[str, list[Row]]:

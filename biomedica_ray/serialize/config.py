@@ -50,7 +50,9 @@ class SerializeConfig(StageConfig):
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
         ["commercial", "noncommercial", "other"], description="which licence groups to write"
     )
-    min_side: int = Field(21, ge=1, description="smallest width and height in pixels (BIOMEDICA: more than 20)")
+    min_side: int = Field(
+        21, ge=1, description="smallest width and height in pixels (BIOMEDICA: more than 20); of panels at least 64"
+    )
     keep_duplicates: bool = Field(False, description="also write figures and articles that repeat others")
     keep_boilerplate: bool = Field(False, description="also write pictures that many unrelated articles have")
     keep_against: bool = Field(False, description="also write figures that occur in the sets of dedupe's against")

@@ -71,7 +71,7 @@ def _reasons(figure: Row, article: Row, duplicates: Duplicates, config: Serializ
     group = group_of(figure, article)
     if group not in config.license_groups:
         yield LeftOut("license-group", f"licence group {group}; wanted are {', '.join(config.license_groups)}")
-    if not config.keep_third_party and figure["third_party"] and group == "commercial":
+    if not config.keep_third_party and is_withheld(figure, group):
         yield LeftOut("third-party", f"its own permissions: {figure['permissions'] or 'reproduced from elsewhere'}")
     if not (figure["caption"] or "").strip():
         yield LeftOut("no-caption", "it has no caption")
@@ -92,6 +92,11 @@ def group_of(figure: Row, article: Row) -> str:
     own = figure.get("license_code")
     group: str = article["license_group"]
     return stricter_group(group, license_group(own)) if own else group
+
+
+def is_withheld(figure: Row, group: str) -> bool:
+    """Whether a figure of a licence group is reproduced from elsewhere, so that it may not be commercial at all."""
+    return bool(figure["third_party"]) and group == "commercial"
 
 
 def _first(rows: Mapping[str, Row], kinds: Sequence[str]) -> Row | None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.jats.licenses import permits_parts
 from biomedica_ray.schema import panel_id
 from biomedica_ray.serialize.config import SerializeConfig
@@ -29,8 +30,8 @@ class Cut:
     Attributes:
         numbers: From 1 in reading order, those that are samples of their own.
         left_out: Number -> why another is not, though it is sure: it repeats another.
-        staying: How many stay with their figure: no words, too little confidence, too small, or their licence permits
-            no parts.
+        staying: How many stay with their figure: no words, too little confidence, too small to be compared, or their
+            licence permits no parts.
     """
 
     numbers: tuple[int, ...] = ()
@@ -50,7 +51,7 @@ def cut(
 
     Args:
         panels: Its row of the panels table, columns :data:`COLUMNS`; None where there is none.
-        license_code: Its licence. Those without derivatives (ND) permit to share the whole, but no parts of it.
+        license_code: Its licence. Those without derivatives (ND) permit no parts, and an unknown one neither.
         repeats: Rows of the duplicates table, by id.
         config: min_confidence, min_side, keep_duplicates and keep_against.
     """
@@ -69,6 +70,11 @@ def cut(
     return Cut(tuple(numbers), tuple(left_out), staying)
 
 
+def n_boxes(panels: Row | None) -> int:
+    """How many panels a figure has to cut out, by its row of the panels table: of one panel none."""
+    return 0 if panels is None or panels["n_panels"] < 2 else len(panels["panel_boxes"])
+
+
 def panel_confidence(box: Row) -> float:
     """How sure it is that a panel is there, as :func:`biomedica_ray.panels.alignment.box_confidence` has it."""
     return float(max(box["confidence"], box.get("model_confidence") or 0.0))
@@ -81,4 +87,8 @@ def _counts(repeat: Row, config: SerializeConfig) -> bool:
 def _is_sure(box: Row, config: SerializeConfig) -> bool:
     side = min(box["right"] - box["left"], box["bottom"] - box["top"])
     sure = min(panel_confidence(box), box.get("alignment_confidence") or 0.0)
-    return bool(box.get("words")) and side >= config.min_side and sure >= config.min_confidence - _ROUNDING
+    return (
+        bool(box.get("words"))
+        and side >= max(config.min_side, LEAST_SIDE)
+        and sure >= config.min_confidence - _ROUNDING
+    )

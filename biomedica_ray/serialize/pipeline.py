@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
 from biomedica_ray import schema
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
+from biomedica_ray.dedupe.compared import read_compared
 from biomedica_ray.images import ImageError
 from biomedica_ray.reading.place import Place
 from biomedica_ray.runs import Run
@@ -21,12 +22,11 @@ from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.dataset import publish, withdraw
 from biomedica_ray.serialize.members import made_samples, read_members
 from biomedica_ray.serialize.planning import (
-    PLAN_BYTES,
-    PLAN_GB,
     SELECTION_KEYS,
     VERSION,
     Planned,
     UnitContents,
+    plan_gb,
     plan_shards,
 )
 from biomedica_ray.serialize.samples import parquet_row, sample_key
@@ -49,7 +49,7 @@ def run(config: SerializeConfig, record: Run) -> None:
 
     Raises:
         ConfigError: There is no such selection.
-        StoreError: Nothing has been extracted yet.
+        StoreError: Nothing has been extracted yet, or panels are asked for and not there, or not compared by dedupe.
         UnitsFailedError: Units or shards failed; all others are done, and there is no dataset.json.
         LostRowsError: The shards do not hold every figure that was chosen; there is no dataset.json then either.
     """
@@ -64,11 +64,8 @@ def run(config: SerializeConfig, record: Run) -> None:
     if missing := extracted.keys() - labelled.keys():
         log.info("serialize: %d of %d units have no labels yet: these stay empty", len(missing), len(extracted))
     with_panels = config.pairs != "figures"
-    if with_panels and (missing := extracted.keys() - panelled.keys()):
-        raise StoreError(
-            f"pairs: {config.pairs}: {len(missing)} of {len(extracted)} units have no panels; "
-            "run `biomedica panels` first"
-        )
+    if with_panels:
+        check_panels(store, config.pairs, extracted.keys(), deduped.keys(), panelled)
 
     wanted = _selection(store, config.selection, len(extracted)) if config.selection else {}
 
@@ -90,14 +87,14 @@ def run(config: SerializeConfig, record: Run) -> None:
         for unit, commit in extracted.items()
     }
     committed = record.committed(place.shards_stage)
-    n_figures = sum(commit.counts["figures"].rows_out for commit in extracted.values())
+    n_chosen = n_samples(record.counts)
     planned = on_a_worker(
         partial(plan_shards, store, contents, config, {n: c.fingerprint for n, c in committed.items()}),
-        memory_gb=max(config.memory_gb, PLAN_GB + PLAN_BYTES * n_figures / 2**30),
+        memory_gb=max(config.memory_gb, plan_gb(n_chosen)),
     )
     if {number: commit.fingerprint for number, commit in committed.items()} != planned.marks:
         withdraw(store, place)
-    _check_plan(sum(record.counts[kind].rows_out for kind in ("figures", "panels") if kind in record.counts), planned)
+    _check_plan(n_chosen, planned)
     _tell_plan(planned, record)
     largest = max((shard.size for shard in planned.shards.values()), default=0)
     disk_bytes = int(bytes_of_a_figure(store, extracted) * _FORMS * largest)
@@ -129,6 +126,37 @@ def run(config: SerializeConfig, record: Run) -> None:
     publish(store, place, rows, settings)
     record.results["dataset"] = store.uri(place.folder("dataset"))
     record.results["shards"] = len(rows)
+
+
+def check_panels(
+    store: Store, pairs: str, extracted: Collection[int], deduped: Collection[int], panelled: Mapping[int, str]
+) -> None:
+    """Fail where panels are to be samples that are not there, or that dedupe has not compared though it has run.
+
+    Args:
+        store: The store.
+        pairs: The key of the config, for messages.
+        extracted: Units that have figures.
+        deduped: Units that dedupe has done.
+        panelled: Unit -> content of its panels.
+
+    Raises:
+        StoreError: Says which stage to run.
+    """
+    n = len(extracted)
+    if missing := set(extracted) - panelled.keys():
+        raise StoreError(f"pairs: {pairs}: {len(missing)} of {n} units have no panels; run `biomedica panels` first")
+    compared = read_compared(store).panels
+    if others := [unit for unit in extracted if unit in deduped and compared.get(unit) != panelled[unit]]:
+        raise StoreError(
+            f"pairs: {pairs}: dedupe has not compared the panels that {len(others)} of {n} units have now; "
+            "run `biomedica dedupe` again"
+        )
+
+
+def n_samples(counts: Counts) -> int:
+    """How many samples have been chosen: figures, and panels where these are samples too."""
+    return sum(counts[kind].rows_out for kind in ("figures", "panels") if kind in counts)
 
 
 def _check_plan(chosen: int, planned: Planned) -> None:

@@ -18,11 +18,11 @@ from biomedica_ray.serialize.shard_plan import KINDS, PLACES, Cut, Flags, Sample
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import AsJson, fingerprint, pmcid_of, stable_hash
 
-VERSION = 7
+VERSION = 8
 """Raise it when the same input gives other samples or shards."""
 
-PLAN_GB, PLAN_BYTES = 0.5, 150
-"""Memory of the task that plans the shards: GB of any, and bytes for each figure of the store."""
+_PLAN_GB, _PLAN_BYTES = 0.5, 150
+"""Memory of the task that plans the shards: GB of any, and bytes for each sample."""
 
 SELECTION_KEYS = {
     "selection",
@@ -76,6 +76,11 @@ class Planned:
     marks: dict[int, str]
     outdated: int
     waiting: int
+
+
+def plan_gb(n_samples: int) -> float:
+    """GB of memory that planning the shards of so many figures and panels takes."""
+    return _PLAN_GB + _PLAN_BYTES * n_samples / 2**30
 
 
 def plan_shards(

@@ -20,7 +20,7 @@ class TrainPanelsConfig(StageConfig):
         "shipped", description="what training begins with: shipped (the package's weights), none, or a file of weights"
     )
     license_groups: list[Literal["commercial", "noncommercial", "other"]] = Field(
-        ["commercial"], description="licence groups of the articles whose figures are used"
+        ["commercial"], description="licence groups of the figures that are used"
     )
     pictures: int = Field(
         1000,

@@ -20,8 +20,9 @@ class Job:
     Attributes:
         config: The config.
         store: Where figures come from and weights go to.
-        path: Of the weights in the store.
-        weights: What training goes on from; None: random.
+        path: Of the finished weights in the store.
+        weights: What training begins with; None: random.
+        checkpoint: What an earlier run left unfinished, with which this one goes on; None: nothing.
         done: Steps that are done.
         settings: What the weights say of how they were made.
         board: Where progress goes.
@@ -31,6 +32,7 @@ class Job:
     store: Store
     path: str
     weights: bytes | None
+    checkpoint: bytes | None
     done: int
     settings: dict[str, Any]
     board: Board

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from biomedica_ray.panels.model import SIDE
 from biomedica_ray.panels.network import Detector, loss, targets
@@ -21,6 +24,8 @@ DECAY, MOST_NORM = 1e-2, 5.0
 """Weight decay of AdamW, and the norm to which gradients are cut."""
 _SMOOTHING = 0.02
 """Label smoothing of letters."""
+_MODEL, _OPTIMIZER = "model.", "optimizer."
+"""What the names of a learner's state begin with."""
 
 
 class Both(nn.Module):
@@ -61,7 +66,9 @@ class Learner:
             group["lr"] = (
                 self._lr * min(1.0, (number + 1) / WARM_UP) * (1 + math.cos(math.pi * number / self._steps)) / 2
             )
+        # By the step's number, so that a training that goes on draws what it would have drawn without a stop.
         generator = np.random.default_rng(number)
+        torch.manual_seed(number)  # of the reader's dropout
         images = self._on(torch.from_numpy(lesson.images)).float() / 255
         crops = self._on(_varied(torch.from_numpy(lesson.crops), generator))
         places = self._on(torch.from_numpy(lesson.places))
@@ -78,6 +85,31 @@ class Learner:
         nn.utils.clip_grad_norm_(self._module.parameters(), MOST_NORM)
         self._optimizer.step()
         return found.item(), read.item()
+
+    def state(self) -> dict[str, Tensor]:
+        """All that steps change, by name: the weights, and the optimizer's moments by the number of their parameter."""
+        weights = {_MODEL + name: tensor for name, tensor in self._networks.state_dict().items()}
+        return weights | {
+            f"{_OPTIMIZER}{number}.{key}": tensor
+            for number, moments in self._optimizer.state_dict()["state"].items()
+            for key, tensor in moments.items()
+        }
+
+    def resume(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from the :meth:`state` of another learner."""
+        moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for name, tensor in state.items():
+            if name.startswith(_OPTIMIZER):
+                number, key = name.removeprefix(_OPTIMIZER).split(".")
+                moments[int(number)][key] = tensor
+        weights = {name.removeprefix(_MODEL): tensor for name, tensor in state.items() if name.startswith(_MODEL)}
+        self._networks.load_state_dict(weights)
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": dict(moments)})
+
+    @property
+    def _networks(self) -> nn.Module:
+        """The networks without what wraps them for several workers, which has other names for the weights."""
+        return self._module.module if isinstance(self._module, DistributedDataParallel) else self._module
 
     def _on(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device)

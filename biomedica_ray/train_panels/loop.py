@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.store.atomic import UNFINISHED, unfinished_name
 from biomedica_ray.train.leaving import ListeningTorchConfig
+from biomedica_ray.train_panels.checkpoint import about_checkpoint, unfinished_path
 from biomedica_ray.train_panels.config import TrainPanelsConfig
 from biomedica_ray.train_panels.job import Job, train_worker
 
@@ -49,9 +51,7 @@ def run(config: TrainPanelsConfig, record: Run) -> None:
     settings = config.model_dump(exclude=set(OF_A_RUN) | resources) | {
         "begin": identity(weights) if weights else "none"
     }
-    done, before = 0, None if config.again else _checkpoint(store, path, settings)
-    if before:
-        weights, done = before
+    done, checkpoint = (0, None) if config.again else begun(store, path, unfinished_path(config.name), settings)
     losses: dict[str, Any] = {}
     if done < config.steps:
         if done:
@@ -64,20 +64,43 @@ def run(config: TrainPanelsConfig, record: Run) -> None:
                 if item["step"] % LOG_STEPS == 0:
                     log.info("step %(step)d: loss of the detector %(detector).3f, of the reader %(reader).3f", item)
 
-            _fit(store, Job(config, store, path, weights, done, settings, Board()), read)
+            _fit(store, Job(config, store, path, weights, checkpoint, done, settings, Board()), read)
+        store.delete(unfinished_path(config.name))
     record.results.update(losses, weights=store.uri(path))
 
 
-def _checkpoint(store: Store, path: str, settings: dict[str, Any]) -> tuple[bytes, int] | None:
-    """The weights that an earlier run with the same settings wrote, and after how many steps."""
+def begun(store: Store, path: str, unfinished: str, settings: Mapping[str, Any]) -> tuple[int, bytes | None]:
+    """How many steps an earlier run with the same settings has done, and its checkpoint where it did not finish.
+
+    Args:
+        store: The store.
+        path: Of finished weights.
+        unfinished: Of the checkpoint.
+        settings: What both say of how they were made, ``steps`` among it.
+
+    Raises:
+        ConfigError: What is at ``path`` are no weights.
+    """
+    if data := _read(store, path):
+        about = about_weights(data, store.uri(path))
+        if _same(about, settings) and about["step"] == settings["steps"]:
+            return settings["steps"], None
+    if data := _read(store, unfinished):
+        about = about_checkpoint(data) or {}
+        if _same(about, settings):
+            return about["step"], data
+    return 0, None
+
+
+def _same(about: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    return all(about.get(key) == value for key, value in settings.items() if key != "pictures")
+
+
+def _read(store: Store, path: str) -> bytes | None:
     try:
-        with store.filesystem.open_input_stream(store.path(path)) as stream:
-            data: bytes = stream.read()
+        return store.read_bytes(path)
     except FileNotFoundError:
         return None
-    about = about_weights(data, store.uri(path))
-    same = all(about.get(key) == value for key, value in settings.items() if key != "pictures")
-    return (data, about["step"]) if same else None
 
 
 def _fit(store: Store, job: Job, read: Any) -> None:

@@ -1,4 +1,4 @@
-"""What each Ray Train worker does: compose figures, learn from them, and write the weights now and then."""
+"""What each Ray Train worker does: compose figures, learn from them, write checkpoints, and the weights at the end."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from biomedica_ray.ahead import prefetch
 from biomedica_ray.panels.network import Detector
 from biomedica_ray.panels.reader import Reader
 from biomedica_ray.panels.weights import dump_weights, load_weights
+from biomedica_ray.train_panels.checkpoint import dump_checkpoint, load_checkpoint, unfinished_path
 from biomedica_ray.train_panels.job import Job
 from biomedica_ray.train_panels.learning import Both, Learner
 from biomedica_ray.train_panels.lessons import lessons
@@ -20,7 +21,7 @@ from biomedica_ray.train_panels.pictures import single_pictures
 
 
 def train(job: Job) -> None:
-    """Train from the last checkpoint, or from what the config begins with, to the end."""
+    """Train from the last checkpoint, or from what the config begins with, to the end; writes the finished weights."""
     config = job.config
     context = ray.train.get_context()
     rank = context.get_world_rank()
@@ -31,6 +32,8 @@ def train(job: Job) -> None:
     both = Both(detector, reader).train()
     device = ray.train.torch.get_device()
     learner = Learner(ray.train.torch.prepare_model(both), config.lr, config.steps, device)
+    if job.checkpoint:
+        learner.resume(load_checkpoint(job.checkpoint))
     pictures = single_pictures(job.store, list(config.license_groups), config.pictures) if config.pictures else []
     seed = config.seed * 1000 + rank
     with contextlib.closing(
@@ -45,6 +48,8 @@ def train(job: Job) -> None:
             if rank:
                 continue
             job.board.post({"step": step + 1, "detector": detected, "reader": read, "pictures": len(pictures)})
-            if (step + 1) % config.checkpoint_steps == 0 or step + 1 == config.steps:
-                about = {**job.settings, "step": step + 1, "pictures": len(pictures)}
+            about = {**job.settings, "step": step + 1, "pictures": len(pictures)}
+            if step + 1 == config.steps:
                 job.store.write_bytes(job.path, dump_weights(detector, reader, about))
+            elif (step + 1) % config.checkpoint_steps == 0:
+                job.store.write_bytes(unfinished_path(config.name), dump_checkpoint(learner.state(), about))

@@ -11,18 +11,19 @@ LOOKS = np.random.default_rng(0).integers(0, 256, (4, 1024)).astype(np.uint8)
 LOOKS[3] = 255
 
 
-def follow(hashes: list[int], looks: list[int], max_distance: int) -> list[int]:
-    return best_alike(np.array(hashes, np.uint64), max_distance, LOOKS[looks], 0.95).tolist()
+def follow(hashes: list[int], looks: list[int], max_distance: int, owners: list[int] | None = None) -> list[int]:
+    of = None if owners is None else np.array(owners, np.int64)
+    return best_alike(np.array(hashes, np.uint64), max_distance, LOOKS[looks], 0.95, of).tolist()
 
 
-def reference(hashes: list[int], looks: list[int], max_distance: int) -> list[int]:
+def reference(hashes: list[int], looks: list[int], max_distance: int, owners: list[int]) -> list[int]:
     """The same, written as it is said: image by image over all that are kept."""
     best = list(range(len(hashes)))
     for image in range(len(hashes)):
         for kept in range(image):
             near = (hashes[image] ^ hashes[kept]).bit_count() <= max_distance
             alike = correlation(LOOKS[looks[image]], LOOKS[looks[kept]]) >= 0.95
-            if best[kept] == kept and near and alike:
+            if best[kept] == kept and owners[kept] != owners[image] and near and alike:
                 best[image] = kept
                 break
     return best
@@ -33,16 +34,18 @@ IMAGES = st.lists(
         st.sampled_from([0, 2**64 - 1, 0x0123456789ABCDEF]),
         st.lists(st.integers(0, 63), max_size=6),
         st.integers(0, 3),
+        st.integers(0, 4),
     ),
     max_size=30,
 )
 
 
 @given(IMAGES, st.integers(0, 8))
-def test_it_is_the_simple_loop(images: list[tuple[int, list[int], int]], max_distance: int) -> None:
-    hashes = [centre ^ sum(1 << bit for bit in set(bits)) for centre, bits, _ in images]
-    looks = [look for _, _, look in images]
-    assert follow(hashes, looks, max_distance) == reference(hashes, looks, max_distance)
+def test_it_is_the_simple_loop(images: list[tuple[int, list[int], int, int]], max_distance: int) -> None:
+    hashes = [centre ^ sum(1 << bit for bit in set(bits)) for centre, bits, *_ in images]
+    looks, owners = [look for *_, look, _ in images], [owner for *_, owner in images]
+    assert follow(hashes, looks, max_distance, owners) == reference(hashes, looks, max_distance, owners)
+    assert follow(hashes, looks, max_distance) == reference(hashes, looks, max_distance, list(range(len(hashes))))
 
 
 def test_a_chain_is_split() -> None:
@@ -54,6 +57,12 @@ def test_a_chain_is_split() -> None:
 def test_the_best_of_the_near_ones_is_taken_though_another_is_nearer() -> None:
     assert follow([0b11110000, 0b1, 0b11], [0, 0, 0], 6) == [0, 0, 0]
     assert follow([0b11111, 0b0, 0b1], [0, 0, 0], 4) == [0, 1, 0]
+
+
+def test_what_has_the_same_owner_is_passed_over_for_the_next() -> None:
+    assert follow([0b0, 0b1, 0b11], [0, 0, 0], 4, [7, 8, 7]) == [0, 0, 2]
+    assert follow([0b1111, 0b0, 0b11], [0, 0, 0], 4, [7, 7, 7]) == [0, 1, 2]
+    assert follow([0b1111, 0b110000, 0b0], [0, 0, 0], 4, [7, 8, 7]) == [0, 1, 1]
 
 
 def test_blank_ones_repeat_nothing() -> None:

@@ -67,6 +67,14 @@ def test_which_of_several(theirs: list[dict[str, Any]], which: tuple[str, int]) 
     assert found([row("x", sha256="a", pixel_sha256="p", phash=0)], theirs) == [("x", *which)]
 
 
+def test_what_has_no_digests_is_found_by_its_looks_alone() -> None:
+    ours = pa.Table.from_pylist([row("x", phash=0b1), row("y", sha256="A")], schema=COLUMNS)
+    theirs = pa.Table.from_pylist([row("A", phash=0)], schema=COLUMNS)
+    each = find_occurrences(ours.drop_columns(["sha256", "pixel_sha256"]), theirs, 4)
+    result = occurrences(each, LOOKS[[0]], LOOKS[[0]], 0.95).to_pylist()
+    assert [(r["id"], r["of"], r["distance"]) for r in result] == [("x", "A", 1)]
+
+
 def test_figures_are_not_compared_with_one_another() -> None:
     assert found([row("x", phash=0), row("y", phash=1)], [row("A", phash=255 << 20)]) == []
     assert found([row("x", phash=0), row("y", phash=1)], []) == []

@@ -116,3 +116,14 @@ def test_strictness_is_an_order_of_the_codes() -> None:
     assert licenses.stricter("CC BY-NC-ND", "other") == "other"
     with pytest.raises(ValueError, match="not in"):
         licenses.stricter("CC BY", "MIT")
+
+
+def test_which_licences_permit_parts() -> None:
+    assert [code for code in licenses.CODES if licenses.permits_parts(code)] == [
+        "CC0",
+        "CC BY",
+        "CC BY-SA",
+        "CC BY-NC",
+        "CC BY-NC-SA",
+    ]
+    assert not licenses.permits_parts(None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,17 @@ import webdataset
 from PIL import Image
 
 from biomedica_ray import cli, schema
+from biomedica_ray.dedupe.compared import write_compared
 from biomedica_ray.runs import Run
+from biomedica_ray.serialize import choosing
+from biomedica_ray.serialize.choosing import SelectionWorker
 from biomedica_ray.serialize.config import SerializeConfig
-from biomedica_ray.serialize.panel_samples import cut
+from biomedica_ray.serialize.panel_samples import Cut, cut
+from biomedica_ray.serialize.pipeline import check_panels, n_samples
 from biomedica_ray.serialize.pipeline import run as serialize
-from biomedica_ray.store import Store
-from biomedica_ray.units import Flow, unit_of
+from biomedica_ray.serialize.planning import plan_gb
+from biomedica_ray.store import Store, StoreError
+from biomedica_ray.units import Counts, Flow, LostRowsError, add_counts, unit_of
 from tests.serialize.test_pipeline import commit_duplicates
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
 
@@ -27,12 +34,11 @@ CAPTION = "Mice. (A) Left one. (B) Right one. Scale bar: 1 cm."
 
 
 def seen(figure_id: str, *confidences: tuple[float, float], words: bool = True) -> Row:
-    """A row of the panels table: panels side by side in 64 x 48 pixels, each with both confidences."""
-    width = 64 // len(confidences)
+    """A row of the panels table: panels of 80 x 80 pixels side by side, each with both confidences."""
     boxes = [
         {
             "label": "ABCDEFGH"[n] if words else None,
-            **{"left": n * width, "top": 2, "right": (n + 1) * width, "bottom": 48},
+            **{"left": n * 80, "top": 2, "right": (n + 1) * 80, "bottom": 82},
             **{"confidence": there, "model_confidence": None, "printed": None, "printed_confidence": None},
             "how": "order" if words else "none",
             "alignment_confidence": aligned,
@@ -56,6 +62,7 @@ def seen(figure_id: str, *confidences: tuple[float, float], words: bool = True) 
 
 CONFIG = SerializeConfig(store="mine", pairs="both", min_confidence=0.8, min_side=10)
 SURE = (0.9, 0.8)
+SIZE = (160, 90)
 
 
 def test_both_confidences_have_to_be_enough_and_words_are_needed() -> None:
@@ -70,9 +77,11 @@ def test_both_confidences_have_to_be_enough_and_words_are_needed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "numbers"), [("CC BY-ND", ()), ("CC BY-NC-ND", ()), ("CC BY-SA", (1, 2)), (None, (1, 2))]
+    ("code", "numbers"), [("CC BY-ND", ()), ("CC BY-NC-ND", ()), ("CC BY-SA", (1, 2)), ("other", ()), (None, ())]
 )
-def test_a_licence_without_derivatives_permits_no_parts(code: str | None, numbers: tuple[int, ...]) -> None:
+def test_a_licence_that_is_unknown_or_without_derivatives_permits_no_parts(
+    code: str | None, numbers: tuple[int, ...]
+) -> None:
     assert cut(seen("f", SURE, SURE), code, {}, CONFIG).numbers == numbers
 
 
@@ -82,8 +91,12 @@ def test_an_image_of_one_panel_and_one_that_nobody_looked_at_have_none_to_cut_ou
 
 
 def test_small_panels_stay_and_repeats_are_left_out() -> None:
-    small = CONFIG.model_copy(update={"min_side": 33})
+    small = CONFIG.model_copy(update={"min_side": 81})
     assert cut(seen("f", SURE, SURE), "CC BY", {}, small).staying == 2
+    tiny = seen("f", SURE, SURE, SURE)
+    tiny["panel_boxes"][0]["right"] = 63  # which dedupe does not compare
+    tiny["panel_boxes"][1]["bottom"] = 2 + 64
+    assert cut(tiny, "CC BY", {}, CONFIG).numbers == (2, 3)
     repeats = {"f/2": [{"id": "f/2", "of": "g", "kind": "near", "distance": 2.0}]}
     found = cut(seen("f", SURE, SURE), "CC BY", repeats, CONFIG)
     assert found.numbers == (1,)
@@ -105,9 +118,9 @@ def store(tmp_path: Path) -> Store:
     articles[3] |= {"license_code": "CC BY-ND"}
     parts = [("A", 6, 19), ("B", 20, 34)]
     panels = [{"label": label, "text": CAPTION[a:b], "start": a, "end": b} for label, a, b in parts]
-    images = [encoded(picture(n)) for n in range(6)]
+    images = [encoded(picture(n, SIZE)) for n in range(6)]
     images[5] = images[5][:60]
-    figures = [figure(f"PMC{n}.1", 1, encoded(picture(n)), caption=CAPTION, panels=panels) for n in range(6)]
+    figures = [figure(f"PMC{n}.1", 1, encoded(picture(n, SIZE)), caption=CAPTION, panels=panels) for n in range(6)]
     figures[5]["image"] = images[5]
     write_extracted(store, articles, figures)
     return store
@@ -121,6 +134,67 @@ def commit_panels(store: Store, rows: list[Row], *, without: tuple[str, ...] = (
             table = writer.table("panels", schema.pa.schema([schema.PANELS.field(name) for name in names]))
             table.write([{name: row[name] for name in names} for row in own])
             writer.commit({"figures": Flow(len(own), len(own))})
+
+
+def contents(store: Store) -> dict[int, str]:
+    return {unit: commit.content for unit, commit in store.commits("panels").items()}
+
+
+def test_panels_have_to_be_those_that_dedupe_compared(store: Store) -> None:
+    units = store.commits("extract").keys()
+    commit_panels(store, panels())
+    there = contents(store)
+    check_panels(store, "both", units, [], there)  # dedupe has not run
+    commit_duplicates(store, "bb", [])
+    n = len(units)
+    line = (
+        f"pairs: both: dedupe has not compared the panels that {n} of {n} units have now; run `biomedica dedupe` again"
+    )
+    with pytest.raises(StoreError) as failed:
+        check_panels(store, "both", units, units, there)  # it ran before panels
+    assert str(failed.value) == line
+    write_compared(store, "f", there)
+    check_panels(store, "both", units, units, there)
+    found = {**there, min(units): "by another detector"}
+    with pytest.raises(StoreError, match=f"compared the panels that 1 of {n} units have now"):
+        check_panels(store, "panels", units, units, found)
+    check_panels(store, "panels", units, set(units) - {min(units)}, found)  # repeats of that unit stay in, as is told
+    with pytest.raises(StoreError, match=f"1 of {n} units have no panels; run `biomedica panels` first"):
+        check_panels(store, "both", units, units, {unit: there[unit] for unit in units if unit != min(units)})
+
+
+def test_the_plan_has_memory_for_figures_and_panels() -> None:
+    figures, both = {"figures": Flow(9, 5, 4)}, {"figures": Flow(9, 5, 4), "panels": Flow(40, 20, 1, 19)}
+    assert (n_samples(figures), n_samples(both)) == (5, 25)
+    assert plan_gb(2**30) - plan_gb(0) == 150
+
+
+def select(store: Store) -> Counts:
+    config = SerializeConfig(store=store.root, pairs="both", min_confidence=0.8)
+    worker = SelectionWorker(store, "run", config)
+    return reduce(add_counts, (worker(unit, "aa") for unit in store.commits("extract")))
+
+
+def test_a_panel_that_is_lost_on_the_way_fails_the_unit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit_panels(store, panels())
+    commit_duplicates(store, "bb", [("PMC1.1_001/2", "PMC0.1_001/2", "near")])
+    assert select(store) == {"figures": Flow(6, 6), "panels": Flow(10, 6, 1, 3)}
+
+    def lossy(*arguments: Any) -> Cut:
+        found = cut(*arguments)
+        return replace(found, numbers=found.numbers[1:])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(choosing, "cut", lossy)
+        with pytest.raises(LostRowsError, match=r"rows lost: panels: \d+ in but"):
+            select(store)
+    rows = panels()
+    rows[0]["n_panels"] = 3
+    commit_panels(store, rows)
+    with pytest.raises(
+        StoreError, match=r"panels of PMC0\.1_001: 3 were found, but there are 2; run `biomedica panels"
+    ):
+        select(store)
 
 
 def panels() -> list[Row]:
@@ -156,10 +230,11 @@ def test_panels_figures_and_both(ray_cluster: None, store: Store) -> None:
     found = samples(store)
     assert sorted(found) == whole
     assert [found[key][2]["n_panels"] for key in whole] == [2, 2, 2, 2, 1]
-    assert [box["left"] for box in found["PMC2-1_001"][2]["panel_boxes"]] == [0, 32]
+    assert [box["left"] for box in found["PMC2-1_001"][2]["panel_boxes"]] == [0, 80]
 
     # The second panel of PMC1 repeats another. PMC5 does not decode: neither the figure nor its panels.
     commit_duplicates(store, "bb", [("PMC1.1_001/2", "PMC0.1_001/2", "near")])
+    write_compared(store, "f", contents(store))
     assert run(store, pairs="both").counts == {
         "figures": Flow(6, 6),
         "panels": Flow(10, 6, 1, 3),
@@ -169,11 +244,11 @@ def test_panels_figures_and_both(ray_cluster: None, store: Store) -> None:
     found = samples(store)
     assert sorted(found) == sorted(whole + of_panels)
     jpg, text, fields = found["PMC0-1_001~p2"]
-    crop = Image.fromarray(np.asarray(picture(0))[2:48, 32:64])
+    crop = Image.fromarray(np.asarray(picture(0, SIZE))[2:82, 80:160])
     assert jpg == encoded(crop, "JPEG", quality=95, subsampling="4:4:4")
-    assert Image.open(io.BytesIO(jpg)).size == (32, 46)
+    assert Image.open(io.BytesIO(jpg)).size == (80, 80)
     assert text == "Words 2."
-    assert (fields["panel_box"], fields["panel_context"]) == ([32, 2, 64, 48], "Mice. Scale bar: 1 cm.")
+    assert (fields["panel_box"], fields["panel_context"]) == ([80, 2, 160, 82], "Mice. Scale bar: 1 cm.")
     assert (fields["figure_id"], fields["panel_number"]) == ("PMC0.1_001", 2)
     errors = store.dataset("serialize", "errors").to_table().to_pylist()
     assert [(e["what"], e["entity"], e["kind"]) for e in errors] == [("PMC1.1_001/2", "panel", "duplicate-panel")]

@@ -11,6 +11,7 @@ from biomedica_ray.panels.letters import CROP, LETTERS
 from biomedica_ray.panels.model import SIDE
 from biomedica_ray.panels.network import Detector
 from biomedica_ray.panels.reader import Reader
+from biomedica_ray.train_panels.checkpoint import about_checkpoint, dump_checkpoint, load_checkpoint
 from biomedica_ray.train_panels.learning import Both, Learner
 from biomedica_ray.train_panels.lessons import lessons
 
@@ -42,3 +43,27 @@ def test_both_networks_learn_from_a_lesson() -> None:
     losses = [learner.step(number, lesson) for number in range(12)]
     assert losses[-1][0] < 0.95 * losses[0][0]
     assert losses[-1][1] < 0.95 * losses[0][1]
+
+
+def learner(seed: int) -> Learner:
+    torch.manual_seed(seed)
+    return Learner(Both(Detector(), Reader()).train(), lr=2e-3, steps=100, device=torch.device("cpu"))
+
+
+def test_a_training_that_was_stopped_goes_on_as_if_it_had_not_been() -> None:
+    given = list(islice(lessons(2, [], figures=3, patches=16), 4))
+    through, before, after = learner(0), learner(0), learner(1)
+    for number, lesson in enumerate(given):
+        through.step(number, lesson)
+    for number, lesson in enumerate(given[:2]):
+        before.step(number, lesson)
+    stored = dump_checkpoint(before.state(), {"step": 2})
+    assert about_checkpoint(stored) == {"step": 2}
+    after.resume(load_checkpoint(stored))
+    for number, lesson in enumerate(given[2:], 2):
+        after.step(number, lesson)
+    wanted, found = through.state(), after.state()
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+    assert any(name.endswith(".exp_avg") for name in wanted)
+    assert not all(torch.equal(before.state()[name], tensor) for name, tensor in wanted.items())
