@@ -100,9 +100,9 @@ def dataset(root: Root, place: Place, license_groups: Collection[str], scratch: 
     if unknown := [group for group in license_groups if group not in known]:
         raise ConfigError(f"license_groups: {unknown[0]}: {suggest(unknown[0], sorted(known))}")
     shards = [shard for shard in document["shards"] if not license_groups or shard["license_group"] in license_groups]
-    groups = [group for group in document.get("license_groups", sorted(known)) if group in (license_groups or known)]
-    samples = sum(shard["samples"] for shard in shards)
-    chosen = {**document, "license_groups": groups, "shards": shards, "samples": samples}
+    chosen = {**document, "shards": shards, "samples": sum(shard["samples"] for shard in shards)}
+    if license_groups:
+        chosen["license_groups"] = sorted(license_groups)
     large = tuple(
         File(shard[path], shard[size], shard[sha256], f"{folder}/{shard[path]}")
         for shard in shards

@@ -154,7 +154,7 @@ def test_the_commands_of_the_guide(store: Path, hub: Hub, s3: str) -> None:
     lines = re.findall(r"^(biomedica publish .*?)(?: *#.*)?$", GUIDE.read_text(), re.M)
     for line in lines:
         arguments = shlex.split(line.replace("s3://YOUR_BUCKET/pmc", str(store)).replace("PUBLIC_BUCKET", "public"))[2:]
-        code, _, err = publish(hub, *arguments[1:], *(["--to_endpoint_url", s3] if "s3://" in line else []))
+        code, _, err = publish(hub, *arguments[1:], *(["--to_endpoint_url", s3] if "--to s3:" in line else []))
         assert code == 0, err
     assert len(lines) == 5
     models = {path: data for path, data in hub.repositories.items() if path.startswith("models/")}

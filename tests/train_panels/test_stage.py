@@ -44,7 +44,7 @@ def test_a_checkpoint_of_the_same_settings_is_gone_on_from_until_the_weights_are
     store.write_bytes(paths[0], dump_weights(None, Reader(), finished))
     assert begun(store, *paths, settings) == (4, None)
     store.write_bytes(paths[0], b"something else")
-    with pytest.raises(ConfigError, match=r"a\.safetensors: no weights that train-panels of this version wrote"):
+    with pytest.raises(ConfigError, match=r"a\.safetensors: expected weights that train-panels of this version wrote"):
         begun(store, *paths, settings)
     store.delete(paths[0])
     store.write_bytes(paths[1], dump_weights(None, Reader(), {**settings, "step": 2}))  # weights are no checkpoint
