@@ -98,8 +98,8 @@ def test_the_pipeline_as_a_job_with_its_store_on_s3(cluster: Cluster) -> None:
     assert {run["status"] for run in runs.values()} == {"done"}
     assert list(runs) == [
         "extract",
-        "dedupe",
         "panels",
+        "dedupe",
         "annotate",
         "label",
         "serialize",
