@@ -23,7 +23,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from biomedica_ray.panels.boxes import Box, reading_order
-from biomedica_ray.panels.found import FoundPanel
+from biomedica_ray.panels.found import FoundPanel, surer
 
 BY_ORDER = 0.92
 """Share of 509 panels of real figures that have their own letter by order alone, where all boxes are right."""
@@ -65,8 +65,8 @@ def panel_names(labels: Sequence[str]) -> list[str]:
 
 
 def box_confidence(panel: FoundPanel) -> float:
-    """How sure it is that a panel is there, 0 to 1: by the gutters around it or by a detector, whichever is surer."""
-    return max(panel.box.confidence, panel.model_confidence or 0.0)
+    """How sure it is that a panel is there (:func:`~biomedica_ray.panels.found.surer`)."""
+    return surer(panel.box.confidence, panel.model_confidence)
 
 
 def align(panels: Sequence[FoundPanel], labels: Sequence[str]) -> list[Aligned]:

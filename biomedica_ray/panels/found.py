@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from biomedica_ray.panels.boxes import Box
 
 
+def surer(gutters: float, model: float | None) -> float:
+    """How sure it is that a panel is there, 0 to 1: by the gutters around it or by a model, whichever is surer."""
+    return max(gutters, model or 0.0)
+
+
 @dataclass(frozen=True)
 class FoundPanel:
     """A panel that an image shows.

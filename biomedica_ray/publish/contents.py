@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,7 @@ from biomedica_ray.reading.place import DOCUMENT, FORMS, Place
 from biomedica_ray.serialize import attribution
 from biomedica_ray.serialize.dataset import documents
 from biomedica_ray.store import StoreError
-from biomedica_ray.store.filesystem import read_again
 from biomedica_ray.store.root import Root
-
-_PIECE = 8 * 2**20
 
 
 @dataclass(frozen=True)
@@ -62,13 +58,11 @@ class Contents:
     """All files of what is published.
 
     Attributes:
-        kind: dataset or model, as the Hub calls them.
         large: Files that go first, in any order.
         last: Files that go after them at once, the one last of all that says what there is.
         folders: Where there are no other files than these, with a slash at the end.
     """
 
-    kind: str
     large: tuple[File, ...]
     last: tuple[File, ...]
     folders: tuple[str, ...] = ()
@@ -114,7 +108,7 @@ def dataset(root: Root, place: Place, license_groups: Collection[str], scratch: 
         credit = _credit(root, folder, shards, scratch)
     beside = [File.of(path, text.encode()) for path, text in documents(chosen).items()]
     index = File.of(DOCUMENT, json.dumps(chosen, indent=1, default=str).encode())
-    return Contents("dataset", large, (credit, *beside, index), tuple(f"{form}/" for form in FORMS))
+    return Contents(large, (credit, *beside, index), tuple(f"{form}/" for form in FORMS))
 
 
 def model(root: Root, name: str) -> Contents:
@@ -129,7 +123,6 @@ def model(root: Root, name: str) -> Contents:
         raise ConfigError(f"model: {name}: no {root.uri(folder)}; a training run writes it when it has finished")
     weights = [file for file in names if file.endswith(".safetensors")]
     return Contents(
-        "model",
         tuple(_hashed(root, f"{folder}/{file}", file) for file in weights),
         tuple(File.of(file, root.read_bytes(f"{folder}/{file}")) for file in names if file not in weights),
     )
@@ -152,7 +145,7 @@ def at_hand(root: Root, file: File) -> Iterator[Path]:
             return
         place = root.uri(file.source)
         try:
-            sha256 = read_again(partial(_sha256, root, file.source, None if root.is_local else Path(copy.name)))
+            sha256 = root.sha256(file.source, None if root.is_local else Path(copy.name))
         except FileNotFoundError:
             raise StoreError(f"{place}: missing; `biomedica check` mends a store") from None
         if sha256 != file.sha256:
@@ -160,20 +153,10 @@ def at_hand(root: Root, file: File) -> Iterator[Path]:
         yield Path(root.path(file.source) if root.is_local else copy.name)
 
 
-def _sha256(root: Root, path: str, copy: Path | None = None) -> str:
-    """The hash of a file of the store, which is also copied where that is asked for."""
-    digest = hashlib.sha256()
-    with root.open(path) as stream, Path(copy or os.devnull).open("wb") as target:
-        while piece := stream.read(_PIECE):
-            digest.update(piece)
-            target.write(piece)
-    return digest.hexdigest()
-
-
 def _hashed(root: Root, source: str, path: str) -> File:
     """A file of the store whose hash is not recorded anywhere."""
     size = root.filesystem.get_file_info(root.path(source)).size
-    return File(path, size, read_again(partial(_sha256, root, source)), source)
+    return File(path, size, root.sha256(source), source)
 
 
 def _credit(root: Root, folder: str, shards: Sequence[Mapping[str, Any]], scratch: Path) -> File:

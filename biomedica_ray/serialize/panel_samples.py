@@ -8,6 +8,7 @@ from typing import Any
 
 from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.jats.licenses import permits_parts
+from biomedica_ray.panels.found import surer
 from biomedica_ray.schema import panel_id
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.left_out import LeftOut
@@ -76,8 +77,8 @@ def n_boxes(panels: Row | None) -> int:
 
 
 def panel_confidence(box: Row) -> float:
-    """How sure it is that a panel is there, as :func:`biomedica_ray.panels.alignment.box_confidence` has it."""
-    return float(max(box["confidence"], box.get("model_confidence") or 0.0))
+    """How sure it is that a panel of the panels table is there (:func:`~biomedica_ray.panels.found.surer`)."""
+    return surer(box["confidence"], box.get("model_confidence"))
 
 
 def _counts(repeat: Row, config: SerializeConfig) -> bool:

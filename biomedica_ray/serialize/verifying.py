@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,7 @@ from biomedica_ray.pages.formats import size as in_words
 from biomedica_ray.progress import Progress
 from biomedica_ray.reading.place import DOCUMENT, FORMS
 from biomedica_ray.store import StoreError
-from biomedica_ray.store.filesystem import read_again
 from biomedica_ray.store.root import Root
-
-_PIECE = 8 * 2**20
 
 
 @dataclass(frozen=True)
@@ -110,15 +106,7 @@ def _problem(root: Root, found: dict[str, int], file: Listed, *, sizes_only: boo
     if sizes_only or file.sha256 is None:
         return None
     try:
-        sha256 = read_again(partial(_sha256, root, file.path))
+        sha256 = root.sha256(file.path)
     except OSError as error:
         return f"cannot be read: {' '.join(str(error).split())}"
     return None if sha256 == file.sha256 else f"SHA-256 is {sha256}, expected {file.sha256}"
-
-
-def _sha256(root: Root, path: str) -> str:
-    digest = hashlib.sha256()
-    with root.open(path) as stream:
-        while piece := stream.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()

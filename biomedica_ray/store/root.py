@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import os
 import shutil
 import socket
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ from biomedica_ray.store.filesystem import StoreError, open_filesystem, read_aga
 from biomedica_ray.store.writable import TRIAL_S, why_not_in_a_bucket, why_not_local
 
 log = logging.getLogger(__name__)
+
+_PIECE = 8 * 2**20
+"""Bytes of a large file that are read at a time."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,23 @@ class Root:
             with self.filesystem.open_input_stream(self.path(path)) as stream:
                 data: bytes = stream.read()
             return data
+
+        return read_again(read)
+
+    def sha256(self, path: str, copy: Path | None = None) -> str:
+        """SHA-256 of a file below the root, hex; its bytes are copied to this machine where ``copy`` says so.
+
+        Raises:
+            OSError: It does not exist, or cannot be read however often it is tried.
+        """
+
+        def read() -> str:
+            digest = hashlib.sha256()
+            with self.open(path) as stream, Path(copy or os.devnull).open("wb") as target:
+                while piece := stream.read(_PIECE):
+                    digest.update(piece)
+                    target.write(piece)
+            return digest.hexdigest()
 
         return read_again(read)
 
