@@ -165,7 +165,7 @@ class Lease:
 def _place(root: Root, path: str) -> _Place:
     if root.is_local:
         return _LocalPlace(Path(root.path(path)))
-    return _S3Place(root, path) if root.root.startswith("s3://") else _ArrowPlace(root, path)
+    return _S3Place(root, path) if root.is_s3 else _ArrowPlace(root, path)
 
 
 def _stop_main() -> None:

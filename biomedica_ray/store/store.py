@@ -165,7 +165,7 @@ class Store(Root):
             return slim.append_column(_IMAGE, images[_IMAGE]).select([*(columns or ()), *([row] if row else [])])
         with _expected(self, commit, table) as path:
             wanted = _with_article(commit, columns)
-            read = read_columns(self.filesystem, path, wanted, TABLES.get(table))
+            read = read_columns(self, path, wanted, TABLES.get(table))
         if row:
             read = read.append_column(row, pa.array(np.arange(read.num_rows)))
         found = _without_dropped(commit, read)
@@ -185,7 +185,7 @@ class Store(Root):
             _check_lengths(self, commit, len(slim), start)
             return
         with _expected(self, commit, table) as path:
-            file = ParquetRows(self.filesystem, path)
+            file = ParquetRows(self, path)
         for piece in file.pieces(_with_article(commit, columns)):
             found = _without_dropped(commit, with_columns(piece, columns, TABLES.get(table)))
             yield from (found if columns is None else found.select(columns)).to_batches(max_chunksize=batch_size)
@@ -200,7 +200,7 @@ class Store(Root):
             yield from ({**row, **image} for row, image in zip(slim, images, strict=True))
             return
         with _expected(self, commit, table) as path:
-            file = ParquetRows(self.filesystem, path)
+            file = ParquetRows(self, path)
         for piece in file.at(np.asarray(positions, np.int64), columns):
             for batch in with_columns(piece, columns, TABLES.get(table)).to_batches(max_chunksize=_ROWS_AT_A_TIME):
                 yield from batch.to_pylist()
@@ -269,13 +269,13 @@ def _generations(document: dict[str, Any]) -> list[int]:
 
 @contextmanager
 def _expected(store: Store, commit: Commit, table: str) -> Iterator[str]:
-    """The path of a table's file, which somebody may have deleted; the error then says what makes it again."""
-    path = store.path(commit.files[table])
+    """The path of a table's file below the root; where somebody has deleted it, an error says what makes it again."""
+    path = commit.files[table]
     try:
         yield path
     except FileNotFoundError:
         raise StoreError(
-            f"{store.uri(commit.files[table])}: deleted since {commit.stage} wrote it; `biomedica "
+            f"{store.uri(path)}: deleted since {commit.stage} wrote it; `biomedica "
             f"{_command(commit.stage)}` makes again what is missing"
         ) from None
 
