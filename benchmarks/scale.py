@@ -204,7 +204,8 @@ def _list(root: str, units: int) -> None:
 
 
 def _count_reasons(root: str) -> None:
-    count_reasons(Store(root))
+    store = Store(root)
+    count_reasons(store, store.extracted().values())
 
 
 def _compare(root: str) -> None:
@@ -219,7 +220,8 @@ def _sample(root: str) -> None:
 
 
 def _count_groups(root: str) -> None:
-    count_groups(Store(root), "select/all/matching", 1000)
+    store = Store(root)
+    count_groups(store, list(store.commits("select/all/matching").values()), 1000)
 
 
 def _plan(root: str) -> None:

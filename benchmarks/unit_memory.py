@@ -83,7 +83,7 @@ def tasks(store: Store) -> dict[str, tuple[float, Callable[[], Any]]]:
     select = SelectConfig(store=store.root, name="all")
     serialize = SerializeConfig(store=store.root, test_fraction=0)
     preprocessing = Preprocessing("timm", _SETTINGS)
-    row = {"unit": 0, "fingerprint": "aa"}
+    row = {"unit": 0, "fingerprint": "aa", "records": "[]"}
     panels = PanelWorker(store, "run", DetectorSpec("shipped"))
     return {
         "dedupe: slim columns of a unit": (WORKER_GB, partial(_slim, store)),

@@ -37,6 +37,7 @@ from biomedica_ray.models.encoder_info import EncoderInfo, Preprocessing
 from biomedica_ray.models.weights import weights_mark
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store
+from biomedica_ray.store.known import knowing
 from biomedica_ray.units import fingerprint
 
 VERSION = 4
@@ -91,22 +92,29 @@ def _describe(config: AnnotateConfig) -> EncoderInfo:
     return load(config).info
 
 
-def embed_units(config: AnnotateConfig, record: Run, units: Mapping[int, str], info: EncoderInfo) -> None:
+def embed_units(
+    config: AnnotateConfig, record: Run, extracted: Mapping[int, Commit], units: Mapping[int, str], info: EncoderInfo
+) -> dict[int, Commit]:
     """Embed the figures of the units that are missing, and drop those of units that no longer exist.
 
     Args:
         config: Its config.
         record: The run; counts of all units, done now or before, are added to it.
+        extracted: The commits of the figures.
         units: Unit -> fingerprint, from :func:`plan`.
         info: The encoder, from :func:`plan`.
+
+    Returns:
+        The commits of the embeddings of all units, in order.
 
     Raises:
         UnitsFailedError: Units failed, after all others have been done.
     """
     stage = embed_stage(config.model)
-    todo = missing_units(record, stage, units)
+    todo, done, before = missing_units(record, stage, units)
     if not todo:
-        return
+        return done
+    known = {"extract": extracted} | ({} if before is None else {stage: before})
     gpus = config.num_gpus
     if gpus is None:
         gpus = 1.0 if cluster_resource("GPU") >= 1 else 0.0
@@ -118,7 +126,7 @@ def embed_units(config: AnnotateConfig, record: Run, units: Mapping[int, str], i
 
     def decoded(these: list[int]) -> ray.data.Dataset:
         with retries_allowed():
-            return unit_rows(units, these).map(
+            return unit_rows(record.store, units, these, known=known).map(
                 decode_task, num_cpus=decode_cpus, memory=int(DECODE_GB * 2**30), max_retries=RETRIES
             )
 
@@ -130,7 +138,8 @@ def embed_units(config: AnnotateConfig, record: Run, units: Mapping[int, str], i
         num_gpus=gpus,
         memory_gb=config.memory_gb,
     )
-    collect_units(record, stage, todo, decoded, do=actors.map, do_apart=actors.map_apart)
+    made = collect_units(record, stage, todo, decoded, do=actors.map, do_apart=actors.map_apart)
+    return dict(sorted({**done, **made}.items()))
 
 
 def _room(num_cpus: float, num_gpus: float) -> int:
@@ -144,7 +153,7 @@ def preprocess_unit(row: Row, store: Store, preprocessing: Preprocessing) -> Row
     """Decode the figures of one unit, row group by row group.
 
     Args:
-        row: unit, fingerprint.
+        row: A row of :func:`~biomedica_ray.cluster.unit_rows`.
         store: Where the figures are.
         preprocessing: Of the encoder.
 
@@ -156,7 +165,8 @@ def preprocess_unit(row: Row, store: Store, preprocessing: Preprocessing) -> Row
     figures: dict[str, Any] = {"ids": [], "errors": [], "rows_in": 0}
     failure = ""
     try:
-        commit = store.commit("extract", row["unit"])
+        with knowing(row["records"]):
+            commit = store.commit("extract", row["unit"])
         figures["rows_in"] = commit.counts["figures"].rows_out
         pixels = np.empty((figures["rows_in"], *preprocessing.size, 3), np.uint8)
         transform = preprocessing.transform()

@@ -15,7 +15,7 @@ import pyarrow as pa
 from biomedica_ray import schema
 from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.vectors import model_slug
-from biomedica_ray.cluster import Row, unit_row
+from biomedica_ray.cluster import Row, failed_row, unit_row
 from biomedica_ray.models.encoder_info import EncoderInfo
 from biomedica_ray.models.weights import local_weights
 from biomedica_ray.store import Store
@@ -52,8 +52,8 @@ class EmbedActor:
     def __call__(self, row: Row) -> Row:
         """A row of :func:`preprocess_unit` to one of :func:`collect_units`."""
         if row["failure"]:
-            return {"unit": row["unit"], "counts": "{}", "failure": row["failure"]}
-        return unit_row(row["unit"], lambda: self._commit(row))
+            return failed_row(row, row["failure"])
+        return unit_row(row, lambda: self._commit(row))
 
     def _commit(self, row: Row) -> Counts:
         from biomedica_ray.models.encoders import embed_all  # noqa: PLC0415

@@ -25,12 +25,13 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from biomedica_ray.schema import TABLES
-from biomedica_ray.store.commits import Commit, record_path
+from biomedica_ray.store.commits import Commit
 from biomedica_ray.store.filesystem import StoreError
+from biomedica_ray.store.known import read_record
 from biomedica_ray.store.parquet import ParquetRows, read_columns, with_columns
 from biomedica_ray.store.records import read_records
 from biomedica_ray.store.root import Root
-from biomedica_ray.store.writing import UnitWriter
+from biomedica_ray.store.writing import ERRORS, UnitWriter
 from biomedica_ray.units import units_of
 
 FORMAT = 2
@@ -133,7 +134,7 @@ class Store(Root):
 
     def commit(self, stage: str, unit: int) -> Commit:
         """What ``stage`` made of ``unit``; raises FileNotFoundError where it has not committed it."""
-        return Commit.from_json(self.read_json(record_path(stage, unit)))
+        return read_record(self, stage, unit)
 
     def write_unit(self, stage: str, unit: int, fingerprint: str, run_id: str = "") -> UnitWriter:
         """A writer for what ``stage`` makes of ``unit``; use it in a ``with`` block and end with ``commit``."""
@@ -158,6 +159,9 @@ class Store(Root):
             columns: Its columns; None: all that are in its own file. What an earlier version did not write is null.
             row: Name of a further column with each row's position in the file, from 0, as :meth:`rows` takes it.
         """
+        if table == ERRORS and table not in commit.files:
+            none = TABLES[ERRORS].empty_table()
+            return none if columns is None else none.select(columns)
         if _has_images(commit, table, columns):
             slim = self.read(commit, table, [name for name in columns or () if name != _IMAGE], row=row)
             images = self.read(commit, _IMAGES, [_IMAGE])
@@ -175,6 +179,8 @@ class Store(Root):
         self, commit: Commit, table: str, columns: Sequence[str] | None = None, batch_size: int = 64
     ) -> Iterator[pa.RecordBatch]:
         """The same, streamed: a piece of the file is in memory at a time, and of slim columns with images all rows."""
+        if table == ERRORS and table not in commit.files:
+            return
         if _has_images(commit, table, columns):
             slim, start = self.read(commit, table, [name for name in columns or () if name != _IMAGE]), 0
             for batch in self.batches(commit, _IMAGES, [_IMAGE], batch_size):
@@ -213,7 +219,10 @@ class Store(Root):
         Raises:
             StoreError: The stage has committed nothing of that table.
         """
-        commits = [commit for commit in self.commits(stage).values() if table in commit.files]
+        committed = self.commits(stage).values()
+        commits = [commit for commit in committed if table in commit.files]
+        if committed and not commits and table == ERRORS:
+            return pads.dataset(TABLES[ERRORS].empty_table())
         if not commits:
             raise StoreError(f"{self.root}: no {table} yet; run `biomedica {_command(stage)}` first")
         with _expected(self, commits[0], table):

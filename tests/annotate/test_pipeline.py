@@ -187,7 +187,7 @@ def test_a_figure_that_gets_lost_on_the_way_fails_the_run(store: Store, weights:
     n = lose_a_row(store, "extract", unit, "figures")
     config = AnnotateConfig(store=store.root, model=MODEL, weights=weights)
     info = load_encoder(MODEL, weights).info
-    row = embed.preprocess_unit({"unit": unit, "fingerprint": "f"}, store, info.preprocessing)
+    row = embed.preprocess_unit({"unit": unit, "fingerprint": "f", "records": "[]"}, store, info.preprocessing)
     done = EmbedActor(config, info, store, STAGE, "run")(row)
     assert f"rows lost: figures: {n} in but {n - 2} out + 1 errors" in done["failure"]
     assert unit not in store.commits(STAGE)  # the next run tries it again
