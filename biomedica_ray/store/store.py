@@ -201,8 +201,11 @@ class Store(Root):
     ) -> Iterator[dict[str, Any]]:
         """The rows at ``positions`` in the file (ascending, from 0), streamed; other row groups are not read."""
         if _has_images(commit, table, columns):
-            slim = self.rows(commit, table, positions, [name for name in columns or () if name != _IMAGE])
             images = self.rows(commit, _IMAGES, positions, [_IMAGE])
+            if not (names := [name for name in columns or () if name != _IMAGE]):
+                yield from images
+                return
+            slim = self.rows(commit, table, positions, names)
             yield from ({**row, **image} for row, image in zip(slim, images, strict=True))
             return
         with _expected(self, commit, table) as path:
