@@ -1,9 +1,10 @@
 """What an update costs: after some of the articles have changed, how much of a store is written anew.
 
 A store of small articles, as many to a unit as in one of all of PMC, is made by extract, panels, dedupe, annotate (with
-a small encoder whose weights are random) and serialize. Then articles change, a fifth of them being new ones and the others having another caption, and the stages run again. A
-unit or shard counts as written when its commit names other files than before; what a stage does without writing
-(looking at the listing, comparing everything with everything) shows in its seconds.
+a small encoder whose weights are random) and serialize. Then articles change, a fifth of them being new ones and the
+others having another caption, and the stages run again. A unit or shard counts as written when its commit names other
+files than before; what a stage does without writing (looking at the listing, comparing everything with everything)
+shows in its seconds.
 
     python -m benchmarks.updates --units 40
 """

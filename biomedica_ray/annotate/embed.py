@@ -121,8 +121,7 @@ def embed_units(
     most = min(config.max_actors or (len(todo) if gpus else room), len(todo))
     # An actor that takes the only CPU must not lock out what it waits for.
     decode_cpus = 0 if 0 < cluster_resource("CPU") <= config.num_cpus else 1
-    files = {unit: c.files["embeddings"] for unit, c in (before or {}).items() if c.counts["figures"].rows_out}
-    earlier = EarlierVectors(encoder_mark(info), record.store.generations(), files)
+    earlier = EarlierVectors.find(encoder_mark(info), record.store, extracted, before or {}, todo)
     decode_task = partial(preprocess_unit, store=record.store, preprocessing=info.preprocessing, earlier=earlier)
 
     def decoded(these: list[int]) -> ray.data.Dataset:

@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,22 +214,28 @@ def test_an_image_that_another_unit_had_is_not_embedded_again(store: Store, weig
         return len(row["pixels"]), {each["figure_id"]: each["vector"] for each in rows}
 
     home = unit_of("PMC0", N_UNITS)
-    _, before = embed_unit(home, EarlierVectors("", [N_UNITS]))
-    generations = store.add_generation(1)
+    _, before = embed_unit(home, EarlierVectors(""))
+    store.add_generation(1)
     moved = [figure("PMC0.2", 1, encoded(picture(999))), figure("PMC0.2", 2, encoded(picture(1)))]
     with store.write_unit("extract", N_UNITS, "bb") as writer:
         writer.table("figures", FIGURES).write(moved)
         writer.table("images", IMAGES).write(moved)
         writer.commit({"figures": Flow(2, 2)})
-    files = {home: store.commit(STAGE, home).files["embeddings"]}
-    decoded, vectors = embed_unit(N_UNITS, EarlierVectors(encoder_mark(info), generations, files))
+    embedded, extracted = store.commits(STAGE), store.commits("extract")
+    extracted[home] = replace(extracted[home], dropped=["PMC0.1"])
+    earlier = EarlierVectors.find(encoder_mark(info), store, extracted, embedded, {N_UNITS})
+    decoded, vectors = embed_unit(N_UNITS, earlier)
     assert decoded == 1
     assert list(vectors) == ["PMC0.2_001", "PMC0.2_002"]
     assert vectors["PMC0.2_002"] == before["PMC0.1_001"] != vectors["PMC0.2_001"]
     assert store.commit(STAGE, N_UNITS).reasons == {EMBEDDED_BEFORE: {"same image": 1}}
-    decoded, others = embed_unit(N_UNITS, EarlierVectors("of another encoder", generations, files))
+    decoded, others = embed_unit(N_UNITS, replace(earlier, encoder="another"))
     assert decoded == 2
     assert np.abs(np.array(others["PMC0.2_002"]) - np.array(vectors["PMC0.2_002"])).max() < 0.01
+    # Where its unit was written anew, its commit does not say that the article has left it.
+    extracted = store.commits("extract")
+    assert EarlierVectors.find("", store, extracted, embedded, {home}).units(["PMC0"]) == {home}
+    assert EarlierVectors.find("", store, extracted, embedded, {N_UNITS}).units(["PMC0"]) == set()
 
 
 @pytest.mark.cluster
