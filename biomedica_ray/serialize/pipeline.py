@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from biomedica_ray import schema
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.compared import read_compared
@@ -106,9 +107,10 @@ def run(config: SerializeConfig, record: Run) -> None:
     log.info("serialize: %d shards; each worker needs %.2g GB of disk", len(planned.shards), disk_bytes / 1e9)
     record.results["disk_bytes_per_worker"] = disk_bytes
     write = partial(ShardWorker, store, record.run_id, config, planned.shards, disk_bytes)
-    run_units(record, place.shards_stage, planned.marks, write, **options)
+    written = run_units(record, place.shards_stage, planned.marks, write, **options)
 
-    rows = store.dataset(place.shards_stage, "shards").to_table().sort_by("path").to_pylist() if planned.shards else []
+    tables = map_in_threads(lambda commit: store.read(commit, "shards").to_pylist(), written.values())
+    rows = sorted((row for table in tables for row in table), key=lambda row: row["path"])
     if not rows:
         log.warning("serialize: no figure was chosen: the dataset is empty")
     credits_mark = fingerprint(VERSION, [row["sha256"] for row in rows])
