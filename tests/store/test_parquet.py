@@ -31,15 +31,11 @@ Asked = Callable[[], tuple[int, int]]
 
 
 @pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ParquetRows, Asked]]:
-    """The file on a server, and how to learn how many requests and bytes it was asked for since the last time."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Root, Asked]]:
+    """A folder on a server, and how to learn how many requests and bytes it was asked for since the last time."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    draw = np.random.default_rng(0)
-    table = pa.table({"n": np.arange(GROUPS * ROWS), "image": [draw.bytes(ROW_BYTES) for _ in range(GROUPS * ROWS)]})
-    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=ROWS, compression="none")
     with served_folder(tmp_path, 0) as url:
-        rows = ParquetRows(Root("s3://bucket", url), "rows.parquet", END_BYTES)
         before = {"requests": 0, "bytes": 0}
 
         def asked() -> tuple[int, int]:
@@ -49,8 +45,19 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Parq
             before.update(now)
             return since
 
-        asked()
-        yield rows, asked
+        yield Root("s3://bucket", url), asked
+
+
+@pytest.fixture
+def file(folder: tuple[Root, Asked], tmp_path: Path) -> tuple[ParquetRows, Asked]:
+    """A file on the server, of which the end has been read."""
+    draw = np.random.default_rng(0)
+    table = pa.table({"n": np.arange(GROUPS * ROWS), "image": [draw.bytes(ROW_BYTES) for _ in range(GROUPS * ROWS)]})
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=ROWS, compression="none")
+    root, asked = folder
+    rows = ParquetRows(root, "rows.parquet", END_BYTES)
+    assert asked() == (1, END_BYTES)
+    return rows, asked
 
 
 def numbers(pieces: Iterator[pa.Table]) -> list[int]:
@@ -88,24 +95,6 @@ def test_no_rows_are_no_requests(file: tuple[ParquetRows, Asked]) -> None:
     rows, asked = file
     assert numbers(rows.at(np.array([], np.int64))) == []
     assert asked() == (0, 0)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Root, Asked]]:
-    """A folder on a server, and how to learn how many requests and bytes it was asked for since the last time."""
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    with served_folder(tmp_path, 0) as url:
-        before = {"requests": 0, "bytes": 0}
-
-        def asked() -> tuple[int, int]:
-            with urllib.request.urlopen(f"{url}/stats") as answer:
-                now = json.load(answer)
-            since = now["requests"] - before["requests"], now["bytes"] - before["bytes"]
-            before.update(now)
-            return since
-
-        yield Root("s3://bucket", url), asked
 
 
 def test_a_small_file_is_one_request_and_of_a_large_one_only_what_is_wanted_is_read(
