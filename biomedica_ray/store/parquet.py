@@ -22,7 +22,8 @@ PIECE_BYTES = 32 * 2**20
 SMALL_BYTES = 2**20
 """A file up to this size is read whole, in one request, instead of first its end, then its columns."""
 END_BYTES = 2**18
-"""End of a larger file that is read first: what a Parquet file says of a thousand row groups."""
+"""End of a larger file that is read first: what a Parquet file says of a thousand row groups, and no less than the
+64 KiB that Arrow asks for."""
 
 
 class ParquetRows:

@@ -21,11 +21,11 @@ from biomedica_ray.units import Flow
 from tests.fakes.s3 import CREDENTIALS
 from tests.fakes.served_folder import served_folder
 
-GROUPS, ROWS, ROW_BYTES = 20, 3, 20_000
+GROUPS, ROWS, ROW_BYTES = 20, 3, 40_000
 """Row groups, rows of each, and bytes of a row."""
 GROUP_BYTES = ROWS * ROW_BYTES
-END_BYTES = 20_000
-"""Enough for what the file says of its row groups, and less than one of these."""
+END_BYTES = 2**16
+"""As many as Arrow asks for; enough for what the file says of its row groups, and less than one of these."""
 
 Asked = Callable[[], tuple[int, int]]
 
