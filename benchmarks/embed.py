@@ -107,7 +107,7 @@ def on_ray(store: Store, config: AnnotateConfig) -> tuple[float, float, float]:
     started = time.time()
     with Run("annotate", config) as run:
         info, _ = embed.plan(config, store, extracted)
-        embed.embed_units(config, run, units, info)
+        embed.embed_units(config, run, extracted, units, info)
     seconds = time.time() - started
     commits = store.commits(stage).values()
     ends = sorted((_end(store, commit), commit.counts["figures"].rows_in) for commit in commits)

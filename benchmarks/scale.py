@@ -2,6 +2,7 @@
 
     python -m benchmarks.scale drivers --units 250 1000 4000
     python -m benchmarks.scale tasks --units 250 1000 4000
+    python -m benchmarks.scale records --units 250 1000 4000 25000
     python -m benchmarks.scale requests --units 16 48
 
 *drivers* extracts packages of small articles, two to a unit, and runs each stage on them, and then each once more, when
@@ -10,6 +11,9 @@ greatest memory are those of its process alone, after Ray has started; a third o
 
 *tasks* makes stores with units of real size (250 articles, 1,000 figures; their texts and images are short), and does
 what one task does for all units: read listings, compare, count, plan. Each is a process of its own.
+
+*records* is what a driver does by itself, without Ray: it reads the commits of a stage, marks the units, hands them out
+with the records that their tasks need, and takes the new commits back.
 
 *requests* runs the stages on a store in S3, behind a proxy that counts requests and answers each 20 ms late. From two
 sizes follows what each further unit costs.
@@ -21,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import math
 import multiprocessing
 import os
@@ -53,8 +58,9 @@ from biomedica_ray.select.pipeline import count_groups
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.planning import UnitContents, plan_shards
 from biomedica_ray.stages import CONFIGS, work_of
-from biomedica_ray.store import Store
-from biomedica_ray.units import unit_of
+from biomedica_ray.store import Commit, Store
+from biomedica_ray.store.known import as_text
+from biomedica_ray.units import fingerprint, unit_of
 from tests.extract.extracting import write_folder
 from tests.fakes.flaky_proxy import Seen, flaky_proxy
 from tests.fakes.s3 import CREDENTIALS, client, s3_server
@@ -204,7 +210,8 @@ def _list(root: str, units: int) -> None:
 
 
 def _count_reasons(root: str) -> None:
-    count_reasons(Store(root))
+    store = Store(root)
+    count_reasons(store, store.extracted().values())
 
 
 def _compare(root: str) -> None:
@@ -219,7 +226,8 @@ def _sample(root: str) -> None:
 
 
 def _count_groups(root: str) -> None:
-    count_groups(Store(root), "select/all/matching", 1000)
+    store = Store(root)
+    count_groups(store, list(store.commits("select/all/matching").values()), 1000)
 
 
 def _plan(root: str) -> None:
@@ -260,6 +268,31 @@ def tasks(sizes: Sequence[int]) -> None:
 
 def _write_store(root: str, units: int) -> None:
     scale_store.write_store(Store(root), units)
+
+
+# Records
+
+
+def records(sizes: Sequence[int]) -> None:
+    """Print what the records of a stage cost its driver."""
+    costs = []
+    for units in sizes:
+        with tempfile.TemporaryDirectory() as root:
+            scale_store.write_records(Store(root), units)
+            costs.append(in_a_process(partial(_hand_out, root)))
+    seconds = [cost.cpu_s for cost in costs]
+    print(f"| | {' | '.join(f'{units:,}' for units in sizes)} | power |\n|---|{'---:|' * (len(sizes) + 1)}")
+    print(f"| CPU s | {' | '.join(f'{value:.1f}' for value in seconds)} | {power(sizes, seconds):.2f} |")
+    print(f"| GB | {' | '.join(f'{cost.gb:.2f}' for cost in costs)} | |")
+
+
+def _hand_out(root: str) -> None:
+    store = Store(root)
+    commits = store.extracted()
+    marks = {unit: fingerprint(0, commit.written) for unit, commit in commits.items()}
+    rows = [as_text(store, unit, {"extract": commits[unit], "panels": None}) for unit in marks]
+    made = {unit: Commit.from_json(json.loads(json.dumps(commit.to_json()))) for unit, commit in commits.items()}
+    assert len(rows) == len(made)
 
 
 # Requests
@@ -304,13 +337,13 @@ def _a_unit(sizes: Sequence[int], asked: Sequence[Counter[str]]) -> dict[str, fl
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["drivers", "tasks", "requests"])
+    parser.add_argument("what", choices=["drivers", "tasks", "records", "requests"])
     parser.add_argument("--units", type=int, nargs="+", help="sizes of the stores, two at least, the largest last")
     arguments = parser.parse_args()
     sizes = arguments.units or ([16, 48] if arguments.what == "requests" else [250, 1000, 4000])
     if len(sizes) < 2 or sizes != sorted(set(sizes)):
         parser.error("--units: expected two sizes or more, the largest last")
-    {"drivers": drivers, "tasks": tasks, "requests": requests}[arguments.what](sizes)
+    {"drivers": drivers, "tasks": tasks, "records": records, "requests": requests}[arguments.what](sizes)
 
 
 if __name__ == "__main__":

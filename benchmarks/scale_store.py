@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from biomedica_ray import schema
 from biomedica_ray.images.thumbnails import SIDE
-from biomedica_ray.store import Store
+from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import ARTICLES_PER_UNIT, Flow, unit_of
 from tests.synthetic import article, encoded, figure, picture
 
@@ -48,6 +48,17 @@ def write_store(store: Store, units: int) -> None:
     for unit, pmcids in _by_unit(units):
         _extracted(store, unit, pmcids, draw, pool)
     store.write_json("dedupe.json", {})
+
+
+def write_records(store: Store, units: int) -> None:
+    """The commit records of so many units as extract leaves them, without the files that they name."""
+    store.open_or_create(units)
+    counts = {"articles": Flow(250, 248, 2), "figures": Flow(1000, 990, 10)}
+    reasons = {"article errors": {"bad-xml": 2}, "figure errors": {"missing-image": 5, "truncated-image": 5}}
+    for unit in range(units):
+        files = {name: f"{name}/{unit:06d}-{'a' * 16}.parquet" for name in ("articles", "catalog", "figures", "images")}
+        made = Commit("extract", unit, "a" * 16, files, counts, "run", 100.0, "host:1", reasons)
+        store.write_json(made.record, made.to_json())
 
 
 def _by_unit(units: int) -> Iterator[tuple[int, list[str]]]:

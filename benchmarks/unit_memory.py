@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from biomedica_ray import schema
+from biomedica_ray.annotate.earlier_vectors import EarlierVectors
 from biomedica_ray.annotate.embed import DECODE_GB, preprocess_unit
 from biomedica_ray.dedupe.comparison import WORKER_GB
 from biomedica_ray.dedupe.slim import read_slim
@@ -83,12 +84,12 @@ def tasks(store: Store) -> dict[str, tuple[float, Callable[[], Any]]]:
     select = SelectConfig(store=store.root, name="all")
     serialize = SerializeConfig(store=store.root, test_fraction=0)
     preprocessing = Preprocessing("timm", _SETTINGS)
-    row = {"unit": 0, "fingerprint": "aa"}
+    row = {"unit": 0, "fingerprint": "aa", "records": "[]"}
     panels = PanelWorker(store, "run", DetectorSpec("shipped"))
     return {
         "dedupe: slim columns of a unit": (WORKER_GB, partial(_slim, store)),
         "panels": (PanelsConfig(store=store.root).memory_gb, partial(panels, 0, "aa")),
-        "annotate: decoding": (DECODE_GB, partial(preprocess_unit, row, store, preprocessing)),
+        "annotate: decoding": (DECODE_GB, partial(preprocess_unit, row, store, preprocessing, EarlierVectors(""))),
         "select": (select.memory_gb, partial(MatchWorker(store, "run", select), 0, "aa")),
         "serialize: choosing": (serialize.memory_gb, partial(SelectionWorker(store, "run", serialize), 0, "aa")),
         "serialize: a shard of 1,000": (serialize.memory_gb, partial(_shard, store, serialize)),

@@ -23,8 +23,9 @@ from biomedica_ray.head_node import ClusterError
 from biomedica_ray.messages import last_line, one_line
 from biomedica_ray.runs import Run, cause
 from biomedica_ray.stopping import terminable
-from biomedica_ray.store import StoreError
-from biomedica_ray.units import Counts, Flow, counts_from_json, counts_to_json
+from biomedica_ray.store import Commit, Store, StoreError
+from biomedica_ray.store.known import as_text, knowing
+from biomedica_ray.units import Counts, Flow
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ _NAMED = 20
 
 T = TypeVar("T")
 Row = dict[str, Any]
+Records = Mapping[str, Mapping[int, Commit]]
+"""Stage -> unit -> commit."""
 
 _LOST = "its worker died"
 
@@ -150,7 +153,9 @@ def run_units(
     num_gpus: float = 0,
     memory_gb: float,
     max_actors: int | None = None,
-) -> None:
+    inputs: Records | None = None,
+    repeatable: bool = True,
+) -> dict[int, Commit]:
     """Do what is missing of ``units`` in tasks, and drop what the stage made of units that no longer exist.
 
     Ray Data sizes blocks by bytes, so rows that are small and mean much work end up in one block and one task; here
@@ -167,13 +172,22 @@ def run_units(
         num_gpus: GPUs of a task.
         memory_gb: Memory that a task reserves.
         max_actors: Most tasks at a time; None: as many as the cluster has room for, as it grows.
+        inputs: Stage -> unit -> commit of what a unit is made of, which its task need not ask for then.
+        repeatable: Whether a unit that is done again has the same rows. Its task is then told what was committed
+            before; else it asks, as an attempt that lost its worker may have committed something else.
+
+    Returns:
+        The commits of all units, done now or before, in order.
 
     Raises:
         UnitsFailedError: Units failed, after all others have been done.
     """
-    todo = missing_units(run, stage, units)
+    todo, done, before = missing_units(run, stage, units)
     if not todo:
-        return
+        return done
+    known = dict(inputs or {})
+    if repeatable and before is not None:
+        known[stage] = before
     work = partial(_in_this_process, key=f"{run.run_id} {stage}", make_worker=make_worker)
     resources: dict[str, Any] = {"num_cpus": num_cpus, "memory": int(memory_gb * 2**30)}
     if num_gpus:
@@ -184,8 +198,9 @@ def run_units(
             return rows.map(work, compute=ray.data.TaskPoolStrategy(max_actors), max_retries=RETRIES, **resources)
 
     share = len(todo) > MOST_TASKS
-    rows = partial(unit_rows, units, most_blocks=MOST_TASKS)
-    collect_units(run, stage, todo, rows, do=in_tasks, do_apart=in_tasks if share else None)
+    rows = partial(unit_rows, run.store, units, known=known, most_blocks=MOST_TASKS)
+    made = collect_units(run, stage, todo, rows, do=in_tasks, do_apart=in_tasks if share else None)
+    return dict(sorted({**done, **made}.items()))
 
 
 _workers: dict[str, UnitWorker] = {}
@@ -199,7 +214,7 @@ def _in_this_process(row: Row, key: str, make_worker: Callable[[], UnitWorker]) 
             _workers[key] = make_worker()
         return _workers[key](row["unit"], row["fingerprint"])
 
-    return unit_row(row["unit"], work)
+    return unit_row(row, work)
 
 
 def run_units_on_actors(
@@ -211,7 +226,8 @@ def run_units_on_actors(
     memory_gb: float,
     max_actors: int,
     at_a_time: int,
-) -> None:
+    inputs: Records | None = None,
+) -> dict[int, Commit]:
     """As :func:`run_units`, on actors, for workers that keep connections open and do several units at a time.
 
     Args:
@@ -222,14 +238,18 @@ def run_units_on_actors(
         memory_gb: Memory that an actor reserves.
         max_actors: Most actors at a time; there are fewer while the cluster has no room for them.
         at_a_time: Units that an actor does at a time, in threads.
+        inputs: As of :func:`run_units`; what was committed before, tasks ask for.
+
+    Returns:
+        The commits of all units, done now or before, in order.
 
     Raises:
         UnitsFailedError: Units failed, after all others have been done.
         StageFailedError: No actor can start.
     """
-    todo = missing_units(run, stage, units)
+    todo, done, _ = missing_units(run, stage, units)
     if not todo:
-        return
+        return done
     most = min(max_actors, len(todo))
     pool = ray.data.ActorPoolStrategy(
         min_size=int(max(1, min(cluster_resource("CPU"), most))),
@@ -238,16 +258,24 @@ def run_units_on_actors(
         enable_true_multi_threading=at_a_time > 1,
     )
     actors = Actors(_UnitActor, (make_worker,), pool, num_cpus=1, memory_gb=memory_gb)
-    collect_units(run, stage, todo, partial(unit_rows, units), do=actors.map, do_apart=actors.map_apart)
+    rows = partial(unit_rows, run.store, units, known=inputs)
+    made = collect_units(run, stage, todo, rows, do=actors.map, do_apart=actors.map_apart)
+    return dict(sorted({**done, **made}.items()))
 
 
-def missing_units(run: Run, stage: str, units: Mapping[int, str]) -> list[int]:
+def missing_units(
+    run: Run, stage: str, units: Mapping[int, str]
+) -> tuple[list[int], dict[int, Commit], dict[int, Commit] | None]:
     """The units that are still to be done; drops what the stage made of units that no longer exist.
 
     Args:
         run: The run; counts of units that were done before are added to it.
         stage: Name under which units are committed.
         units: Unit -> fingerprint of its inputs and settings.
+
+    Returns:
+        The units to do, the commits of the others, and all that the stage has committed before; None where everything
+        is done again, and nobody has looked.
     """
     commits = run.committed(stage)
     list(map_in_threads(run.store.drop, [commits.pop(unit) for unit in commits.keys() - units.keys()]))
@@ -255,7 +283,7 @@ def missing_units(run: Run, stage: str, units: Mapping[int, str]) -> list[int]:
     for commit in done.values():
         run.add(commit.counts, before=True)
     log.info("%s: %d units, %d done before", stage, len(units), len(done))
-    return [unit for unit in units if unit not in done]
+    return [unit for unit in units if unit not in done], done, None if run.again else commits
 
 
 @contextmanager
@@ -266,9 +294,31 @@ def retries_allowed() -> Iterator[None]:
         yield
 
 
-def unit_rows(units: Mapping[int, str], todo: list[int], most_blocks: int | None = None) -> ray.data.Dataset:
-    """One row (unit, fingerprint) for each unit to do; one block for each row, or as many blocks as there may be."""
-    rows = [{"unit": unit, "fingerprint": units[unit]} for unit in todo]
+def unit_rows(
+    store: Store,
+    units: Mapping[int, str],
+    todo: list[int],
+    *,
+    known: Records | None = None,
+    most_blocks: int | None = None,
+) -> ray.data.Dataset:
+    """One row (unit, fingerprint, records) for each unit to do.
+
+    Args:
+        store: The store.
+        units: Unit -> fingerprint.
+        todo: The units to do.
+        known: Stage -> unit -> commit of what the tasks need not ask for; a unit that is missing is not committed.
+        most_blocks: How many blocks there may be; None: one for each row.
+    """
+    rows = [
+        {
+            "unit": unit,
+            "fingerprint": units[unit],
+            "records": as_text(store, unit, {stage: commits.get(unit) for stage, commits in (known or {}).items()}),
+        }
+        for unit in todo
+    ]
     return ray.data.from_items(rows, override_num_blocks=min(len(rows), most_blocks or len(rows)))
 
 
@@ -320,8 +370,8 @@ def collect_units(
     *,
     do: Callable[[ray.data.Dataset], ray.data.Dataset],
     do_apart: Callable[[ray.data.Dataset], ray.data.Dataset] | None = None,
-) -> None:
-    """Do units, each of which gives one row (unit, counts or failure); shows progress and adds up counts.
+) -> dict[int, Commit]:
+    """Do units, each of which gives one row (unit, and its commit or a failure); shows progress and adds up counts.
 
     Args:
         run: The run.
@@ -332,16 +382,20 @@ def collect_units(
         do_apart: The same for units that lost their worker, where units that wait for it share its fate: each apart
             from others.
 
+    Returns:
+        Unit -> what was committed.
+
     Raises:
         UnitsFailedError: As in :func:`run_units`.
         StageFailedError: No actor can start.
     """
-    failures = _collect(run, stage, do(rows(todo)), todo)
+    made: dict[int, Commit] = {}
+    failures = _collect(run, stage, do(rows(todo)), todo, made)
     lost = [unit for unit, reason in failures.items() if reason == _LOST]
     if lost and do_apart:
         log.warning("%s: %d units lost their workers; each is tried once more, apart from others", stage, len(lost))
         failures = {unit: reason for unit, reason in failures.items() if reason != _LOST}
-        failures |= _collect(run, stage, do_apart(rows(lost)), lost)
+        failures |= _collect(run, stage, do_apart(rows(lost)), lost, made)
     for attempt in range(1, TRIES_MORE + 1):
         # Those that lost their workers were tried again each time; where all fail, no unit is to blame.
         failed = [unit for unit, reason in failures.items() if reason != _LOST]
@@ -349,7 +403,7 @@ def collect_units(
             break
         log.warning("%s: %d units failed; they are tried again (%d of %d)", stage, len(failed), attempt, TRIES_MORE)
         failures = {unit: reason for unit, reason in failures.items() if reason == _LOST}
-        failures |= _collect(run, stage, do(rows(failed)), failed)
+        failures |= _collect(run, stage, do(rows(failed)), failed, made)
     if failures:
         run.results["failed_units"] = {f"{stage} {unit}": last_line(reason) for unit, reason in failures.items()}
         unit, *others = sorted(failures)
@@ -357,10 +411,13 @@ def collect_units(
         also += f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
         reason = last_line(failures[unit])
         raise UnitsFailedError(f"{len(failures)} of {len(todo)} units failed, unit {unit} first{also}: {reason}")
+    return made
 
 
-def _collect(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int]) -> dict[int, str]:
-    """Unit -> why it failed, of those that did."""
+def _collect(
+    run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int], made: dict[int, Commit]
+) -> dict[int, str]:
+    """Unit -> why it failed, of those that did; the commits of the others are added to ``made``."""
     dataset.context.max_errored_blocks = -1
     dataset.context.actor_init_retry_on_errors = True
     dataset.context.actor_init_max_retries = RETRIES
@@ -376,24 +433,36 @@ def _collect(run: Run, stage: str, dataset: ray.data.Dataset, todo: list[int]) -
                     failures[row["unit"]] = row["failure"]
                     continue
                 del failures[row["unit"]]
-                counts = counts_from_json(json.loads(row["counts"]))
-                run.add(counts)
-                total = sum(counts.values(), Flow())
+                commit = made[row["unit"]] = Commit.from_json(json.loads(row["commit"]))
+                run.add(commit.counts)
+                total = sum(commit.counts.values(), Flow())
                 progress.update(rows=total.rows_out, errors=total.errors)
         except ray.exceptions.RayError as error:
             raise StageFailedError(f"no worker can start: {last_line(cause(error))}") from error
     return failures
 
 
-def unit_row(unit: int, counts: Callable[[], Counts]) -> Row:
-    """The row that :func:`collect_units` reads, from the function that does and commits the unit."""
+def unit_row(row: Row, work: Callable[[], object]) -> Row:
+    """The row that :func:`collect_units` reads.
+
+    Args:
+        row: A row of :func:`unit_rows`.
+        work: Does the unit and commits it.
+    """
     try:
-        return {"unit": unit, "counts": json.dumps(counts_to_json(counts())), "failure": ""}
+        with knowing(row["records"]) as known:
+            work()
+        return {"unit": row["unit"], "commit": json.dumps(known.made[-1].to_json()), "failure": ""}
     except (ConfigError, StoreError, OSError) as error:
         failure = f"{type(error).__name__}: {' '.join(str(error).split())}"
     except Exception:  # noqa: BLE001 - whatever goes wrong in one unit, the others go on and the driver tells
         failure = traceback.format_exc()
-    return {"unit": unit, "counts": "{}", "failure": failure}
+    return failed_row(row, failure)
+
+
+def failed_row(row: Row, failure: str) -> Row:
+    """The row that :func:`collect_units` reads of a unit that failed."""
+    return {"unit": row["unit"], "commit": "", "failure": failure}
 
 
 class _UnitActor:
@@ -401,4 +470,4 @@ class _UnitActor:
         self._worker = make_worker()
 
     def __call__(self, row: Row) -> Row:
-        return unit_row(row["unit"], lambda: self._worker(row["unit"], row["fingerprint"]))
+        return unit_row(row, lambda: self._worker(row["unit"], row["fingerprint"]))

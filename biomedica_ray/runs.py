@@ -51,6 +51,7 @@ class Run:
         before: The part of the counts that earlier runs had done already.
         lease: Path of the run's lease, relative to the store's root.
         results: Further numbers of the stage (losses, accuracies, paths).
+        again: Whether to do again what has been done.
     """
 
     def __init__(self, stage: str, config: StageConfig) -> None:
@@ -61,6 +62,7 @@ class Run:
         self.counts: Counts = {}
         self.before: Counts = {}
         self.results: dict[str, Any] = {}
+        self.again = config.again
         self._config = config
         self._started = now
         self._clock = time.monotonic()
@@ -96,7 +98,7 @@ class Run:
                 self.store.uri(missing[unit]),
             )
             list(map_in_threads(self.store.drop, [commits.pop(unit) for unit in missing]))
-        return {} if self._config.again else commits
+        return {} if self.again else commits
 
     def progress(self, what: str, total: int | None, *, done: int = 0, rows: int = 0) -> Progress:
         """A progress display for ``total`` pieces of work named ``what`` (units, steps, shards).

@@ -603,6 +603,7 @@ def embeddings(dim: int) -> pa.Schema:
             _field("figure_id", pa.string(), "the figure"),
             _field("model", pa.string(), "name of the model"),
             _field("vector", pa.list_(pa.float16(), dim), "L2-normalised embedding, float16, fixed size"),
+            _field("sha256", pa.string(), "of the image's bytes, as in figures; earlier versions: null", null=True),
         ]
     )
 

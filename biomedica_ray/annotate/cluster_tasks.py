@@ -5,6 +5,7 @@ Imports no torch, so that its workers start fast.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -104,5 +105,4 @@ def assign_figures(store: Store, clustering: Clustering, figure_ids: list[str]) 
 
 def load_clusters(store: Store, file: str) -> ClusterModel:
     """The cluster model at ``file`` below the root."""
-    with store.filesystem.open_input_file(store.path(file)) as source:
-        return ClusterModel.load(source)
+    return ClusterModel.load(io.BytesIO(store.read_bytes(file)))

@@ -14,12 +14,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import ray
 import ray.data
 
 from biomedica_ray import schema
 from biomedica_ray.annotate.config import AnnotateConfig
-from biomedica_ray.annotate.embed_actor import EmbedActor, load
+from biomedica_ray.annotate.earlier_vectors import EarlierVectors
+from biomedica_ray.annotate.embed_actor import EMBEDDED_BEFORE, VERSION, EmbedActor, encoder_mark, load
 from biomedica_ray.annotate.vectors import embed_stage, model_slug
 from biomedica_ray.cluster import (
     RETRIES,
@@ -37,10 +39,8 @@ from biomedica_ray.models.encoder_info import EncoderInfo, Preprocessing
 from biomedica_ray.models.weights import weights_mark
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store
-from biomedica_ray.units import fingerprint
-
-VERSION = 4
-"""Raise it when the same input would give other rows."""
+from biomedica_ray.store.known import knowing
+from biomedica_ray.units import fingerprint, pmcid_of
 
 DECODE_GB = 1.5
 """Memory of a task that decodes: one large image, a row group, a unit's pixels, and the model's library."""
@@ -91,22 +91,29 @@ def _describe(config: AnnotateConfig) -> EncoderInfo:
     return load(config).info
 
 
-def embed_units(config: AnnotateConfig, record: Run, units: Mapping[int, str], info: EncoderInfo) -> None:
+def embed_units(
+    config: AnnotateConfig, record: Run, extracted: Mapping[int, Commit], units: Mapping[int, str], info: EncoderInfo
+) -> dict[int, Commit]:
     """Embed the figures of the units that are missing, and drop those of units that no longer exist.
 
     Args:
         config: Its config.
         record: The run; counts of all units, done now or before, are added to it.
+        extracted: The commits of the figures.
         units: Unit -> fingerprint, from :func:`plan`.
         info: The encoder, from :func:`plan`.
+
+    Returns:
+        The commits of the embeddings of all units, in order.
 
     Raises:
         UnitsFailedError: Units failed, after all others have been done.
     """
     stage = embed_stage(config.model)
-    todo = missing_units(record, stage, units)
+    todo, done, before = missing_units(record, stage, units)
     if not todo:
-        return
+        return done
+    known = {"extract": extracted} | ({} if before is None else {stage: before})
     gpus = config.num_gpus
     if gpus is None:
         gpus = 1.0 if cluster_resource("GPU") >= 1 else 0.0
@@ -114,11 +121,12 @@ def embed_units(config: AnnotateConfig, record: Run, units: Mapping[int, str], i
     most = min(config.max_actors or (len(todo) if gpus else room), len(todo))
     # An actor that takes the only CPU must not lock out what it waits for.
     decode_cpus = 0 if 0 < cluster_resource("CPU") <= config.num_cpus else 1
-    decode_task = partial(preprocess_unit, store=record.store, preprocessing=info.preprocessing)
+    earlier = EarlierVectors.find(encoder_mark(info), record.store, extracted, before or {}, todo)
+    decode_task = partial(preprocess_unit, store=record.store, preprocessing=info.preprocessing, earlier=earlier)
 
     def decoded(these: list[int]) -> ray.data.Dataset:
         with retries_allowed():
-            return unit_rows(units, these).map(
+            return unit_rows(record.store, units, these, known=known).map(
                 decode_task, num_cpus=decode_cpus, memory=int(DECODE_GB * 2**30), max_retries=RETRIES
             )
 
@@ -130,7 +138,11 @@ def embed_units(config: AnnotateConfig, record: Run, units: Mapping[int, str], i
         num_gpus=gpus,
         memory_gb=config.memory_gb,
     )
-    collect_units(record, stage, todo, decoded, do=actors.map, do_apart=actors.map_apart)
+    made = collect_units(record, stage, todo, decoded, do=actors.map, do_apart=actors.map_apart)
+    record.results["embedded_before"] = sum(
+        sum((commit.reasons or {}).get(EMBEDDED_BEFORE, {}).values()) for commit in made.values()
+    )
+    return dict(sorted({**done, **made}.items()))
 
 
 def _room(num_cpus: float, num_gpus: float) -> int:
@@ -140,35 +152,53 @@ def _room(num_cpus: float, num_gpus: float) -> int:
     return int(max(1, cluster_resource("CPU") / 2 // num_cpus))
 
 
-def preprocess_unit(row: Row, store: Store, preprocessing: Preprocessing) -> Row:
-    """Decode the figures of one unit, row group by row group.
+def preprocess_unit(row: Row, store: Store, preprocessing: Preprocessing, earlier: EarlierVectors) -> Row:
+    """Decode the figures of one unit that have no vector yet, row group by row group.
 
     Args:
-        row: unit, fingerprint.
+        row: A row of :func:`~biomedica_ray.cluster.unit_rows`.
         store: Where the figures are.
         preprocessing: Of the encoder.
+        earlier: Vectors that were made before.
 
     Returns:
-        The row with pixels (n, H, W, 3) uint8, and as JSON the n figure_ids, the error rows of figures that do not
-        decode, and how many figures the unit has by its commit; or with the reason of the unit's failure.
+        The row with pixels (n, H, W, 3) uint8 and vectors (m, dim) float16; as JSON the n + m figure_ids in order, the
+        SHA-256 of their images, which of them have a vector (m numbers), the error rows of figures that do not decode,
+        and how many figures the unit has by its commit; or with the reason of the unit's failure.
     """
     pixels = np.empty((0, *preprocessing.size, 3), np.uint8)
-    figures: dict[str, Any] = {"ids": [], "errors": [], "rows_in": 0}
-    failure = ""
+    figures: dict[str, Any] = {"ids": [], "sha256": [], "earlier": [], "errors": [], "rows_in": 0}
+    vectors: list[npt.NDArray[np.float16]] = []
+    n_pixels, failure = 0, ""
     try:
-        commit = store.commit("extract", row["unit"])
+        with knowing(row["records"]):
+            commit = store.commit("extract", row["unit"])
         figures["rows_in"] = commit.counts["figures"].rows_out
-        pixels = np.empty((figures["rows_in"], *preprocessing.size, 3), np.uint8)
+        slim = store.read(commit, "figures", ["figure_id", "article_id", "sha256"], row="row").to_pylist()
+        known = earlier.of(
+            store, {pmcid_of(figure["article_id"]) for figure in slim}, [figure["sha256"] for figure in slim]
+        )
+        new = [figure["row"] for figure in slim if figure["sha256"] not in known]
+        pixels = np.empty((len(new), *preprocessing.size, 3), np.uint8)
         transform = preprocessing.transform()
-        for batch in store.batches(commit, "figures", ["figure_id", "image"], batch_size=16):
-            for figure_id, data in zip(*map(batch.column, range(2)), strict=True):
+        images = store.rows(commit, "figures", new, ["image"])
+        for figure in slim:
+            if (vector := known.get(figure["sha256"])) is not None:
+                figures["earlier"].append(len(figures["ids"]))
+                vectors.append(vector)
+            else:
                 try:
-                    image = decode(data.as_py())
+                    pixels[n_pixels] = transform(decode(next(images)["image"]))
                 except ImageError as error:
-                    figures["errors"].append(schema.error_row("embed", figure_id.as_py(), error.kind, str(error)))
+                    figures["errors"].append(schema.error_row("embed", figure["figure_id"], error.kind, str(error)))
                     continue
-                pixels[len(figures["ids"])] = transform(image)
-                figures["ids"].append(figure_id.as_py())
+                n_pixels += 1
+            figures["ids"].append(figure["figure_id"])
+            figures["sha256"].append(figure["sha256"])
     except Exception:  # noqa: BLE001 - whatever goes wrong in one unit, the others go on and the driver tells
         failure = traceback.format_exc()
-    return {**row, "pixels": pixels[: len(figures["ids"])], "figures": json.dumps(figures), "failure": failure}
+    made = {
+        "pixels": pixels[:n_pixels],
+        "vectors": np.array(vectors, np.float16).reshape(len(vectors), -1 if vectors else 0),
+    }
+    return {**row, **made, "figures": json.dumps(figures), "failure": failure}

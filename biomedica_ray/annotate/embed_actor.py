@@ -14,15 +14,28 @@ import pyarrow as pa
 
 from biomedica_ray import schema
 from biomedica_ray.annotate.config import AnnotateConfig
+from biomedica_ray.annotate.earlier_vectors import ENCODER
 from biomedica_ray.annotate.vectors import model_slug
-from biomedica_ray.cluster import Row, unit_row
+from biomedica_ray.cluster import Row, failed_row, unit_row
 from biomedica_ray.models.encoder_info import EncoderInfo
 from biomedica_ray.models.weights import local_weights
 from biomedica_ray.store import Store
-from biomedica_ray.units import Counts, Flow
+from biomedica_ray.units import Counts, Flow, fingerprint
 
 if TYPE_CHECKING:
     from biomedica_ray.models.encoders import Encoder
+
+
+EMBEDDED_BEFORE = "figures embedded before"
+"""Under this, a unit's commit says how many vectors were taken over."""
+
+VERSION = 4
+"""Raise it when the same input would give other rows."""
+
+
+def encoder_mark(info: EncoderInfo) -> str:
+    """Changes when the same image would get another vector."""
+    return fingerprint(VERSION, info.to_json())
 
 
 def load(config: AnnotateConfig) -> Encoder:
@@ -52,8 +65,8 @@ class EmbedActor:
     def __call__(self, row: Row) -> Row:
         """A row of :func:`preprocess_unit` to one of :func:`collect_units`."""
         if row["failure"]:
-            return {"unit": row["unit"], "counts": "{}", "failure": row["failure"]}
-        return unit_row(row["unit"], lambda: self._commit(row))
+            return failed_row(row, row["failure"])
+        return unit_row(row, lambda: self._commit(row))
 
     def _commit(self, row: Row) -> Counts:
         from biomedica_ray.models.encoders import embed_all  # noqa: PLC0415
@@ -61,31 +74,48 @@ class EmbedActor:
         if self._encoder.info != self._info:
             raise RuntimeError(f"weights: {self._config.weights}: not the same on all nodes")
         figures = json.loads(row["figures"])
-        vectors, self._batch_size = embed_all(self._encoder, row["pixels"], self._batch_size)
+        made, self._batch_size = embed_all(self._encoder, row["pixels"], self._batch_size)
+        earlier = row["vectors"]
+        vectors = np.empty((len(made) + len(earlier), self._info.dim), np.float16)
+        is_earlier = np.zeros(len(vectors), np.bool_)
+        is_earlier[figures["earlier"]] = True
+        vectors[is_earlier], vectors[~is_earlier] = earlier.reshape(-1, self._info.dim), made
         whole = np.logical_and.reduce(np.isfinite(vectors), axis=1)
-        ids = np.array(figures["ids"], object)
+        ids, sha256 = (np.array(figures[name], object) for name in ("ids", "sha256"))
         errors = figures["errors"] + [
             schema.error_row("embed", figure_id, "bad-embedding", "the model gave numbers that are not finite")
             for figure_id in ids[~whole]
         ]
         slug = model_slug(self._info.model)
         with self._store.write_unit(self._stage, row["unit"], row["fingerprint"], self._run_id) as writer:
-            table = embeddings_table(ids[whole].tolist(), vectors[whole], self._info, self._config.weights)
+            table = embeddings_table(
+                ids[whole].tolist(),
+                sha256[whole].tolist(),
+                vectors[whole],
+                self._info,
+                self._config.weights,
+            )
             embeddings = writer.table("embeddings", table.schema, directory=f"embeddings/{slug}")
             embeddings.write(table)
             failed = writer.table("errors", schema.ERRORS, directory=f"errors/embed/{slug}")
             failed.write(errors)
             counts = {"figures": Flow(figures["rows_in"], embeddings.rows, failed.rows)}
-            return writer.commit(counts).counts
+            reasons = {EMBEDDED_BEFORE: {"same image": len(earlier)}} if len(earlier) else {}
+            return writer.commit(counts, reasons=reasons).counts
 
 
 def embeddings_table(
-    figure_ids: list[str], vectors: npt.NDArray[np.float16], info: EncoderInfo, weights: str | None
+    figure_ids: list[str],
+    sha256: list[str],
+    vectors: npt.NDArray[np.float16],
+    info: EncoderInfo,
+    weights: str | None,
 ) -> pa.Table:
     """Rows of the embeddings table; model, weights and preprocessing are in the schema's metadata.
 
     Args:
         figure_ids: n ids.
+        sha256: Of the bytes of the n images.
         vectors: (n, dim).
         info: The encoder.
         weights: Where its weights came from, as in the config.
@@ -95,10 +125,12 @@ def embeddings_table(
         "weights": weights or "",
         "weights_sha256": info.weights_sha256,
         "preprocessing": json.dumps(info.preprocessing.to_json()),
+        ENCODER.decode(): encoder_mark(info),
     }
     columns = [
         pa.array(figure_ids, pa.string()),
         pa.array([info.model] * len(figure_ids), pa.string()),
         pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), info.dim),
+        pa.array(sha256, pa.string()),
     ]
     return pa.table(columns, schema=schema.embeddings(info.dim).with_metadata(metadata))

@@ -12,7 +12,7 @@ from biomedica_ray.annotate.cluster_tasks import assign_figures
 from biomedica_ray.annotate.clustering import Clustering
 from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.truth import load_truth
-from biomedica_ray.annotate.vectors import embed_stage, model_slug
+from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store
@@ -38,9 +38,7 @@ def run(config: AnnotateConfig, record: Run) -> None:
     truth = load_truth(store, config.truth)
     extracted = store.extracted()
     info, units = embed.plan(config, store, extracted)
-    embed.embed_units(config, record, units, info)
-
-    embedded = store.commits(embed_stage(config.model))
+    embedded = embed.embed_units(config, record, extracted, units, info)
     scanned = fitting.scan(config, store, info, embedded)
     clustering = fitting.fit(config, store, info, embedded)
     _drop_other_clusterings(store, clustering)

@@ -14,6 +14,11 @@ class CheckConfig(StageConfig):
 
     example: ClassVar[str] = "--store mine --mend true"
 
+    @property
+    def part(self) -> str:
+        """While it mends, no other run may begin; see :data:`biomedica_ray.store.lease.MENDING`."""
+        return "mend" if self.mend else ""
+
     mend: bool = Field(
         False,
         description="remove what is left over, and the records of what is missing, so that its stage makes it again",

@@ -44,6 +44,9 @@ from biomedica_ray.units import Counts, Flow, counts_to_json, fingerprint
 
 WORKER_GB = 0.5
 """Memory of a task that reads one unit's images, or writes one unit's duplicates."""
+ROWS_DIGITS = 16
+"""Digits of a unit's fingerprint that stand for its rows, and not for how many there were to compare."""
+
 _LICENCES = ("commercial", "noncommercial", "other")
 """Licence groups, the freest first."""
 
@@ -99,12 +102,12 @@ class Found:
         return tables, self.errors.get(unit, []), self.counts[unit]
 
     def marks(self) -> dict[int, str]:
-        """Unit -> fingerprint of what was found in it."""
+        """Unit -> fingerprint of what was found in it: :data:`ROWS_DIGITS` of the rows, and then of the counts."""
         marks = {}
         for unit in self.counts:
             tables, errors, counts = self.of(unit)
             rows = {name: table.to_pylist() for name, table in tables.items()}
-            marks[unit] = fingerprint(rows, errors, counts_to_json(counts))
+            marks[unit] = fingerprint(rows, errors) + fingerprint(counts_to_json(counts))
         return marks
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,10 +16,11 @@ from biomedica_ray.cluster import RETRIES, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.against import find_pieces
 from biomedica_ray.dedupe.compared import DOCUMENT, read_compared, write_compared
-from biomedica_ray.dedupe.comparison import WORKER_GB, Found, Inputs, compare
+from biomedica_ray.dedupe.comparison import ROWS_DIGITS, WORKER_GB, Found, Inputs, compare
 from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store
+from biomedica_ray.store.known import write_record
 from biomedica_ray.units import Counts, fingerprint
 
 log = logging.getLogger(__name__)
@@ -83,7 +85,7 @@ def run(config: DedupeConfig, record: Run) -> None:
         record,
         "dedupe",
         marks,
-        partial(DedupeWorker, store, record.run_id, found),
+        partial(DedupeWorker, store, record.run_id, found, again=record.again),
         memory_gb=WORKER_GB,
         max_actors=config.max_actors,
     )
@@ -110,15 +112,29 @@ def _embeddings(store: Store, model: str, units: Iterable[int]) -> tuple[dict[in
 class DedupeWorker:
     """Writes what the comparison found in a unit."""
 
-    def __init__(self, store: Store, run_id: str, found: ray.ObjectRef[Found]) -> None:
-        self._store, self._run_id, self._found = store, run_id, ray.get(found)
+    def __init__(self, store: Store, run_id: str, found: ray.ObjectRef[Found], *, again: bool = False) -> None:
+        self._store, self._run_id, self._again, self._found = store, run_id, again, ray.get(found)
 
     def __call__(self, unit: int, mark: str) -> Counts:
-        """Commit the duplicates, captions and errors of one unit; returns its counts of articles and figures."""
+        """Commit the duplicates, captions and errors of one unit; returns its counts of articles and figures.
+
+        Where the rows are those of before, as when articles have left the unit, their files stay.
+        """
         tables, errors, counts = self._found.of(unit)
+        before = None if self._again else self._commit_before(unit)
+        if before and before.fingerprint[:ROWS_DIGITS] == mark[:ROWS_DIGITS]:
+            after = replace(before, fingerprint=mark, written_as=before.written, counts=counts, run_id=self._run_id)
+            write_record(self._store, after)
+            return counts
         with self._store.write_unit("dedupe", unit, mark, self._run_id) as writer:
             for name, table in tables.items():
                 writer.table(name, schema.TABLES[name]).write(table)
             writer.table("errors", schema.ERRORS, directory="errors/dedupe").write(errors)
             writer.commit(counts)
         return counts
+
+    def _commit_before(self, unit: int) -> Commit | None:
+        try:
+            return self._store.commit("dedupe", unit)
+        except FileNotFoundError:
+            return None

@@ -73,6 +73,8 @@ def run(config: EnrichConfig, record: Run) -> None:
         num_cpus=_WORKER_CPUS,
         memory_gb=_WORKER_GB,
         max_actors=min(config.max_actors or workers, workers),
+        inputs={"extract": extracted},
+        repeatable=False,
     )
 
 

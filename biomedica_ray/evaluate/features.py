@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -118,7 +119,9 @@ def encode(config: EvaluateConfig, record: Run, model: ModelName, mark: str, sou
         num_gpus=gpus,
         memory_gb=config.memory_gb,
     )
-    collect_units(record, stage, todo, lambda these: unit_rows(units, these), do=actors.map, do_apart=actors.map_apart)
+    collect_units(
+        record, stage, todo, partial(unit_rows, record.store, units), do=actors.map, do_apart=actors.map_apart
+    )
 
 
 class EncodeActor:
@@ -139,7 +142,7 @@ class EncodeActor:
 
     def __call__(self, row: Row) -> Row:
         """A row (unit, fingerprint) to one of :func:`~biomedica_ray.cluster.collect_units`."""
-        return unit_row(row["unit"], lambda: self._commit(row["unit"], row["fingerprint"]))
+        return unit_row(row, lambda: self._commit(row["unit"], row["fingerprint"]))
 
     def _commit(self, unit: int, mark: str) -> Counts:
         piece = self._pieces[unit]

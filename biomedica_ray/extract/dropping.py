@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from biomedica_ray.extract.reasons import reasons_of_tables
 from biomedica_ray.store import Commit, Store
+from biomedica_ray.store.known import write_record
 from biomedica_ray.units import Flow, LostRowsError, lost_rows
 
 MOST_DROPPED = 0.1
@@ -65,7 +66,7 @@ def drop_articles(
     if lost := lost_rows(counts):
         raise LostRowsError(f"extract, unit {before.unit}: {lost}")
     after = replace(after, counts=counts, reasons=reasons_of_tables(store, after))
-    store.write_json(after.record, after.to_json())
+    write_record(store, after)
     return after
 
 

@@ -22,6 +22,7 @@ from biomedica_ray.sources.filters import Filters, Selection, read_pmcids, selec
 from biomedica_ray.sources.packages import PackagesSource
 from biomedica_ray.sources.pmc_cloud import PmcSource
 from biomedica_ray.store import Commit, Store, StoreError, open_filesystem
+from biomedica_ray.store.known import as_text, knowing
 from biomedica_ray.units import fingerprint, unit_count
 
 log = logging.getLogger(__name__)
@@ -33,12 +34,14 @@ class Listing:
 
     Attributes:
         units: Unit -> fingerprint of its listing and of how it is extracted.
+        commits: Unit -> commit of its listing.
         listed: Article versions that the source has.
         left_out: Reason -> how many of them the run leaves out.
         unknown: Ids that were asked for but that the source does not have.
     """
 
     units: dict[int, str]
+    commits: dict[int, Commit]
     listed: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
@@ -102,17 +105,19 @@ def write_listing(config: ExtractConfig, selection: Selection, rules: str, store
         unit: rules + fingerprint(rows.drop_columns(["last_modified"]).to_pylist()) for unit, rows in units.items()
     }
 
-    def write(unit: int) -> None:
-        with store.write_unit("listing", unit, marks[unit], run_id) as writer:
+    def write(unit: int) -> Commit:
+        known = as_text(store, unit, {"listing": commits.get(unit)})
+        with knowing(known), store.write_unit("listing", unit, marks[unit], run_id) as writer:
             writer.table("listing", schema.LISTING).write(units[unit])
-            writer.commit({})
+            return writer.commit({})
 
     gone = [commit for unit, commit in commits.items() if unit not in units]
     new = [unit for unit, mark in marks.items() if unit not in commits or commits[unit].fingerprint != mark]
     list(map_in_threads(store.drop, gone))
-    list(map_in_threads(write, new))
+    now = {unit: commit for unit, commit in commits.items() if unit in units}
+    now |= {commit.unit: commit for commit in map_in_threads(write, new)}
     unknown = [] if selection.pmcids is None else unknown_ids(listing, selection.pmcids)
-    return Listing(marks, listing.num_rows, left_out, unknown)
+    return Listing(marks, now, listing.num_rows, left_out, unknown)
 
 
 def _held(store: Store, commits: Mapping[int, Commit]) -> pa.Table:
@@ -152,7 +157,7 @@ def retry_listing(store: Store, rules: str) -> Listing:
         raise ConfigError(
             "retry_errors: the store was extracted with other filters or by another version; run extract without it"
         )
-    return Listing(units)
+    return Listing(units, {unit: listed[unit] for unit in units})
 
 
 def _read_pmcids(uri: str, endpoint_url: str | None) -> frozenset[str]:

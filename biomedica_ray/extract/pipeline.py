@@ -80,7 +80,7 @@ def run(config: ExtractConfig, record: Run) -> None:
         except SourceError as error:
             raise (StageFailedError if error.retryable else ConfigError)(f"source: {error}") from error
         _tell_listing(listing, record)
-    run_units_on_actors(
+    extracted = run_units_on_actors(
         record,
         "extract",
         listing.units,
@@ -91,10 +91,11 @@ def run(config: ExtractConfig, record: Run) -> None:
             config.max_fetches // config.fetches if config.max_fetches else len(listing.units),
         ),
         at_a_time=UNITS_AT_A_TIME,
+        inputs={"listing": listing.commits},
     )
     if not record.counts:
         return
-    reasons = on_a_worker(partial(count_reasons, record.store), memory_gb=config.memory_gb)
+    reasons = on_a_worker(partial(count_reasons, record.store, list(extracted.values())), memory_gb=config.memory_gb)
     record.results["reasons"] = reasons
     for what, kinds in reasons.items():
         log.info("extract: %s: %s", what, ", ".join(f"{kind} {count:,}" for kind, count in kinds.items()))

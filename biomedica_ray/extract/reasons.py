@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,15 +15,15 @@ Reasons = dict[str, dict[str, int]]
 """What happened ("articles skipped", "article errors", "retryable figure errors"...) -> kind -> how many."""
 
 
-def count_reasons(store: Store) -> Reasons:
-    """Why articles were skipped and rows lost, in all units."""
+def count_reasons(store: Store, extracted: Iterable[Commit]) -> Reasons:
+    """Why articles were skipped and rows lost, in all units that have been extracted."""
 
     def of(commit: Commit) -> Reasons:
         # Commits of earlier versions do not say; their tables do.
         return reasons_of_tables(store, commit) if commit.reasons is None else commit.reasons
 
     total: dict[str, Counter[str]] = defaultdict(Counter)
-    for reasons in map_in_threads(of, store.extracted().values()):
+    for reasons in map_in_threads(of, extracted):
         for what, kinds in reasons.items():
             total[what].update(kinds)
     return {what: dict(kinds.most_common()) for what, kinds in sorted(total.items()) if kinds}

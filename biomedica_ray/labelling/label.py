@@ -48,12 +48,21 @@ def run(config: LabelConfig, record: Run) -> None:
     place = config.labels or record.store.uri(files.LABELS)
     labelled = _labels_of_clusters(said, place, clustering, record) if said else {}
     plain = AsJson.of({cluster: asdict(label) for cluster, label in labelled.items()})
+    embedded = record.store.commits(clustering.stage)
     units = {
         unit: fingerprint(VERSION, commit.content, clustering.fingerprint, plain, config.min_confidence)
-        for unit, commit in record.store.commits(clustering.stage).items()
+        for unit, commit in embedded.items()
     }
     worker = partial(LabelWorker, record.store, record.run_id, clustering, labelled, config.min_confidence)
-    run_units(record, "label", units, worker, memory_gb=_WORKER_GB, max_actors=config.max_actors)
+    run_units(
+        record,
+        "label",
+        units,
+        worker,
+        memory_gb=_WORKER_GB,
+        max_actors=config.max_actors,
+        inputs={clustering.stage: embedded},
+    )
     record.results |= {
         "model": clustering.model,
         "clustering": clustering.fingerprint,

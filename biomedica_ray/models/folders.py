@@ -5,6 +5,7 @@ Imports no model library: a driver asks here what a config means.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ import pyarrow.fs as pafs
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.messages import one_line
+from biomedica_ray.reading.ranges import as_stream
 from biomedica_ray.store import StoreError, open_filesystem
 from biomedica_ray.store.filesystem import OBJECT_STORAGE
+from biomedica_ray.store.objects import RANGE_BYTES, stored_object
 
 HUB = "hf-hub:"
 """What precedes the name of a repository of the Hugging Face hub, as in ``hf-hub:OWNER/NAME@REVISION``."""
@@ -111,7 +114,7 @@ def small_files(name: str, endpoint_url: str | None) -> Iterator[Path | None]:
 
 @contextmanager
 def local_copy(uri: str, endpoint_url: str | None, key: str, *, small: bool = False) -> Iterator[Path]:
-    """A local copy of a file or folder in S3, removed at the end.
+    """A local copy of a file or folder in object storage, whole or not at all, removed at the end.
 
     Args:
         uri: Where it is.
@@ -123,6 +126,7 @@ def local_copy(uri: str, endpoint_url: str | None, key: str, *, small: bool = Fa
         ConfigError: There is nothing, or it cannot be read.
     """
     filesystem, path = open_filesystem(uri.rstrip("/"), endpoint_url)
+    scheme = uri.partition("://")[0]
     with tempfile.TemporaryDirectory(prefix="biomedica-model-") as folder:
         target = Path(folder) / Path(path).name
         try:
@@ -133,8 +137,10 @@ def local_copy(uri: str, endpoint_url: str | None, key: str, *, small: bool = Fa
                     continue
                 local = target / file[len(path) + 1 :]
                 local.parent.mkdir(parents=True, exist_ok=True)
-                source = {"source_filesystem": filesystem, "destination_filesystem": pafs.LocalFileSystem()}
-                pafs.copy_files(file, str(local), **source)
-        except OSError as error:
+                # Not pyarrow's copy_files, which may say nothing of what it could not read.
+                source = as_stream(stored_object(f"{scheme}://{file}", endpoint_url))
+                with source, local.open("wb") as copy:
+                    shutil.copyfileobj(source, copy, RANGE_BYTES)
+        except (OSError, StoreError) as error:
             raise ConfigError(f"{key}: {uri}: {one_line(error)}") from None
         yield target

@@ -46,6 +46,7 @@ def run(config: PanelsConfig, record: Run) -> None:
         num_gpus=config.num_gpus,
         memory_gb=config.memory_gb,
         max_actors=config.max_actors,
+        inputs={"extract": extracted},
     )
 
 

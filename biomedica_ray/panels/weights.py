@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.fs as pafs
+
 from biomedica_ray.config import ConfigError
 from biomedica_ray.messages import one_line
 from biomedica_ray.store import StoreError, open_filesystem
+from biomedica_ray.store.filesystem import read_again
 
 if TYPE_CHECKING:
     from biomedica_ray.panels.network import Detector
@@ -37,13 +40,17 @@ def read_weights(where: str, endpoint_url: str | None = None, key: str = "detect
         return (files("biomedica_ray.panels") / "data" / "panels.safetensors").read_bytes()
     try:
         filesystem, path = open_filesystem(where, endpoint_url)
-        with filesystem.open_input_stream(path) as stream:
-            data: bytes = stream.read()
+        data = read_again(lambda: _read(filesystem, path))
     except FileNotFoundError:
         raise ConfigError(f"{key}: {where}: no such file; expected weights that train-panels wrote") from None
     except (OSError, StoreError) as error:
         raise ConfigError(f"{key}: {where}: {one_line(error)}") from None
     return data
+
+
+def _read(filesystem: pafs.FileSystem, path: str) -> bytes:
+    with filesystem.open_input_stream(path) as stream:
+        return bytes(stream.read())
 
 
 def identity(data: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from biomedica_ray.select import balance
 from biomedica_ray.select.columns import KEYS, RECKONED, TABLES, Column, find_column, is_texts, join
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.select.where import Condition, parse
-from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store import Commit, Store, StoreError
 from biomedica_ray.units import AsJson, Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
@@ -52,28 +52,30 @@ def run(config: SelectConfig, record: Run) -> None:
     store, stage = record.store, stage_of(config.name)
     query = Query(config)
     stages = {table: _STAGES[table] for table in ["figures", *query.others]}
-    contents = {}
+    inputs = {made_by: store.commits(made_by) for made_by in dict.fromkeys(stages.values())}
     for table, made_by in stages.items():
-        contents[made_by] = {unit: commit.content for unit, commit in store.commits(made_by).items()}
-        if not contents[made_by]:
+        if not inputs[made_by]:
             raise StoreError(f"{store.root}: no {table} yet; run `biomedica {made_by}` first")
     keys = config.model_dump(include={"name", "where", "balance", "seed"})
     marks = {
-        unit: fingerprint(VERSION, keys, {name: of.get(unit) for name, of in contents.items()})
-        for unit in contents["extract"]
+        unit: fingerprint(VERSION, keys, {name: _content(of.get(unit)) for name, of in inputs.items()})
+        for unit in inputs["extract"]
     }
     options: dict[str, Any] = {"memory_gb": config.memory_gb, "max_actors": config.max_actors}
-    run_units(record, f"{stage}/matching", marks, partial(MatchWorker, store, record.run_id, config), **options)
+    match = partial(MatchWorker, store, record.run_id, config)
+    found = run_units(record, f"{stage}/matching", marks, match, inputs=inputs, **options)
 
-    count = partial(count_groups, store, f"{stage}/matching", config.cap)
+    count = partial(count_groups, store, list(found.values()), config.cap)
     matching, highest = on_a_worker(count, memory_gb=config.memory_gb)
     ranks = AsJson.of(highest)
     marks = {unit: fingerprint(mark, config.cap, ranks) for unit, mark in marks.items()}
     if {unit: commit.fingerprint for unit, commit in record.committed(stage).items()} != marks:
         store.delete(f"selections/{config.name}.json")
-    run_units(record, stage, marks, partial(TakeWorker, store, record.run_id, config.name, highest), **options)
+    take = partial(TakeWorker, store, record.run_id, config.name, highest)
+    chosen = run_units(record, stage, marks, take, inputs={f"{stage}/matching": found}, **options)
 
-    taken, _ = on_a_worker(partial(count_groups, store, stage, None), memory_gb=config.memory_gb)
+    count = partial(count_groups, store, list(chosen.values()), None)
+    taken, _ = on_a_worker(count, memory_gb=config.memory_gb)
     document = {
         **config.model_dump(include={"name", "where", "balance", "cap", "seed"}),
         "figures": record.counts["figures"].rows_in,
@@ -85,6 +87,10 @@ def run(config: SelectConfig, record: Run) -> None:
         log.warning("select: no figure of %d meets where: %s", document["figures"], config.where)
     store.write_json(f"selections/{config.name}.json", document)
     record.results |= {"selection": store.uri(f"selections/{config.name}.json"), "selected": document["selected"]}
+
+
+def _content(commit: Commit | None) -> str | None:
+    return commit.content if commit else None
 
 
 class Query:
@@ -178,12 +184,11 @@ class TakeWorker:
             return writer.commit({"matching": flow}).counts
 
 
-def count_groups(store: Store, stage: str, cap: int | None) -> tuple[dict[str, int], dict[str, int]]:
+def count_groups(store: Store, commits: Sequence[Commit], cap: int | None) -> tuple[dict[str, int], dict[str, int]]:
     """Figures of each group, largest first, and with a cap the highest rank that is taken of those that exceed it.
 
     Runs as a task, as it reads ranks and groups of all units.
     """
-    commits = store.commits(stage).values()
     numbers: dict[str, int] = {}
     pieces = [(np.empty(0, np.int32), np.empty(0, np.uint64))]
     for table in map_in_threads(lambda commit: store.read(commit, "selections", ["rank", "groups"]), commits):

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from biomedica_ray import schema
+from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.compared import read_compared
@@ -56,7 +57,8 @@ def run(config: SerializeConfig, record: Run) -> None:
     store, place = record.store, Place(config.selection)
     extracted = store.extracted()
     stages = ("dedupe", "label", "enrich", "panels")
-    deduped, labelled, enriched, panelled = (_contents(store, stage) for stage in stages)
+    inputs = {"extract": extracted, **{stage: store.commits(stage) for stage in stages}}
+    deduped, labelled, enriched, panelled = (_contents(inputs[stage]) for stage in stages)
     if missing := extracted.keys() - deduped.keys():
         log.warning(
             "serialize: %d of %d units are not deduplicated: their repeats stay in", len(missing), len(extracted)
@@ -67,7 +69,10 @@ def run(config: SerializeConfig, record: Run) -> None:
     if with_panels:
         check_panels(store, config.pairs, extracted.keys(), deduped.keys(), panelled)
 
-    wanted = _selection(store, config.selection, len(extracted)) if config.selection else {}
+    wanted: dict[int, str] = {}
+    if config.selection:
+        inputs[stage_of(config.selection)] = chosen = _selection(store, config.selection, len(extracted))
+        wanted = _contents(chosen)
 
     keys = config.model_dump(include=SELECTION_KEYS)
     marks = {
@@ -80,7 +85,8 @@ def run(config: SerializeConfig, record: Run) -> None:
         for unit, commit in extracted.items()
     }
     select = partial(SelectionWorker, store, record.run_id, config)
-    run_units(record, place.stage, marks, select, memory_gb=config.memory_gb, max_actors=config.max_actors)
+    options: dict[str, Any] = {"memory_gb": config.memory_gb, "max_actors": config.max_actors}
+    selected = run_units(record, place.stage, marks, select, inputs=inputs, **options)
 
     contents = {
         unit: UnitContents(commit.written, labelled.get(unit), panelled.get(unit), enriched.get(unit))
@@ -89,7 +95,7 @@ def run(config: SerializeConfig, record: Run) -> None:
     committed = record.committed(place.shards_stage)
     n_chosen = n_samples(record.counts)
     planned = on_a_worker(
-        partial(plan_shards, store, contents, config, {n: c.fingerprint for n, c in committed.items()}),
+        partial(plan_shards, store, contents, config, {n: c.fingerprint for n, c in committed.items()}, selected),
         memory_gb=max(config.memory_gb, plan_gb(n_chosen)),
     )
     if {number: commit.fingerprint for number, commit in committed.items()} != planned.marks:
@@ -101,11 +107,10 @@ def run(config: SerializeConfig, record: Run) -> None:
     log.info("serialize: %d shards; each worker needs %.2g GB of disk", len(planned.shards), disk_bytes / 1e9)
     record.results["disk_bytes_per_worker"] = disk_bytes
     write = partial(ShardWorker, store, record.run_id, config, planned.shards, disk_bytes)
-    run_units(
-        record, place.shards_stage, planned.marks, write, memory_gb=config.memory_gb, max_actors=config.max_actors
-    )
+    written = run_units(record, place.shards_stage, planned.marks, write, **options)
 
-    rows = store.dataset(place.shards_stage, "shards").to_table().sort_by("path").to_pylist() if planned.shards else []
+    tables = map_in_threads(lambda commit: store.read(commit, "shards").to_pylist(), written.values())
+    rows = sorted((row for table in tables for row in table), key=lambda row: row["path"])
     if not rows:
         log.warning("serialize: no figure was chosen: the dataset is empty")
     credits_mark = fingerprint(VERSION, [row["sha256"] for row in rows])
@@ -178,22 +183,22 @@ def _tell_plan(planned: Planned, record: Run) -> None:
         )
 
 
-def _selection(store: Store, name: str, n_units: int) -> dict[int, str]:
-    """What changes, unit by unit, when a selection does."""
+def _selection(store: Store, name: str, n_units: int) -> dict[int, Commit]:
+    """The commits of a selection, by unit."""
     try:
         store.read_json(f"selections/{name}.json")
     except FileNotFoundError:
         raise ConfigError(
             f"selection: {name}: no such selection in {store.root}; run `biomedica select` first"
         ) from None
-    contents = _contents(store, stage_of(name))
-    if len(contents) < n_units:
-        log.warning("serialize: %d of %d units are not in selection %s", n_units - len(contents), n_units, name)
-    return contents
+    commits = store.commits(stage_of(name))
+    if len(commits) < n_units:
+        log.warning("serialize: %d of %d units are not in selection %s", n_units - len(commits), n_units, name)
+    return commits
 
 
-def _contents(store: Store, stage: str) -> dict[int, str]:
-    return {unit: commit.content for unit, commit in store.commits(stage).items()}
+def _contents(commits: Mapping[int, Commit]) -> dict[int, str]:
+    return {unit: commit.content for unit, commit in commits.items()}
 
 
 def bytes_of_a_figure(store: Store, extracted: Mapping[int, Commit]) -> float:

@@ -88,6 +88,7 @@ def plan_shards(
     contents: Mapping[int, UnitContents],
     config: SerializeConfig,
     committed: Mapping[int, str],
+    selected: Mapping[int, Commit] | None = None,
 ) -> Planned:
     """Cut what has been selected into shards and store the plan; runs as a task, as it reads the samples of all units.
 
@@ -96,6 +97,7 @@ def plan_shards(
         contents: What is in each unit.
         config: Shard size and quality, and how much may be outdated.
         committed: Number -> fingerprint of the shards that are there.
+        selected: Unit -> commit of its samples; None: they are asked for.
     """
     place = Place(config.selection)
     settings = fingerprint(VERSION, config.samples_per_shard, config.model_dump(include=SELECTION_KEYS))
@@ -105,7 +107,7 @@ def plan_shards(
     old_marks = {shard.number: mark for shard, mark in _marks(before, config).items()}
     there = {number for number, mark in committed.items() if old_marks.get(number) == mark}
     stale = [unit for unit, mark in before.written.items() if unit not in contents or contents[unit].written != mark]
-    commits = store.commits(place.stage)
+    commits = store.commits(place.stage) if selected is None else selected
     wanted: list[list[_Pieces]] = [[] for _ in KINDS]
     for kinds in map_in_threads(lambda commit: _wanted(store, commit, contents[commit.unit]), commits.values()):
         for pieces, of_unit in zip(wanted, kinds, strict=True):

@@ -28,7 +28,7 @@ class Commit:
     dropped: list[str] = field(default_factory=list)
     """Article versions of which the files have rows that no longer count; readers leave them out."""
     written_as: str = ""
-    """The fingerprint under which the files were written, where articles were dropped since."""
+    """The fingerprint under which the files were written, where only the counts or what was dropped changed since."""
     complete: bool = True
     """False when something was not available (a server that did not answer): a rerun tries the unit again."""
 

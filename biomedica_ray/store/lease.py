@@ -36,6 +36,9 @@ EXPIRES_S = 120.0
 ASK_AGAIN_S = 5.0
 """How often a run that waits asks whether the lease is free."""
 
+MENDING = "check/mend"
+"""The lease of the run that mends a store: no other run begins under it, and it begins under no other."""
+
 _MEANT = {"NoSuchKey", "404", "PreconditionFailed", "412", "ConditionalRequestConflict", "409", "NotImplemented"}
 """Codes of answers that tell how things are: no lease, another one than was thought, or a server without conditions."""
 
@@ -106,12 +109,13 @@ class Lease:
         wait: Wait until it is free, instead of raising.
 
     Raises:
-        StoreError: Another run holds it; says which, where and since when.
+        StoreError: Another run holds it, or mends the store; says which, where and since when.
     """
 
     def __init__(self, root: Root, part: str, run_id: str, *, wait: bool = False) -> None:
         self._place = _place(root, lease_path(part))
-        self._what, self._wait = f"{root.root}: {part}", wait
+        self._mending = None if part == MENDING else _place(root, lease_path(MENDING))
+        self._root, self._what, self._wait = root.root, f"{root.root}: {part}", wait
         since = datetime.now(UTC).isoformat(timespec="seconds")
         self._holder = {"run_id": run_id, "host": socket.gethostname(), "process": os.getpid(), "since": since}
         self._version = ""
@@ -120,17 +124,13 @@ class Lease:
 
     def __enter__(self) -> Self:
         told = False
-        while not (version := self._take()):
-            held = self._place.read()
-            if held is None or held.is_free:
-                continue
+        while held := self._in_the_way():
             if not self._wait:
-                raise StoreError(f"{self._what} is {held}; let it end, or pass --wait true")
+                raise StoreError(f"{held}; let it end, or pass --wait true")
             if not told:
-                log.warning("%s is %s; waiting for it to end", self._what, held)
+                log.warning("%s; waiting for it to end", held)
                 told = True
             time.sleep(ASK_AGAIN_S)
-        self._version = version
         self._thread.start()
         return self
 
@@ -141,6 +141,19 @@ class Lease:
             self._place.delete(self._version)
         except OSError as error:
             log.warning("%s stays held for %.0f s: %s", self._what, EXPIRES_S, error)
+
+    def _in_the_way(self) -> str:
+        """Take the lease; what keeps it from that in words, and the lease is not taken then."""
+        while not (version := self._take()):
+            held = self._place.read()
+            if held is not None and not held.is_free:
+                return f"{self._what} is {held}"
+        # After its own is there, so that of two that begin at a time one sees the other.
+        if self._mending is not None and (held := self._mending.read()) is not None and not held.is_free:
+            self._place.delete(version)
+            return f"{self._root}: {MENDING} is {held}"
+        self._version = version
+        return ""
 
     def _take(self) -> str | None:
         held = self._place.read()
@@ -165,7 +178,7 @@ class Lease:
 def _place(root: Root, path: str) -> _Place:
     if root.is_local:
         return _LocalPlace(Path(root.path(path)))
-    return _S3Place(root, path) if root.root.startswith("s3://") else _ArrowPlace(root, path)
+    return _S3Place(root, path) if root.is_s3 else _ArrowPlace(root, path)
 
 
 def _stop_main() -> None:

@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from biomedica_ray.store.filesystem import read_again
+from biomedica_ray.store.root import Root
+
+if TYPE_CHECKING:
+    from biomedica_ray.store.objects import RangedFile
 
 PIECE_BYTES = 32 * 2**20
 """Row groups that lie side by side are read together up to this many bytes: a request each would take its time."""
 
-
 SMALL_BYTES = 2**20
 """A file up to this size is read whole, in one request, instead of first its end, then its columns."""
+END_BYTES = 2**18
+"""End of a larger file that is read first: what a Parquet file says of a thousand row groups, and no less than the
+64 KiB that Arrow asks for."""
 
 
 class ParquetRows:
     """A Parquet file of which no more than a piece is in memory: a row group, or small ones that lie side by side.
 
     Args:
-        filesystem: Where it is.
-        path: Its path there.
+        root: Where it is.
+        path: Its path below the root.
+        end_bytes: Its end that is read first; a file no longer than that is read whole.
     """
 
-    def __init__(self, filesystem: pafs.FileSystem, path: str) -> None:
-        self._source = read_again(lambda: filesystem.open_input_file(path))
+    def __init__(self, root: Root, path: str, end_bytes: int = END_BYTES) -> None:
+        self._ranged: RangedFile | None = None
+        self._source: pa.NativeFile
+        if root.is_s3:
+            from biomedica_ray.store.objects import RangedFile  # noqa: PLC0415 - botocore, for those who use S3
+
+            self._ranged = RangedFile(root.uri(path), root.endpoint_url, end_bytes)
+            self._source = pa.PythonFile(self._ranged, mode="r")
+        else:
+            self._source = read_again(lambda: _opened(root, path, end_bytes))
         self._metadata = read_again(lambda: pq.read_metadata(self._source))
+
+    @property
+    def names(self) -> list[str]:
+        """Names of its columns."""
+        names: list[str] = self._metadata.schema.to_arrow_schema().names
+        return names
+
+    def all(self, columns: Sequence[str]) -> pa.Table:
+        """All rows at once."""
+        return self._read(0, self._metadata.num_row_groups, columns)
 
     def pieces(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """All rows, piece by piece."""
@@ -61,40 +86,50 @@ class ParquetRows:
             yield piece[0], piece[-1] + 1
 
     def _read(self, start: int, stop: int, columns: Sequence[str] | None) -> pa.Table:
+        if self._ranged:
+            self._ranged.fetch(sorted(_ranges(self._metadata, range(start, stop), columns)))
+
         def read() -> pa.Table:
             # A reader keeps what it has read ahead for as long as it lives, which would be the whole file.
-            file = pq.ParquetFile(self._source, metadata=self._metadata, pre_buffer=True)
+            file = pq.ParquetFile(self._source, metadata=self._metadata, pre_buffer=self._ranged is None)
             return file.read_row_groups(range(start, stop), columns)
 
         return read_again(read)
 
 
-def read_columns(
-    filesystem: pafs.FileSystem, path: str, columns: Sequence[str] | None, known: pa.Schema | None
-) -> pa.Table:
+def _opened(root: Root, path: str, small: int) -> pa.NativeFile:
+    file = root.filesystem.open_input_file(root.path(path))
+    return pa.BufferReader(file.read()) if file.size() <= small else file
+
+
+def _ranges(
+    metadata: pq.FileMetaData, groups: Iterable[int], columns: Sequence[str] | None
+) -> Iterator[tuple[int, int]]:
+    """Where columns of row groups lie in a file: start and stop of each, in bytes."""
+    for group in map(metadata.row_group, groups):
+        for column in map(group.column, range(group.num_columns)):
+            if columns is None or column.path_in_schema.partition(".")[0] in columns:
+                start = column.dictionary_page_offset or column.data_page_offset
+                yield start, start + column.total_compressed_size
+
+
+def read_columns(root: Root, path: str, columns: Sequence[str] | None, known: pa.Schema | None) -> pa.Table:
     """The rows of a file.
 
     Args:
-        filesystem: Where it is.
-        path: Its path there.
+        root: Where it is.
+        path: Its path below the root.
         columns: The columns wanted; None: all that it has.
         known: The columns of the table as it is now; None where that is not known.
 
     Raises:
         pyarrow.ArrowInvalid: A column is neither in the file nor known.
     """
-
-    def read() -> pa.Table:
-        with filesystem.open_input_file(path) as source:
-            is_small = source.size() <= SMALL_BYTES
-            file = pq.ParquetFile(pa.BufferReader(source.read()) if is_small else source, pre_buffer=True)
-            names = file.schema_arrow.names
-            wanted = names if columns is None else columns
-            if unknown := [name for name in wanted if name not in names and (known is None or name not in known.names)]:
-                raise pa.ArrowInvalid(f"{path}: no column {unknown[0]}; there are {', '.join(names)}")
-            return file.read([name for name in wanted if name in names])
-
-    rows = read_again(read)
+    file = ParquetRows(root, path, SMALL_BYTES)
+    wanted = file.names if columns is None else columns
+    if unknown := [name for name in wanted if name not in file.names and (known is None or name not in known.names)]:
+        raise pa.ArrowInvalid(f"{root.uri(path)}: no column {unknown[0]}; there are {', '.join(file.names)}")
+    rows = file.all([name for name in wanted if name in file.names])
     return rows if columns is None else with_columns(rows, columns, known).select(columns)
 
 

@@ -55,6 +55,11 @@ class Root:
         """Whether the root is a directory of this machine's file system."""
         return isinstance(self.filesystem, pafs.LocalFileSystem)
 
+    @property
+    def is_s3(self) -> bool:
+        """Whether the root is in S3, or on a server that speaks its protocol."""
+        return self.root.startswith("s3://")
+
     def path(self, *parts: str) -> str:
         """A path within the root, for :attr:`filesystem`; without parts, the root's."""
         return "/".join([self._location[1], *parts])
@@ -91,7 +96,11 @@ class Root:
         return json.loads(self.read_bytes(path))
 
     def read_bytes(self, path: str) -> bytes:
-        """A small file at ``path`` below the root; raises FileNotFoundError if it does not exist."""
+        """A small file at ``path`` below the root, in one request; raises FileNotFoundError if it does not exist."""
+        if self.is_s3:
+            from biomedica_ray.store.objects import read_object  # noqa: PLC0415 - botocore, for those who use S3
+
+            return read_object(self.uri(path), self.endpoint_url)
 
         def read() -> bytes:
             with self.filesystem.open_input_stream(self.path(path)) as stream:

@@ -25,12 +25,13 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from biomedica_ray.schema import TABLES
-from biomedica_ray.store.commits import Commit, record_path
+from biomedica_ray.store.commits import Commit
 from biomedica_ray.store.filesystem import StoreError
+from biomedica_ray.store.known import read_record
 from biomedica_ray.store.parquet import ParquetRows, read_columns, with_columns
 from biomedica_ray.store.records import read_records
 from biomedica_ray.store.root import Root
-from biomedica_ray.store.writing import UnitWriter
+from biomedica_ray.store.writing import ERRORS, UnitWriter
 from biomedica_ray.units import units_of
 
 FORMAT = 2
@@ -133,7 +134,7 @@ class Store(Root):
 
     def commit(self, stage: str, unit: int) -> Commit:
         """What ``stage`` made of ``unit``; raises FileNotFoundError where it has not committed it."""
-        return Commit.from_json(self.read_json(record_path(stage, unit)))
+        return read_record(self, stage, unit)
 
     def write_unit(self, stage: str, unit: int, fingerprint: str, run_id: str = "") -> UnitWriter:
         """A writer for what ``stage`` makes of ``unit``; use it in a ``with`` block and end with ``commit``."""
@@ -158,6 +159,9 @@ class Store(Root):
             columns: Its columns; None: all that are in its own file. What an earlier version did not write is null.
             row: Name of a further column with each row's position in the file, from 0, as :meth:`rows` takes it.
         """
+        if table == ERRORS and table not in commit.files:
+            none = TABLES[ERRORS].empty_table()
+            return none if columns is None else none.select(columns)
         if _has_images(commit, table, columns):
             slim = self.read(commit, table, [name for name in columns or () if name != _IMAGE], row=row)
             images = self.read(commit, _IMAGES, [_IMAGE])
@@ -165,7 +169,7 @@ class Store(Root):
             return slim.append_column(_IMAGE, images[_IMAGE]).select([*(columns or ()), *([row] if row else [])])
         with _expected(self, commit, table) as path:
             wanted = _with_article(commit, columns)
-            read = read_columns(self.filesystem, path, wanted, TABLES.get(table))
+            read = read_columns(self, path, wanted, TABLES.get(table))
         if row:
             read = read.append_column(row, pa.array(np.arange(read.num_rows)))
         found = _without_dropped(commit, read)
@@ -175,6 +179,8 @@ class Store(Root):
         self, commit: Commit, table: str, columns: Sequence[str] | None = None, batch_size: int = 64
     ) -> Iterator[pa.RecordBatch]:
         """The same, streamed: a piece of the file is in memory at a time, and of slim columns with images all rows."""
+        if table == ERRORS and table not in commit.files:
+            return
         if _has_images(commit, table, columns):
             slim, start = self.read(commit, table, [name for name in columns or () if name != _IMAGE]), 0
             for batch in self.batches(commit, _IMAGES, [_IMAGE], batch_size):
@@ -185,7 +191,7 @@ class Store(Root):
             _check_lengths(self, commit, len(slim), start)
             return
         with _expected(self, commit, table) as path:
-            file = ParquetRows(self.filesystem, path)
+            file = ParquetRows(self, path)
         for piece in file.pieces(_with_article(commit, columns)):
             found = _without_dropped(commit, with_columns(piece, columns, TABLES.get(table)))
             yield from (found if columns is None else found.select(columns)).to_batches(max_chunksize=batch_size)
@@ -195,12 +201,15 @@ class Store(Root):
     ) -> Iterator[dict[str, Any]]:
         """The rows at ``positions`` in the file (ascending, from 0), streamed; other row groups are not read."""
         if _has_images(commit, table, columns):
-            slim = self.rows(commit, table, positions, [name for name in columns or () if name != _IMAGE])
             images = self.rows(commit, _IMAGES, positions, [_IMAGE])
+            if not (names := [name for name in columns or () if name != _IMAGE]):
+                yield from images
+                return
+            slim = self.rows(commit, table, positions, names)
             yield from ({**row, **image} for row, image in zip(slim, images, strict=True))
             return
         with _expected(self, commit, table) as path:
-            file = ParquetRows(self.filesystem, path)
+            file = ParquetRows(self, path)
         for piece in file.at(np.asarray(positions, np.int64), columns):
             for batch in with_columns(piece, columns, TABLES.get(table)).to_batches(max_chunksize=_ROWS_AT_A_TIME):
                 yield from batch.to_pylist()
@@ -213,7 +222,10 @@ class Store(Root):
         Raises:
             StoreError: The stage has committed nothing of that table.
         """
-        commits = [commit for commit in self.commits(stage).values() if table in commit.files]
+        committed = self.commits(stage).values()
+        commits = [commit for commit in committed if table in commit.files]
+        if committed and not commits and table == ERRORS:
+            return pads.dataset(TABLES[ERRORS].empty_table())
         if not commits:
             raise StoreError(f"{self.root}: no {table} yet; run `biomedica {_command(stage)}` first")
         with _expected(self, commits[0], table):
@@ -269,13 +281,13 @@ def _generations(document: dict[str, Any]) -> list[int]:
 
 @contextmanager
 def _expected(store: Store, commit: Commit, table: str) -> Iterator[str]:
-    """The path of a table's file, which somebody may have deleted; the error then says what makes it again."""
-    path = store.path(commit.files[table])
+    """The path of a table's file below the root; where somebody has deleted it, an error says what makes it again."""
+    path = commit.files[table]
     try:
         yield path
     except FileNotFoundError:
         raise StoreError(
-            f"{store.uri(commit.files[table])}: deleted since {commit.stage} wrote it; `biomedica "
+            f"{store.uri(path)}: deleted since {commit.stage} wrote it; `biomedica "
             f"{_command(commit.stage)}` makes again what is missing"
         ) from None
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from biomedica_ray.messages import one_line
 from biomedica_ray.store.atomic import AtomicFile
 from biomedica_ray.store.commits import Commit
+from biomedica_ray.store.known import read_record, write_record
 from biomedica_ray.store.root import Root
 from biomedica_ray.units import Counts, LostRowsError, lost_rows
 
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 ROW_GROUP_BYTES = 32 * 2**20
 """A row group is written when this many bytes have gathered, so that no process holds a whole unit's images."""
+ERRORS = "errors"
+"""The table that a unit has only where it has rows."""
 _ROWS_AT_A_TIME = 16
 """Rows become a table in batches of this size: one by one costs several times as much, more would hold more images."""
 
@@ -90,6 +93,8 @@ class UnitWriter:
             OSError, StoreError: A file cannot be written; nothing is committed then either.
         """
         self._check(counts)
+        for name in [name for name, table in self._tables.items() if name == ERRORS and not table.rows]:
+            self._tables.pop(name).abort()  # nearly no unit has any: a request saved for each
         stage, unit = self._commit.stage, self._commit.unit
         tables = {name: table.path for name, table in self._tables.items()}
         files = {**tables, **{name: path for name, (path, _) in self._files.items()}}
@@ -109,7 +114,7 @@ class UnitWriter:
             reasons={**self._kinds(), **(reasons or {})},
             complete=complete,
         )
-        self._root.write_json(commit.record, commit.to_json())
+        write_record(self._root, commit)
         for path in before - set(files.values()):
             try:
                 self._root.delete(path)
@@ -121,7 +126,7 @@ class UnitWriter:
     def _files_before(self) -> set[str]:
         """What an earlier commit of this unit consists of."""
         try:
-            return set(Commit.from_json(self._root.read_json(self._commit.record)).files.values())
+            return set(read_record(self._root, self._commit.stage, self._commit.unit).files.values())
         except FileNotFoundError:
             return set()
 

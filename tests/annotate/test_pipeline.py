@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ import torch
 
 from biomedica_ray.annotate import embed
 from biomedica_ray.annotate.config import AnnotateConfig
-from biomedica_ray.annotate.embed_actor import EmbedActor
+from biomedica_ray.annotate.earlier_vectors import EarlierVectors
+from biomedica_ray.annotate.embed_actor import EMBEDDED_BEFORE, EmbedActor, encoder_mark
 from biomedica_ray.annotate.pipeline import run as annotate
 from biomedica_ray.config import ConfigError
 from biomedica_ray.images import decode
 from biomedica_ray.models.encoders import load_encoder
 from biomedica_ray.runs import Run
+from biomedica_ray.schema import FIGURES, IMAGES
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, unit_of
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, picture, write_extracted
@@ -187,10 +190,52 @@ def test_a_figure_that_gets_lost_on_the_way_fails_the_run(store: Store, weights:
     n = lose_a_row(store, "extract", unit, "figures")
     config = AnnotateConfig(store=store.root, model=MODEL, weights=weights)
     info = load_encoder(MODEL, weights).info
-    row = embed.preprocess_unit({"unit": unit, "fingerprint": "f"}, store, info.preprocessing)
+    row = embed.preprocess_unit(
+        {"unit": unit, "fingerprint": "f", "records": "[]"}, store, info.preprocessing, EarlierVectors("")
+    )
     done = EmbedActor(config, info, store, STAGE, "run")(row)
     assert f"rows lost: figures: {n} in but {n - 2} out + 1 errors" in done["failure"]
     assert unit not in store.commits(STAGE)  # the next run tries it again
+
+
+def test_an_image_that_another_unit_had_is_not_embedded_again(store: Store, weights: str) -> None:
+    """PMC0 goes to a unit of the next generation with one of its pictures, and another one is new."""
+    config = AnnotateConfig(store=store.root, model=MODEL, weights=weights)
+    info = load_encoder(MODEL, weights).info
+    actor = EmbedActor(config, info, store, STAGE, "run")
+
+    def embed_unit(unit: int, earlier: EarlierVectors) -> tuple[int, dict[str, list[float]]]:
+        """How many images were decoded for it, and its vectors."""
+        row = embed.preprocess_unit(
+            {"unit": unit, "fingerprint": "f", "records": "[]"}, store, info.preprocessing, earlier
+        )
+        assert not actor(row)["failure"]
+        rows = store.read(store.commit(STAGE, unit), "embeddings", ["figure_id", "vector"]).to_pylist()
+        return len(row["pixels"]), {each["figure_id"]: each["vector"] for each in rows}
+
+    home = unit_of("PMC0", N_UNITS)
+    _, before = embed_unit(home, EarlierVectors(""))
+    store.add_generation(1)
+    moved = [figure("PMC0.2", 1, encoded(picture(999))), figure("PMC0.2", 2, encoded(picture(1)))]
+    with store.write_unit("extract", N_UNITS, "bb") as writer:
+        writer.table("figures", FIGURES).write(moved)
+        writer.table("images", IMAGES).write(moved)
+        writer.commit({"figures": Flow(2, 2)})
+    embedded, extracted = store.commits(STAGE), store.commits("extract")
+    extracted[home] = replace(extracted[home], dropped=["PMC0.1"])
+    earlier = EarlierVectors.find(encoder_mark(info), store, extracted, embedded, {N_UNITS})
+    decoded, vectors = embed_unit(N_UNITS, earlier)
+    assert decoded == 1
+    assert list(vectors) == ["PMC0.2_001", "PMC0.2_002"]
+    assert vectors["PMC0.2_002"] == before["PMC0.1_001"] != vectors["PMC0.2_001"]
+    assert store.commit(STAGE, N_UNITS).reasons == {EMBEDDED_BEFORE: {"same image": 1}}
+    decoded, others = embed_unit(N_UNITS, replace(earlier, encoder="another"))
+    assert decoded == 2
+    assert np.abs(np.array(others["PMC0.2_002"]) - np.array(vectors["PMC0.2_002"])).max() < 0.01
+    # Where its unit was written anew, its commit does not say that the article has left it.
+    extracted = store.commits("extract")
+    assert EarlierVectors.find("", store, extracted, embedded, {home}).units(["PMC0"]) == {home}
+    assert EarlierVectors.find("", store, extracted, embedded, {N_UNITS}).units(["PMC0"]) == set()
 
 
 @pytest.mark.cluster
@@ -230,7 +275,13 @@ def test_only_what_changed_is_embedded_again(ray_cluster: None, store: Store, we
     rows[0] = figure(rows[0]["article_id"], 1, encoded(picture(999)))
     articles = dict.fromkeys(row["article_id"].removesuffix(".1") for row in rows)
     write_extracted(store, map(article, articles), rows, mark="bb")
-    assert run(store, weights).results["clustering"] == first
+    vectors = {row["figure_id"]: row["vector"] for row in table(store, STAGE, "embeddings")}
+    second = run(store, weights).results
+    assert second["clustering"] == first
+    same = [row["figure_id"] for row in rows[1:] if row["figure_id"] != "PMC3.1_002"]
+    assert second["embedded_before"] == len(same)
+    now = {row["figure_id"]: row["vector"] for row in table(store, STAGE, "embeddings")}
+    assert {id_ for id_ in now if now[id_] != vectors[id_]} == {rows[0]["figure_id"]}
     after = {unit: commit.run_id for unit, commit in store.commits(STAGE).items()}
     assert [other for other in after if after[other] != before[other]] == [unit]
     refitted = run(store, weights, refit=True).results["clustering"]

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from biomedica_ray.check.config import CheckConfig
+from biomedica_ray.check.faults import Faults, find_faults
 from biomedica_ray.check.pipeline import run
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.runs import Run, read_runs
@@ -25,7 +27,7 @@ def store(tmp_path: Path) -> Store:
     for unit in range(3):
         with store.write_unit("extract", unit, "aa") as writer:
             writer.table("figures", SCHEMA).write([{"id": str(unit)}])
-            writer.table("errors", SCHEMA, directory="errors/extract").write([])
+            writer.table("extras", SCHEMA, directory="extras/extract").write([])
             writer.commit({"figures": Flow(1, 1)})
     store.write_bytes("labels.yaml", b"mine")
     return store
@@ -36,7 +38,7 @@ def spoil(store: Store) -> None:
     store.delete("figures/000001-aa.parquet")
     store.write_bytes("figures/000002-bb.parquet", b"of a killed run")
     os.utime(store.path("figures/000002-bb.parquet"), (0, 0))
-    store.write_bytes("errors/extract/000000-cc.parquet", b"of a run that goes on")
+    store.write_bytes("extras/extract/000000-cc.parquet", b"of a run that goes on")
     store.write_json("commits/later/000000.json", {"stage": "later", "unit": 0})
 
 
@@ -78,7 +80,7 @@ def test_what_is_mended_is_whole_and_nothing_else_is_touched(store: Store) -> No
     assert len(check(store, mend=True)) == 3
     assert before - files(store) == {
         "commits/extract/000001.json",
-        "errors/extract/000001-aa.parquet",
+        "extras/extract/000001-aa.parquet",
         "figures/000002-bb.parquet",
         "commits/later/000000.json",
     }
@@ -95,6 +97,25 @@ def test_nothing_is_mended_under_a_run(store: Store) -> None:
     ):
         check(store, mend=True)
     assert files(store) == before
+
+
+def test_no_run_begins_while_the_store_is_mended(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil(store)
+    begun = []
+
+    def find_and_begin(*found: Any) -> Faults:
+        faults = find_faults(*found)
+        with pytest.raises(StoreError, match=r"check/mend is held by .*-check-.*; let it end"):
+            Lease(store, "extract", "run-1").__enter__()
+        begun.append("refused")
+        return faults
+
+    monkeypatch.setattr("biomedica_ray.check.pipeline.find_faults", find_and_begin)
+    assert len(check(store, mend=True)) == 3
+    assert begun == ["refused"]
+    with Lease(store, "extract", "run-1"):
+        pass
+    assert not Path(store.path("leases")).exists()
 
 
 def test_there_must_be_a_store(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.dedupe.pipeline import run as dedupe
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store.known import write_record
 from biomedica_ray.units import Flow, unit_of
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, picture, write_extracted
 
@@ -94,6 +96,30 @@ def test_duplicates_are_found_across_units(ray_cluster: None, store: Store) -> N
 
     run(store, min_correlation=1)
     assert ("PMC2.2_001", "PMC1.1_001", "near") not in duplicates(store)
+
+
+def test_of_a_unit_in_which_the_same_is_found_only_the_counts_are_written(ray_cluster: None, store: Store) -> None:
+    """An article leaves its unit that repeats no other and is repeated by none."""
+    articles, figures = rows(store)
+    alone = next(f"PMC{n}" for n in range(100, 999) if unit_of(f"PMC{n}", N_UNITS) == unit_of("PMC1", N_UNITS))
+    articles.append(article(alone, title="Something else"))
+    figures.append(figure(f"{alone}.1", 1, encoded(picture(77))))
+    write_extracted(store, articles, figures)
+    first, before = run(store), store.commits("dedupe")
+    left = store.commit("extract", unit_of("PMC1", N_UNITS))
+    fewer = {kind: Flow(flow.rows_out - 1, flow.rows_out - 1) for kind, flow in left.counts.items()}
+    write_record(store, replace(left, fingerprint="bb", written_as="aa", dropped=[f"{alone}.1"], counts=fewer))
+    second, after = run(store), store.commits("dedupe")
+    assert {kind: flow.rows_in for kind, flow in second.counts.items()} == {
+        kind: flow.rows_in - 1 for kind, flow in first.counts.items()
+    }
+    assert [unit for unit in after if after[unit] != before[unit]] == [left.unit]
+    assert after[left.unit].counts == fewer
+    assert after[left.unit].files == before[left.unit].files
+    assert after[left.unit].written == before[left.unit].written
+    again = run(store, again=True)
+    assert again.counts == second.counts
+    assert store.commit("dedupe", left.unit).files != before[left.unit].files
 
 
 def test_figures_that_cannot_be_compared_are_errors(ray_cluster: None, store: Store) -> None:

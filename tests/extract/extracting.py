@@ -76,10 +76,14 @@ def extract_here(store: Store | Path, **keys: Any) -> Run:
         else:
             listing = write_listing(config, make_selection(config), rules_of(filters), run.store, run.run_id)
         worker = ExtractWorker(source, filters, run.store, run.run_id, config.fetches, again=config.again)
-        for unit in missing_units(run, "extract", listing.units):
+        for unit in missing_units(run, "extract", listing.units)[0]:
             run.add(worker(unit, listing.units[unit]))
-        run.results.update(left_out=listing.left_out, reasons=count_reasons(run.store) if run.counts else {})
+        run.results.update(left_out=listing.left_out, reasons=_reasons(run.store) if run.counts else {})
     return run
+
+
+def _reasons(store: Store) -> dict[str, dict[str, int]]:
+    return count_reasons(store, store.extracted().values())
 
 
 def table(store: Store | Path, name: str, without: tuple[str, ...] = ()) -> list[dict[str, Any]]:

@@ -89,9 +89,12 @@ class _Bucket:
 
     async def _part(self, writer: asyncio.StreamWriter, path: Path, method: str, head: str) -> None:
         total = path.stat().st_size
-        found = re.search(r"(?im)^range: bytes=(\d+)-(\d*)", head)
-        start = int(found[1]) if found else 0
-        stop = min(int(found[2]) + 1 if found and found[2] else total, total)
+        found = re.search(r"(?im)^range: bytes=(\d*)-(\d*)", head)
+        start, stop = 0, total
+        if found and found[1]:
+            start, stop = int(found[1]), min(int(found[2]) + 1 if found[2] else total, total)
+        elif found:
+            start = max(0, total - int(found[2]))
         status = f"206 Partial Content\r\nContent-Range: bytes {start}-{stop - 1}/{total}" if found else "200 OK"
         answer = f'HTTP/1.1 {status}\r\nContent-Length: {stop - start}\r\nETag: "{path.name}{total}"\r\n'
         writer.write(f"{answer}Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n".encode())

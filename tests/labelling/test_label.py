@@ -86,6 +86,7 @@ def add_clusters(store: Store, model: str, figure_ids: list[str]) -> None:
             pa.array([figure_ids[n] for n in here], pa.string()),
             pa.array([model] * len(here), pa.string()),
             pa.FixedSizeListArray.from_arrays(pa.array(vectors[here].reshape(-1)), 8),
+            pa.nulls(len(here), pa.string()),
         ]
         with store.write_unit(clustering.stage, unit, "aa") as writer:
             writer.table("embeddings", schema.embeddings(8)).write(pa.table(columns, schema=schema.embeddings(8)))

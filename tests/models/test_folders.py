@@ -14,11 +14,12 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.models import spec as specs
 from biomedica_ray.models.clip import build, export, load_folder, preprocessing
 from biomedica_ray.models.encoders import load_encoder, open_clip_model
-from biomedica_ray.models.folders import is_folder, repository
+from biomedica_ray.models.folders import is_folder, local_copy, repository
 from biomedica_ray.models.spec import resolve_model, with_weights
 from biomedica_ray.models.variants import for_training
 from biomedica_ray.models.weights import local_weights
 from biomedica_ray.train.config import TrainConfig
+from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.s3 import client, s3_server
 from tests.models.hub import MEAN, put_on_hub, write_bert, write_plain, write_text_tower
 from tests.train.conftest import TINY
@@ -84,6 +85,29 @@ def test_a_folder_in_every_form(tmp_path: Path, hub: Path) -> None:
         with pytest.raises(ConfigError, match=r"^model: s3://models/none: ") as caught:
             resolve_model("s3://models/none", None, url)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["500", "503", "truncate", "short", "cut"])
+def test_a_copy_from_s3_is_whole_or_an_error(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomedica_ray.store.objects.wait_after", lambda _: None)
+    monkeypatch.setattr("biomedica_ray.store.objects.RANGE_BYTES", 1000)
+    monkeypatch.setattr("biomedica_ray.reading.ranges.RANGE_BYTES", 1000)
+    data = bytes(range(256)) * 10
+    bad = {"/models/a/once.bin": 1, "/models/b/always.bin": 10**6}
+
+    def spoil(path: str, times: int) -> str | None:
+        return how if times < bad.get(path, 0) else None
+
+    with s3_server() as server, flaky_proxy(server, spoil) as (url, _):
+        client(server).create_bucket(Bucket="models")
+        for key in ("a/once.bin", "b/always.bin", "b/open_clip_config.json"):
+            client(server).put_object(Bucket="models", Key=key, Body=data)
+        with local_copy("s3://models/a", url, "weights") as copy:
+            assert {path.name: path.read_bytes() for path in copy.iterdir()} == {"once.bin": data}
+        with pytest.raises(ConfigError, match=r"^weights: s3://models/b: .*always.bin: .*; after 8 attempts$"):
+            local_copy("s3://models/b", url, "weights").__enter__()
+        with local_copy("s3://models/b", url, "model", small=True) as copy:
+            assert [path.name for path in copy.iterdir()] == ["open_clip_config.json"]
 
 
 def test_weights_bring_their_activation_and_preprocessing(tmp_path: Path, tiny_model: str) -> None:

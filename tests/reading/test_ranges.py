@@ -17,12 +17,13 @@ import pytest
 
 from biomedica_ray.reading import ranges
 from biomedica_ray.reading.order import LanePosition, rows_of_worker
-from biomedica_ray.reading.ranges import S3Object, open_ahead, open_random
+from biomedica_ray.reading.ranges import open_ahead, open_random
 from biomedica_ray.reading.shards import read_shards
 from biomedica_ray.reading.stream import Batch, Stream
 from biomedica_ray.reading.tars import Tars, find_tars
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store.objects import S3Object
 from biomedica_ray.train.config import TrainConfig
 from tests.fakes.flaky_proxy import Seen, Spoil, flaky_proxy
 from tests.fakes.s3 import client, s3_server
@@ -44,7 +45,7 @@ def server() -> Iterator[str]:
 def small_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges are small, and nobody waits before trying again."""
     monkeypatch.setattr(ranges, "RANGE_BYTES", SMALL)
-    monkeypatch.setattr(ranges, "wait_after", lambda _: None)
+    monkeypatch.setattr("biomedica_ray.store.objects.wait_after", lambda _: None)
 
 
 @contextmanager

@@ -68,10 +68,14 @@ def run(store: Store, **keys: Any) -> tuple[set[str], list[Flow]]:
     match = MatchWorker(store, "run", config)
     units = store.commits("extract")
     counts = [sum((match(unit, "m")["figures"] for unit in units), Flow())]
-    _, highest = count_groups(store, "select/test/matching", config.cap)
+    _, highest = counted(store, "select/test/matching", config.cap)
     take = TakeWorker(store, "run", "test", highest)
     counts.append(sum((take(unit, "t")["matching"] for unit in units), Flow()))
     return {id_ for unit in units for id_ in selected_ids(store, "test", unit)}, counts
+
+
+def counted(store: Store, stage: str, cap: int | None = None) -> tuple[dict[str, int], dict[str, int]]:
+    return count_groups(store, list(store.commits(stage).values()), cap)
 
 
 def test_a_query_finds_figures_by_their_labels_and_articles(store: Store) -> None:
@@ -123,11 +127,11 @@ def test_panels_are_those_of_the_figures(store: Store) -> None:
 
 def test_each_value_has_at_most_the_cap(store: Store) -> None:
     run(store, where="primary_label is not null", balance="primary_label", cap=5)
-    assert count_groups(store, "select/test/matching", None)[0] == {"Maps": 15, "Microscopy": 15}
-    assert all(0 < count <= 5 for count in count_groups(store, "select/test", None)[0].values())
+    assert counted(store, "select/test/matching")[0] == {"Maps": 15, "Microscopy": 15}
+    assert all(0 < count <= 5 for count in counted(store, "select/test")[0].values())
     first, counts = run(store, balance="license_group", cap=6, seed=3)
     assert counts == [Flow(32, 32), Flow(32, 12, skipped=20)]
-    assert count_groups(store, "select/test", None)[0] == {"commercial": 6, "noncommercial": 6}
+    assert counted(store, "select/test")[0] == {"commercial": 6, "noncommercial": 6}
     assert run(store, balance="license_group", cap=6, seed=4)[0] != first
     assert run(store, balance="license_group", cap=6, seed=3)[0] == first
     assert run(store, cap=7)[1][1] == Flow(32, 7, skipped=25)

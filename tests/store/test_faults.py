@@ -83,6 +83,7 @@ def test_a_unit_is_whole_or_not_committed_whatever_request_fails(
 ) -> None:
     monkeypatch.setattr("biomedica_ray.store.filesystem.ATTEMPTS", 2)
     monkeypatch.setattr("biomedica_ray.store.filesystem.READ_AGAIN_S", 0.5)
+    monkeypatch.setattr("biomedica_ray.store.objects.ATTEMPTS", 2)
     server, proxy, faults = servers
 
     def stores(name: str) -> tuple[Store, Store]:

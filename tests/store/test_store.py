@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from biomedica_ray.schema import ERRORS, error_row
 from biomedica_ray.store import Store, StoreError, open_filesystem
 from biomedica_ray.store.atomic import UNFINISHED
 from biomedica_ray.units import Flow, LostRowsError, unit_of
@@ -392,3 +393,18 @@ def test_bytes_of_a_folder(store: Store) -> None:
     for name, size in (("a", 10), ("b", 7), ("deeper/c", 100)):
         store.write_bytes(f"figures/{name}", bytes(size))
     assert store.total_bytes("figures") == 17
+
+
+def test_a_table_of_errors_without_rows_is_no_file_and_reads_as_none(store: Store) -> None:
+    for unit, rows in enumerate(([], [error_row("extract", "PMC1.1", "bad-xml", "no XML", entity="article")])):
+        with store.write_unit("extract", unit, "aa") as writer:
+            writer.table("errors", ERRORS, directory="errors/extract").write(rows)
+            commit = writer.commit({"articles": Flow(1, 1 - len(rows), len(rows))})
+        assert ("errors" in commit.files) == bool(rows)
+        assert store.read(commit, "errors", ["what"]).to_pylist() == [{"what": row["what"]} for row in rows]
+        assert sum(batch.num_rows for batch in store.batches(commit, "errors")) == len(rows)
+        assert store.dataset("extract", "errors").to_table().schema.names == ERRORS.names
+        assert store.dataset("extract", "errors").count_rows() == len(rows)
+    assert store.list("errors/extract") == ["000001-aa.parquet"]
+    with pytest.raises(StoreError, match="no errors yet"):
+        store.dataset("panels", "errors")
