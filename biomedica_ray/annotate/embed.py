@@ -17,7 +17,7 @@ import numpy as np
 import ray
 import ray.data
 
-from biomedica_ray import schema
+from biomedica_ray import schema, usage
 from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.embed_actor import EmbedActor, load
 from biomedica_ray.annotate.vectors import embed_stage, model_slug
@@ -124,7 +124,7 @@ def embed_units(config: AnnotateConfig, record: Run, units: Mapping[int, str], i
 
     actors = Actors(
         EmbedActor,
-        (config, info, record.store, stage, record.run_id),
+        (config, info, record.units_of, stage),
         ray.data.ActorPoolStrategy(min_size=min(room, most), max_size=most),
         num_cpus=config.num_cpus,
         num_gpus=gpus,
@@ -150,7 +150,8 @@ def preprocess_unit(row: Row, store: Store, preprocessing: Preprocessing) -> Row
 
     Returns:
         The row with pixels (n, H, W, 3) uint8, and as JSON the n figure_ids, the error rows of figures that do not
-        decode, and how many figures the unit has by its commit; or with the reason of the unit's failure.
+        decode, and how many figures the unit has by its commit; or with the reason of the unit's failure. And what it
+        took, as JSON.
     """
     pixels = np.empty((0, *preprocessing.size, 3), np.uint8)
     figures: dict[str, Any] = {"ids": [], "errors": [], "rows_in": 0}
@@ -171,4 +172,5 @@ def preprocess_unit(row: Row, store: Store, preprocessing: Preprocessing) -> Row
                 figures["ids"].append(figure_id.as_py())
     except Exception:  # noqa: BLE001 - whatever goes wrong in one unit, the others go on and the driver tells
         failure = traceback.format_exc()
-    return {**row, "pixels": pixels[: len(figures["ids"])], "figures": json.dumps(figures), "failure": failure}
+    told = {"figures": json.dumps(figures), "failure": failure, "usage": json.dumps(usage.take_work())}
+    return {**row, "pixels": pixels[: len(figures["ids"])], **told}

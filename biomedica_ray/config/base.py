@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
@@ -17,7 +17,7 @@ PLACEHOLDER = "YOUR_BUCKET"
 """Stands in the shipped configs for a bucket: S3 allows no such name, so that it is nobody's."""
 
 
-OF_A_RUN = frozenset({"store", "endpoint_url", "ray_address", "max_actors", "again", "wait"})
+OF_A_RUN = frozenset({"store", "endpoint_url", "ray_address", "max_actors", "again", "wait", "log_format"})
 """The keys of all stages: none of them changes what a stage makes."""
 
 
@@ -50,6 +50,9 @@ class StageConfig(BaseModel):
 
     again: bool = Field(False, description="do everything again, also what is done already")
     wait: bool = Field(False, description="wait while another run of this stage writes to the same store")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="log lines for people, or as JSON with run, stage, unit and node"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pyarrow.fs as pafs
 
+from biomedica_ray import usage
 from biomedica_ray.backoff import wait_after
 from biomedica_ray.store.writable import is_final
 
@@ -49,6 +50,7 @@ def open_filesystem(
     if uri.startswith("gs://"):
         return _google(endpoint_url, timeout_s), uri.removeprefix("gs://").rstrip("/")
     if uri.startswith("s3://"):
+        usage.watch_s3()
         attempts = pafs.AwsStandardS3RetryStrategy(max_attempts=2 if timeout_s else ATTEMPTS)
         # a small file is one PUT, not the three requests of an upload in parts
         options: dict[str, Any] = {"anonymous": anonymous, "allow_delayed_open": True, "retry_strategy": attempts}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from biomedica_ray import usage
 from biomedica_ray.store.filesystem import read_again
 
 PIECE_BYTES = 32 * 2**20
@@ -66,7 +67,9 @@ class ParquetRows:
             file = pq.ParquetFile(self._source, metadata=self._metadata, pre_buffer=True)
             return file.read_row_groups(range(start, stop), columns)
 
-        return read_again(read)
+        table = read_again(read)
+        _count_read(self._metadata, range(start, stop), columns)
+        return table
 
 
 def read_columns(
@@ -92,10 +95,21 @@ def read_columns(
             wanted = names if columns is None else columns
             if unknown := [name for name in wanted if name not in names and (known is None or name not in known.names)]:
                 raise pa.ArrowInvalid(f"{path}: no column {unknown[0]}; there are {', '.join(names)}")
+            if is_small:
+                usage.count("bytes", "read", source.size())
+            else:
+                _count_read(file.metadata, range(file.num_row_groups), wanted)
             return file.read([name for name in wanted if name in names])
 
     rows = read_again(read)
     return rows if columns is None else with_columns(rows, columns, known).select(columns)
+
+
+def _count_read(metadata: pq.FileMetaData, groups: Iterable[int], columns: Sequence[str] | None) -> None:
+    """Count the bytes that the columns have in the file."""
+    chunks = (metadata.row_group(group).column(n) for group in groups for n in range(metadata.num_columns))
+    wanted = (each for each in chunks if columns is None or each.path_in_schema.partition(".")[0] in columns)
+    usage.count("bytes", "read", sum(each.total_compressed_size for each in wanted))
 
 
 def with_columns(rows: pa.Table, columns: Sequence[str] | None, known: pa.Schema | None) -> pa.Table:
