@@ -34,13 +34,18 @@ def scraped(run_id: str) -> Metrics:
 
 
 @pytest.mark.cluster
-def test_counts_of_a_run_are_those_of_its_record(ray_cluster: None, tmp_path: Path) -> None:
-    assert main(["extract", "--store", str(tmp_path), "--source", "sample"]) == 0
+def test_counts_of_a_run_are_those_of_its_record(
+    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["extract", "--store", str(tmp_path), "--source", "sample", "--log_format", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     (run,) = read_runs(Store(str(tmp_path)))
     assert (run["counts"]["figures"]["rows_out"], run["counts"]["figures"]["errors"]) == (140, 3)
     expected: Metrics = {("pieces", "units", "done"): 14, ("pieces", "units", "left"): 0}
     for entity, flow in run["counts"].items():
         expected |= {("rows_total", entity): flow["rows_out"], ("errors_total", entity): flow["errors"]}
+    assert {(line["run_id"], line["stage"]) for line in lines} == {(run["run_id"], "extract")}
+    assert "extract: 14 units, 0 done before" in {line["message"] for line in lines}
     used = run["results"]["usage"]
     expected |= {(f"{kind}_total", what): number for kind in used for what, number in used[kind].items() if number}
     images = sum(len(row["image"]) for row in Store(str(tmp_path)).dataset("extract", "images").to_table().to_pylist())
