@@ -1,8 +1,9 @@
 """A trial from which `biomedica plan` tells what all of PMC would take: the records of its runs are in docs/scale/.
 
-Articles of usual length with four figures of 1.1 MB each, PMC's averages, in units of half the usual size. They go through the stages one after
-the other, on a local Ray of two CPUs, with the store on an S3 server of this machine. What is taken from it are
-processor seconds, bytes and requests, which do not depend on what else the machine does; its seconds by the clock do.
+Articles of usual length with four figures of 1.1 MB each, PMC's averages, in units of half the usual size. They go
+through the stages one after the other, on a local Ray of two CPUs, with the store on an S3 server of this machine. What
+is taken from it are processor seconds, bytes and requests, which do not depend on what else the machine does; its
+seconds by the clock do.
 
     python -m benchmarks.plan_trial --articles 250 --records docs/scale/runs
 """
