@@ -12,6 +12,7 @@ import pyarrow.fs as pafs
 
 from biomedica_ray import usage
 from biomedica_ray.backoff import wait_after
+from biomedica_ray.config.wording import A_PLACE
 from biomedica_ray.store.writable import is_final
 
 ATTEMPTS = 10
@@ -61,7 +62,7 @@ def open_filesystem(
             options |= {"endpoint_override": host, "scheme": scheme or "https"}
         return pafs.S3FileSystem(**options), uri.removeprefix("s3://").rstrip("/")
     if "://" in uri and not uri.startswith("file://"):
-        raise StoreError(f"{uri}: expected a local path, s3://bucket/prefix or gs://bucket/prefix")
+        raise StoreError(f"{uri}: expected {A_PLACE}")
     return pafs.LocalFileSystem(), str(Path(uri.removeprefix("file://")).expanduser().absolute())
 
 
