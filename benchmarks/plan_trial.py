@@ -33,7 +33,7 @@ STAGES: dict[str, list[str]] = {
     "dedupe": ["--memory_gb", "1"],
     "annotate": [*_ENCODER, "--clusters", "16", "--pca_dims", "25", "--memory_gb", "2"],
     "label": [],
-    "serialize": ["--samples_per_shard", "2500", "--test_fraction", "0", "--validation_fraction", "0"],
+    "serialize": ["--samples_per_shard", "250", "--test_fraction", "0", "--validation_fraction", "0"],
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -11,7 +12,8 @@ from biomedica_ray.plan.estimate import ENTITIES, REQUESTS, Estimate, Size
 from biomedica_ray.units import ARTICLES_PER_UNIT, unit_count
 
 _WIDTH = 200
-"""Where it is not a terminal that is written to."""
+"""Of tables, where it is not a terminal that is written to."""
+_TEXT_WIDTH = 110
 
 
 def print_sheet(estimates: Sequence[Estimate], size: Size, wanted: Iterable[str], files: Sequence[str]) -> None:
@@ -32,7 +34,7 @@ def print_sheet(estimates: Sequence[Estimate], size: Size, wanted: Iterable[str]
         console.print(_storage(estimates))
         print()
     for line in (_sum(estimates), _measured(estimates), _assumed(estimates, size, files), *_notes(estimates, wanted)):
-        print(line)
+        print(textwrap.fill(line, _TEXT_WIDTH))
 
 
 def _work(estimates: Sequence[Estimate]) -> Table:
