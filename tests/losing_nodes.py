@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,18 @@ def contents(store: Path) -> dict[str, str]:
     return found
 
 
-def lose_a_node(cluster: Cluster, store: Path, stage: str, started: float) -> None:
-    """Kill the raylet of the node that commits a unit first; its worker is in the middle of the next one."""
+def first_worker(store: Path, stage: str, since: float) -> int:
+    """The process that commits a unit first, of those that are committed since then."""
     while True:
-        records = [p for p in store.glob(f"commits/{stage}/**/[0-9]*.json") if p.stat().st_mtime > started]
-        if records:
-            break
+        for record in store.glob(f"commits/{stage}/**/[0-9]*.json"):
+            with suppress(FileNotFoundError):  # records of before are removed
+                if record.stat().st_mtime > since:
+                    return int(json.loads(record.read_bytes())["worker"].rpartition(":")[2])
         time.sleep(0.02)
-    worker = int(json.loads(records[0].read_bytes())["worker"].rpartition(":")[2])
+
+
+def lose_node_of(cluster: Cluster, worker: int) -> None:
+    """Kill the raylet of a worker that is in the middle of a unit, and the worker with it."""
     os.kill(worker, signal.SIGSTOP)
     time.sleep(0.5)
     raylet = psutil.Process(worker).ppid()
@@ -73,21 +78,23 @@ def main(root: str) -> None:
         initialize_head=True,
         head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": _FIND_OUT_SOON},
     )
-    cluster.add_node(num_cpus=1)
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False)
     told: dict[str, Any] = {}
     for stage in STAGES:
+        before, since, codes = contents(store), time.time(), list[int]()
+        config = CONFIGS[stage](**{**configs[stage], "store": root, "again": True})
+        # Aside, as nodes can be added by the main thread only.
+        running = threading.Thread(target=lambda: codes.append(run_stage(stage, config)))  # noqa: B023 - joined below
+        running.start()
+        lose_node_of(cluster, first_worker(store, stage, since))
         cluster.add_node(num_cpus=1)
-        before = contents(store)
-        config = CONFIGS[stage](**{**configs[stage], "store": root, "again": True, "wait": True})
-        losing = threading.Thread(target=lose_a_node, args=(cluster, store, stage, time.time()))
-        losing.start()
-        code = run_stage(stage, config)
-        losing.join()
+        running.join()
         run = read_runs(Store(root))[-1]
         usage, after = run["results"]["usage"], contents(store)
         told[stage] = {
-            "code": code,
+            "code": codes,
             "again": usage.get("again", {}),
             "units": usage["units"],
             "counts": run["counts"],
