@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 from collections import deque
@@ -32,7 +33,7 @@ def ordered_map(
 
     Calls run up to ``ahead`` at a time. No further one starts while ``2 * ahead`` results are to come, or finished ones
     that wait for their turn have more than ``most`` bytes; so at most ``most`` and the results of ``ahead`` calls are
-    held.
+    held. Each call has the context of whoever asks for the results.
 
     Args:
         pool: The threads.
@@ -53,7 +54,7 @@ def ordered_map(
                     wait(busy, return_when=FIRST_COMPLETED)
                 else:
                     break
-            pending.append(pool.submit(function, item))
+            pending.append(pool.submit(contextvars.copy_context().run, function, item))
         while pending:
             yield pending.popleft().result()
     finally:

@@ -15,17 +15,19 @@ from typing import Any, Protocol, TypeVar
 
 import ray
 import ray.data
+from ray._private import worker  # the only place that knows how often a task was begun
 
-from biomedica_ray import head_node
+from biomedica_ray import head_node, usage
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import ConfigError
 from biomedica_ray.head_node import ClusterError
 from biomedica_ray.messages import last_line, one_line
-from biomedica_ray.runs import Run, cause
+from biomedica_ray.runs import Run, UnitsOf, cause
 from biomedica_ray.stopping import terminable
 from biomedica_ray.store import Commit, Store, StoreError
 from biomedica_ray.store.known import as_text, knowing
 from biomedica_ray.units import Counts, Flow
+from biomedica_ray.usage import Usage
 
 log = logging.getLogger(__name__)
 
@@ -129,18 +131,21 @@ def on_a_worker(
         num_gpus: GPUs of the task.
         memory_gb: Memory that it reserves; None reserves none.
     """
-    task: Any = ray.remote(_call)
+    task: Any = ray.remote(with_usage)
     memory = int(memory_gb * 2**30) if memory_gb is not None else None
     options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "memory": memory, "max_retries": RETRIES}
     try:
-        result: T = ray.get(task.options(**options).remote(work))
-        return result
+        result: T
+        result, used = ray.get(task.options(**options).remote(work))
     except ray.exceptions.RayTaskError as error:
         raise cause(error) from error
+    usage.add(used)
+    return result
 
 
-def _call(work: Callable[[], T]) -> T:
-    return work()
+def with_usage(work: Callable[..., T], *arguments: Any, **keys: Any) -> tuple[T, Usage]:
+    """``work(...)`` in a task of its own, and what it has taken, which whoever asked for it adds to what they took."""
+    return work(*arguments, **keys), usage.take_work()
 
 
 def run_units(
@@ -188,7 +193,7 @@ def run_units(
     known = dict(inputs or {})
     if repeatable and before is not None:
         known[stage] = before
-    work = partial(_in_this_process, key=f"{run.run_id} {stage}", make_worker=make_worker)
+    work = partial(_in_this_process, of=run.units_of, stage=stage, make_worker=make_worker)
     resources: dict[str, Any] = {"num_cpus": num_cpus, "memory": int(memory_gb * 2**30)}
     if num_gpus:
         resources["num_gpus"] = num_gpus
@@ -207,14 +212,16 @@ _workers: dict[str, UnitWorker] = {}
 """The worker that this process made last, by run and stage: its models and tables are read once a process."""
 
 
-def _in_this_process(row: Row, key: str, make_worker: Callable[[], UnitWorker]) -> Row:
+def _in_this_process(row: Row, of: UnitsOf, stage: str, make_worker: Callable[[], UnitWorker]) -> Row:
+    key = f"{of.run_id} {stage}"
+
     def work() -> Counts:
         if key not in _workers:
             _workers.clear()
             _workers[key] = make_worker()
         return _workers[key](row["unit"], row["fingerprint"])
 
-    return unit_row(row, work)
+    return unit_row(of, stage, row, work)
 
 
 def run_units_on_actors(
@@ -257,7 +264,7 @@ def run_units_on_actors(
         max_concurrent_calls_per_actor=at_a_time,
         enable_true_multi_threading=at_a_time > 1,
     )
-    actors = Actors(_UnitActor, (make_worker,), pool, num_cpus=1, memory_gb=memory_gb)
+    actors = Actors(_UnitActor, (run.units_of, stage, make_worker), pool, num_cpus=1, memory_gb=memory_gb)
     rows = partial(unit_rows, run.store, units, known=inputs)
     made = collect_units(run, stage, todo, rows, do=actors.map, do_apart=actors.map_apart)
     return dict(sorted({**done, **made}.items()))
@@ -426,6 +433,7 @@ def _collect(
     with run.progress("units", len(todo)) as progress:
         try:
             for row in dataset.iter_rows():
+                usage.add(json.loads(row["usage"]))
                 if row["failure"]:
                     if (reason := last_line(row["failure"])) not in told:
                         log.error("%s: unit %d failed: %s", stage, row["unit"], row["failure"])
@@ -442,32 +450,46 @@ def _collect(
     return failures
 
 
-def unit_row(row: Row, work: Callable[[], object]) -> Row:
+def unit_row(of: UnitsOf, stage: str, row: Row, work: Callable[[], object]) -> Row:
     """The row that :func:`collect_units` reads.
 
     Args:
+        of: The run.
+        stage: Name under which the unit is committed.
         row: A row of :func:`unit_rows`.
         work: Does the unit and commits it.
     """
+    if tries := _tries_before():
+        usage.count("again", stage, tries)
     try:
-        with knowing(row["records"]) as known:
+        with knowing(row["records"]) as known, of.unit(stage, row["unit"]):
             work()
-        return {"unit": row["unit"], "commit": json.dumps(known.made[-1].to_json()), "failure": ""}
+        usage.count("units", stage)
+        commit = json.dumps(known.made[-1].to_json())
+        return {"unit": row["unit"], "commit": commit, "failure": "", "usage": json.dumps(usage.take_work())}
     except (ConfigError, StoreError, OSError) as error:
         failure = f"{type(error).__name__}: {' '.join(str(error).split())}"
     except Exception:  # noqa: BLE001 - whatever goes wrong in one unit, the others go on and the driver tells
         failure = traceback.format_exc()
-    return failed_row(row, failure)
+    return failed_row(row, failure, json.dumps(usage.take_work()))
 
 
-def failed_row(row: Row, failure: str) -> Row:
-    """The row that :func:`collect_units` reads of a unit that failed."""
-    return {"unit": row["unit"], "commit": "", "failure": failure}
+def failed_row(row: Row, failure: str, used: str) -> Row:
+    """The row that :func:`collect_units` reads of a unit that failed, and of what it took, as JSON."""
+    return {"unit": row["unit"], "commit": "", "failure": failure, "usage": used}
+
+
+def _tries_before() -> int:
+    """How often Ray has begun this task before, on workers that were lost."""
+    if not worker.global_worker.connected:
+        return 0
+    tries: int = worker.global_worker.core_worker.get_current_task_attempt_number()
+    return tries
 
 
 class _UnitActor:
-    def __init__(self, make_worker: Callable[[], UnitWorker]) -> None:
-        self._worker = make_worker()
+    def __init__(self, of: UnitsOf, stage: str, make_worker: Callable[[], UnitWorker]) -> None:
+        self._of, self._stage, self._worker = of, stage, make_worker()
 
     def __call__(self, row: Row) -> Row:
-        return unit_row(row, lambda: self._worker(row["unit"], row["fingerprint"]))
+        return unit_row(self._of, self._stage, row, lambda: self._worker(row["unit"], row["fingerprint"]))

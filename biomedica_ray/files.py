@@ -54,7 +54,7 @@ def given_file(store: Store, key: str, uri: str | None, default: str) -> GivenFi
     """Read the file that a config names, or where it names none, the store's own; None where there is no such file.
 
     Args:
-        store: The store; files at s3:// are read from its endpoint.
+        store: The store; files in buckets are read from its endpoint.
         key: The config's key.
         uri: What the config says.
         default: The store's own, relative to its root.
@@ -80,7 +80,7 @@ def given_file(store: Store, key: str, uri: str | None, default: str) -> GivenFi
 
 
 def write_file(uri: str, data: bytes, endpoint_url: str | None) -> None:
-    """Write a file to a local path or s3:// URI in one atomic step."""
+    """Write a file to a local path or a URI of object storage in one atomic step."""
     folder, slash, name = uri.rpartition("/")
     Store(folder or slash or ".", endpoint_url).write_bytes(name, data)
 

@@ -40,7 +40,7 @@ def check_reach(store: Store, file: str) -> None:
     if blind:
         raise ConfigError(
             f"store: {store.root}: is on a disk of this machine, and {len(blind)} of {len(nodes)} nodes do not see it, "
-            f"{blind[0]} first; use s3://bucket/prefix, or a folder that all nodes share"
+            f"{blind[0]} first; use s3://bucket/prefix, gs://bucket/prefix, or a folder that all nodes share"
         )
 
 

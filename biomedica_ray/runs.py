@@ -10,18 +10,25 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from biomedica_ray import tracing, usage
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import StageConfig
+from biomedica_ray.logs import LogFormat, about, set_up_logging
+from biomedica_ray.messages import one_line
 from biomedica_ray.progress import Progress
-from biomedica_ray.store import Commit, Store
+from biomedica_ray.store import Commit, Store, StoreError
 from biomedica_ray.store.lease import Lease, lease_path
 from biomedica_ray.units import Counts, LostRowsError, add_counts, counts_to_json, lost_rows
+from biomedica_ray.usage import Usage
 
 if TYPE_CHECKING:
     from biomedica_ray.metrics import RunMetrics
@@ -41,6 +48,48 @@ _RECORDED_PACKAGES = (
 )
 
 
+@dataclass(frozen=True)
+class UnitsOf:
+    """What a worker knows of the run whose units it does; it travels to the workers.
+
+    Attributes:
+        store: The run's store.
+        run_id: The run.
+        stage: Its stage.
+        log_format: How its workers log.
+    """
+
+    store: Store
+    run_id: str
+    stage: str
+    log_format: LogFormat
+
+    @contextmanager
+    def unit(self, stage: str, unit: int) -> Iterator[None]:
+        """While the block does a unit, log lines name it, and of a few units ``runs/<run_id>/`` gets a trace.
+
+        Args:
+            stage: Name under which the unit is committed.
+            unit: The unit.
+        """
+        _set_up_once(self.run_id, self.stage, self.log_format)
+        with about(unit):
+            if not tracing.is_traced(unit):
+                yield
+                return
+            with tracing.traced() as trace, tracing.span("unit", f"{stage} {unit}"):
+                yield
+            path = f"runs/{self.run_id}/trace-{stage.replace('/', '-')}-{unit:06d}.json"
+            try:
+                self.store.write_json(path, trace)
+            except (OSError, StoreError) as error:  # the unit is done all the same
+                log.warning("%s: not written: %s", self.store.uri(path), one_line(error))
+
+
+_set_up_once = cache(set_up_logging)
+"""In a worker, which does many units of a run."""
+
+
 class Run:
     """One start of one stage; a context manager that writes the run's record when it starts and when it ends.
 
@@ -52,6 +101,7 @@ class Run:
         lease: Path of the run's lease, relative to the store's root.
         results: Further numbers of the stage (losses, accuracies, paths).
         again: Whether to do again what has been done.
+        units_of: What workers need to know of it.
     """
 
     def __init__(self, stage: str, config: StageConfig) -> None:
@@ -71,6 +121,8 @@ class Run:
         part = f"{stage}/{config.part}" if config.part else stage
         self._lease = Lease(self.store, part, self.run_id, wait=config.wait)
         self.lease = lease_path(part)
+        self.units_of = UnitsOf(self.store, self.run_id, stage, config.log_format)
+        self._usage: Usage = {}
 
     def add(self, counts: Counts, *, before: bool = False) -> None:
         """Add to the counts; ``before`` says that an earlier run has done this part."""
@@ -80,6 +132,14 @@ class Run:
             self.before = add_counts(self.before, counts)
         elif self._metrics:
             self._metrics.add(counts)
+        self._count_usage()
+
+    def _count_usage(self) -> None:
+        """Add what this process has taken, and what workers have told it, to the metrics and to the record."""
+        taken = usage.take()
+        self._usage = usage.sum_of(self._usage, taken)
+        if self._metrics:
+            self._metrics.use(taken)
 
     def committed(self, stage: str) -> dict[int, Commit]:
         """What ``stage`` has committed and need not do again, by unit: what this run itself makes, not what it reads.
@@ -114,7 +174,8 @@ class Run:
         return Progress(self.stage, what, total, done=done, rows=rows, tell=tell)
 
     def __enter__(self) -> Self:
-        set_up_logging(self.run_id)
+        set_up_logging(self.run_id, self.stage, self._config.log_format)
+        usage.take()  # of what came before
         self._lease.__enter__()
         try:
             self._start()
@@ -138,6 +199,8 @@ class Run:
             self._lease.__exit__()
 
     def _end(self, error: BaseException | None) -> None:
+        self._count_usage()
+        self.results["usage"] = usage.rounded(self._usage)
         lost = lost_rows(self.counts)
         status, failure = ("failed", lost) if lost else ("done", None)
         if isinstance(error, KeyboardInterrupt):
@@ -202,16 +265,6 @@ def _read_run(store: Store, name: str) -> dict[str, Any] | None:
         log.debug("%s: no record of a run", store.uri(f"runs/{name}"))
         return None
     return record
-
-
-def set_up_logging(run_id: str) -> None:
-    """Log lines to stderr with time, level and run id."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s [{run_id}] %(message)s", "%H:%M:%S"))
-    root = logging.getLogger("biomedica_ray")
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-    root.propagate = False
 
 
 def _versions() -> dict[str, str]:

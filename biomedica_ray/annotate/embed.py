@@ -18,7 +18,7 @@ import numpy.typing as npt
 import ray
 import ray.data
 
-from biomedica_ray import schema
+from biomedica_ray import schema, usage
 from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.earlier_vectors import EarlierVectors
 from biomedica_ray.annotate.embed_actor import EMBEDDED_BEFORE, VERSION, EmbedActor, encoder_mark, load
@@ -132,7 +132,7 @@ def embed_units(
 
     actors = Actors(
         EmbedActor,
-        (config, info, record.store, stage, record.run_id),
+        (config, info, record.units_of, stage),
         ray.data.ActorPoolStrategy(min_size=min(room, most), max_size=most),
         num_cpus=config.num_cpus,
         num_gpus=gpus,
@@ -164,7 +164,8 @@ def preprocess_unit(row: Row, store: Store, preprocessing: Preprocessing, earlie
     Returns:
         The row with pixels (n, H, W, 3) uint8 and vectors (m, dim) float16; as JSON the n + m figure_ids in order, the
         SHA-256 of their images, which of them have a vector (m numbers), the error rows of figures that do not decode,
-        and how many figures the unit has by its commit; or with the reason of the unit's failure.
+        and how many figures the unit has by its commit; or with the reason of the unit's failure. And what it took, as
+        JSON.
     """
     pixels = np.empty((0, *preprocessing.size, 3), np.uint8)
     figures: dict[str, Any] = {"ids": [], "sha256": [], "earlier": [], "errors": [], "rows_in": 0}
@@ -201,4 +202,5 @@ def preprocess_unit(row: Row, store: Store, preprocessing: Preprocessing, earlie
         "pixels": pixels[:n_pixels],
         "vectors": np.array(vectors, np.float16).reshape(len(vectors), -1 if vectors else 0),
     }
-    return {**row, **made, "figures": json.dumps(figures), "failure": failure}
+    told = {"figures": json.dumps(figures), "failure": failure, "usage": json.dumps(usage.take_work())}
+    return {**row, **made, **told}

@@ -6,20 +6,21 @@ Torch and the libraries of models are imported where an encoder is loaded, as th
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from biomedica_ray import schema
+from biomedica_ray import schema, usage
 from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.earlier_vectors import ENCODER
 from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.cluster import Row, failed_row, unit_row
 from biomedica_ray.models.encoder_info import EncoderInfo
 from biomedica_ray.models.weights import local_weights
-from biomedica_ray.store import Store
+from biomedica_ray.runs import UnitsOf
 from biomedica_ray.units import Counts, Flow, fingerprint
 
 if TYPE_CHECKING:
@@ -49,24 +50,27 @@ def load(config: AnnotateConfig) -> Encoder:
 class EmbedActor:
     """Embeds and commits units, on a GPU where it has been given one."""
 
-    def __init__(self, config: AnnotateConfig, info: EncoderInfo, store: Store, stage: str, run_id: str) -> None:
+    def __init__(self, config: AnnotateConfig, info: EncoderInfo, of: UnitsOf, stage: str) -> None:
         import torch  # noqa: PLC0415
 
         from biomedica_ray.models.tf32 import set_tf32  # noqa: PLC0415
 
         torch.set_num_threads(max(1, int(config.num_cpus)))
         set_tf32(allowed=config.tf32)
-        encoder = load(config).to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        has_gpu = torch.cuda.is_available()
+        encoder = load(config).to(torch.device("cuda" if has_gpu else "cpu"))
         self._encoder = encoder.compiled() if config.compile else encoder
         self._batch_size = config.batch_size
         self._config, self._info = config, info
-        self._store, self._stage, self._run_id = store, stage, run_id
+        self._of, self._stage = of, stage
+        self._turns: AbstractContextManager[None] = usage.Turns("gpu") if has_gpu else nullcontext()
 
     def __call__(self, row: Row) -> Row:
         """A row of :func:`preprocess_unit` to one of :func:`collect_units`."""
         if row["failure"]:
-            return failed_row(row, row["failure"])
-        return unit_row(row, lambda: self._commit(row))
+            return failed_row(row, row["failure"], row["usage"])
+        usage.add(json.loads(row["usage"]))
+        return unit_row(self._of, self._stage, row, lambda: self._commit(row))
 
     def _commit(self, row: Row) -> Counts:
         from biomedica_ray.models.encoders import embed_all  # noqa: PLC0415
@@ -74,7 +78,8 @@ class EmbedActor:
         if self._encoder.info != self._info:
             raise RuntimeError(f"weights: {self._config.weights}: not the same on all nodes")
         figures = json.loads(row["figures"])
-        made, self._batch_size = embed_all(self._encoder, row["pixels"], self._batch_size)
+        with self._turns:
+            made, self._batch_size = embed_all(self._encoder, row["pixels"], self._batch_size)
         earlier = row["vectors"]
         vectors = np.empty((len(made) + len(earlier), self._info.dim), np.float16)
         is_earlier = np.zeros(len(vectors), np.bool_)
@@ -87,7 +92,7 @@ class EmbedActor:
             for figure_id in ids[~whole]
         ]
         slug = model_slug(self._info.model)
-        with self._store.write_unit(self._stage, row["unit"], row["fingerprint"], self._run_id) as writer:
+        with self._of.store.write_unit(self._stage, row["unit"], row["fingerprint"], self._of.run_id) as writer:
             table = embeddings_table(
                 ids[whole].tolist(),
                 sha256[whole].tolist(),

@@ -10,12 +10,13 @@ from typing import Any
 
 import ray
 
+from biomedica_ray import usage
 from biomedica_ray.annotate import quality
 from biomedica_ray.annotate.cluster_tasks import Trial, fit_clusters, try_clusters
 from biomedica_ray.annotate.clustering import Clustering, clustering_path, read_clustering
 from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.annotate.vectors import count_vectors, model_slug
-from biomedica_ray.cluster import RETRIES, on_a_worker
+from biomedica_ray.cluster import RETRIES, on_a_worker, with_usage
 from biomedica_ray.config import ConfigError
 from biomedica_ray.models.encoder_info import EncoderInfo
 from biomedica_ray.store import Commit, Store
@@ -50,13 +51,14 @@ def fit(config: AnnotateConfig, store: Store, info: EncoderInfo, embedded: Mappi
         return found
     _check(config, config.clusters, dim, embedded)
     log.info("annotate: fitting %d clusters on %d embeddings", config.clusters, _n_fitted(config, embedded))
-    task = _on_cluster(fit_clusters, config, dim, embedded)
-    fitted = task.remote(config, store, dim, mark, dict(embedded))
+    task = _on_cluster(config, dim, embedded)
+    fitted = task.remote(fit_clusters, config, store, dim, mark, dict(embedded))
     others = _try(
         config, store, dim, embedded, [(config.clusters, config.seed + 1 + n) for n in range(config.stability_seeds)]
     )
     clustering: Clustering
-    clustering, trial = ray.get(fitted)
+    (clustering, trial), used = ray.get(fitted)
+    usage.add(used)
     assignments = [trial.assigned, *(other.assigned for other in others)]
     stability = on_a_worker(partial(quality.stability, assignments))
     clustering = replace(clustering, stability=stability, settings=settings)
@@ -149,14 +151,19 @@ def _try(
     trials: list[tuple[int, int]],
 ) -> list[Trial]:
     """Fit other numbers of clusters or with other seeds, all at the same time where the cluster has room."""
-    task, shared = _on_cluster(try_clusters, config, dim, embedded), ray.put(dict(embedded))
-    found: list[Trial] = ray.get(
-        [task.remote(config, store, dim, shared, clusters=clusters, seed=seed) for clusters, seed in trials]
+    task, shared = _on_cluster(config, dim, embedded), ray.put(dict(embedded))
+    found: list[tuple[Trial, usage.Usage]] = ray.get(
+        [
+            task.remote(try_clusters, config, store, dim, shared, clusters=clusters, seed=seed)
+            for clusters, seed in trials
+        ]
     )
-    return found
+    for _, used in found:
+        usage.add(used)
+    return [trial for trial, _ in found]
 
 
-def _on_cluster(function: Any, config: AnnotateConfig, dim: int, embedded: Mapping[int, Commit]) -> Any:
+def _on_cluster(config: AnnotateConfig, dim: int, embedded: Mapping[int, Commit]) -> Any:
     # The vectors as float32, at most two further copies of them inside scikit-learn, and the libraries.
     memory = int(3 * 4 * _n_fitted(config, embedded) * dim + 2**30)
-    return ray.remote(function).options(num_cpus=config.fit_cpus, memory=memory, max_retries=RETRIES)
+    return ray.remote(with_usage).options(num_cpus=config.fit_cpus, memory=memory, max_retries=RETRIES)

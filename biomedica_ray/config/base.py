@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from biomedica_ray.config.needs import Need
-from biomedica_ray.config.wording import NAME, as_typed, explain, kind_of
+from biomedica_ray.config.wording import A_PLACE, NAME, as_typed, explain, kind_of
 
 __all__ = ["NAME", "OF_A_RUN", "STAGES", "ConfigError", "Name", "StageConfig", "validate"]
 
@@ -17,7 +17,7 @@ PLACEHOLDER = "YOUR_BUCKET"
 """Stands in the shipped configs for a bucket: S3 allows no such name, so that it is nobody's."""
 
 
-OF_A_RUN = frozenset({"store", "endpoint_url", "ray_address", "max_actors", "again", "wait"})
+OF_A_RUN = frozenset({"store", "endpoint_url", "ray_address", "max_actors", "again", "wait", "log_format"})
 """The keys of all stages: none of them changes what a stage makes."""
 
 
@@ -35,7 +35,7 @@ class StageConfig(BaseModel):
     example: ClassVar[str] = ""
     """Arguments of a command that shows what the stage is for."""
 
-    store: str = Field(description="root of the dataset: a local path or s3://bucket/prefix")
+    store: str = Field(description=f"root of the dataset: {A_PLACE}")
     endpoint_url: str | None = Field(
         None, pattern=r"^(https?://)?[^/\s]+/?$", description="server of the store, if it is not AWS or Google"
     )
@@ -50,6 +50,9 @@ class StageConfig(BaseModel):
 
     again: bool = Field(False, description="do everything again, also what is done already")
     wait: bool = Field(False, description="wait while another run of this stage writes to the same store")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="log lines for people, or as JSON with run, stage, unit and node"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -64,7 +67,7 @@ class StageConfig(BaseModel):
     @classmethod
     def _is_a_place(cls, store: str) -> str:
         if re.match(r"(?:s3|gs):(?!//[^/]+)", store) or re.match(r"(?!s3:|gs:|file:)[a-z0-9+]+://", store):
-            raise ValueError(f"expected a local path, s3://bucket/prefix or gs://bucket/prefix, got {store}")
+            raise ValueError(f"expected {A_PLACE}, got {store}")
         return store
 
     @property

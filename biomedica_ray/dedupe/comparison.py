@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from biomedica_ray import schema
+from biomedica_ray import schema, usage
 from biomedica_ray.ahead import map_in_threads
-from biomedica_ray.cluster import RETRIES, cluster_resource
+from biomedica_ray.cluster import RETRIES, cluster_resource, with_usage
 from biomedica_ray.dedupe.against import PICTURES, Piece, read_hashes, read_thumbnails
 from biomedica_ray.dedupe.articles import ArticleGroups, article_duplicates, in_order
 from biomedica_ray.dedupe.boilerplate import boilerplate
@@ -41,6 +41,7 @@ from biomedica_ray.images import ImageError, decode
 from biomedica_ray.images.thumbnails import SIDE, thumbnail
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, counts_to_json, fingerprint
+from biomedica_ray.usage import Usage
 
 WORKER_GB = 0.5
 """Memory of a task that reads one unit's images, or writes one unit's duplicates."""
@@ -115,10 +116,10 @@ class Found:
         return {name: table["unit"].to_numpy() for name, table in self.tables.items()}
 
 
-def compare(store: Store, inputs: Inputs, config: DedupeConfig) -> tuple[str, dict[int, str], Found]:
-    """Find all duplicates; returns what was found in a line, as a fingerprint of each unit, and in full."""
+def compare(store: Store, inputs: Inputs, config: DedupeConfig) -> tuple[str, dict[int, str], Found, Usage]:
+    """Find all duplicates; returns what was found in a line, as a fingerprint of each unit, in full, and its usage."""
     summary, found = _Comparison(store, inputs, config).compare()
-    return summary, found.marks(), found
+    return summary, found.marks(), found, usage.take_work()
 
 
 class _Comparison:
@@ -389,17 +390,19 @@ def _in_tasks(function: Callable[..., T], calls: Mapping[int, tuple[Any, ...]]) 
 
     A few tasks for each CPU are under way at a time: to wait for one of all takes time that grows with their number.
     """
-    task = ray.remote(function).options(num_cpus=1, memory=int(WORKER_GB * 2**30), max_retries=RETRIES)
+    task: Any = ray.remote(with_usage).options(num_cpus=1, memory=int(WORKER_GB * 2**30), max_retries=RETRIES)
     todo = iter(calls.items())
     pending: dict[Any, int] = {}
     while True:
         at_a_time = max(_LEAST_AT_A_TIME, _TASKS_A_CPU * int(cluster_resource("CPU")))
         for key, arguments in islice(todo, at_a_time - len(pending)):
-            pending[task.remote(*arguments)] = key
+            pending[task.remote(function, *arguments)] = key
         if not pending:
             return
         done, _ = ray.wait(list(pending), num_returns=1)
-        yield pending.pop(done[0]), ray.get(done[0])
+        result, used = ray.get(done[0])
+        usage.add(used)
+        yield pending.pop(done[0]), result
 
 
 def _unit_thumbnails(store: Store, commit: Commit, rows: Rows) -> tuple[Thumbnails, list[Row]]:

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from biomedica_ray.config import StageConfig
 from biomedica_ray.config.needs import Need
+from biomedica_ray.config.wording import BUCKETS
 
 
 class DedupeConfig(StageConfig):
@@ -29,7 +30,7 @@ class DedupeConfig(StageConfig):
     against: list[str] = Field(
         [],
         description="also look for the figures in these sets of pictures: images, tars, Parquet files, folders of "
-        "them, or stores; local, or s3:// on the store's server",
+        f"them, or stores; local, or {BUCKETS} on the store's server",
     )
     semantic_model: str | None = Field(
         None,

@@ -10,7 +10,7 @@ from typing import Any
 
 import ray
 
-from biomedica_ray import schema
+from biomedica_ray import schema, usage
 from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.cluster import RETRIES, run_units
 from biomedica_ray.config import ConfigError
@@ -78,9 +78,10 @@ def run(config: DedupeConfig, record: Run) -> None:
         store.delete(DOCUMENT)  # until all units are written, it would stand for some of before
         task: Any = ray.remote(compare)
         options = {"num_cpus": config.num_cpus, "memory": int(config.memory_gb * 2**30), "max_retries": RETRIES}
-        summary, marks, found = task.options(num_returns=3, **options).remote(store, inputs, config)
+        summary, marks, found, used = task.options(num_returns=4, **options).remote(store, inputs, config)
         log.info("dedupe: %s", ray.get(summary))
         marks = ray.get(marks)
+        usage.add(ray.get(used))
     run_units(
         record,
         "dedupe",

@@ -35,7 +35,7 @@ from biomedica_ray.images import ImageError
 from biomedica_ray.messages import one_line
 from biomedica_ray.models.names import ModelName
 from biomedica_ray.reading.shards import Unreadable
-from biomedica_ray.runs import Run
+from biomedica_ray.runs import Run, UnitsOf
 from biomedica_ray.schema import ERRORS
 from biomedica_ray.store import Store
 from biomedica_ray.units import Counts, Flow, fingerprint, stable_hash
@@ -113,7 +113,7 @@ def encode(config: EvaluateConfig, record: Run, model: ModelName, mark: str, sou
     most = int(max(1, min(room, config.max_actors or room, len(todo))))
     actors = Actors(
         EncodeActor,
-        (config, model, {unit: by_unit[unit] for unit in todo}, record.store, record.run_id),
+        (config, model, {unit: by_unit[unit] for unit in todo}, record.units_of),
         ray.data.ActorPoolStrategy(min_size=most, max_size=most),
         num_cpus=config.num_cpus,
         num_gpus=gpus,
@@ -127,9 +127,7 @@ def encode(config: EvaluateConfig, record: Run, model: ModelName, mark: str, sou
 class EncodeActor:
     """Encodes and commits units."""
 
-    def __init__(
-        self, config: EvaluateConfig, model: ModelName, by_unit: dict[int, Piece], store: Store, run_id: str
-    ) -> None:
+    def __init__(self, config: EvaluateConfig, model: ModelName, by_unit: dict[int, Piece], of: UnitsOf) -> None:
         import torch  # noqa: PLC0415 - takes seconds, and the driver needs none
 
         from biomedica_ray.models.scorable import load  # noqa: PLC0415
@@ -138,11 +136,11 @@ class EncodeActor:
         torch.set_num_threads(self._threads)
         self._model = load(model, "cuda" if config.use_gpu else "cpu")
         self._pieces, self._batch_size = by_unit, config.batch_size
-        self._store, self._stage, self._run_id = store, stage_of(model), run_id
+        self._of, self._stage = of, stage_of(model)
 
     def __call__(self, row: Row) -> Row:
         """A row (unit, fingerprint) to one of :func:`~biomedica_ray.cluster.collect_units`."""
-        return unit_row(row, lambda: self._commit(row["unit"], row["fingerprint"]))
+        return unit_row(self._of, self._stage, row, lambda: self._commit(row["unit"], row["fingerprint"]))
 
     def _commit(self, unit: int, mark: str) -> Counts:
         piece = self._pieces[unit]
@@ -167,7 +165,7 @@ class EncodeActor:
                 "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors[whole].reshape(-1)), vectors.shape[1]),
             }
         )
-        with self._store.write_unit(self._stage, unit, mark, self._run_id) as writer:
+        with self._of.store.write_unit(self._stage, unit, mark, self._of.run_id) as writer:
             features = writer.table("features", table.schema, directory=self._stage)
             features.write(table)
             writer.table("errors", ERRORS, directory=f"errors/{self._stage}").write(rows)

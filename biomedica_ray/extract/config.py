@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from biomedica_ray.config import StageConfig
 from biomedica_ray.config.needs import GIB, Ask, Need
+from biomedica_ray.config.wording import BUCKETS
 
 _License = Literal[
     "commercial",
@@ -41,8 +42,8 @@ class ExtractConfig(StageConfig):
     )
     packages: str | None = Field(
         None,
-        description="for source packages: a directory or s3:// prefix that holds one folder or tar.gz for each "
-        "article, or plain XML files; oa_file_list.csv is used if it is there",
+        description=f"for source packages: a directory, or a prefix at {BUCKETS}, that holds one folder or tar.gz for "
+        "each article, or plain XML files; oa_file_list.csv is used if it is there",
     )
     bucket: str = Field("pmc-oa-opendata", description="for source pmc: the bucket to read")
     source_endpoint_url: str | None = Field(None, description="for s3 sources: an S3 server other than AWS")
@@ -106,7 +107,7 @@ class ExtractConfig(StageConfig):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.source == "packages" and not self.packages:
-            raise ValueError("packages: missing; source packages needs a directory or s3:// prefix")
+            raise ValueError(f"packages: missing; source packages needs a directory, or a prefix at {BUCKETS}")
         if self.max_fetches and self.fetches > self.max_fetches:
             raise ValueError(f"fetches: expected at most max_fetches, {self.max_fetches}, got {self.fetches}")
         return self

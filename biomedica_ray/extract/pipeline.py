@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from typing import Any
 
-from biomedica_ray import schema
+from biomedica_ray import schema, usage
 from biomedica_ray.ahead import ordered_map
 from biomedica_ray.cluster import StageFailedError, on_a_worker, run_units_on_actors
 from biomedica_ray.config import ConfigError
@@ -36,6 +36,7 @@ from biomedica_ray.runs import Run
 from biomedica_ray.sources.base import Listed, Package, Source, SourceError
 from biomedica_ray.sources.filters import Filters
 from biomedica_ray.store import Commit, Store, TableWriter, UnitWriter
+from biomedica_ray.tracing import span
 from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
@@ -307,9 +308,16 @@ def _skipped(result: Extracted, reason: str) -> Extracted:
 def _read_article(package: Package, cpu: AbstractContextManager[Any]) -> Article:
     if package.xml is None:
         raise SourceError("missing-xml", f"no JATS XML among {_names(file.name for file in package.files)}")
-    xml = package.read(package.xml)
-    with cpu:
+    xml = _fetch(package, package.xml)
+    with cpu, span("parse"):
         return parse_article(xml)
+
+
+def _fetch(package: Package, name: str) -> bytes:
+    with span("fetch", name):
+        data = package.read(name)
+    usage.count("bytes", "fetched", len(data))
+    return data
 
 
 def _add_figure(
@@ -353,8 +361,8 @@ def _largest(
     found: tuple[str, bytes, ImageInfo] | None = None
     for name in dict.fromkeys([best, *filter(None, (resolve([one], names) for one in sought))]):
         try:
-            data = package.read(name)
-            with cpu:
+            data = _fetch(package, name)
+            with cpu, span("decode", name):
                 info = read_image(data)
         except (ImageError, SourceError) as error:
             if found is None or (isinstance(error, SourceError) and error.retryable):

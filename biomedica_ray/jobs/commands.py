@@ -20,6 +20,7 @@ from biomedica_ray.head_node import ClusterError
 from biomedica_ray.jobs import api, following
 from biomedica_ray.jobs.submission import STOP_WAIT_S, Submission
 from biomedica_ray.jobs.submission import submit as submit_job
+from biomedica_ray.logs import message_of
 from biomedica_ray.progress import is_progress
 from biomedica_ray.stages import CONFIGS, load
 
@@ -144,4 +145,4 @@ def _progress(client: JobSubmissionClient, job: JobDetails) -> str:
         return ""
     lines = api.answer(client, lambda: client.get_job_logs(str(job.submission_id))).splitlines()
     last = next((line for line in reversed(lines) if is_progress(line)), lines[-1] if lines else "")
-    return last.partition("] ")[2] or last
+    return message_of(last)

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from biomedica_ray.config import StageConfig
 from biomedica_ray.config.needs import Need
+from biomedica_ray.config.wording import BUCKETS
 
-_TAXONOMY = "taxonomy YAML, local or s3://; none: <store>/taxonomy.yaml if it exists, otherwise the paper's"
+_TAXONOMY = f"taxonomy YAML, local, {BUCKETS}; none: <store>/taxonomy.yaml if it exists, otherwise the paper's"
 
 
 class LabelConfig(StageConfig):
@@ -22,7 +23,7 @@ class LabelConfig(StageConfig):
     )
     labels: str | None = Field(
         None,
-        description="labels YAML, local or s3://: what annotators said of each cluster; none: <store>/labels.yaml, "
+        description=f"labels YAML, local, {BUCKETS}: what annotators said of each cluster; none: <store>/labels.yaml, "
         "which votes writes, if it exists, otherwise figures get clusters without labels",
     )
     taxonomy: str | None = Field(None, description=_TAXONOMY)
@@ -43,7 +44,7 @@ class ProposeConfig(StageConfig):
     images: int = Field(8, ge=1, description="figures of each cluster that it looks at: the nearest to the centre")
     prompts: str | None = Field(
         None,
-        description="prompts YAML, local or s3://: what it is asked; none: <store>/prompts.yaml if it exists, "
+        description=f"prompts YAML, local, {BUCKETS}: what it is asked; none: <store>/prompts.yaml if it exists, "
         "otherwise those for the paper's taxonomy",
     )
     taxonomy: str | None = Field(None, description=_TAXONOMY)
@@ -89,12 +90,12 @@ class VotesConfig(StageConfig):
     answers: str | None = Field(
         None,
         description="folder of files that sheets gave back (downloaded answers, JSON exports of Label Studio), or one "
-        "of them, local or s3://; none: <store>/answers",
+        f"of them, local, {BUCKETS}; none: <store>/answers",
     )
     output: str | None = Field(
         None,
         pattern="[^/]$",
-        description="labels YAML to write, local or s3://; none: <store>/labels.yaml, where label finds it",
+        description=f"labels YAML to write, local, {BUCKETS}; none: <store>/labels.yaml, where label finds it",
     )
     taxonomy: str | None = Field(None, description=_TAXONOMY)
     min_votes: int = Field(2, ge=1, description="annotators that must have answered a field before it is decided")

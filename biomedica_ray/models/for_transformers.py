@@ -17,6 +17,7 @@ from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from open_clip.transformer import TextTransformer, VisionTransformer
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.config.wording import BUCKETS
 from biomedica_ray.messages import one_line
 from biomedica_ray.models.clip import build, image_size, preprocessing
 from biomedica_ray.models.folders import is_folder
@@ -188,7 +189,7 @@ def _main(arguments: list[str]) -> int:
     try:
         spec: ModelSpec = resolve_model(name, name if is_folder(name) else None)
         if spec.pretrained is None:
-            raise ConfigError(f"model: {name}: expected a folder with weights, local-dir:PATH, s3:// or hf-hub:ID")
+            raise ConfigError(f"model: {name}: expected a folder with weights, local-dir:PATH, {BUCKETS} or hf-hub:ID")
         export_for_transformers(*build(spec), Path(folder))
     except ConfigError as error:
         print(error, file=sys.stderr)

@@ -12,7 +12,7 @@ import pyarrow.fs as pafs
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import ConfigError
 from biomedica_ray.config.arguments import Arguments
-from biomedica_ray.config.wording import suggest
+from biomedica_ray.config.wording import BUCKETS, suggest
 from biomedica_ray.pages.formats import size as in_words
 from biomedica_ray.progress import Progress
 from biomedica_ray.reading.place import DOCUMENT, FORMS
@@ -39,7 +39,7 @@ def verify(argv: Sequence[str]) -> int:
         ConfigError: An option is wrong, or there is no dataset.
     """
     arguments = Arguments("verify", "Compare a dataset, as it was copied or downloaded, with its dataset.json.")
-    arguments.add_argument("dataset", metavar="DIR_OR_URI", help="folder with dataset.json, local or s3://")
+    arguments.add_argument("dataset", metavar="DIR_OR_URI", help=f"folder with dataset.json, local, {BUCKETS}")
     arguments.add_argument("--endpoint_url", metavar="URL", help="S3 server, if it is not AWS")
     arguments.add_argument("--forms", default=",".join(FORMS), help="what was downloaded: webdataset, parquet, or both")
     arguments.add_argument("--license_groups", default="", help="of which groups; none: of all")

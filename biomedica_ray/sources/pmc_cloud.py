@@ -32,6 +32,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.utils import get_environ_proxies
 from urllib3.connection import HTTPConnection
 
+from biomedica_ray import usage
 from biomedica_ray.jats.licenses import OTHER
 from biomedica_ray.schema import LISTING
 from biomedica_ray.sources.base import MAX_FILE_BYTES, File, Listed, SourceError
@@ -208,6 +209,7 @@ class PmcSource:
 
     def _get_once(self, key: str, md5: str | None) -> bytes:
         uri = f"s3://{self.bucket}/{key}"
+        usage.count("requests", "source")
         try:
             response = self._http.urlopen("GET", self._url(key), preload_content=False, redirect=False)
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from biomedica_ray import usage
 from biomedica_ray.backoff import wait_after
 from biomedica_ray.sources.base import SourceError
 
@@ -28,5 +29,6 @@ def retried(fetch: Callable[[], T]) -> T:
             error.attempts = attempt
             if not error.retryable or attempt == ATTEMPTS:
                 raise
+        usage.count("retries", "source")
         wait_after(attempt)
         attempt += 1

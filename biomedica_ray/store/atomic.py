@@ -14,6 +14,7 @@ from types import TracebackType
 
 import pyarrow.fs as pafs
 
+from biomedica_ray import usage
 from biomedica_ray.store.filesystem import StoreError
 
 UNFINISHED = ".unfinished"
@@ -67,6 +68,7 @@ class AtomicFile:
             OSError: It cannot be written, or the server refuses it.
             StoreError: Not all of it is there.
         """
+        usage.count("bytes", "written", self.local.stat().st_size)
         try:
             if self._is_local:
                 Path(self._target).parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 import pyarrow.fs as pafs
 
+from biomedica_ray import usage
 from biomedica_ray.backoff import wait_after
+from biomedica_ray.config.wording import A_PLACE
 from biomedica_ray.store.writable import is_final
 
 ATTEMPTS = 10
@@ -49,6 +51,7 @@ def open_filesystem(
     if uri.startswith("gs://"):
         return _google(endpoint_url, timeout_s), uri.removeprefix("gs://").rstrip("/")
     if uri.startswith("s3://"):
+        usage.watch_s3()
         attempts = pafs.AwsStandardS3RetryStrategy(max_attempts=2 if timeout_s else ATTEMPTS)
         # a small file is one PUT, not the three requests of an upload in parts
         options: dict[str, Any] = {"anonymous": anonymous, "allow_delayed_open": True, "retry_strategy": attempts}
@@ -59,7 +62,7 @@ def open_filesystem(
             options |= {"endpoint_override": host, "scheme": scheme or "https"}
         return pafs.S3FileSystem(**options), uri.removeprefix("s3://").rstrip("/")
     if "://" in uri and not uri.startswith("file://"):
-        raise StoreError(f"{uri}: expected a local path, s3://bucket/prefix or gs://bucket/prefix")
+        raise StoreError(f"{uri}: expected {A_PLACE}")
     return pafs.LocalFileSystem(), str(Path(uri.removeprefix("file://")).expanduser().absolute())
 
 

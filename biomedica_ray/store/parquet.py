@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from biomedica_ray import usage
 from biomedica_ray.store.filesystem import read_again
 from biomedica_ray.store.root import Root
 
@@ -94,7 +95,9 @@ class ParquetRows:
             file = pq.ParquetFile(self._source, metadata=self._metadata, pre_buffer=self._ranged is None)
             return file.read_row_groups(range(start, stop), columns)
 
-        return read_again(read)
+        table = read_again(read)
+        _count_read(self._metadata, range(start, stop), columns)
+        return table
 
 
 def _opened(root: Root, path: str, small: int) -> pa.NativeFile:
@@ -131,6 +134,13 @@ def read_columns(root: Root, path: str, columns: Sequence[str] | None, known: pa
         raise pa.ArrowInvalid(f"{root.uri(path)}: no column {unknown[0]}; there are {', '.join(file.names)}")
     rows = file.all([name for name in wanted if name in file.names])
     return rows if columns is None else with_columns(rows, columns, known).select(columns)
+
+
+def _count_read(metadata: pq.FileMetaData, groups: Iterable[int], columns: Sequence[str] | None) -> None:
+    """Count the bytes that the columns have in the file."""
+    chunks = (metadata.row_group(group).column(n) for group in groups for n in range(metadata.num_columns))
+    wanted = (each for each in chunks if columns is None or each.path_in_schema.partition(".")[0] in columns)
+    usage.count("bytes", "read", sum(each.total_compressed_size for each in wanted))
 
 
 def with_columns(rows: pa.Table, columns: Sequence[str] | None, known: pa.Schema | None) -> pa.Table:

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from biomedica_ray import usage
 from biomedica_ray.store.atomic import AtomicFile, unfinished_folder
 from biomedica_ray.store.filesystem import StoreError, open_filesystem, read_again
 from biomedica_ray.store.writable import TRIAL_S, why_not_in_a_bucket, why_not_local
@@ -107,7 +108,9 @@ class Root:
                 data: bytes = stream.read()
             return data
 
-        return read_again(read)
+        data = read_again(read)
+        usage.count("bytes", "read", len(data))
+        return data
 
     def sha256(self, path: str, copy: Path | None = None) -> str:
         """SHA-256 of a file below the root, hex; its bytes are copied to this machine where ``copy`` says so.

@@ -6,6 +6,8 @@ import threading
 from functools import cache
 from typing import TYPE_CHECKING
 
+from biomedica_ray import usage
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -25,6 +27,7 @@ def s3_client(endpoint_url: str | None, attempts: int = 1) -> S3Client:
         endpoint_url: A server other than AWS.
         attempts: How often the client sends a request; 1 where the caller tries again.
     """
+    usage.watch_s3()
     with _MAKING_CLIENT:
         return _made(endpoint_url, attempts)
 

@@ -17,11 +17,13 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from biomedica_ray import usage
 from biomedica_ray.messages import one_line
 from biomedica_ray.store.atomic import AtomicFile
 from biomedica_ray.store.commits import Commit
 from biomedica_ray.store.known import read_record, write_record
 from biomedica_ray.store.root import Root
+from biomedica_ray.tracing import span
 from biomedica_ray.units import Counts, LostRowsError, lost_rows
 
 log = logging.getLogger(__name__)
@@ -93,6 +95,12 @@ class UnitWriter:
             OSError, StoreError: A file cannot be written; nothing is committed then either.
         """
         self._check(counts)
+        with usage.timed("commit"), span("commit"):
+            commit = self._committed(counts, complete, reasons)
+        usage.count("commits", "units")
+        return commit
+
+    def _committed(self, counts: Counts, complete: bool, reasons: dict[str, dict[str, int]] | None) -> Commit:
         for name in [name for name, table in self._tables.items() if name == ERRORS and not table.rows]:
             self._tables.pop(name).abort()  # nearly no unit has any: a request saved for each
         stage, unit = self._commit.stage, self._commit.unit
@@ -221,7 +229,8 @@ class TableWriter:
         assert self._writer is not None
         if self._pending:
             table = pa.concat_tables(self._pending)
-            self._writer.write_table(table)
+            with span("write"):
+                self._writer.write_table(table)
             self._flushed += table.num_rows
         self._pending, self._pending_bytes = [], 0
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, model_valid
 
 from biomedica_ray.config import NAME, StageConfig
 from biomedica_ray.config.needs import Need
+from biomedica_ray.config.wording import BUCKETS
 from biomedica_ray.evaluate.config import ONE_DATASET
 from biomedica_ray.models.folders import is_folder
 from biomedica_ray.reading.texts import TextKind
@@ -98,11 +99,11 @@ class TrainConfig(StageConfig):
     model: str = Field(
         "ViT-L-14",
         description="open_clip model name, clip-lite0 (a small model in this package), a model config JSON, or a "
-        "folder with open_clip_config.json: a path, local-dir:PATH, s3://, or hf-hub:OWNER/NAME[@REVISION]",
+        f"folder with open_clip_config.json: a path, local-dir:PATH, {BUCKETS}, or hf-hub:OWNER/NAME[@REVISION]",
     )
     pretrained: str | None = Field(
         "commonpool_xl_clip_s13b_b90k",
-        description="open_clip tag, or a folder or file, local, s3:// or hf-hub:OWNER/NAME[@REVISION]; none: from "
+        description=f"open_clip tag, or a folder or file, local, {BUCKETS} or hf-hub:OWNER/NAME[@REVISION]; none: from "
         "scratch; if not given with a model that is a folder: that folder's weights",
     )
     image_weights: str | None = Field(

@@ -27,7 +27,7 @@ from biomedica_ray.annotate.pipeline import run as annotate
 from biomedica_ray.config import ConfigError
 from biomedica_ray.images import decode
 from biomedica_ray.models.encoders import load_encoder
-from biomedica_ray.runs import Run
+from biomedica_ray.runs import Run, UnitsOf
 from biomedica_ray.schema import FIGURES, IMAGES
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, unit_of
@@ -193,7 +193,8 @@ def test_a_figure_that_gets_lost_on_the_way_fails_the_run(store: Store, weights:
     row = embed.preprocess_unit(
         {"unit": unit, "fingerprint": "f", "records": "[]"}, store, info.preprocessing, EarlierVectors("")
     )
-    done = EmbedActor(config, info, store, STAGE, "run")(row)
+    of = UnitsOf(store, "run", "annotate", "text")
+    done = EmbedActor(config, info, of, STAGE)(row)
     assert f"rows lost: figures: {n} in but {n - 2} out + 1 errors" in done["failure"]
     assert unit not in store.commits(STAGE)  # the next run tries it again
 

@@ -1,0 +1,110 @@
+"""Stages that lose a node while they run: ``python -m tests.losing_nodes STORE``.
+
+A process of its own, as a process can be the driver of one cluster only. Each stage does again what the store has, on
+two nodes of one CPU. Once a worker has committed its first unit it is stopped, so that the next one is begun and not
+done, and its node's raylet is killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+import ray
+from ray.cluster_utils import Cluster
+
+from biomedica_ray.cli import run_stage
+from biomedica_ray.runs import read_runs
+from biomedica_ray.stages import CONFIGS
+from biomedica_ray.store import Store
+
+STAGES = ("extract", "dedupe", "serialize")
+_FIND_OUT_SOON = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 4,
+}
+"""Of the cluster's head, which otherwise takes some 15 seconds to know that a node is lost."""
+
+
+def contents(store: Path) -> dict[str, str]:
+    """(stage, unit, table) of every commit -> what the file holds."""
+    found = {}
+    for record in sorted(store.glob("commits/**/[0-9]*.json")):
+        commit = json.loads(record.read_bytes())
+        for table, path in commit["files"].items():
+            file = store / path
+            rows = repr(pq.read_table(file).to_pylist()).encode() if file.suffix == ".parquet" else file.read_bytes()
+            found[f"{commit['stage']} {commit['unit']} {table}"] = hashlib.sha256(rows).hexdigest()
+    return found
+
+
+def first_worker(store: Path, stage: str, since: float) -> int:
+    """The process that commits a unit first, of those that are committed since then."""
+    while True:
+        for record in store.glob(f"commits/{stage}/**/[0-9]*.json"):
+            with suppress(FileNotFoundError):  # records of before are removed
+                if record.stat().st_mtime > since:
+                    return int(json.loads(record.read_bytes())["worker"].rpartition(":")[2])
+        time.sleep(0.02)
+
+
+def lose_node_of(cluster: Cluster, worker: int) -> None:
+    """Kill the raylet of a worker that is in the middle of a unit, and the worker with it."""
+    os.kill(worker, signal.SIGSTOP)
+    time.sleep(0.5)
+    raylet = psutil.Process(worker).ppid()
+    (node,) = (n for n in cluster.worker_nodes if n.all_processes["raylet"][0].process.pid == raylet)
+    os.kill(raylet, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+    cluster.remove_node(node, allow_graceful=False)
+
+
+def main(root: str) -> None:
+    """Prints what each stage did, as JSON."""
+    store = Path(root)
+    configs = {run["stage"]: run["config"] for run in read_runs(Store(root))}
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": _FIND_OUT_SOON},
+    )
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    ray.init(address=cluster.address, log_to_driver=False)
+    told: dict[str, Any] = {}
+    for stage in STAGES:
+        before, since, codes = contents(store), time.time(), list[int]()
+        config = CONFIGS[stage](**{**configs[stage], "store": root, "again": True})
+        # Aside, as nodes can be added by the main thread only.
+        running = threading.Thread(target=lambda: codes.append(run_stage(stage, config)))  # noqa: B023 - joined below
+        running.start()
+        lose_node_of(cluster, first_worker(store, stage, since))
+        cluster.add_node(num_cpus=1)
+        running.join()
+        run = read_runs(Store(root))[-1]
+        usage, after = run["results"]["usage"], contents(store)
+        told[stage] = {
+            "code": codes,
+            "again": usage.get("again", {}),
+            "units": usage["units"],
+            "counts": run["counts"],
+            "files": len(after),
+            "other": sorted(name for name in {*before, *after} if before.get(name) != after.get(name)),
+        }
+    print(json.dumps(told))
+    ray.shutdown()
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,37 @@
+"""Nodes that are lost while a stage runs, as spot nodes are: the work of theirs is done again, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from biomedica_ray.runs import read_runs
+from biomedica_ray.store import Store
+from tests.losing_nodes import STAGES
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+def test_a_stage_that_loses_a_node_ends_with_the_same_rows(demo_store: Path) -> None:
+    clean = {run["stage"]: run["counts"] for run in read_runs(Store(str(demo_store)))}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.losing_nodes", str(demo_store)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert tuple(told) == STAGES
+    for stage, run in told.items():
+        assert (run["code"], run["other"]) == ([0], []), done.stderr
+        assert run["counts"] == clean[stage] and run["files"] > 50
+        # A worker is given a unit at a time; an actor of extract two, and the two after these.
+        assert 1 <= sum(run["again"].values()) <= 4, (stage, run["again"], done.stderr)
+    assert told["extract"]["units"] == {"extract": len(Store(str(demo_store)).commits("extract"))}
