@@ -403,8 +403,8 @@ def unit_row(of: UnitsOf, stage: str, unit: int, do: Callable[[], Counts]) -> Ro
         do: Does and commits it; returns its counts.
     """
     counts, failure = "{}", ""
-    if tries := _tries_before():
-        usage.count("again", stage, tries)
+    if _was_begun_before():
+        usage.count("again", stage)
     try:
         with of.unit(stage, unit):
             counts = json.dumps(counts_to_json(do()))
@@ -416,12 +416,10 @@ def unit_row(of: UnitsOf, stage: str, unit: int, do: Callable[[], Counts]) -> Ro
     return {"unit": unit, "counts": counts, "failure": failure, "usage": json.dumps(usage.take_work())}
 
 
-def _tries_before() -> int:
-    """How often Ray has begun this task before, on workers that were lost."""
-    if not worker.global_worker.connected:
-        return 0
-    tries: int = worker.global_worker.core_worker.get_current_task_attempt_number()
-    return tries
+def _was_begun_before() -> bool:
+    """Whether Ray has given this task to a worker before, which was lost."""
+    process = worker.global_worker
+    return bool(process.connected and process.core_worker.get_current_task_attempt_number())
 
 
 class _UnitActor:
