@@ -459,8 +459,8 @@ def unit_row(of: UnitsOf, stage: str, row: Row, work: Callable[[], object]) -> R
         row: A row of :func:`unit_rows`.
         work: Does the unit and commits it.
     """
-    if tries := _tries_before():
-        usage.count("again", stage, tries)
+    if _was_begun_before():
+        usage.count("again", stage)
     try:
         with knowing(row["records"]) as known, of.unit(stage, row["unit"]):
             work()
@@ -479,12 +479,10 @@ def failed_row(row: Row, failure: str, used: str) -> Row:
     return {"unit": row["unit"], "commit": "", "failure": failure, "usage": used}
 
 
-def _tries_before() -> int:
-    """How often Ray has begun this task before, on workers that were lost."""
-    if not worker.global_worker.connected:
-        return 0
-    tries: int = worker.global_worker.core_worker.get_current_task_attempt_number()
-    return tries
+def _was_begun_before() -> bool:
+    """Whether Ray has given this task to a worker before, which was lost."""
+    process = worker.global_worker
+    return bool(process.connected and process.core_worker.get_current_task_attempt_number())
 
 
 class _UnitActor:

@@ -40,7 +40,9 @@ class RunMetrics:
             "seconds": Counter("biomedica_seconds_total", "seconds of processors and of waiting", (*_RUN, "what")),
             "commits": Counter("biomedica_commits_total", "units written", (*_RUN, "what")),
             "units": Counter("biomedica_units_total", "units done", (*_RUN, "what")),
-            "again": Counter("biomedica_again_total", "tries beyond the first, of workers lost", (*_RUN, "what")),
+            "again": Counter(
+                "biomedica_again_total", "units given to a worker again, as the first was lost", (*_RUN, "what")
+            ),
         }
         for metric in (self._rows, self._errors, self._pieces, *self._used.values()):
             metric.set_default_tags(run)

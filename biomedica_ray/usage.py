@@ -24,8 +24,8 @@ Usage = dict[str, dict[str, float]]
 - ``seconds``: ``cpu`` of workers, ``commit`` (closing and uploading a unit's files, its record), ``gpu`` at work, and
   ``gpu_wait`` between two pieces of work
 - ``commits``: ``units`` that were written
-- ``units``: done, by the name under which they are committed; ``again``: tries of these beyond the first, after a
-  worker or its node was lost
+- ``units``: done, by the name under which they are committed; ``again``: those of them that had been given to a worker
+  before, which was lost, or its node
 """
 
 _counted: Usage = {}

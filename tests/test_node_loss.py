@@ -27,11 +27,12 @@ def test_a_stage_that_loses_a_node_ends_with_the_same_rows(demo_store: Path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("{"))
+    told = json.loads(line)
     assert tuple(told) == STAGES
     for stage, run in told.items():
         assert (run["code"], run["other"]) == ([0], []), done.stderr
         assert run["counts"] == clean[stage] and run["files"] > 50
-        # A worker is given a unit at a time; an actor of extract two, and the two after these.
-        assert 1 <= sum(run["again"].values()) <= 4, (stage, run["again"], done.stderr)
+        # What the lost worker had been given: a unit, and of an actor of extract as many as wait for it.
+        assert 1 <= sum(run["again"].values()) < 14, (stage, run["again"], done.stderr)
     assert told["extract"]["units"] == {"extract": len(Store(str(demo_store)).commits("extract"))}

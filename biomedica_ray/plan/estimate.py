@@ -29,6 +29,7 @@ REQUESTS = ("GET", "HEAD", "PUT", "LIST", "DELETE")
 """Kinds of requests; PUT are also those of uploads in parts."""
 _KIND_OF = (("Get", "GET"), ("Head", "HEAD"), ("List", "LIST"), ("Delete", "DELETE"), ("Abort", "DELETE"))
 """How names of API calls begin -> kind; all others write."""
+_PART = "UploadPart"
 
 READS_A_SECOND, WRITES_A_SECOND = 5500, 3500
 """What S3 answers below a prefix before it splits it
@@ -47,7 +48,8 @@ class Measured:
         cpu_hours: Those in which workers computed; 0 where the run is of a version that did not tell.
         units: Units that it did.
         bytes: By :data:`BYTES`.
-        requests: To S3, by :data:`REQUESTS`; none where the store was no bucket.
+        requests: To S3, by :data:`REQUESTS`, but for the next; none where the store was no bucket.
+        parts: Parts that were uploaded, of some MB each.
     """
 
     stage: str
@@ -58,6 +60,7 @@ class Measured:
     units: int = 0
     bytes: Mapping[str, float] = field(default_factory=dict)
     requests: Mapping[str, float] = field(default_factory=dict)
+    parts: float = 0
 
 
 @dataclass(frozen=True)
@@ -168,15 +171,16 @@ def measured(runs: Iterable[Mapping[str, Any]]) -> dict[str, Measured]:
                 int(max(usage.get("units", {}).values(), default=0)),
                 {what: usage.get("bytes", {}).get(what, 0) for what in BYTES},
                 _by_kind(usage.get("requests", {})),
+                usage.get("requests", {}).get(_PART, 0),
             )
     return {stage: found[stage] for stage in ENTITIES if stage in found}
 
 
 def _by_kind(calls: Mapping[str, float]) -> dict[str, float]:
-    """Requests to S3 by kind, from those by the name of the call."""
+    """Requests to S3 by kind, from those by the name of the call; without uploaded parts."""
     found: dict[str, float] = {}
     for call, number in calls.items():
-        if call != "source":
+        if call not in {"source", _PART}:
             kind = next((kind for start, kind in _KIND_OF if call.startswith(start)), "PUT")
             found[kind] = found.get(kind, 0) + number
     return found
@@ -215,6 +219,8 @@ def estimate(run: Measured, size: Size, machines: Iterable[Machine], storage: St
     moved = {what: number * ratio for what, number in run.bytes.items()}
     units = unit_count(size.articles) / run.units if run.units else 0
     requests = {kind: number * units for kind, number in run.requests.items()}
+    if run.parts:
+        requests["PUT"] = requests.get("PUT", 0) + run.parts * ratio
     writes = requests.get("PUT", 0) + requests.get("LIST", 0)
     reads = requests.get("GET", 0) + requests.get("HEAD", 0)
     if mb_s:

@@ -87,6 +87,13 @@ def test_bytes_grow_with_rows_and_requests_with_units() -> None:
     assert found.month_dollars == pytest.approx(5 * 23)
 
 
+def test_uploaded_parts_grow_with_what_is_uploaded() -> None:
+    """Units of half the size: twice as many rows in each, and twice as many parts."""
+    smaller = {**USAGE, "units": {"extract": 8}}
+    (extract,) = measured([run("extract", 1000, 3600, 32, usage=smaller)]).values()
+    assert estimate(extract, MILLION, [CPU_NODE], S3).requests["PUT"] == 40 * 500 + 400 * 1000
+
+
 def test_what_is_short_may_be_the_network_or_requests() -> None:
     """20 nodes of 200 MB/s write 5 TB in 1,250 s; 444,000 writes take 127 s at 3,500 a second."""
     (quick,) = measured([run("extract", 1000, 0.036, 32, usage=USAGE)]).values()
