@@ -22,13 +22,15 @@ _SENTENCES = (
         re.compile(rf"{_OPENS}(?P<letter>[a-z](?:{JOINT}[a-z])*)\s(?=[A-Z(\d\u0370-\u03ff])"),
     ),
     (
-        re.compile(r"A\s[A-Z][A-Za-z]"),
-        re.compile(rf"{_OPENS}(?P<letter>[A-Z](?:{JOINT}[A-Z])*)\s(?=[A-Z][a-z]|[A-Z]{{2,}})"),
+        re.compile(r"A\s(?:[A-Z][A-Za-z]|A\s)"),
+        re.compile(rf"{_OPENS}(?P<letter>[A-Z](?:{JOINT}[A-Z])*)\s(?=[A-Z][a-z]|[A-Z]{{2,}}|A\s)"),
     ),
 )
 # Letters with a mark, though no sentence ends before them: "A: Cells B: Mice".
 _RUN_ON = re.compile(r"(?<![\w.(-])(?P<letter>[A-Za-z])(?::\s(?=\S)|\.\s(?=[A-Z]))")
 _OPENED = re.compile(rf"{_OPENS}[Aa][:.]\s")
+# Small letters within a sentence that begins with one: "a Axial CT and b coronal CT".
+_WITHIN = re.compile(r"(?:\A|(?<=[.;:,]\s)|(?<=\sand\s))(?P<letter>[a-z])\s(?=\w)")
 _NUMBERED = re.compile(r"(?<![\w.])(?P<number>\d{1,2})(?P<letter>[A-Z])[.:]?\s(?=[A-Z(])")
 _FOLLOWS = r"(?!(?:and|or|in|of|at|on|is|are|was|were|with|for|to|by|from|as|cells?|virus|type|group|mice|strains?)\b)"
 _IN_ROW = re.compile(rf"(?<![\w(/-])(?P<letter>[A-Z])\s{_FOLLOWS}(?=[\w(])")
@@ -38,6 +40,7 @@ _NAMES_A_KIND = re.compile(
     r"|scenario|subunits?|domains?|cohort|sample|case|phase|grade|category|chromosome|and|or|of|the|kinase|immunoglobulin)\s\Z",
     re.IGNORECASE,
 )
+_ROW_OPENS = re.compile(rf"{_OPENS}A\s{_FOLLOWS}(?=[\w(])")
 _LONGEST_NAME = 20
 _LEAST_IN_ROW = 3
 
@@ -51,7 +54,9 @@ def bare(caption: str, _: Sequence[Hint]) -> list[list[Marker]]:
     numbered = list(_NUMBERED.finditer(caption))
     if len({match["number"] for match in numbered}) == 1:
         styles.append(_series(numbered, 2))
-    if _IN_ROW.match(caption):
+    if _SENTENCES[0][0].match(caption):
+        styles.append(_series(list(_WITHIN.finditer(caption)), 2))
+    if _ROW_OPENS.search(caption):
         in_row = [match for match in _IN_ROW.finditer(caption) if not _names_a_kind(caption, match.start())]
         styles.append(_series(in_row, _LEAST_IN_ROW))
     return [style for style in styles if style]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from biomedica_ray.jats.libraries import is_from_library
 from biomedica_ray.jats.stems import has_any
 
 _HYPHENS = "-\u2010\u2011"
@@ -25,7 +26,9 @@ CITATION = re.compile(
     rf"(?i:refs?\b|references?\b)|(?<=[\[(])\d|(?<=[\[(]\s)\d|[{_RAISED}]|\^[\[(]?\d|\d{{1,3}}(?=\s?(?:[;)\]]|\.(?!\d))|\Z)"
     r"|(?i:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)"
     # Names with what makes them a citation: "Roe et al.", "Roe and Doe", "Roe (2010)", "Roe [3]".
-    rf"|{_INITIALS}{NAME}(?:,?\s(?:et\sal|(?:y|e|et)\scol|{_AND}\s{_INITIALS}{NAME})|,?\s[\[(]?{_YEAR}(?!\s[a-z]+\))|,?\s\[\d|\s?[{_RAISED}]))"
+    rf"|{_INITIALS}{NAME}(?:,?\s(?:et\sal|(?:y|e|et)\scol|{_AND}\s{_INITIALS}{NAME})|,?\s[\[(]?{_YEAR}(?!\s[a-z]+\))|,?\s\[\d|\s?[{_RAISED}]"
+    # "Roe A, Doe B. Anatomy of the hand."
+    rf"|\s[A-Z]{{1,3}},\s{NAME}\s[A-Z]{{1,3}}\b))"
 )
 """A work that a text cites, at the place where it is named."""
 
@@ -173,8 +176,11 @@ _SOURCE_FIRST = re.compile(
     r"|basad[oa]\sen|basead[oa]\sem|basée?\ssur|basat[oa]\ssu|basierend\sauf|in\sanlehnung\san)):?(?=\s)"
 )
 _ACCORDING = re.compile(
-    r"\b(?:modified|adapted|redrawn|drawn|altered)\saccording\sto(?=\s)|\bbased\son\s(?:a|the)\s(?:figure|drawing|diagram"
-    r"|illustration|map|photo\w*|image|picture)s?\s(?:by|of|from|in)(?=\s)"
+    r"\b(?:modified|adapted|redrawn|drawn|altered)\saccording\sto(?=\s)"
+    r"|\b(?:based\son|inspired\sby)\s(?:an?|the)\s(?:figure|drawing|diagram|illustration|map|photo\w*|image|picture)s?"
+    r"\s(?:by|of|from|in)(?=\s)|\binspired\sby(?=\s)"
+    r"|\b(?:modified|adapted|simplified|redrawn)\s(?:\w+\s){0,2}(?:frameworks?|figure|diagram|version|schem\w+|illustration"
+    r"|drawing|map|chart|flow\s?chart|image|cartoon)s?\s(?:of|by|from)(?=\s)"
     r"|(?:modified|adapted|reproduced|reprinted|redrawn)\s?:(?=\s)",
     re.IGNORECASE,
 )
@@ -198,7 +204,8 @@ _PERMISSION = re.compile(
     r"|\bcopyright\sclearance\scent|\bre-?(?:print|us|produc)\w*\s(?:\w+\s)?(?:permitted|authori[sz]ed)\sby\b"
     r"|(?:(?:\A|[.(\n]\s?)|\b(?:im[aá]ge[mn]s?|figuras?|fotos?|mapas?)\s)autorizad[oa]s?\s(?:por|pel[oa])\b|\bpermissions?\s(?:\w+\s){0,2}?(?:granted|obtained|given|received)\b"
     r"|\bpermissions?\sto\s(?:reproduce|reprint|re-?use|use|publish|adapt|include|show)\b"
-    r"|\b(?:under|by)\slicen[sc]e\s(?:from|of)\b|\ball\srights\sreserved\b"
+    r"|\b(?:under|by)\slicen[sc]e\s(?:from|of)\b|\bused\sunder\s(?:an?\s|the\s)?(?:[\w-]+\s){0,3}licen[sc]e\b"
+    r"|\ball\srights\sreserved\b"
     r"|\b(?:avec|sous)\s(?:la\s|l['\u2019])?(?:\w+\s)?(?:permission|autorisation)|\bmit\s(?:\w+\s){0,2}?(?:Genehmigung|Erlaubnis)"
     r"|\bcon\s(?:il\s|el\s|la\s|l['\u2019])?(?:permesso|permiso|autorizaci[oó]n|autorizzazione)|\bper\sgentile\sconcessione"
     r"|\b(?:com|sob)\s(?:a\s)?(?:permissão|autorização)",
@@ -227,67 +234,26 @@ _AT_WORK = re.compile(
     r"\b(?:collect|sampl|caught|perform|conduct|carried|approv|captur|harvest|written|informed)\w*\s(?:\w+\s)*\Z",
     re.IGNORECASE,
 )
-# Libraries, maps and machines from which pictures are taken.
-_IMAGE_SOURCES = re.compile(
-    r"\b(?:google\s(?:earth|maps?|street)|openstreetmap|bing\smaps|getty\simages|shutterstock|istock\w*|adobe\sstock"
-    r"|wikimedia|wikipedia\scommons|from\swikipedia|flickr|freepik|flaticon|pixabay|unsplash|pexels|vecteezy|rawpixel|alamy"
-    r"|depositphotos|dreamstime|servier|smart\s(?:servier|medical\sart)|phylopic|mapchart|radiopaedia|noun\sproject"
-    r"|science\sphoto\slibrary|biodiversity\sheritage|library\sof\scongress|wellcome\s(?:images|library|collection)"
-    r"|public\shealth\simage\slibrary|copernicus\s(?:sentinel|data)|dall[\s\u00b7\u2022.-]?e\b|midjourney|stable\sdiffusion|chatgpt)"
-    r"|\b(?:images?|photo\w*|pictures?|figures?|illustrations?|maps?|drawings?|paintings?)\s(?:\w+\s){0,3}?in\sthe\spublic"
-    r"\sdomain|(?:\A|[.(\n]\s?)public[\s-]domain\b(?!\s?:|\s(?:data|software|dedication))"
-    r"|\bscreen\s?(?:shot|capture)s?\s(?:\w+\s)?from\s"
-    r"|\b(?:images?|photo\w*|pictures?|drawings?|maps?)\s(?:\w+\s)?from\s(?:the\s)?(?:[\w.-]+\s){1,4}(?:atlas|museum|library"
-    r"|archives?)\b",
-    re.IGNORECASE,
-)
-_IMAGE_SOURCE_STEMS = (
-    *(
-        "google",
-        "screen",
-        "public",
-        "atlas",
-        "museum",
-        "librar",
-        "archive",
-        "pexels",
-        "vecteezy",
-        "rawpixel",
-        "alamy",
-        "radiopaedia",
-        "noun project",
-        "heritage",
-        "wellcome",
-        "copernicus",
-        "streetmap",
-        "bing maps",
-        "getty",
-        "stock",
-        "wiki",
-        "flickr",
-        "freepik",
-        "flaticon",
-        "pixabay",
-        "unsplash",
-    ),
-    *("deposit", "dreamstime", "servier", "phylopic", "mapchart", "dall", "midjourney", "diffusion", "chatgpt"),
-)
 
 
 def is_taken_over(text: str) -> bool:
     """Whether a text says that a picture is taken over from another work, used by permission, or out of a library."""
     lower = _lower(text)
-    if _is_made_from_other(text, lower) or _is_by_cited(text, lower):
-        return True
-    if "original" in lower and _ORIGINAL.search(text):
-        return True
-    if has_any(lower, _PUBLISHED_STEMS) and _PUBLISHED.search(text):
-        return True
-    if has_any(lower, _PERMISSION_STEMS) and any(not _is_consent(text, found) for found in _PERMISSION.finditer(text)):
-        return True
-    if has_any(lower, (":", "www.")) and _SOURCE_NAMED.search(text):
-        return True
-    return has_any(lower, _IMAGE_SOURCE_STEMS) and _IMAGE_SOURCES.search(text) is not None
+    return (
+        _is_made_from_other(text, lower)
+        or _is_by_cited(text, lower)
+        or ("original" in lower and _ORIGINAL.search(text) is not None)
+        or (has_any(lower, _PUBLISHED_STEMS) and _PUBLISHED.search(text) is not None)
+        or (has_any(lower, _PERMISSION_STEMS) and _is_permitted(text))
+        or (has_any(lower, _ADDRESSED) and _SOURCE_NAMED.search(text) is not None)
+        or (has_any(lower, _THANKS) and _THANKED.search(text) is not None)
+        or (has_any(lower, _DRAWN_STEMS) and _DRAWN_FROM.search(text) is not None)
+        or is_from_library(text, lower)
+    )
+
+
+def _is_permitted(text: str) -> bool:
+    return any(not _is_consent(text, found) for found in _PERMISSION.finditer(text))
 
 
 _AFTER = re.compile(r"\bafter(?=\s)")
@@ -297,10 +263,45 @@ _AS_OTHERS = re.compile(
     re.IGNORECASE,
 )
 _AFTER_WORK = re.compile(
-    r"\s(?:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)|"
-    rf"\s(?:the\swork\sof\s)?{_INITIALS}{NAME}(?:,?\set\sal|(?:,?\s{_AND}\s{_INITIALS}{NAME})?,?\s(?:[\[(]?{_YEAR}|\[\d)"
+    r"\s(?:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)"
+    r"|\s(?:(?i:figs?|figures?)\.?\s?\d+\w?,?\s(?:of|in|from)\s)?(?:"
+    r"(?i:refs?|references?)\.?\s?[\[(]?\d|\[\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3})*\]"
+    rf"|(?:the\swork\sof\s|l['\u2019]|la\s|le\s)?{_INITIALS}{NAME}(?:,?\set\sal|(?:,?\s{_AND}\s{_INITIALS}{NAME})?,?\s(?:[\[(]?{_YEAR}|\[\d)"
     # "Roe A, Doe B. Anatomy of the hand."
-    rf"|\s[A-Z]{{1,3}},\s{NAME}\s[A-Z]{{1,3}}\b)"
+    rf"|\s[A-Z]{{1,3}},\s{NAME}\s[A-Z]{{1,3}}\b))"
+)
+# A part of a sentence that is the source: "Circuit of the axon, from Roe (1999)".
+_SOURCE_BEHIND = re.compile(r",\s(?:from|after|nach|aus|d['\u2019]après)(?=\s)")
+# What may be from another work beside the authors' own in a picture of their own.
+_PLOTTED = re.compile(
+    r"\b(?:data\w*|results?|values?|sequences?|estimates?|strains?|rates?|measurements?|points?|curves?|lines?|samples?"
+    r"|specimens?|scores?|isolates?|circles?|squares?|triangles?|symbols?|models?)\b[^.;]*\Z",
+    re.IGNORECASE,
+)
+# A source with what was done to it behind: "Fig. 2 in Roe et al. (2000), redrawn".
+_DONE_TO = re.compile(
+    rf"(?:et\sal\.?|\b{_YEAR}\)?|\[\d{{1,3}}\])(?:\s\(?{_YEAR}\)?)?,\s\(?(?:re-?drawn|modified|adapted|reproduced|reprinted|simplified"
+    r"|with\s(?:modifications?|changes))\b(?=\s?[.;,)]|\Z)"
+)
+_DONE = ("drawn", "modif", "adapted", "reprod", "reprint", "simplif", "with changes")
+# Who is thanked for a picture.
+_THANKED = re.compile(
+    r"\b(?:thanks?|grateful\sto|indebted\sto|acknowledge)\b(?:[^.]|\b(?:Drs?|Prof|[A-Z])\.){0,120}?\bfor\s(?:\w+\s){0,5}?"
+    r"(?:images?|photo\w*|pictures?|figures?|drawings?|maps?|illustrations?|micrographs?|radiographs?)\b"
+)
+_THANKS = ("thank", "grateful", "indebted", "acknowledge")
+# A picture that is made, not taken, from whoever is named: "Immagine tratta da Netter", "Cartoon from FlyBase".
+_DRAWN_FROM = re.compile(
+    r"\b(?i:figures?|illustrations?|diagrams?|schem[ae]\w*|cartoons?|drawings?|clip\s?art|icons?|silhouettes?|figura|immagin[ei]"
+    r"|ilustra[cç]\w+|dibujo|desenho|esquema|disegno|abbildung|zeichnung|imagen|imagem)\s(?:(?i:is|was|were|are|è|fue|foi)\s)?"
+    r"(?i:(?:taken|copied|sourced|extracted|borrowed|tomad\w|extra[ií]d\w|retirad\w|tratt\w|tirée?|entnommen)\s)?"
+    r"(?:from|de|da|aus|d['\u2019]après)\s(?!(?:Fig|Tab|Pa[tcz]|Participant|Subject|Donor|Case|Child|Group|Panel|Exper|Wave))"
+    rf"{NAME}(?:\s?[.;)]|\Z|\s[A-Z]{{1,3}},\s{NAME})"
+)
+
+_DRAWN_STEMS = (
+    *("figure", "figura", "illustr", "ilustra", "diagram", "schem", "esquema", "cartoon", "drawing", "art", "icon"),
+    *("silhouette", "immagin", "imag", "dibujo", "desenho", "disegno", "abbildung", "zeichnung"),
 )
 
 
@@ -310,22 +311,30 @@ def _cited_at(text: str, word: re.Pattern[str]) -> Iterator[re.Match[str]]:
 
 
 # What any work that is cited by its authors or its address has.
-_WORKS = ("et al", "http", "www.", ".com", ".org", ".net", ".gov")
+_ADDRESSED = (":", "www.", ".com", ".org", ".net", ".gov", ".edu")
+_WORKS = ("et al", "ref", "http", *_ADDRESSED[1:])
 _YEAR_OR_NUMBER = re.compile(r"[12\[](?:(?<=\[)\d|(?<=1)[89]\d\d|(?<=2)0\d\d)")
 
 
 def _is_by_cited(text: str, lower: str) -> bool:
     """Whether a picture is said to be from, by or after a work that is cited."""
-    if has_any(lower, ("according", "based on", "ed:", "ed :")) and any(
-        CITATION.match(text, at.end()) for at in _ACCORDING.finditer(text)
-    ):
+    if has_any(
+        lower, ("according", "based on", "inspired", "ed:", "ed :", "adapted ", "modified ", "simplified ", "redrawn ")
+    ) and any(CITATION.match(text, at.end()) for at in _ACCORDING.finditer(text)):
         return True
     if not has_any(lower, _WORKS) and not _YEAR_OR_NUMBER.search(text):
         return False
+    if has_any(lower, _DONE) and any(
+        not _NO_PICTURE.search(text[max(0, at.start() - 60) : at.start()]) for at in _DONE_TO.finditer(text)
+    ):
+        return True
     return (
         any(_MADE.search(text[max(0, at.start() - 40) : at.start()].rstrip()) for at in _cited_at(text, _FROM_OR_BY))
         or any(not _AS_OTHERS.search(text[max(0, at.start() - 30) : at.start()]) for at in _cited_at(text, _AFTER))
         or any(True for _ in _cited_at(text, _SOURCE_FIRST))
+        or any(
+            not _PLOTTED.search(text[max(0, at.start() - 100) : at.start()]) for at in _cited_at(text, _SOURCE_BEHIND)
+        )
     )
 
 
@@ -334,10 +343,12 @@ _ENDS_CITED = re.compile(
     rf"|\({NAME}(?:\s(?:et\sal\.?|{_AND}\s{NAME}))?,?\s{_YEAR}[a-z]?\))\s?\.?\Z"
 )
 _HOW = re.compile(
-    r"as|in|by|of|to|with|using|see|and|from|for|on|than|per|via|under|at|literature|methods?|models?|algorithms?|approach"
+    r"as|in|by|of|to|with|using|see|and|from|for|on|than|per|via|under|at|(?-i:[A-Z]{2,}[\w-]*)|literature|methods?|models?|algorithms?|approach"
     r"|equations?|software|package|tests?|criteri\w+|protocols?|procedures?|data|datasets?|databases?|program(?:me)?s?|tools?"
     r"|toolbox|framework|scales?|scores?|index|classification|systems?|techniques?|analys[ei]s|stud(?:y|ies)|reported|described"
-    r"|published|previously|works?|theory|plasmids?|strains?|vectors?|primers?|medium|buffer",
+    r"|published|previously|works?|plasmids?|strains?|vectors?|primers?|medium|buffer"
+    r"|inventory|questionnaires?|instruments?|checklists?|surveys?|guidelines?|recommendations?|corrections?|formulas?|staging"
+    r"|grading|statistics?|assays?|kits?|nomenclature|terminology|numbering|definitions?|measures?",
     re.IGNORECASE,
 )
 _LONGEST_CITED = 200
@@ -346,7 +357,7 @@ _SOURCE_NAMED = re.compile(
     r"(?:\A|[.(\[\n]\s?)(?:"
     r"(?i:from|after|aus|nach|d['\u2019]après|(?:tomad|extra[ií]d|retirad)[oa]s?\sde|tirée?\sde|tratt[oa]\sda)\s?:\s"
     rf"{_INITIALS}{NAME}(?:,|\s[A-Z]{{1,3}}\b)"
-    r"|(?i:available|accessed|retrieved)\s(?:at|from|on)\s?:?\s(?:https?://|www\.)"
+    r"|(?i:(?:images?|photo\w*|pictures?|figure|map)\s(?:is\s|are\s)?)?(?i:available|accessed|retrieved)\s(?:at|from|on)\s?:?\s(?:https?://|www\.|(?=\S+\.(?:org|com|net|gov|edu)\b))"
     r"(?!\S*(?:github|gitlab|bitbucket|zenodo|figshare|dryad|osf\.io|doi\.org|ncbi)))"
 )
 

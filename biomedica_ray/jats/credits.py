@@ -25,7 +25,8 @@ _PICTURES = (
     "photographs?|photos?|photomicrographs?|images?|pictures?|illustrations?|drawings?|artworks?|paintings?|portraits?"
     "|fotos?|fotografias?|fotografías?|photographies?|fotografie|clichés?|bild|bilder|abbildung|immagin[ei]|im[aá]ge(?:ns?|nes)"
     "|imagem|imagen|dibujos?|desenhos?|dessins?|zeichnung|disegn[oi]|micrographs?|cartoons?|sketch(?:es)?|grafik|infographics?"
-    "|photographers?|illustrators?|artists?|cartographers?"
+    "|photographers?|illustrators?|artists?|cartographers?|engravings?|etchings?|lithographs?|woodcuts?|watercolou?rs?|frescos?"
+    r"|(?:oil|tempera|acrylic)\son\s\w+|postcards?|posters?|daguerreotypes?"
 )
 _LONGEST_PICTURE = 30
 # What is credited runs to the end of its clause; the full stops of initials do not end it.
@@ -64,7 +65,10 @@ _MAKERS = (
     _Credit(
         (":", "©", "(c)"),
         re.compile(rf"(?:[:©]|\([cC]\))\s*(?P<who>{_PEOPLE}|[A-Z]{{2,}}\b|{_HOUSE})"),
-        re.compile(rf"\b(?:{_PICTURES}|graphics?|maps?|carte|karte|mapa|mappa)\s?\Z", re.IGNORECASE),
+        re.compile(
+            rf"\b(?:{_PICTURES}|graphics?|maps?(?:\s(?:production|design|creation))?|cartography|carte|karte|mapa|mappa)\s?\Z",
+            re.IGNORECASE,
+        ),
     ),
     _Credit(
         (" by ", " de ", " von ", " di ", " par ", " por "),
@@ -90,6 +94,19 @@ _MAKERS = (
             r"\b(?i:photos?|images?|pictures?|illustrations?|maps?)\s(?:(?i:from)\s(?:the\s)?)?(?P<who>"
             rf"(?:{_AGENCY})\b|[A-Z]{{3,}}/[A-Z]\w{{2,}}|(?<=the\s)(?:U\.?S\.?|National|European|Royal|World)\s{NAME}"
             rf"(?:\s(?:of\s)?{NAME})*)"
+        ),
+    ),
+    # "CDC/Ann Roe".
+    _Credit(
+        tuple(f"{name.lower()}/" for name in _AGENCY.split("|")),
+        re.compile(rf"\b(?P<who>(?:{_AGENCY})/\s?{_PERSON})"),
+    ),
+    # "Photo Ann Roe.", as a sentence.
+    _Credit(
+        ("photo",),
+        re.compile(
+            r"(?:\A|[.(;\n]\s?)(?i:photos?)\s(?!(?:After|Before|Of|From|During|Show\w+|Document\w+|Credit\w*|Album|Series|Report)\b)"
+            rf"(?P<who>{NAME}(?:\s[A-Z]\.)*\s{NAME}(?=\s?[.;)/\n]|\Z))"
         ),
     ),
     # "Photo A. Roe".
@@ -123,7 +140,19 @@ _MADE_STEMS = (
         "drawing",
         "artwork",
         "painting",
-        "portrait",
+        *(
+            "portrait",
+            "engraving",
+            "etching",
+            "woodcut",
+            "fresco",
+            "canvas",
+            "postcard",
+            "poster",
+            "watercolo",
+            "daguerreo",
+        ),
+        *("cdc/", "nasa/", "esa/", "noaa/", "usgs/", "nih/", "usda/"),
         "cliché",
         "bild",
     ),
@@ -162,7 +191,7 @@ _CREDITS = (
         ("courtesy", "cortes", "courtoisie", "gracieuseté", "gentil"),
         re.compile(
             r"\b(?i:courtesy|cortes[ií]a|courtoisie|gracieuseté|gentileza|gentil\w+\s(?:concess\w+|cedid\w+|fornit\w+))\b"
-            r"(?:\s(?i:of|to|from|by|de|del|di|du|da|do|por))?\s?:?\s*"
+            r"(?:\s(?i:of|to|from|by|de|del|di|du|da|do|por)\b|\s?[:,]|(?=\s(?:the\s)?[A-Z])|(?<!courtesy)(?<!Courtesy)(?=\s))\s?:?\s*"
             rf"(?P<who>{_CLAUSE})"
         ),
     ),
@@ -176,7 +205,8 @@ _CREDITS = (
         _SUPPLIED,
         re.compile(
             rf"\b(?i:{_PICTURES}|figures?|maps?|scans?|slides?|radiographs?|x-rays?|videos?|schem[ae]\w*)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
-            r"(?i:provided|supplied|contributed|donated|gift|shared|made\savailable)\s(?i:by|of|from)\s(?P<who>(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*)"
+            r"(?i:provided|supplied|contributed|donated|gift|shared|made\savailable)\s(?i:by|of|from)\s(?P<who>(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*"
+            r"|the\s(?:manufacturer|company|vendor|supplier|producer|distributor)\b[^.;)\n]*)"
         ),
     ),
     _Credit(
@@ -210,11 +240,16 @@ _CREDITS = (
             r"(?P<who>(?:[A-Z]\.\s?)*[A-Z][^.;)\n]*)"
         ),
     ),
+    # A maker's picture of what it makes: "Image of the robot: Robots, Inc."
+    _Credit(
+        (", inc", " inc", " gmbh", " ltd", " corp"),
+        re.compile(rf"\b(?i:{_PICTURES})\s[^.:;\n]{{0,60}}:\s(?P<who>[A-Z][^.;:\n]{{0,60}}?\s(?:Inc|GmbH|Ltd|Corp)\b)"),
+    ),
     # What lies below a map.
     _Credit(
-        ("basemap", "base map", "satellite", "imagery", "aerial "),
+        ("basemap", "base map", "map data", "background map", "satellite", "imagery", "aerial "),
         re.compile(
-            r"\b(?i:base\s?maps?|(?:satellite|aerial)\s(?:images?|photo\w*|pictures?|imagery)|imagery)\b[^.:;\n]{0,20}?\s?"
+            r"\b(?i:base\s?maps?|background\smaps?|map\sdata|(?:satellite|aerial)\s(?:images?|photo\w*|pictures?|imagery)|imagery)\b[^.:;\n]{0,20}?\s?"
             r"(?::|©|\b(?i:source|from|by)\b)[\s:]*(?i:the\s)?(?P<who>[A-Z][^.;)\n]*)"
         ),
     ),
@@ -234,6 +269,7 @@ _TECHNIQUE = re.compile(
     r"microscop|micrograph|tomograph|resonance|electron|imaging|camera|scann|software|radiograph|ultraso|fluoresc|confocal"
     r"|adobe|photoshop|illustrator|arcgis|\besri|qgis|imagej|matlab|prism|excel|powerpoint|biorender|chimera|pymol|python"
     r"|cytoscape|canva|inkscape|corel|sketchup|blender|version|package|program|statist|\bage\b|group"
+    r"|\b(?:leica|zeiss|nikon|olympus|philips|jeol|hitachi|siemens|canon|toshiba|keyence|shimadzu|bruker|fei)\s\w*?(?-i:[A-Z]{2}|\d)"
     r"|microsystem|graphpad|schr.dinger|mathworks|neighbou?r|likelihood|bayes|parsimony"
     r"|\b(?:SEM|TEM|MRI|CT|AFM|PET|LED|DNA|RNA|DAPI|GFP|RFP|HE|ECG|EEG)\b",
     re.IGNORECASE,

@@ -41,8 +41,9 @@ _PUNCTUATED = re.compile(
     r"(?:\s?\||/(?=\s)|[,;](?=\s+\S)|[:.](?!\d\s)(?=\s*\S)|\s?=(?!\s*[-\u2212]?\d)|\.-|\s?[\u2013\u2014]\s?(?![A-Za-z]\b|\s)"
     r"|\s-\s?(?=\S)|-\s?(?=[A-Z]\w)|(?=\n))"
 )
+_CLAUSE_OPENS = r"(?:(?<=[,;]\s)|(?<=[,;]\sand\s)|(?<=[,;]\swhile\s)|(?<=[,;]\swhereas\s))"
 _WORDED = re.compile(
-    rf"{_BOUNDARY}(?:(?:In\s+)?(?:[Pp]anels?|[Ff]ig(?:ure)?s?\.?\s*\d+|[Ss]ub-?(?:figure|plot|panel)s?|(?:Part|Graph|Image|Plot"
+    rf"(?:{_BOUNDARY}|{_CLAUSE_OPENS}(?=(?:in\s)?[Pp]anel))(?:(?:[Ii]n\s+)?(?:[Pp]anels?|[Ff]ig(?:ure)?s?\.?\s*\d+|[Ss]ub-?(?:figure|plot|panel)s?|(?:Part|Graph|Image|Plot"
     rf"|Diagram|Photo|Photograph|Chart|Map)s?)\s?[(\s]?|(?:In|En|Em)\s(?=[A-Z],\s[a-z]))({_LETTERS})\)?[.:,)\u2013\u2014-]?"
     r"(?=\s*\S)(?!\s(?:of|vs)\b)"
 )
@@ -108,7 +109,8 @@ def letters(caption: str, hints: Sequence[Hint]) -> list[list[Marker]]:
         styles.append([marker for marker in found if not _is_in_brackets(marker, caption)])
     styles.append(_punctuated(caption))
     if caption[:3] in ("Fig", "FIG") or has_any(caption, _WORDS):
-        styles.append(_lettered(_WORDED, caption, lean=3))
+        worded = _lettered(_WORDED, caption, lean=3)
+        styles.append([marker for marker in worded if not _is_in_brackets(marker, caption)])
     styles.append(_emphasised([hint for hint in hints if hint.style == "italic"], caption, least=3))
     if ", " in caption:
         styles.append(_lettered(_TRAILING_LETTER, caption, lean=-2))
@@ -198,8 +200,11 @@ def _merged(markers: Sequence[Marker], caption: str, lean: int | None) -> list[M
     merged: list[Marker] = []
     for marker in markers:
         if merged and _ADJACENT.fullmatch(caption, merged[-1].end, marker.start):
+            between = caption[merged[-1].end : marker.start].strip()
+            if between == "or" and marker.ordinals[0] < merged[-1].ordinals[-1]:
+                merged.append(marker)
+                continue
             last = merged.pop()
-            between = caption[last.end : marker.start].strip()
             joint = "-" if re.fullmatch(DASH, between) or between in TO_WORDS else ","
             labels = expand_letters(f"{','.join(last.labels)}{joint}{','.join(marker.labels)}")
             merged.append(lettered(labels, last.start, marker.end, marker.lean))

@@ -18,7 +18,11 @@ from biomedica_ray.jats.stems import has_any
 from biomedica_ray.jats.text import readable
 from biomedica_ray.jats.tree import Element, href
 
-_COPYRIGHT = re.compile(r"©|\(c\)\s*(?=(?:19|20)\d\d)|\bcopyright\b", re.IGNORECASE)
+_COPYRIGHT = re.compile(
+    r"©|\(c\)\s*(?=(?:19|20)\d\d,?\s(?:by\s)?(?-i:[A-Z]))"
+    r"|\bcopyright\b(?!\s(?:infring|laws?\b|issues|polic|protect|violat|disput|cases|legislat|transfer|exception|reform))",
+    re.IGNORECASE,
+)
 # A source that is the authors' own: "Source: own elaboration", "Fonte: dados da pesquisa".
 _OWN = re.compile(
     r"\b(?:own|(?:co-?)?authors?\b|our|ours|we|this (?:study|paper|work)|present (?:study|paper|work)|research data"
@@ -28,7 +32,9 @@ _OWN = re.compile(
     r"|(?:study|survey|research) (?:data|results?|findings)|original data|database of th\w+ study"
     r"|(?:pesquisa|trabajo) de campo"
     r"|(?:hospital|medical|clinical|patients?'?) (?:records?|files?|charts?|archives?)|historia cl[ií]nica"
-    r"|prontu[aá]rios?"
+    r"|prontu[aá]rios?|expedientes? (?:cl[ií]nic|m[eé]dic)\w*"
+    r"|(?:encuestas?|question[aá]rios?|cuestionarios?) (?:aplicad|realizad)\w*"
+    r"|donn[ée]es de (?:l['\u2019 ]|cette |notre |la )?(?:[ée]tude|enqu[êe]te|recherche)"
     r"|(?:personal|private|family) (?:archives?|collections?|photo\w*|files?|pictures?|images?)"
     r"|(?:archivo|arquivo|acervo|archivio|archives?) (?:personal|pessoal|personale|personnelles?|d[aoe]s? autor\w*))\b",
     re.IGNORECASE,
@@ -43,7 +49,15 @@ _NO_ATTRIBUTION = re.compile(
     r"\W*(?:notes?|abbrev\w*|fig\w*|keys?|legends?|symbols?|nota|\*|\u2020)\b|[*\u2020]", re.IGNORECASE
 )
 # The article's own figures and tables: "Source: Table 2", though not "Source: Table 2 of the report".
-_OWN_SOURCE = re.compile(r"(?:figures?|fig\.|tables?)\s?S?\d(?!.*\b(?:of|in|from)\b)", re.IGNORECASE)
+_OWN_SOURCE = re.compile(
+    r"(?:(?:supplementary|supplemental|supporting|additional|appendix)\s)?(?:figures?|fig\.|tables?)\s?S?\d(?!.*\b(?:of|in|from)\b)",
+    re.IGNORECASE,
+)
+# Whoever adapts what is somebody else's makes it no source of his own: "Fonte: OMS. Adaptado pelos autores."
+_ADAPTED_BY = re.compile(
+    r"\b(?:adapt|modif)\w*\s(?:by|pel[oa]s?|por|da[li]?|par)\s(?:the\s|l[oae]s?\s)?(?:authors?|autor\w*|auteur\w*)",
+    re.IGNORECASE,
+)
 _LONGEST_ATTRIBUTION = 80
 _LONGEST_LICENCE = 80
 _LICENCE = re.compile(
@@ -238,6 +252,7 @@ def _is_own(who: str, owner: Owner) -> bool:
         return False
     if _is_by_others(who):
         return False
+    who = _ADAPTED_BY.sub("", who)
     if _OWN.search(who) or _OWN_SOURCE.match(who):
         return True
     return owner.is_named(_LISTED.split(first)[0])

@@ -114,6 +114,10 @@ NAMED: list[tuple[str, list[tuple[str, str]]]] = [
     ("Fig. 2 (panel a)", [("2", "a")]),
     ("Fig. 2 (left) and (right)", [("2", "")]),
     ("Fig. 2a (top)", [("2", "a")]),
+    ("Fig. 2a and 2b show", [("2", "a"), ("2", "b")]),
+    ("Panel (b) of Figure 5", [("5", "b")]),
+    ("panels (a) and (b) of Figure 5", [("5", "a b")]),
+    ("(Figure 2—figure supplements 1 and 2)", [("2-FS1", ""), ("2-FS2", "")]),
 ]
 
 
