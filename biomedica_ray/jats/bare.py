@@ -31,6 +31,9 @@ _RUN_ON = re.compile(r"(?<![\w.(-])(?P<letter>[A-Za-z])(?::\s(?=\S)|\.\s(?=[A-Z]
 _OPENED = re.compile(rf"{_OPENS}[Aa][:.]\s")
 # Small letters within a sentence that begins with one: "a Axial CT and b coronal CT".
 _WITHIN = re.compile(r"(?:\A|(?<=[.;:,]\s)|(?<=\sand\s))(?P<letter>[a-z])\s(?=\w)")
+# Views of one thing: "Skull in A, dorsal, B, ventral, and C, lateral views".
+_VIEWS = re.compile(r"(?:(?<=\bin\s)|(?<=,\s)|(?<=,\sand\s)|(?<=\sand\s))(?P<letter>[A-Z]),\s(?=[a-z])")
+_VIEWED = re.compile(r"\bin\sA,\s[a-z]")
 _NUMBERED = re.compile(r"(?<![\w.])(?P<number>\d{1,2})(?P<letter>[A-Z])[.:]?\s(?=[A-Z(])")
 _FOLLOWS = r"(?!(?:and|or|in|of|at|on|is|are|was|were|with|for|to|by|from|as|cells?|virus|type|group|mice|strains?)\b)"
 _IN_ROW = re.compile(rf"(?<![\w(/-])(?P<letter>[A-Z])\s{_FOLLOWS}(?=[\w(])")
@@ -54,6 +57,8 @@ def bare(caption: str, _: Sequence[Hint]) -> list[list[Marker]]:
     numbered = list(_NUMBERED.finditer(caption))
     if len({match["number"] for match in numbered}) == 1:
         styles.append(_series(numbered, 2))
+    if _VIEWED.search(caption):
+        styles.append(_series(list(_VIEWS.finditer(caption)), 2))
     if _SENTENCES[0][0].match(caption):
         styles.append(_series(list(_WITHIN.finditer(caption)), 2))
     if _ROW_OPENS.search(caption):

@@ -32,10 +32,10 @@ _SUBPANELS = re.compile(rf"(?P<letter>[A-Z])(?P<first>{_ROMAN})(?P<rest>(?:\s?[,
 _AGAIN = r"(?:(?:[Ff]igs?|[Ff]igures?|[Ss]chemes?|[Tt]ables?)\.?\s*)?"
 _NEXT = re.compile(
     rf"\s*(?:(?P<range>{DASH}|\b(?:{'|'.join(TO_WORDS)}|a)\b)\s*{_AGAIN}"
-    rf"|(?:,\s*and\b|,|;|/|&|\b(?:or|{'|'.join(AND_WORDS)})\b)\s*)(?=(?:[A-Z]{{1,3}}-?)?\d)"
+    rf"|(?:,\s*and\b|,|;|/|&|\b(?:or|AND|{'|'.join(AND_WORDS)})\b)\s*)(?=(?:[A-Z]{{1,3}}-?)?\d)"
 )
 _BEFORE = re.compile(
-    r"\b[Pp]anels?\s(?P<letters>\(?[A-Za-z](?:[() ,&/\u2013-]|and\b|[A-Za-z]\b)*?)\s(?:of|in|from)\s\Z"
+    r"(?<!\d,\s)\b[Pp]anels?\s(?P<letters>\(?[A-Za-z](?:[() ,&/\u2013-]|and\b|[A-Za-z]\b)*?)(?:\s(?:of|in|from)|,)\s\Z"
 )
 # Series that are counted apart, by what stands before the word: supplementary, extended data and appendix figures.
 _SERIES = re.compile(
@@ -187,7 +187,7 @@ def _items(
         position = joint.end()
     if not found:
         return
-    if before.endswith(("of ", "in ", "from ")) and (panels := _BEFORE.search(before)):
+    if before.endswith(("of ", "in ", "from ", ", ")) and (panels := _BEFORE.search(before)):
         found[0] = found[0]._replace(
             panels=expand_letters(panels["letters"].translate(_WITHOUT_BRACKETS)) + found[0].panels
         )

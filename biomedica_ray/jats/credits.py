@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from biomedica_ray.jats.borrowed import NAME
 from biomedica_ray.jats.stems import has_any
+from biomedica_ray.jats.works import NAME
 
-_TITLE = r"(?:(?:Drs?|Prof|Mrs?|Ms)\.?\s)*"
+_TITLE = r"(?:(?:Drs?|Dra|Prof|Profa|Mrs?|Ms)\.?\s)*"
 _PERSON = (
     rf"{_TITLE}(?:(?:[A-Z]\.[\s-]?)+{NAME}|{NAME}(?:\s(?:[A-Z]\.?\s?|(?:de|da|van|von|der|den|la|di|del)\s)*{NAME})+)"
 )
@@ -23,7 +23,7 @@ _HOUSE = (
 _SOMEBODY = rf"(?:{_PERSON}|[A-Z]{{2,}}\b|(?:the\s)?{NAME}(?=\s?(?:[.,;)\n/(]|\Z)))"
 _PICTURES = (
     "photographs?|photos?|photomicrographs?|images?|pictures?|illustrations?|drawings?|artworks?|paintings?|portraits?"
-    "|fotos?|fotografias?|fotografías?|photographies?|fotografie|clichés?|bild|bilder|abbildung|immagin[ei]|im[aá]ge(?:ns?|nes)"
+    "|ilustraç[ãa]o|ilustraci[oó]n|illustrazione|fotos?|fotografias?|fotografías?|photographies?|fotografie|clichés?|bild|bilder|abbildung|immagin[ei]|im[aá]ge(?:ns?|nes)"
     "|imagem|imagen|dibujos?|desenhos?|dessins?|zeichnung|disegn[oi]|micrographs?|cartoons?|sketch(?:es)?|grafik|infographics?"
     "|photographers?|illustrators?|artists?|cartographers?|engravings?|etchings?|lithographs?|woodcuts?|watercolou?rs?|frescos?"
     r"|(?:oil|tempera|acrylic)\son\s\w+|postcards?|posters?|daguerreotypes?"
@@ -45,7 +45,18 @@ _SUPPLIED = (
     "gift from",
 )
 _SOURCES = ("source", "fonte", "fuente", "quelle", "fonti", "nachweis", "rechte", "rights:")
-_GIVEN = ("cedid", "facilitad", "proporcionad", "fornecid", "fourni", "gracieus", "fornit", "concess")
+_GIVEN = (
+    "cedid",
+    "facilitad",
+    "proporcionad",
+    "fornecid",
+    "fourni",
+    "gracieus",
+    "fornit",
+    "concess",
+    "elaborad",
+    "realizad",
+)
 
 
 class _Credit(NamedTuple):
@@ -64,7 +75,7 @@ _MAKERS = (
     # "Photo: A. Roe", "Photograph by Ann Roe", "Foto: Ana Roe".
     _Credit(
         (":", "©", "(c)"),
-        re.compile(rf"(?:[:©]|\([cC]\))\s*(?P<who>{_PEOPLE}|[A-Z]{{2,}}\b|{_HOUSE})"),
+        re.compile(rf"(?:[:©]|\([cC]\))\s*(?P<who>{_PEOPLE}|[A-Z]{{2,}}\b|{_HOUSE}|[\w-]+\.(?:com|org|net)\b)"),
         re.compile(
             rf"\b(?:{_PICTURES}|graphics?|maps?(?:\s(?:production|design|creation))?|cartography|carte|karte|mapa|mappa)\s?\Z",
             re.IGNORECASE,
@@ -95,6 +106,11 @@ _MAKERS = (
             rf"(?:{_AGENCY})\b|[A-Z]{{3,}}/[A-Z]\w{{2,}}|(?<=the\s)(?:U\.?S\.?|National|European|Royal|World)\s{NAME}"
             rf"(?:\s(?:of\s)?{NAME})*)"
         ),
+    ),
+    # "From USGS."
+    _Credit(
+        ("from ",),
+        re.compile(rf"(?:\A|[.(\n]\s?)(?i:from)\s(?:the\s)?(?P<who>(?:{_AGENCY})\b)(?=\s?[.;)]|\Z)"),
     ),
     # "CDC/Ann Roe".
     _Credit(
@@ -152,6 +168,7 @@ _MADE_STEMS = (
             "watercolo",
             "daguerreo",
         ),
+        *("ilustra", "from usgs", "from who", "from nasa", "from cdc", "from noaa", "from fao", "from esa", "from the"),
         *("cdc/", "nasa/", "esa/", "noaa/", "usgs/", "nih/", "usda/"),
         "cliché",
         "bild",
@@ -190,7 +207,7 @@ _CREDITS = (
     _Credit(
         ("courtesy", "cortes", "courtoisie", "gracieuseté", "gentil"),
         re.compile(
-            r"\b(?i:courtesy|cortes[ií]a|courtoisie|gracieuseté|gentileza|gentil\w+\s(?:concess\w+|cedid\w+|fornit\w+))\b"
+            r"(?<!(?i:samples)\s)(?<!(?i:cells)\s)(?<!(?i:strains)\s)(?<!(?i:mice)\s)(?<!(?i:seeds)\s)\b(?i:courtesy|cortes[ií]a|courtoisie|gracieuseté|gentileza|gentil\w+\s(?:concess\w+|cedid\w+|fornit\w+))\b"
             r"(?:\s(?i:of|to|from|by|de|del|di|du|da|do|por)\b|\s?[:,]|(?=\s(?:the\s)?[A-Z])|(?<!courtesy)(?<!Courtesy)(?=\s))\s?:?\s*"
             rf"(?P<who>{_CLAUSE})"
         ),
@@ -204,8 +221,8 @@ _CREDITS = (
     _Credit(
         _SUPPLIED,
         re.compile(
-            rf"\b(?i:{_PICTURES}|figures?|maps?|scans?|slides?|radiographs?|x-rays?|videos?|schem[ae]\w*)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
-            r"(?i:provided|supplied|contributed|donated|gift|shared|made\savailable)\s(?i:by|of|from)\s(?P<who>(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*"
+            rf"\b(?i:{_PICTURES}|figures?|maps?|scans?|slides?|radiographs?|x-rays?|videos?|schem[ae]\w*|CT|MRI|PET|angiogra\w+|tomogra\w+|histolog\w+)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
+            r"(?i:provided|supplied|contributed|donated|gift|shared|made\savailable)\s(?i:by|of|from)\s(?P<who>(?:the\s)?(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*"
             r"|the\s(?:manufacturer|company|vendor|supplier|producer|distributor)\b[^.;)\n]*)"
         ),
     ),
@@ -220,7 +237,7 @@ _CREDITS = (
         _GIVEN,
         re.compile(
             rf"\b(?i:{_PICTURES}|figuras?|mapas?|carte)\b[^.;\n]{{0,60}}?\b(?i:cedid[oa]s?|facilitad[oa]s?|proporcionad[oa]s?"
-            r"|fornecid[oa]s?|fourni\w*|fornit[aoei]|concess[aoei])\s(?i:por|par|da|dal|dalla|del|pel[oa])\s"
+            r"|fornecid[oa]s?|fourni\w*|fornit[aoei]|concess[aoei]|elaborad[oa]s?|realizad[oa]s?)\s(?i:por|par|da|dal|dalla|del|pel[oa])\s(?:el\s|la\s|o\s|a\s)?"
             rf"(?P<who>(?:{_TITLE})[A-Z][^.;)\n]*)"
         ),
     ),

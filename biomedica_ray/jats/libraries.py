@@ -13,6 +13,8 @@ _SOURCES = re.compile(
     r"|depositphotos|dreamstime|servier|smart\s(?:servier|medical\sart)|phylopic|mapchart|radiopaedia|noun\sproject"
     r"|science\sphoto\slibrary|biodiversity\sheritage|library\sof\scongress|wellcome\s(?:images|library|collection)"
     r"|public\shealth\simage\slibrary|copernicus\s(?:sentinel|data)|dall[\s\u00b7\u2022.-]?e\b|midjourney|stable\sdiffusion|chatgpt|blausen)"
+    r"|\bPHIL\s?(?:#|ID\b|image\b)?\s?\d"
+    r"|\b(?:figura|ima[gj]e[mn]|foto|mapa)\s\w+\s(?:del?|do|da)\s(?:libro|livro|atlas|tratado|s[ií]tio|p[aá]gina|site)\b"
     r"|\bscreen\s?(?:shot|capture)s?\s(?:\w+\s){0,2}from\s"
     r"|\b(?:images?|photo\w*|pictures?|figures?|illustrations?|diagrams?|drawings?|maps?|sections?|plates?|outlines?),?\s"
     r"(?:\w+\s){0,2}from\s(?:the\s|an?\s)?(?:[\w.'\u2019-]+\s){0,5}(?:atlas|museum|library|archives?|web\s?site|web\s?page|homepage"
@@ -59,7 +61,21 @@ _STEMS = (
         "chatgpt",
         "blausen",
     ),
-    *("web", "homepage", "internet", "book", "brochure", "encyclop"),
+    *(
+        "web",
+        "homepage",
+        "internet",
+        "book",
+        "brochure",
+        "encyclop",
+        "phil",
+        "libro",
+        "livro",
+        "tratado",
+        "tio",
+        "página",
+        "site",
+    ),
 )
 
 _PUBLIC_DOMAIN = re.compile(

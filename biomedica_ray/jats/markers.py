@@ -22,7 +22,8 @@ _LETTERS = rf"(?:{_UPPER}(?:{JOINT}{_UPPER})*|{_LOWER}(?:{JOINT}{_LOWER})*)"
 _PANEL_NOUN = "[Pp]anels?|[Ff]ig(?:ure)?s?|[Ii]mages?|[Pp]arts?|[Gg]raphs?|[Pp]lots?|[Dd]iagrams?"
 # Nouns that open a part together with its letter, where a sentence begins with them.
 _NOUNS = re.compile(
-    r"(?:\b[Pp]anels?|\b[Ss]ub-?(?:figure|plot|panel)s?|(?:\A|(?<=[.;:]\s)|(?<=\n))(?:Plots?|Graphs?|Images?|Figures?|Parts?|Diagrams?))\s\Z"
+    r"(?:\b[Pp]anels?|\b[Ss]ub-?(?:figure|plot|panel)s?"
+    r"|(?:\A|(?<=[.;:]\s)|(?<=\n))(?:[Pp]lots?|[Gg]raphs?|[Ii]mages?|[Ff]igures?|[Pp]arts?|[Dd]iagrams?))\s\Z"
 )
 _PANEL = rf"(?:(?:{_PANEL_NOUN})\.?\s*)"
 # Each begins with a plain character, so that the engine can run to it. Behind a letter a bracket belongs to a name,
@@ -43,8 +44,8 @@ _PUNCTUATED = re.compile(
 )
 _CLAUSE_OPENS = r"(?:(?<=[,;]\s)|(?<=[,;]\sand\s)|(?<=[,;]\swhile\s)|(?<=[,;]\swhereas\s))"
 _WORDED = re.compile(
-    rf"(?:{_BOUNDARY}|{_CLAUSE_OPENS}(?=(?:in\s)?[Pp]anel))(?:(?:[Ii]n\s+)?(?:[Pp]anels?|[Ff]ig(?:ure)?s?\.?\s*\d+|[Ss]ub-?(?:figure|plot|panel)s?|(?:Part|Graph|Image|Plot"
-    rf"|Diagram|Photo|Photograph|Chart|Map)s?)\s?[(\s]?|(?:In|En|Em)\s(?=[A-Z],\s[a-z]))({_LETTERS})\)?[.:,)\u2013\u2014-]?"
+    rf"(?:{_BOUNDARY}|{_CLAUSE_OPENS}(?=(?:in\s)?[Pp]anel))(?:(?:[Ii]n\s+)?(?:[Pp]anels?|[Ff]ig(?:ure)?s?\.?\s*\d+|[Ss]ub-?(?:figure|plot|panel)s?|(?:[Pp]art|[Gg]raph|[Ii]mage|[Pp]lot"
+    rf"|[Dd]iagram|[Pp]hoto|[Pp]hotograph|[Cc]hart|[Mm]ap)s?)\s?[(\s]?|(?:In|En|Em)\s(?=[A-Z],\s[a-z]))({_LETTERS})\)?[.:,)\u2013\u2014-]?"
     r"(?=\s*\S)(?!\s(?:of|vs)\b)"
 )
 _WORDS = (
@@ -99,6 +100,8 @@ def letters(caption: str, hints: Sequence[Hint]) -> list[list[Marker]]:
     styles = []
     if "(" in caption or "[" in caption:
         found = _lettered(_BRACKETED, caption)
+        if "-ii)" in caption:
+            found = sorted([*(m for m in found if "i" not in m.labels), *_subdivided(caption)], key=lambda m: m.start)
         if ";" in caption:
             behind = [lettered(expand_letters(m[1]), m.start(), m.end(), -1) for m in _ENDS_BRACKET.finditer(caption)]
             found = sorted([*found, *behind], key=lambda marker: marker.start)
@@ -117,6 +120,17 @@ def letters(caption: str, hints: Sequence[Hint]) -> list[list[Marker]]:
     if ".1" in caption:
         styles.append(_lettered(_DOTTED, caption, lean=3))
     return styles
+
+
+_SUBDIVIDED = re.compile(r"\(([a-h]-(?:i{1,3}|iv|vi{0,3}))\)")
+
+
+def _subdivided(caption: str) -> list[Marker]:
+    """Small letters with a numeral, ``(a-i) ... (a-ii)``, which by itself is a range."""
+    return [
+        lettered((match[1],), match.start(), match.end(), lean_of(caption, match.start(), match.end()))
+        for match in _SUBDIVIDED.finditer(caption)
+    ]
 
 
 def lettered(labels: tuple[str, ...], start: int, end: int, lean: int) -> Marker:

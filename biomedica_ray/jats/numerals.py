@@ -23,6 +23,8 @@ _ENUMERATION = re.compile(
     r"(?:[^.]|\.\s)*\Z"
 )
 # What goes on with numerals within its sentence are the parts of a process or a rule.
+# Numbers that are the key to the peaks of one curve.
+_CURVE = re.compile(r"\b(?:chromatograms?|spectr(?:um|a)|HPLC|peaks?)\b[^.;]{0,30}[:.]\s?\Z", re.IGNORECASE)
 _PROCESS = re.compile(r"\b(?:via|by|through|using|for|includ\w+|were|are|is|namely|either|undergo\w*)\s?:?\s*\Z")
 _SIDE = r"(?:[Uu]pper|[Ll]ower|[Tt]op|[Bb]ottom|[Mm]iddle|[Ll]eft|[Rr]ight|[Cc]ent(?:er|re|ral)|[Aa]bove|[Bb]elow)"
 _PLACE = rf"{_SIDE}(?:(?:\s+|-|/){_SIDE})?"
@@ -71,7 +73,8 @@ def numbers(caption: str, _: Sequence[Hint]) -> list[list[Marker]]:
         for m in _NUMBERS.finditer(caption)
         if (lean := lean_of(caption, m.start(), m.end())) > 1
     ]
-    if found and _ENUMERATION.search(caption[max(0, found[0].start - 80) : found[0].start]):
+    before = caption[max(0, found[0].start - 80) : found[0].start] if found else ""
+    if _ENUMERATION.search(before) or _CURVE.search(before):
         return []
     return [found]
 

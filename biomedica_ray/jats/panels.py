@@ -27,12 +27,13 @@ from biomedica_ray.jats.numerals import numbers, positions, romans
 
 _NO_PANELS = re.compile(
     r"(?:\breagents?\b[^.:]{0,20}[:.]|\bconditions?:|\babbreviations?:|\bletters?|\benzymes?:"
-    r"|\b(?:criteria|reasons|questions|hypotheses|assumptions|options)(?:\s(?:were|are|included?))?\s?:?)\s*\Z",
+    r"|\b(?:if|unless|whether)|\b(?:criteria|reasons|questions|hypotheses|assumptions|options)(?:\s(?:were|are|included?))?\s?:?)\s*\Z",
     re.IGNORECASE,
 )
 # What letters without brackets stand for in a map or a drawing: "Sampling locations: A, the lake; B, the river".
 _KEY_OPENS = re.compile(
-    r"\b(?:locations?|localities|stations?|landmarks?|points?|symbols?|legend|keys?|labels?)\s?:\s*\Z", re.I
+    r"\b(?:locations?|localities|stations?|landmarks?|points?|peaks?|bands?|symbols?|legend|keys?|labels?)\s?:\s*\Z",
+    re.I,
 )
 _AFTER_MARKER = re.compile(r"[)\]]*\s*[,;.:]?")
 # Where a sentence or clause ends, but not behind an initial, a genus or an abbreviation: "C. elegans", "i.e. both".
@@ -52,6 +53,9 @@ _WIDE = str.maketrans(
     }
 )
 _HAS_WIDE = re.compile(f"[{''.join(map(chr, _WIDE))}]")
+_WIDE_LETTER = re.compile(
+    r"(?<![\uff21-\uff3a\uff41-\uff5a])[\uff21-\uff3a\uff41-\uff5a](?![\uff21-\uff3a\uff41-\uff5a])"
+)
 # What a range of letters is said of without telling what they show.
 _MEASURE = re.compile(
     r"\bbars?\b|\bmagnif|\bn\s?=|\bmeans?\b|\bletters?\b|\bSEM?\b|\bp\s?[<=]|\bµm|\bmm\b", re.IGNORECASE
@@ -90,6 +94,8 @@ def split_panels(caption: str, hints: Iterable[Hint] = ()) -> list[Panel]:
     """
     hints = list(hints)
     whole, caption = caption, caption.translate(_WIDE) if _HAS_WIDE.search(caption) else caption
+    if caption != whole:
+        hints += [Hint(m.start(), m.end(), "bold") for m in _WIDE_LETTER.finditer(whole)]
     if not hints and not markers.may_have_any(caption):
         return []
     listed = [markers.lettered((hint.style,), hint.start, hint.start, 3) for hint in hints if len(hint.style) == 1]
@@ -391,12 +397,10 @@ def _panels(caption: str, chain: Sequence[Marker]) -> list[Panel]:
 
 
 def _is_told_apart(chain: Sequence[Marker], caption: str) -> bool:
-    """Whether the parts of a list all begin with the same preposition, which then belongs to the marker before it."""
-    words = {found[0] if (found := _APART.match(caption, marker.end + 1)) else None for marker in chain}
+    """Whether the parts of a list all begin with a preposition, which then belongs to the marker before it."""
     return (
         len(chain) > 1
-        and len(words) == 1
-        and None not in words
+        and all(_APART.match(caption, marker.end + 1) for marker in chain)
         and all(_LISTED.search(caption[max(0, marker.start - 5) : marker.start]) for marker in chain[1:])
     )
 

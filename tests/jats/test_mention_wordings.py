@@ -118,6 +118,13 @@ NAMED: list[tuple[str, list[tuple[str, str]]]] = [
     ("Panel (b) of Figure 5", [("5", "b")]),
     ("panels (a) and (b) of Figure 5", [("5", "a b")]),
     ("(Figure 2—figure supplements 1 and 2)", [("2-FS1", ""), ("2-FS2", "")]),
+    ("Fig. 2 in Materials and Methods", [("2", "")]),
+    ("Fig. 5 of the paper by Brown", []),
+    ("Brown et al. (2012; Fig. 3)", []),
+    ("(Brown et al. [12], Figure 3)", []),
+    ("FIGS. 1A AND 1B", [("1", "A"), ("1", "B")]),
+    ("panel A, Figure 2", [("2", "A")]),
+    ("(panel A, Fig. 2)", [("2", "A")]),
 ]
 
 

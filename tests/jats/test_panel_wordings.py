@@ -88,6 +88,13 @@ MARKED = [
     "‖A‖A A 3D reconstruction of the nucleus. ‖B‖B A cross section of it. ‖C‖C Volume of all nuclei.",
     "Photos of the seedlings ‖a‖(a) at day 7, ‖b‖(b) at day 14, and ‖c‖(c) at day 21 after sowing.",
     "‖A‖Gel filtration profile is shown in (A) ‖B‖and SDS-PAGE in (B).",
+    "‖a-i‖(a-i) Sham cortex, ‖a-ii‖(a-ii) injured cortex, ‖b-i‖(b-i) sham pons, ‖b-ii‖(b-ii) injured pons.",
+    "‖a-i‖(a-i) Overview. ‖a-ii‖(a-ii) Detail. ‖b‖(b) Counts.",
+    "‖A‖Ａ Wild type, ‖B‖Ｂ mutant.",
+    "Skull of the specimen in ‖A‖A, dorsal, ‖B‖B, ventral, and ‖C‖C, lateral views.",
+    "Photoluminescence of QDs ‖a‖(a) before and ‖b‖(b) after ligand exchange.",
+    "‖A‖Image A: before bleaching; ‖B‖image B: after bleaching.",
+    "‖a, b‖Figures (a) and (b) show loadings; ‖c‖figure (c) shows scores.",
 ]
 
 UNMARKED = [
@@ -151,6 +158,9 @@ UNMARKED = [
     "Model with random effects for (i) subject and (ii) item.",
     "The reaction proceeds via (i) oxidation, (ii) hydrolysis.",
     "Site locations: A, Lake Tana; B, Lake Ziway; C, Lake Abaya.",
+    "Peaks: a, gallic acid; b, catechin; c, rutin; d, quercetin.",
+    "HPLC chromatogram: (1) gallic acid; (2) catechin; (3) rutin; (4) quercetin.",
+    "Patients were excluded if (a) they withdrew or (b) were lost.",
 ]
 
 
