@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from biomedica_ray.jats.joints import JOINT, expand_letters
 from biomedica_ray.jats.lean import Hint, Marker
 from biomedica_ray.jats.markers import lettered, names_panel
+from biomedica_ray.jats.stems import has_any
 
 _OPENS = r"(?:\A|(?<=[.;:]\s)|(?<=\n))"
 # The first letter of a series with what follows it, and the series; most captions lack the first.
@@ -51,17 +52,17 @@ _LEAST_IN_ROW = 3
 def bare(caption: str, _: Sequence[Hint]) -> list[list[Marker]]:
     """The series of bare letters, one a style; empty where a caption has none that is whole."""
     styles = [_series(list(pattern.finditer(caption)), 2) for first, pattern in _SENTENCES if first.search(caption)]
-    if _OPENED.search(caption):
+    if has_any(caption, ("A:", "A.", "a:", "a.")) and _OPENED.search(caption):
         run_on = [match for match in _RUN_ON.finditer(caption) if not _names_a_kind(caption, match.start())]
         styles.append(_series(run_on, 2))
     numbered = list(_NUMBERED.finditer(caption))
     if len({match["number"] for match in numbered}) == 1:
         styles.append(_series(numbered, 2))
-    if _VIEWED.search(caption):
+    if "in A," in caption and _VIEWED.search(caption):
         styles.append(_series(list(_VIEWS.finditer(caption)), 2))
     if _SENTENCES[0][0].match(caption):
         styles.append(_series(list(_WITHIN.finditer(caption)), 2))
-    if _ROW_OPENS.search(caption):
+    if "A " in caption and _ROW_OPENS.search(caption):
         in_row = [match for match in _IN_ROW.finditer(caption) if not _names_a_kind(caption, match.start())]
         styles.append(_series(in_row, _LEAST_IN_ROW))
     return [style for style in styles if style]

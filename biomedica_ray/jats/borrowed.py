@@ -201,7 +201,7 @@ def is_taken_over(text: str) -> bool:
         or (has_any(lower, _PERMISSION_STEMS) and _is_permitted(text))
         or (has_any(lower, _THANKS) and _THANKED.search(text) is not None)
         or is_source_named(text, lower)
-        or (not text.isascii() and _EASTERN.search(text) is not None)
+        or (has_any(text, _EASTERN_STEMS) and _EASTERN.search(text) is not None)
         or is_from_library(text, lower)
     )
 
@@ -220,6 +220,9 @@ _THANKS = ("thank", "grateful", "indebted", "acknowledge")
 _EASTERN = re.compile(
     r"より(?:改変|引用|転載)|(?:から|を)(?:引用|転載|改変)|引自|引用自|改编自|修改自|摘自|转载|轉載|出典|에서\s?인용"
 )
+
+
+_EASTERN_STEMS = ("引", "改", "摘", "载", "載", "出典", "인용")
 
 
 def _is_made_from_other(text: str, lower: str) -> bool:

@@ -93,6 +93,8 @@ _STEMS = {
     "plate": ("Plate", "plate", "PLATE"),
 }
 
+_ASCII_STEMS = {kind: tuple(filter(str.isascii, stems)) for kind, stems in _STEMS.items()}
+
 
 Word = tuple[re.Match[str], str]
 """A word for an item and the kind of item."""
@@ -139,8 +141,9 @@ def items_of(text: str, words: Sequence[Word], notes: Sequence[Span], *, is_repl
 def words_of(text: str, kinds: Iterable[str]) -> list[Word]:
     """Where a text has a word for an item with a number behind it, and the kind of item, in the order of the text."""
     found = []
+    stems = _ASCII_STEMS if text.isascii() else _STEMS
     for kind in kinds:
-        for stem in _STEMS[kind]:
+        for stem in stems[kind]:
             start = text.find(stem)
             while start >= 0:
                 if word := _WORDS[kind].match(text, start):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from biomedica_ray.jats.stems import has_any
+from biomedica_ray.jats.stems import has_any, least
 from biomedica_ray.jats.works import NAME
 
 _TITLE = r"(?:(?:Drs?|Dra|Prof|Profa|Mrs?|Ms)\.?\s)*"
@@ -102,20 +102,10 @@ _MAKERS = (
     _Credit(
         ("photo", "image", "picture", "illustration", "map "),
         re.compile(
-            r"\b(?i:photos?|images?|pictures?|illustrations?|maps?)\s(?:(?i:from)\s(?:the\s)?)?(?P<who>"
-            rf"(?:{_AGENCY})\b|[A-Z]{{3,}}/[A-Z]\w{{2,}}|(?<=the\s)(?:U\.?S\.?|National|European|Royal|World)\s{NAME}"
-            rf"(?:\s(?:of\s)?{NAME})*)"
+            rf"\s(?:(?i:from)\s(?:the\s)?)?(?P<who>(?:{_AGENCY})\b|[A-Z]{{3,}}/[A-Z]\w{{2,}}"
+            rf"|(?<=the\s)(?:U\.?S\.?|National|European|Royal|World)\s{NAME}(?:\s(?:of\s)?{NAME})*)"
         ),
-    ),
-    # "From USGS."
-    _Credit(
-        ("from ",),
-        re.compile(rf"(?:\A|[.(\n]\s?)(?i:from)\s(?:the\s)?(?P<who>(?:{_AGENCY})\b)(?=\s?[.;)]|\Z)"),
-    ),
-    # "CDC/Ann Roe".
-    _Credit(
-        tuple(f"{name.lower()}/" for name in _AGENCY.split("|")),
-        re.compile(rf"\b(?P<who>(?:{_AGENCY})/\s?{_PERSON})"),
+        re.compile(r"\b(?:photos?|images?|pictures?|illustrations?|maps?)\Z", re.IGNORECASE),
     ),
     # "Photo Ann Roe.", as a sentence.
     _Credit(
@@ -168,8 +158,7 @@ _MADE_STEMS = (
             "watercolo",
             "daguerreo",
         ),
-        *("ilustra", "from usgs", "from who", "from nasa", "from cdc", "from noaa", "from fao", "from esa", "from the"),
-        *("cdc/", "nasa/", "esa/", "noaa/", "usgs/", "nih/", "usda/"),
+        "ilustra",
         "cliché",
         "bild",
     ),
@@ -207,7 +196,8 @@ _CREDITS = (
     _Credit(
         ("courtesy", "cortes", "courtoisie", "gracieuseté", "gentil"),
         re.compile(
-            r"(?<!(?i:samples)\s)(?<!(?i:cells)\s)(?<!(?i:strains)\s)(?<!(?i:mice)\s)(?<!(?i:seeds)\s)\b(?i:courtesy|cortes[ií]a|courtoisie|gracieuseté|gentileza|gentil\w+\s(?:concess\w+|cedid\w+|fornit\w+))\b"
+            r"(?<!(?i:samples)\s)(?<!(?i:cells)\s)(?<!(?i:strains)\s)(?<!(?i:mice)\s)(?<!(?i:seeds)\s)"
+            r"\b(?i:courtesy|cortes[ií]a|courtoisie|gracieuseté|gentileza|gentil\w+\s(?:concess\w+|cedid\w+|fornit\w+))\b"
             r"(?:\s(?i:of|to|from|by|de|del|di|du|da|do|por)\b|\s?[:,]|(?=\s(?:the\s)?[A-Z])|(?<!courtesy)(?<!Courtesy)(?=\s))\s?:?\s*"
             rf"(?P<who>{_CLAUSE})"
         ),
@@ -257,10 +247,20 @@ _CREDITS = (
             r"(?P<who>(?:[A-Z]\.\s?)*[A-Z][^.;)\n]*)"
         ),
     ),
+    # "From USGS.", "CDC/Ann Roe".
+    _Credit(
+        ("from usgs", "from nasa", "from cdc", "from noaa", "from who", "from the who", "from the cdc", "from fao"),
+        re.compile(rf"(?:\A|[.(\n]\s?)(?i:from)\s(?:the\s)?(?P<who>(?:{_AGENCY})\b)(?=\s?[.;)]|\Z)"),
+    ),
+    _Credit(
+        ("cdc/", "nasa/", "esa/", "noaa/", "usgs/", "nih/", "usda/"),
+        re.compile(rf"\b(?P<who>(?:{_AGENCY})/\s?{_PERSON})"),
+    ),
     # A maker's picture of what it makes: "Image of the robot: Robots, Inc."
     _Credit(
-        (", inc", " inc", " gmbh", " ltd", " corp"),
-        re.compile(rf"\b(?i:{_PICTURES})\s[^.:;\n]{{0,60}}:\s(?P<who>[A-Z][^.;:\n]{{0,60}}?\s(?:Inc|GmbH|Ltd|Corp)\b)"),
+        (" inc.", " inc)", " gmbh", " ltd", " corp."),
+        re.compile(r":\s(?P<who>[A-Z][^.;:\n]{0,60}?\s(?:Inc|GmbH|Ltd|Corp)\b)"),
+        re.compile(rf"\b(?:{_PICTURES})\sof\s[^.:;\n]*\Z", re.IGNORECASE),
     ),
     # What lies below a map.
     _Credit(
@@ -274,10 +274,12 @@ _CREDITS = (
     _Credit(
         _SOURCES,
         re.compile(
-            rf"(?:\A|[.(\[;:,\n]\s?|\b(?i:{_PICTURES}|figure|map|data\sand\smap)\s)(?i:original\s)?"
-            r"(?i:sources?|fontes?|fuentes?|quellen?|fonti|bildquellen?|bildrechte|abbildungsnachweis"
-            r"|(?:image|picture|photo)\srights)"
+            r"(?:[Ss]ource|SOURCE|[Ff]ont[ei]|FONTE|[Ff]uente|FUENTE|[Qq]uelle|QUELLE|[Bb]ildquelle|[Bb]ildrechte"
+            r"|[Aa]bbildungsnachweis|(?i:image|picture|photo)\s[Rr]ights)[snSN]?"
             r"\s?(?::\s*|(?=[\[(]\s?\d)|[\u2013\u2014-]\s(?=[A-Z]))(?P<who>[^\n]+)"
+        ),
+        re.compile(
+            rf"(?:\A|[.(\[;:,\n]\s?|\b(?:{_PICTURES}|figure|map|data\sand\smap)\s)(?:original\s)?\Z", re.IGNORECASE
         ),
     ),
 )
@@ -291,20 +293,21 @@ _TECHNIQUE = re.compile(
     r"|\b(?:SEM|TEM|MRI|CT|AFM|PET|LED|DNA|RNA|DAPI|GFP|RFP|HE|ECG|EEG)\b",
     re.IGNORECASE,
 )
+_CREDIT_STEMS = least(stem for credit in _CREDITS for stem in credit.stems)
 
 
 def credited(text: str) -> Iterator[str]:
     """Whom a text gives a picture to, one by one: photographers, donors, sources, as far as the words name them."""
     lower = text.lower()
     for credit in _MAKERS if has_any(lower, _MADE_STEMS) else ():
-        yield from (who for who in _named_by(credit, text, lower) if not _TECHNIQUE.search(who))
-    for credit in _CREDITS:
-        yield from _named_by(credit, text, lower)
+        if has_any(lower, credit.stems):
+            yield from (who for who in _named_by(credit, text) if not _TECHNIQUE.search(who))
+    for credit in _CREDITS if has_any(lower, _CREDIT_STEMS) else ():
+        if has_any(lower, credit.stems):
+            yield from _named_by(credit, text)
 
 
-def _named_by(credit: _Credit, text: str, lower: str) -> Iterator[str]:
-    if not has_any(lower, credit.stems):
-        return
+def _named_by(credit: _Credit, text: str) -> Iterator[str]:
     for match in credit.pattern.finditer(text):
         before = text[max(0, match.start() - _LONGEST_PICTURE) : match.start()]
         if credit.behind is None or credit.behind.search(before):

@@ -8,11 +8,10 @@ rate (A), pressure (B)``), or refers to another panel (``as shown in (A)``): tha
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from biomedica_ray.jats.joints import DASH, DASHES, INDEX, JOINT, ROMAN_INDEX, TO_WORDS, expand_letters
 from biomedica_ray.jats.lean import Hint, Marker, lean_of
-from biomedica_ray.jats.stems import has_any
 
 __all__ = ["Hint", "Marker", "expand_letters", "lettered", "letters", "may_have_any"]
 
@@ -48,21 +47,10 @@ _WORDED = re.compile(
     rf"|[Dd]iagram|[Pp]hoto|[Pp]hotograph|[Cc]hart|[Mm]ap)s?)\s?[(\s]?|(?:In|En|Em)\s(?=[A-Z],\s[a-z]))({_LETTERS})\)?[.:,)\u2013\u2014-]?"
     r"(?=\s*\S)(?!\s(?:of|vs)\b)"
 )
-_WORDS = (
-    "anel",
-    "ubfig",
-    "ubplot",
-    "In ",
-    "En ",
-    "Em ",
-    "Part",
-    "Graph",
-    "Image",
-    "Plot",
-    "Diagram",
-    "Photo",
-    "Chart",
-    "Map",
+# How these begin, so that the engine can run from one to the next.
+_WORDS = re.compile(
+    "Panel|panel|Fig|fig|Sub|sub|Part|part|Graph|graph|Image|image|Plot|plot|Diagram|diagram|Photo|photo|Chart|chart|Map|map"
+    "|In |En |Em |in panel|in Panel"
 )
 _DOTTED = re.compile(rf"{_BOUNDARY}([a-zA-Z]\.\d)[.:,)]?\s(?=\S)")
 _TRAILING_LETTER = re.compile(rf",\s({_LETTERS})(?=[;.](?:\s|\Z))")
@@ -111,9 +99,8 @@ def letters(caption: str, hints: Sequence[Hint]) -> list[list[Marker]]:
         found = _lettered(_HALF_BRACKETED, caption)
         styles.append([marker for marker in found if not _is_in_brackets(marker, caption)])
     styles.append(_punctuated(caption))
-    if caption[:3] in ("Fig", "FIG") or has_any(caption, _WORDS):
-        worded = _lettered(_WORDED, caption, lean=3)
-        styles.append([marker for marker in worded if not _is_in_brackets(marker, caption)])
+    if worded := _worded(caption):
+        styles.append(worded)
     styles.append(_emphasised([hint for hint in hints if hint.style == "italic"], caption, least=3))
     if ", " in caption:
         styles.append(_lettered(_TRAILING_LETTER, caption, lean=-2))
@@ -133,6 +120,15 @@ def _subdivided(caption: str) -> list[Marker]:
     ]
 
 
+def _worded(caption: str) -> list[Marker]:
+    """Letters behind words: ``Panel A shows``."""
+    matches: list[re.Match[str]] = []
+    for word in _WORDS.finditer(caption):
+        if (match := _WORDED.match(caption, word.start())) and (not matches or match.start() >= matches[-1].end()):
+            matches.append(match)
+    return [marker for marker in _of_matches(matches, caption, 3) if not _is_in_brackets(marker, caption)]
+
+
 def lettered(labels: tuple[str, ...], start: int, end: int, lean: int) -> Marker:
     """A marker by letters."""
     return Marker(labels, tuple(ord(label[0].upper()) - 64 for label in labels), start, end, lean)
@@ -140,8 +136,12 @@ def lettered(labels: tuple[str, ...], start: int, end: int, lean: int) -> Marker
 
 def _lettered(pattern: re.Pattern[str], caption: str, lean: int | None = None) -> list[Marker]:
     """The markers of a style, with the lean that the style has or that each one's surroundings give."""
+    return _of_matches(pattern.finditer(caption), caption, lean)
+
+
+def _of_matches(matches: Iterable[re.Match[str]], caption: str, lean: int | None) -> list[Marker]:
     found = []
-    for match in pattern.finditer(caption):
+    for match in matches:
         labels = expand_letters(match[1])
         # H&E is a stain.
         if names_panel(caption, match.end()) and (len(labels) == 1 or list(labels) == sorted(labels)):

@@ -93,7 +93,9 @@ def split_panels(caption: str, hints: Iterable[Hint] = ()) -> list[Panel]:
         where one marker names several panels together: ``(a, b) Radiographs of the arm.``
     """
     hints = list(hints)
-    whole, caption = caption, caption.translate(_WIDE) if _HAS_WIDE.search(caption) else caption
+    whole = caption
+    if not caption.isascii() and _HAS_WIDE.search(caption):
+        caption = caption.translate(_WIDE)
     if caption != whole:
         hints += [Hint(m.start(), m.end(), "bold") for m in _WIDE_LETTER.finditer(whole)]
     if not hints and not markers.may_have_any(caption):

@@ -91,29 +91,30 @@ _DONE_TO = re.compile(
     r"|with\s(?:modifications?|changes))\b(?=\s?[.;,)]|\Z)"
 )
 _DONE = ("drawn", "modif", "adapted", "reprod", "reprint", "simplif", "with changes")
-# A picture that is made, not taken, from whoever is named: "Immagine tratta da Netter", "Cartoon from FlyBase".
 _NO_SOURCE = r"(?!(?:Fig|Tab|Pa[tcz]|Participant|Subject|Donor|Case|Child|Group|Panel|Exper|Wave|Site|Day|Week))"
-_DRAWN_FROM = re.compile(
-    rf"(?:\A|[.(\n]\s?)[Dd]['\u2019]après\s{NAME}\s?[.)]"
-    # The source's name in a bracket: "Rotarod (image from Roe Instruments, Italy)".
-    rf"|[(\[](?i:images?|photo\w*|pictures?)\s(?:is\s|are\s)?from\s(?:the\s)?{_NO_SOURCE}{NAME}\s{NAME}"
-    # Sets of pictures to look at.
-    r"|\b(?i:stimul\w+|faces?|pictures?|images?|photo\w*)\s(?:\w+\s){0,3}from\s(?:the\s)?(?:[A-Z][\w-]*\s){1,4}(?:Database"
-    r"|Set|Collection|Library|Faces)\b"
-    # What somebody else's map or drawing is the ground of.
-    r"|\b(?:based\son|(?:from|after)\s(?:the|an?))\s(?:\w+\s){0,2}?(?:maps?|figures?|drawings?|diagrams?|illustrations?)\s(?:of|by)"
-    rf"\s(?:the\s)?{_NO_SOURCE}{NAME}|"
+# Whoever is named at the end of a clause: "from FlyBase.", "da Netter"; two names in a bracket: "from Roe Instruments".
+_NAMED_AT_END = re.compile(
+    rf"\s(?:from|de|da|aus|d['\u2019]après)\s(?:the\s)?{_NO_SOURCE}{NAME}(?:\s?[.;)]|\Z|\s[A-Z]{{1,3}},\s{NAME}|(?P<two>\s{NAME}))"
+)
+# A picture that is made, not taken, by whoever is named so: "Immagine tratta da Netter", "Cartoon from FlyBase".
+_DRAWN = re.compile(
     r"\b(?i:figures?|illustrations?|diagrams?|schem[ae]\w*|cartoons?|drawings?|clip\s?art|icons?|silhouettes?|figura|immagin[ei]"
-    r"|ilustra[cç]\w+|dibujo|desenho|esquema|disegno|abbildung|zeichnung|imagen|imagem)\s(?:(?i:is|was|were|are|è|fue|foi)\s)?"
-    r"(?i:(?:taken|copied|sourced|extracted|borrowed|tomad\w|extra[ií]d\w|retirad\w|tratt\w|tirée?|entnommen)\s)?"
-    rf"(?:from|de|da|aus|d['\u2019]après)\s{_NO_SOURCE}{NAME}(?:\s?[.;)]|\Z|\s[A-Z]{{1,3}},\s{NAME})"
+    r"|ilustra[cç]\w+|dibujo|desenho|esquema|disegno|abbildung|zeichnung|imagen|imagem)(?:\s(?i:is|was|were|are|è|fue|foi))?"
+    r"(?:\s(?i:taken|copied|sourced|extracted|borrowed|tomad\w|extra[ií]d\w|retirad\w|tratt\w|tirée?|entnommen))?\Z"
 )
-
-_DRAWN_STEMS = (
-    *("figure", "figura", "illustr", "ilustra", "diagram", "schem", "esquema", "cartoon", "drawing", "art", "icon"),
-    *("silhouette", "immagin", "imag", "dibujo", "desenho", "disegno", "abbildung", "zeichnung", "picture", "photo"),
-    *("stimul", "face", "map", "d'après", "d\u2019après"),
+_OPENS_BRACKET = re.compile(r"[(\[](?i:images?|photo\w*|pictures?)(?:\sis|\sare)?\Z")
+_LONGEST_DRAWN = 40
+_AFTER_NAME = re.compile(r"(?:\A|[.(\n]\s?)[Dd]['\u2019]après\s" + NAME + r"\s?[.)]")
+# Sets of pictures to look at.
+_SET = re.compile(r"\sfrom\s(?:the\s)?(?:[A-Z][\w-]*\s){1,4}(?:Database|Set|Collection|Library|Faces)\b")
+_OF_SET = re.compile(r"\b(?i:stimul\w+|faces?|pictures?|images?|photo\w*)(?:\s\w+){0,3}\Z")
+# What somebody else's map or drawing is the ground of.
+_GROUND = re.compile(
+    r"\b(?:based\son|from\sthe|from\san?|after\sthe|after\san?)\s(?:\w+\s){0,2}?(?:maps?|figures?|drawings?|diagrams?"
+    rf"|illustrations?)\s(?:of|by)\s(?:the\s)?{_NO_SOURCE}{NAME}"
 )
+_GROUNDS = (" map", " figure", " drawing", " diagram", " illustration")
+_LED_BY = ("based on", "from ", "after ")
 
 
 def _cited_at(text: str, word: re.Pattern[str]) -> Iterator[re.Match[str]]:
@@ -121,17 +122,16 @@ def _cited_at(text: str, word: re.Pattern[str]) -> Iterator[re.Match[str]]:
     return (found for found in word.finditer(text) if _AFTER_WORK.match(text, found.end()))
 
 
+_DONE_STEMS = ("according", "based on", "inspired", "ed:", "ed :", "adapted ", "modified ", "simplified ", "redrawn ")
 # What any work that is cited by its authors or its address has.
 _ADDRESSED = (":", "www.", ".com", ".org", ".net", ".gov", ".edu")
-_WORKS = ("et al", "ref", "http", *_ADDRESSED[1:])
+_WORKS = ("et al", " ref", "(ref", "http", *_ADDRESSED[1:])
 _YEAR_OR_NUMBER = re.compile(r"[12\[](?:(?<=\[)\d|(?<=1)[89]\d\d|(?<=2)0\d\d)")
 
 
 def is_by_cited(text: str, lower: str) -> bool:
     """Whether a picture is said to be from, by or after a work that is cited."""
-    if has_any(
-        lower, ("according", "based on", "inspired", "ed:", "ed :", "adapted ", "modified ", "simplified ", "redrawn ")
-    ) and any(CITATION.match(text, at.end()) for at in _ACCORDING.finditer(text)):
+    if has_any(lower, _DONE_STEMS) and any(CITATION.match(text, at.end()) for at in _ACCORDING.finditer(text)):
         return True
     if not has_any(lower, _WORKS) and not _YEAR_OR_NUMBER.search(text):
         return False
@@ -179,7 +179,19 @@ def is_source_named(text: str, lower: str) -> bool:
     """Whether a text names a source without a year: a title, an address, whoever the picture is drawn from."""
     if has_any(lower, (*_ADDRESSED, " ed")) and _SOURCE_NAMED.search(text):
         return True
-    return has_any(lower, _DRAWN_STEMS) and _DRAWN_FROM.search(text) is not None
+    if has_any(lower, (" from ", " de ", " da ", " aus ", "après")) and _is_drawn_from(text):
+        return True
+    return has_any(lower, _GROUNDS) and has_any(lower, _LED_BY) and _GROUND.search(text) is not None
+
+
+def _is_drawn_from(text: str) -> bool:
+    for found in _NAMED_AT_END.finditer(text):
+        before = text[max(0, found.start() - _LONGEST_DRAWN) : found.start()]
+        if _OPENS_BRACKET.search(before) if found["two"] else _DRAWN.search(before):
+            return True
+    if any(_OF_SET.search(text[max(0, at.start() - _LONGEST_DRAWN) : at.start()]) for at in _SET.finditer(text)):
+        return True
+    return "apr" in text and _AFTER_NAME.search(text) is not None
 
 
 def is_of_cited(caption: str) -> bool:
