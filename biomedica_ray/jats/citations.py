@@ -32,9 +32,11 @@ _SUBPANELS = re.compile(rf"(?P<letter>[A-Z])(?P<first>{_ROMAN})(?P<rest>(?:\s?[,
 _AGAIN = r"(?:(?:[Ff]igs?|[Ff]igures?|[Ss]chemes?|[Tt]ables?)\.?\s*)?"
 _NEXT = re.compile(
     rf"\s*(?:(?P<range>{DASH}|\b(?:{'|'.join(TO_WORDS)}|a)\b)\s*{_AGAIN}"
-    rf"|(?:,\s*and\b|,|;|/|&|\b(?:or|{'|'.join(AND_WORDS)})\b)\s*)(?=(?:[A-Z]{{1,3}}-?)?\d)"
+    rf"|(?:,\s*and\b|,|;|/|&|\b(?:or|AND|{'|'.join(AND_WORDS)})\b)\s*)(?=(?:[A-Z]{{1,3}}-?)?\d)"
 )
-_BEFORE = re.compile(r"\b[Pp]anels?\s(?P<letters>[A-Za-z](?:[ ,&/\u2013-]|and\b|[A-Za-z]\b)*?)\s(?:of|in|from)\s\Z")
+_BEFORE = re.compile(
+    r"(?<!\d,\s)\b[Pp]anels?\s(?P<letters>\(?[A-Za-z](?:[() ,&/\u2013-]|and\b|[A-Za-z]\b)*?)(?:\s(?:of|in|from)|,)\s\Z"
+)
 # Series that are counted apart, by what stands before the word: supplementary, extended data and appendix figures.
 _SERIES = re.compile(
     r"(?:(?<!\w)(?:(?P<S>[Ss]up[pl]\w*\.?(?:\s(?:[Ii]nformation|[Mm]aterials?|[Ff]ile|[Dd]ata|(?:[Nn]ote|[Tt]ext)\s\d+))?|[Ss]up\."
@@ -91,6 +93,8 @@ _STEMS = {
     "plate": ("Plate", "plate", "PLATE"),
 }
 
+_ASCII_STEMS = {kind: tuple(filter(str.isascii, stems)) for kind, stems in _STEMS.items()}
+
 
 Word = tuple[re.Match[str], str]
 """A word for an item and the kind of item."""
@@ -137,8 +141,9 @@ def items_of(text: str, words: Sequence[Word], notes: Sequence[Span], *, is_repl
 def words_of(text: str, kinds: Iterable[str]) -> list[Word]:
     """Where a text has a word for an item with a number behind it, and the kind of item, in the order of the text."""
     found = []
+    stems = _ASCII_STEMS if text.isascii() else _STEMS
     for kind in kinds:
-        for stem in _STEMS[kind]:
+        for stem in stems[kind]:
             start = text.find(stem)
             while start >= 0:
                 if word := _WORDS[kind].match(text, start):
@@ -161,6 +166,7 @@ def _items(
         number, start = f"{supplement_of}{_number(item['number'], series)}", item.start()
         if not item["panels"] and (supplement := _SUPPLEMENT.match(text, item.end())):
             supplement_of = f"{number}-FS"
+            is_plural = "lements" in supplement[0]
             own = _ITEM.match(text, supplement.end())
             if own is None:
                 break
@@ -174,7 +180,7 @@ def _items(
                 start=start,
                 end=item.end(),
                 ends_range=ends_range,
-                is_certain=joint is None or ends_range or is_plural,
+                is_certain=joint is None or ends_range or is_plural or _goes_on(found[-1], item, number),
                 is_elsewhere=False,
             )
         )
@@ -184,10 +190,19 @@ def _items(
         position = joint.end()
     if not found:
         return
-    if before.endswith(("of ", "in ", "from ")) and (panels := _BEFORE.search(before)):
-        found[0] = found[0]._replace(panels=expand_letters(panels["letters"]) + found[0].panels)
+    if before.endswith(("of ", "in ", "from ", ", ")) and (panels := _BEFORE.search(before)):
+        found[0] = found[0]._replace(
+            panels=expand_letters(panels["letters"].translate(_WITHOUT_BRACKETS)) + found[0].panels
+        )
     elsewhere = is_elsewhere(text, word.start(), found[-1].end, notes, is_reply=is_reply)
     yield from (citation._replace(is_elsewhere=True) for citation in found) if elsewhere else found
+
+
+def _goes_on(last: Citation, item: re.Match[str], number: str) -> bool:
+    """Whether a number joined to a singular word names a figure as the one before: ``Fig. 2a and 3b``, no 3D image."""
+    if not item["attached"] or not last.panels or item["attached"][0].islower() != last.panels[0][0].islower():
+        return False
+    return number == last.number or (number.isdecimal() and item["attached"] != "D")
 
 
 def _may_end_series(before: str) -> bool:

@@ -7,13 +7,15 @@ import re
 from biomedica_ray.jats import identifiers
 from biomedica_ray.jats.article import Author
 from biomedica_ray.jats.text import readable
-from biomedica_ray.jats.tree import Element, all_text, href
+from biomedica_ray.jats.tree import Element, all_text, href, lang
 
 _LINE_BREAK = re.compile(r"\s*\n\s*")
+# Who has a role beside the authors, where nothing else says what he is.
+_NO_AUTHOR = re.compile(r"\b(?:editor|reviewer|translator)s?\b", re.IGNORECASE)
 _PARTS = ("institution", "institution-wrap", "addr-line", "city", "state", "country", "postal-code", "named-content")
 
 
-def read_authors(meta: Element) -> list[Author]:
+def read_authors(meta: Element, language: str | None = None) -> list[Author]:
     """The authors of an article in order, with the affiliations that they point at or that stand with them.
 
     Where nobody points at an affiliation, those of the author's own group count, else all of the article.
@@ -33,7 +35,9 @@ def read_authors(meta: Element) -> list[Author]:
         for contrib in group.iterchildren("contrib"):
             if (contrib.get("contrib-type") or "author") not in ("author", "collab", "group"):
                 continue
-            name = _name(contrib)
+            if not contrib.get("contrib-type") and _NO_AUTHOR.search(readable(contrib.find("role")) or ""):
+                continue
+            name = _name(contrib, language)
             if name is None:
                 continue
             rids = [rid for xref in _own(contrib, "xref") for rid in (xref.get("rid") or "").split()]
@@ -57,8 +61,15 @@ def _shared(group: Element, meta: Element) -> list[Element]:
     return []
 
 
-def _name(contrib: Element) -> str | None:
+def _name(contrib: Element, language: str | None) -> str | None:
+    """An author's name; of several forms of it the one in the article's language, or the western one."""
     name = next(contrib.iter("name", "string-name", "collab", "anonymous"), None)
+    around = None if name is None else name.getparent()
+    if around is not None and around.tag == "name-alternatives":
+        forms = list(around.iterchildren("name", "string-name"))
+        western = [form for form in forms if form.get("name-style") == "western"]
+        spoken = [form for form in forms if language is not None and lang(form) == language]
+        name = (spoken or western or forms)[0]
     if name is None:
         return None
     if name.tag == "anonymous":

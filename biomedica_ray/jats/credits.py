@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from biomedica_ray.jats.borrowed import NAME
-from biomedica_ray.jats.stems import has_any
+from biomedica_ray.jats.stems import has_any, least
+from biomedica_ray.jats.works import NAME
 
-_TITLE = r"(?:(?:Drs?|Prof|Mrs?|Ms)\.?\s)*"
+_TITLE = r"(?:(?:Drs?|Dra|Prof|Profa|Mrs?|Ms)\.?\s)*"
 _PERSON = (
     rf"{_TITLE}(?:(?:[A-Z]\.[\s-]?)+{NAME}|{NAME}(?:\s(?:[A-Z]\.?\s?|(?:de|da|van|von|der|den|la|di|del)\s)*{NAME})+)"
 )
@@ -23,9 +23,10 @@ _HOUSE = (
 _SOMEBODY = rf"(?:{_PERSON}|[A-Z]{{2,}}\b|(?:the\s)?{NAME}(?=\s?(?:[.,;)\n/(]|\Z)))"
 _PICTURES = (
     "photographs?|photos?|photomicrographs?|images?|pictures?|illustrations?|drawings?|artworks?|paintings?|portraits?"
-    "|fotos?|fotografias?|fotografías?|photographies?|fotografie|clichés?|bild|bilder|abbildung|immagin[ei]|im[aá]ge(?:ns?|nes)"
+    "|ilustraç[ãa]o|ilustraci[oó]n|illustrazione|fotos?|fotografias?|fotografías?|photographies?|fotografie|clichés?|bild|bilder|abbildung|immagin[ei]|im[aá]ge(?:ns?|nes)"
     "|imagem|imagen|dibujos?|desenhos?|dessins?|zeichnung|disegn[oi]|micrographs?|cartoons?|sketch(?:es)?|grafik|infographics?"
-    "|photographers?|illustrators?|artists?|cartographers?"
+    "|photographers?|illustrators?|artists?|cartographers?|engravings?|etchings?|lithographs?|woodcuts?|watercolou?rs?|frescos?"
+    r"|(?:oil|tempera|acrylic)\son\s\w+|postcards?|posters?|daguerreotypes?"
 )
 _LONGEST_PICTURE = 30
 # What is credited runs to the end of its clause; the full stops of initials do not end it.
@@ -44,7 +45,18 @@ _SUPPLIED = (
     "gift from",
 )
 _SOURCES = ("source", "fonte", "fuente", "quelle", "fonti", "nachweis", "rechte", "rights:")
-_GIVEN = ("cedid", "facilitad", "proporcionad", "fornecid", "fourni", "gracieus", "fornit", "concess")
+_GIVEN = (
+    "cedid",
+    "facilitad",
+    "proporcionad",
+    "fornecid",
+    "fourni",
+    "gracieus",
+    "fornit",
+    "concess",
+    "elaborad",
+    "realizad",
+)
 
 
 class _Credit(NamedTuple):
@@ -63,8 +75,11 @@ _MAKERS = (
     # "Photo: A. Roe", "Photograph by Ann Roe", "Foto: Ana Roe".
     _Credit(
         (":", "©", "(c)"),
-        re.compile(rf"(?:[:©]|\([cC]\))\s*(?P<who>{_PEOPLE}|[A-Z]{{2,}}\b|{_HOUSE})"),
-        re.compile(rf"\b(?:{_PICTURES}|graphics?|maps?|carte|karte|mapa|mappa)\s?\Z", re.IGNORECASE),
+        re.compile(rf"(?:[:©]|\([cC]\))\s*(?P<who>{_PEOPLE}|[A-Z]{{2,}}\b|{_HOUSE}|[\w-]+\.(?:com|org|net)\b)"),
+        re.compile(
+            rf"\b(?:{_PICTURES}|graphics?|maps?(?:\s(?:production|design|creation))?|cartography|carte|karte|mapa|mappa)\s?\Z",
+            re.IGNORECASE,
+        ),
     ),
     _Credit(
         (" by ", " de ", " von ", " di ", " par ", " por "),
@@ -87,9 +102,17 @@ _MAKERS = (
     _Credit(
         ("photo", "image", "picture", "illustration", "map "),
         re.compile(
-            r"\b(?i:photos?|images?|pictures?|illustrations?|maps?)\s(?:(?i:from)\s(?:the\s)?)?(?P<who>"
-            rf"(?:{_AGENCY})\b|[A-Z]{{3,}}/[A-Z]\w{{2,}}|(?<=the\s)(?:U\.?S\.?|National|European|Royal|World)\s{NAME}"
-            rf"(?:\s(?:of\s)?{NAME})*)"
+            rf"\s(?:(?i:from)\s(?:the\s)?)?(?P<who>(?:{_AGENCY})\b|[A-Z]{{3,}}/[A-Z]\w{{2,}}"
+            rf"|(?<=the\s)(?:U\.?S\.?|National|European|Royal|World)\s{NAME}(?:\s(?:of\s)?{NAME})*)"
+        ),
+        re.compile(r"\b(?:photos?|images?|pictures?|illustrations?|maps?)\Z", re.IGNORECASE),
+    ),
+    # "Photo Ann Roe.", as a sentence.
+    _Credit(
+        ("photo",),
+        re.compile(
+            r"(?:\A|[.(;\n]\s?)(?i:photos?)\s(?!(?:After|Before|Of|From|During|Show\w+|Document\w+|Credit\w*|Album|Series|Report)\b)"
+            rf"(?P<who>{NAME}(?:\s[A-Z]\.)*\s{NAME}(?=\s?[.;)/\n]|\Z))"
         ),
     ),
     # "Photo A. Roe".
@@ -123,7 +146,19 @@ _MADE_STEMS = (
         "drawing",
         "artwork",
         "painting",
-        "portrait",
+        *(
+            "portrait",
+            "engraving",
+            "etching",
+            "woodcut",
+            "fresco",
+            "canvas",
+            "postcard",
+            "poster",
+            "watercolo",
+            "daguerreo",
+        ),
+        "ilustra",
         "cliché",
         "bild",
     ),
@@ -161,8 +196,9 @@ _CREDITS = (
     _Credit(
         ("courtesy", "cortes", "courtoisie", "gracieuseté", "gentil"),
         re.compile(
+            r"(?<!(?i:samples)\s)(?<!(?i:cells)\s)(?<!(?i:strains)\s)(?<!(?i:mice)\s)(?<!(?i:seeds)\s)"
             r"\b(?i:courtesy|cortes[ií]a|courtoisie|gracieuseté|gentileza|gentil\w+\s(?:concess\w+|cedid\w+|fornit\w+))\b"
-            r"(?:\s(?i:of|to|from|by|de|del|di|du|da|do|por))?\s?:?\s*"
+            r"(?:\s(?i:of|to|from|by|de|del|di|du|da|do|por)\b|\s?[:,]|(?=\s(?:the\s)?[A-Z])|(?<!courtesy)(?<!Courtesy)(?=\s))\s?:?\s*"
             rf"(?P<who>{_CLAUSE})"
         ),
     ),
@@ -175,8 +211,9 @@ _CREDITS = (
     _Credit(
         _SUPPLIED,
         re.compile(
-            rf"\b(?i:{_PICTURES}|figures?|maps?|scans?|slides?|radiographs?|x-rays?|videos?|schem[ae]\w*)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
-            r"(?i:provided|supplied|contributed|donated|gift|shared|made\savailable)\s(?i:by|of|from)\s(?P<who>(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*)"
+            rf"\b(?i:{_PICTURES}|figures?|maps?|scans?|slides?|radiographs?|x-rays?|videos?|schem[ae]\w*|CT|MRI|PET|angiogra\w+|tomogra\w+|histolog\w+)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
+            r"(?i:provided|supplied|contributed|donated|gift|shared|made\savailable)\s(?i:by|of|from)\s(?P<who>(?:the\s)?(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*"
+            r"|the\s(?:manufacturer|company|vendor|supplier|producer|distributor)\b[^.;)\n]*)"
         ),
     ),
     _Credit(
@@ -190,7 +227,7 @@ _CREDITS = (
         _GIVEN,
         re.compile(
             rf"\b(?i:{_PICTURES}|figuras?|mapas?|carte)\b[^.;\n]{{0,60}}?\b(?i:cedid[oa]s?|facilitad[oa]s?|proporcionad[oa]s?"
-            r"|fornecid[oa]s?|fourni\w*|fornit[aoei]|concess[aoei])\s(?i:por|par|da|dal|dalla|del|pel[oa])\s"
+            r"|fornecid[oa]s?|fourni\w*|fornit[aoei]|concess[aoei]|elaborad[oa]s?|realizad[oa]s?)\s(?i:por|par|da|dal|dalla|del|pel[oa])\s(?:el\s|la\s|o\s|a\s)?"
             rf"(?P<who>(?:{_TITLE})[A-Z][^.;)\n]*)"
         ),
     ),
@@ -210,11 +247,26 @@ _CREDITS = (
             r"(?P<who>(?:[A-Z]\.\s?)*[A-Z][^.;)\n]*)"
         ),
     ),
+    # "From USGS.", "CDC/Ann Roe".
+    _Credit(
+        ("from usgs", "from nasa", "from cdc", "from noaa", "from who", "from the who", "from the cdc", "from fao"),
+        re.compile(rf"(?:\A|[.(\n]\s?)(?i:from)\s(?:the\s)?(?P<who>(?:{_AGENCY})\b)(?=\s?[.;)]|\Z)"),
+    ),
+    _Credit(
+        ("cdc/", "nasa/", "esa/", "noaa/", "usgs/", "nih/", "usda/"),
+        re.compile(rf"\b(?P<who>(?:{_AGENCY})/\s?{_PERSON})"),
+    ),
+    # A maker's picture of what it makes: "Image of the robot: Robots, Inc."
+    _Credit(
+        (" inc.", " inc)", " gmbh", " ltd", " corp."),
+        re.compile(r":\s(?P<who>[A-Z][^.;:\n]{0,60}?\s(?:Inc|GmbH|Ltd|Corp)\b)"),
+        re.compile(rf"\b(?:{_PICTURES})\sof\s[^.:;\n]*\Z", re.IGNORECASE),
+    ),
     # What lies below a map.
     _Credit(
-        ("basemap", "base map", "satellite", "imagery", "aerial "),
+        ("basemap", "base map", "map data", "background map", "satellite", "imagery", "aerial "),
         re.compile(
-            r"\b(?i:base\s?maps?|(?:satellite|aerial)\s(?:images?|photo\w*|pictures?|imagery)|imagery)\b[^.:;\n]{0,20}?\s?"
+            r"\b(?i:base\s?maps?|background\smaps?|map\sdata|(?:satellite|aerial)\s(?:images?|photo\w*|pictures?|imagery)|imagery)\b[^.:;\n]{0,20}?\s?"
             r"(?::|©|\b(?i:source|from|by)\b)[\s:]*(?i:the\s)?(?P<who>[A-Z][^.;)\n]*)"
         ),
     ),
@@ -222,10 +274,12 @@ _CREDITS = (
     _Credit(
         _SOURCES,
         re.compile(
-            rf"(?:\A|[.(\[;:,\n]\s?|\b(?i:{_PICTURES}|figure|map|data\sand\smap)\s)(?i:original\s)?"
-            r"(?i:sources?|fontes?|fuentes?|quellen?|fonti|bildquellen?|bildrechte|abbildungsnachweis"
-            r"|(?:image|picture|photo)\srights)"
+            r"(?:[Ss]ource|SOURCE|[Ff]ont[ei]|FONTE|[Ff]uente|FUENTE|[Qq]uelle|QUELLE|[Bb]ildquelle|[Bb]ildrechte"
+            r"|[Aa]bbildungsnachweis|(?i:image|picture|photo)\s[Rr]ights)[snSN]?"
             r"\s?(?::\s*|(?=[\[(]\s?\d)|[\u2013\u2014-]\s(?=[A-Z]))(?P<who>[^\n]+)"
+        ),
+        re.compile(
+            rf"(?:\A|[.(\[;:,\n]\s?|\b(?:{_PICTURES}|figure|map|data\sand\smap)\s)(?:original\s)?\Z", re.IGNORECASE
         ),
     ),
 )
@@ -234,24 +288,26 @@ _TECHNIQUE = re.compile(
     r"microscop|micrograph|tomograph|resonance|electron|imaging|camera|scann|software|radiograph|ultraso|fluoresc|confocal"
     r"|adobe|photoshop|illustrator|arcgis|\besri|qgis|imagej|matlab|prism|excel|powerpoint|biorender|chimera|pymol|python"
     r"|cytoscape|canva|inkscape|corel|sketchup|blender|version|package|program|statist|\bage\b|group"
+    r"|\b(?:leica|zeiss|nikon|olympus|philips|jeol|hitachi|siemens|canon|toshiba|keyence|shimadzu|bruker|fei)\s\w*?(?-i:[A-Z]{2}|\d)"
     r"|microsystem|graphpad|schr.dinger|mathworks|neighbou?r|likelihood|bayes|parsimony"
     r"|\b(?:SEM|TEM|MRI|CT|AFM|PET|LED|DNA|RNA|DAPI|GFP|RFP|HE|ECG|EEG)\b",
     re.IGNORECASE,
 )
+_CREDIT_STEMS = least(stem for credit in _CREDITS for stem in credit.stems)
 
 
 def credited(text: str) -> Iterator[str]:
     """Whom a text gives a picture to, one by one: photographers, donors, sources, as far as the words name them."""
     lower = text.lower()
     for credit in _MAKERS if has_any(lower, _MADE_STEMS) else ():
-        yield from (who for who in _named_by(credit, text, lower) if not _TECHNIQUE.search(who))
-    for credit in _CREDITS:
-        yield from _named_by(credit, text, lower)
+        if has_any(lower, credit.stems):
+            yield from (who for who in _named_by(credit, text) if not _TECHNIQUE.search(who))
+    for credit in _CREDITS if has_any(lower, _CREDIT_STEMS) else ():
+        if has_any(lower, credit.stems):
+            yield from _named_by(credit, text)
 
 
-def _named_by(credit: _Credit, text: str, lower: str) -> Iterator[str]:
-    if not has_any(lower, credit.stems):
-        return
+def _named_by(credit: _Credit, text: str) -> Iterator[str]:
     for match in credit.pattern.finditer(text):
         before = text[max(0, match.start() - _LONGEST_PICTURE) : match.start()]
         if credit.behind is None or credit.behind.search(before):

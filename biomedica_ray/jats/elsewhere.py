@@ -9,7 +9,10 @@ from biomedica_ray.jats.text import Span
 
 _WINDOW = 60
 _NAME = r"[A-Z][\w'\u2019-]+"
-_AUTHORS = rf"{_NAME}(?:'s|\u2019s)?(?:,?\s(?:et\sal\b|and\scolleagues|(?:and|&)\s{_NAME})|,?\s[(\[]?(?:19|20)\d\d)"
+_AUTHORS = (
+    rf"(?!(?:Materials?|Methods?|Results?|Section|Supp\w+)\s){_NAME}"
+    rf"(?:'s|\u2019s)?(?:,?\s(?:et\sal\b|and\scolleagues|(?:and|&)\s{_NAME})|,?\s[(\[]?(?:19|20)\d\d)"
+)
 _WORK = (
     r"(?:paper|article|work|study|publication|report|review|book|reference|manuscript|patent|preprint|supplement)s?\b"
 )
@@ -19,15 +22,15 @@ _BEHIND = re.compile(
     rf"(?:[Rr]efs?\b|[Rr]eferences?\s?[\[(]?\d|[\[(]\d|{_AUTHORS}|[Ss]upp|SI\b|ESI\b|[Oo]nline\b|[Ee]lectronic\s|[Aa]dditional\s[Ff]ile"
     rf"|[Aa]ppendix|[Ww]eb\s|(?:File|Text|Data|Note)\sS?\d|S\d+\s(?:File|Text|Appendix|Data)"
     rf"|(?:\w+\s){{0,2}}?(?:original|companion|accompanying|cited|previous|earlier|aforementioned)\s(?:\w+\s)?{_WORK}"
-    rf"|that\s(?:\w+\s)?{_WORK}|(?:our|their|his|her)\s(?:\w+\s){{0,2}}?{_WORK})"
+    rf"|(?:an?\s)?(?:\w+\s)?{_WORK}\s(?:of|by)\s{_NAME}|that\s(?:\w+\s)?{_WORK}|(?:our|their|his|her)\s(?:\w+\s){{0,2}}?{_WORK})"
 )
 _BEFORE = re.compile(
     r"(?:et\sal\.?(?:'s|\u2019s)|\b[A-Z]\w+(?:'s|\u2019s)|\b(?:[Tt]heir|[Hh]is|[Hh]er)|\b[Rr]efs?\.?\s?[\[(]?\d+[\])]?,|\[\d+,"
-    r"|\([^()]*[A-Z][^()]*\W(?:19|20)\d\d[a-z]?[,:]|(?:[A-Z]\w+|\bal\.?)\s\((?:19|20)\d\d[a-z]?[,:]|\(\[\d+\],|et\sal\.?\s\()\s?(?:see\s|in\s|their\s)?\Z"
+    r"|\([^()]*[A-Z][^()]*\W(?:19|20)\d\d[a-z]?[,:]|(?:[A-Z]\w+|\bal\.?)\s\((?:19|20)\d\d[a-z]?[,:;]|\bal\.?,?\s\[\d+\],|\(\[\d+\],|et\sal\.?\s\()\s?(?:see\s|in\s|their\s)?\Z"
 )
 _OURS = re.compile(r"\bour\s")
 # What the word before a figure ends with where it gives the figure to somebody.
-_GIVING = (": ", "'s ", "\u2019s ", "heir ", "his ", "her ", ", ", "see ", " in ", ",", "al. (", "al (")
+_GIVING = (": ", "'s ", "\u2019s ", "heir ", "his ", "her ", ", ", "; ", "see ", " in ", ",", "al. (", "al (")
 _NOTE = re.compile(rf"{_OF}(?:[Rr]ef\w*\.?\s?)?[\[(]?")
 
 

@@ -245,7 +245,7 @@ def _read_words(element: Element, language: str | None) -> _Words:
     text, hints = marked.text, _hints(marked.spans)
     title = readable(next((element if caption is None else caption).iterchildren("title"), None))
     doi = _own_doi(element)
-    if text and (line := _DOI_LINE.search(text)):
+    if text and "doi:" in text.lower() and (line := _DOI_LINE.search(text)):
         # eLife prints the figure's DOI below its caption.
         doi = identifiers.doi(line["doi"]) or doi
         cut = line.end() - line.start()

@@ -21,6 +21,8 @@ _GOES_ON = re.compile(
     r"|\("
 )
 _JOINS = re.compile(rf"[,&/|{DASHES}]")
+# "Pre- (A) and post-treatment (B)"
+_HALF_WORD = re.compile(rf"[a-z][{DASHES}]\Z")
 _SIGNIFICANCE = re.compile(r"[Pp]\s*[<>=\u2264\u2265]\s*0?\.\d+\s*\Z")
 _WINDOW = 14
 
@@ -60,6 +62,8 @@ def lean_of(caption: str, start: int, end: int) -> int:
         score = 4
     elif opens:
         score = 2
+    elif _HALF_WORD.search(before):
+        score = -1
     elif _JOINS.match(before[-1]) or _BEFORE.search(before):
         score = 1
     else:

@@ -20,7 +20,9 @@ GROUPS = ("commercial", "noncommercial", "other")
 
 # All of these read lower case, in which the engine finds its way several times faster than without regard to case.
 _URL = re.compile(
-    r"(?:https?://)?(?:www\.)?creativecommons\.org/(?:licen[sc]es?/(?P<terms>[^\s<>\"']*)|publicdomain/(?P<public>zero))"
+    # Of the licence itself, or of its badge: "i.creativecommons.org/l/by/4.0/88x31.png".
+    r"(?:https?://)?(?:(?:www|i)\.)?(?:creativecommons\.org|licensebuttons\.net)/(?:(?:licen[sc]es?|l)/(?P<terms>[^\s<>\"']*)"
+    r"|publicdomain/(?P<public>zero))"
 )
 # The six sets of terms that Creative Commons has; any other is a mistake that leaves in doubt what is permitted.
 _TERMS = {
@@ -34,7 +36,9 @@ _TERMS = {
 _RUN_OF_TERMS = re.compile(r"(?:by|nc|nd|sa)+")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _NAMED = re.compile(r"creative\s+commons|\bcc[\s-]?(?:by|0)\b|\battribution\b.{0,40}\bnon-?\s?commercial", re.S)
-_ATTRIBUTION = re.compile(r"attribution|\bcc[\s-]*by\b|\bby\b[\s-]*(?:nc|nd|sa)\b|\bcc[\s-]*nc\b")
+_ATTRIBUTION = re.compile(
+    r"attribution|creative\scommons\s(?:cc[\s-]?)?by(?=[\s-]*(?:\d|nc\b|nd\b|sa\b|licen))|\bcc[\s-]*by\b|\bby\b[\s-]*(?:nc|nd|sa)\b|\bcc[\s-]*nc\b"
+)
 _ZERO = re.compile(r"\bcc[\s-]?0\b|\b(?:cc|commons)[\s-]zero\b|public domain dedication")
 _WORDS = r"(?:[^\w.]+\w+)"
 _COMMERCIAL = r"(?:commercial|comercia|commercia|kommerziel)\w*"
@@ -163,14 +167,16 @@ def read_license(article: Element) -> License:
     refs = [text for element in licenses for ref in element.iter("license_ref") if (text := readable(ref))]
     if meta is not None:
         refs += [text for ref in meta.iterfind("permissions/license_ref") if (text := readable(ref))]
-    links = [link for element in licenses for node in element.iter("ext-link", "uri") if (link := href(node))]
+    named = ("ext-link", "uri", "graphic", "inline-graphic")
+    links = [link for element in licenses for node in element.iter(*named) if (link := href(node))]
     texts = [text for element in licenses if (text := readable(element, skip=("license_ref",)))]
     if meta is not None:
         statements = [*meta.iterfind("permissions/copyright-statement"), *meta.iterfind("copyright-statement")]
         texts += [text for element in statements if (text := readable(element)) and code_of_text(text) != OTHER]
 
     metas = [] if meta is None else [_value(node) for node in meta.iterfind("custom-meta-group/custom-meta")]
-    said = code_of_text("\n".join([*texts, *links, *filter(None, metas)]))
+    types = [kind for element in licenses if (kind := element.get("license-type") or "")]
+    said = code_of_text("\n".join([*texts, *links, *types, *filter(None, metas)]))
     by_url = [code for url in [*hrefs, *refs] if (code := code_of_url(url)) != OTHER]
     code = by_url[0] if by_url else said
     if said != OTHER:

@@ -8,11 +8,10 @@ rate (A), pressure (B)``), or refers to another panel (``as shown in (A)``): tha
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from biomedica_ray.jats.joints import DASH, DASHES, INDEX, JOINT, ROMAN_INDEX, TO_WORDS, expand_letters
 from biomedica_ray.jats.lean import Hint, Marker, lean_of
-from biomedica_ray.jats.stems import has_any
 
 __all__ = ["Hint", "Marker", "expand_letters", "lettered", "letters", "may_have_any"]
 
@@ -22,7 +21,8 @@ _LETTERS = rf"(?:{_UPPER}(?:{JOINT}{_UPPER})*|{_LOWER}(?:{JOINT}{_LOWER})*)"
 _PANEL_NOUN = "[Pp]anels?|[Ff]ig(?:ure)?s?|[Ii]mages?|[Pp]arts?|[Gg]raphs?|[Pp]lots?|[Dd]iagrams?"
 # Nouns that open a part together with its letter, where a sentence begins with them.
 _NOUNS = re.compile(
-    r"(?:\b[Pp]anels?|\b[Ss]ub-?(?:figure|plot|panel)s?|(?:\A|(?<=[.;:]\s)|(?<=\n))(?:Plots?|Graphs?|Images?|Figures?|Parts?|Diagrams?))\s\Z"
+    r"(?:\b[Pp]anels?|\b[Ss]ub-?(?:figure|plot|panel)s?"
+    r"|(?:\A|(?<=[.;:]\s)|(?<=\n))(?:[Pp]lots?|[Gg]raphs?|[Ii]mages?|[Ff]igures?|[Pp]arts?|[Dd]iagrams?))\s\Z"
 )
 _PANEL = rf"(?:(?:{_PANEL_NOUN})\.?\s*)"
 # Each begins with a plain character, so that the engine can run to it. Behind a letter a bracket belongs to a name,
@@ -41,26 +41,16 @@ _PUNCTUATED = re.compile(
     r"(?:\s?\||/(?=\s)|[,;](?=\s+\S)|[:.](?!\d\s)(?=\s*\S)|\s?=(?!\s*[-\u2212]?\d)|\.-|\s?[\u2013\u2014]\s?(?![A-Za-z]\b|\s)"
     r"|\s-\s?(?=\S)|-\s?(?=[A-Z]\w)|(?=\n))"
 )
+_CLAUSE_OPENS = r"(?:(?<=[,;]\s)|(?<=[,;]\sand\s)|(?<=[,;]\swhile\s)|(?<=[,;]\swhereas\s))"
 _WORDED = re.compile(
-    rf"{_BOUNDARY}(?:(?:In\s+)?(?:[Pp]anels?|[Ff]ig(?:ure)?s?\.?\s*\d+|[Ss]ub-?(?:figure|plot|panel)s?|(?:Part|Graph|Image|Plot"
-    rf"|Diagram|Photo|Photograph|Chart|Map)s?)\s?[(\s]?|(?:In|En|Em)\s(?=[A-Z],\s[a-z]))({_LETTERS})\)?[.:,)\u2013\u2014-]?"
+    rf"(?:{_BOUNDARY}|{_CLAUSE_OPENS}(?=(?:in\s)?[Pp]anel))(?:(?:[Ii]n\s+)?(?:[Pp]anels?|[Ff]ig(?:ure)?s?\.?\s*\d+|[Ss]ub-?(?:figure|plot|panel)s?|(?:[Pp]art|[Gg]raph|[Ii]mage|[Pp]lot"
+    rf"|[Dd]iagram|[Pp]hoto|[Pp]hotograph|[Cc]hart|[Mm]ap)s?)\s?[(\s]?|(?:In|En|Em)\s(?=[A-Z],\s[a-z]))({_LETTERS})\)?[.:,)\u2013\u2014-]?"
     r"(?=\s*\S)(?!\s(?:of|vs)\b)"
 )
-_WORDS = (
-    "anel",
-    "ubfig",
-    "ubplot",
-    "In ",
-    "En ",
-    "Em ",
-    "Part",
-    "Graph",
-    "Image",
-    "Plot",
-    "Diagram",
-    "Photo",
-    "Chart",
-    "Map",
+# How these begin, so that the engine can run from one to the next.
+_WORDS = re.compile(
+    "Panel|panel|Fig|fig|Sub|sub|Part|part|Graph|graph|Image|image|Plot|plot|Diagram|diagram|Photo|photo|Chart|chart|Map|map"
+    "|In |En |Em |in panel|in Panel"
 )
 _DOTTED = re.compile(rf"{_BOUNDARY}([a-zA-Z]\.\d)[.:,)]?\s(?=\S)")
 _TRAILING_LETTER = re.compile(rf",\s({_LETTERS})(?=[;.](?:\s|\Z))")
@@ -98,6 +88,8 @@ def letters(caption: str, hints: Sequence[Hint]) -> list[list[Marker]]:
     styles = []
     if "(" in caption or "[" in caption:
         found = _lettered(_BRACKETED, caption)
+        if "-ii)" in caption:
+            found = sorted([*(m for m in found if "i" not in m.labels), *_subdivided(caption)], key=lambda m: m.start)
         if ";" in caption:
             behind = [lettered(expand_letters(m[1]), m.start(), m.end(), -1) for m in _ENDS_BRACKET.finditer(caption)]
             found = sorted([*found, *behind], key=lambda marker: marker.start)
@@ -107,14 +99,34 @@ def letters(caption: str, hints: Sequence[Hint]) -> list[list[Marker]]:
         found = _lettered(_HALF_BRACKETED, caption)
         styles.append([marker for marker in found if not _is_in_brackets(marker, caption)])
     styles.append(_punctuated(caption))
-    if caption[:3] in ("Fig", "FIG") or has_any(caption, _WORDS):
-        styles.append(_lettered(_WORDED, caption, lean=3))
+    if worded := _worded(caption):
+        styles.append(worded)
     styles.append(_emphasised([hint for hint in hints if hint.style == "italic"], caption, least=3))
     if ", " in caption:
         styles.append(_lettered(_TRAILING_LETTER, caption, lean=-2))
     if ".1" in caption:
         styles.append(_lettered(_DOTTED, caption, lean=3))
     return styles
+
+
+_SUBDIVIDED = re.compile(r"\(([a-h]-(?:i{1,3}|iv|vi{0,3}))\)")
+
+
+def _subdivided(caption: str) -> list[Marker]:
+    """Small letters with a numeral, ``(a-i) ... (a-ii)``, which by itself is a range."""
+    return [
+        lettered((match[1],), match.start(), match.end(), lean_of(caption, match.start(), match.end()))
+        for match in _SUBDIVIDED.finditer(caption)
+    ]
+
+
+def _worded(caption: str) -> list[Marker]:
+    """Letters behind words: ``Panel A shows``."""
+    matches: list[re.Match[str]] = []
+    for word in _WORDS.finditer(caption):
+        if (match := _WORDED.match(caption, word.start())) and (not matches or match.start() >= matches[-1].end()):
+            matches.append(match)
+    return [marker for marker in _of_matches(matches, caption, 3) if not _is_in_brackets(marker, caption)]
 
 
 def lettered(labels: tuple[str, ...], start: int, end: int, lean: int) -> Marker:
@@ -124,8 +136,12 @@ def lettered(labels: tuple[str, ...], start: int, end: int, lean: int) -> Marker
 
 def _lettered(pattern: re.Pattern[str], caption: str, lean: int | None = None) -> list[Marker]:
     """The markers of a style, with the lean that the style has or that each one's surroundings give."""
+    return _of_matches(pattern.finditer(caption), caption, lean)
+
+
+def _of_matches(matches: Iterable[re.Match[str]], caption: str, lean: int | None) -> list[Marker]:
     found = []
-    for match in pattern.finditer(caption):
+    for match in matches:
         labels = expand_letters(match[1])
         # H&E is a stain.
         if names_panel(caption, match.end()) and (len(labels) == 1 or list(labels) == sorted(labels)):
@@ -198,8 +214,11 @@ def _merged(markers: Sequence[Marker], caption: str, lean: int | None) -> list[M
     merged: list[Marker] = []
     for marker in markers:
         if merged and _ADJACENT.fullmatch(caption, merged[-1].end, marker.start):
+            between = caption[merged[-1].end : marker.start].strip()
+            if between == "or" and marker.ordinals[0] < merged[-1].ordinals[-1]:
+                merged.append(marker)
+                continue
             last = merged.pop()
-            between = caption[last.end : marker.start].strip()
             joint = "-" if re.fullmatch(DASH, between) or between in TO_WORDS else ","
             labels = expand_letters(f"{','.join(last.labels)}{joint}{','.join(marker.labels)}")
             merged.append(lettered(labels, last.start, marker.end, marker.lean))

@@ -12,11 +12,12 @@ from biomedica_ray.jats.tree import Element, all_text, child, href, lang, prefer
 
 # Summaries beside the abstract; an abstract of any other type is the abstract itself.
 _NOT_MAIN_ABSTRACT = re.compile(
-    r"graphical|teaser|toc|precis|highlight|key-?points?|summary.*(?:editor|web|lay|plain)|(?:editor|web|lay|plain|exec)"
+    r"graphical|teaser|toc|precis|highlight|key-?points?|signific|strength|impact|in-?brief|media|summary.*(?:editor|web|lay|plain)|(?:editor|web|lay|plain|exec)"
     r"|synopsis|short|patient|video",
     re.IGNORECASE,
 )
 _NOTES = ("fn", "xref")
+_FOOTNOTE_MARK = re.compile(r"[*\u2217\u2020\u2021\u00a7\u00b6#]+")
 _RETRACTED_TITLE = re.compile(
     r"\A\W*retracted\b|\A\W*withdrawn(?:\s(?:article|paper))?\s*[:\u2013\u2014-]|[(\[]\s*(?:retracted|withdrawn)(?:\s\w+)?\s*[)\]]"
     r"\W*\Z",
@@ -42,7 +43,17 @@ def read_ids(meta: Element) -> dict[str, str | None]:
 def read_titles(meta: Element) -> tuple[str | None, str | None]:
     """Title and subtitle, without footnote marks."""
     group = child(meta, "title-group")
-    return readable(child(group, "article-title"), _NOTES), readable(child(group, "subtitle"), _NOTES)
+    return _title(child(group, "article-title")), _title(child(group, "subtitle"))
+
+
+def _title(node: Element | None) -> str | None:
+    """A title without the mark of a footnote, which may stand at its end without being a cross-reference."""
+    text = readable(node, _NOTES)
+    last = node[-1] if node is not None and len(node) else None
+    if text is None or last is None or last.tag != "sup" or (last.tail or "").strip():
+        return text
+    mark = (readable(last) or "").strip()
+    return text.removesuffix(mark).rstrip() if _FOOTNOTE_MARK.fullmatch(mark) else text
 
 
 def read_translated_titles(meta: Element) -> list[Translation]:
@@ -62,12 +73,12 @@ def read_translated_titles(meta: Element) -> list[Translation]:
     return found
 
 
-def read_abstracts(meta: Element) -> tuple[str | None, list[Summary]]:
-    """The main abstract, and those beside it: graphical, plain-language, translated.
+def read_abstracts(meta: Element, language: str | None) -> tuple[str | None, list[Summary]]:
+    """The main abstract, of several languages in that of the article, and those beside it: graphical, translated.
 
     Paragraphs are lines, those of a labelled section headed by ``Label: ``.
     """
-    main, text = _main_abstract(meta)
+    main, text = _main_abstract(meta, language)
     others: list[Summary] = []
     for node in [*meta.iterfind("abstract"), *meta.iterfind("trans-abstract")]:
         lines = [] if node is main else _abstract_lines(node)
@@ -77,8 +88,11 @@ def read_abstracts(meta: Element) -> tuple[str | None, list[Summary]]:
     return text, others
 
 
-def _main_abstract(meta: Element) -> tuple[Element | None, str | None]:
-    abstracts = list(meta.iterfind("abstract"))
+def _main_abstract(meta: Element, language: str | None) -> tuple[Element | None, str | None]:
+    # In order, those in the article's language first.
+    abstracts = sorted(
+        meta.iterfind("abstract"), key=lambda node: language is not None and lang(node) not in (None, language)
+    )
     plain = [node for node in abstracts if not node.get("abstract-type")]
     typed = [node for node in abstracts if not _NOT_MAIN_ABSTRACT.search(node.get("abstract-type") or "")]
     summaries = [node for node in abstracts if "graphical" not in (node.get("abstract-type") or "")]

@@ -22,6 +22,10 @@ _ENUMERATION = re.compile(
     r"\b(?:types|categories|classes|groups|steps|stages|phases|kinds|criteria|reasons|components|factors|domains|questions)\b"
     r"(?:[^.]|\.\s)*\Z"
 )
+# What goes on with numerals within its sentence are the parts of a process or a rule.
+# Numbers that are the key to the peaks of one curve.
+_CURVE = re.compile(r"\b(?:chromatograms?|spectr(?:um|a)|HPLC|peaks?)\b[^.;]{0,30}[:.]\s?\Z", re.IGNORECASE)
+_PROCESS = re.compile(r"\b(?:via|by|through|using|for|includ\w+|were|are|is|namely|either|undergo\w*)\s?:?\s*\Z")
 _SIDE = r"(?:[Uu]pper|[Ll]ower|[Tt]op|[Bb]ottom|[Mm]iddle|[Ll]eft|[Rr]ight|[Cc]ent(?:er|re|ral)|[Aa]bove|[Bb]elow)"
 _PLACE = rf"{_SIDE}(?:(?:\s+|-|/){_SIDE})?"
 _PART = r"(?:panel|image|row|column|side|plot|graph|figure|picture|photo|half|part)s?"
@@ -45,6 +49,8 @@ def romans(caption: str, _: Sequence[Hint]) -> list[list[Marker]]:
 
 def _series(pattern: re.Pattern[str], caption: str, lean: int | None = None) -> list[Marker]:
     matches = list(pattern.finditer(caption))
+    if matches and _PROCESS.search(caption[max(0, matches[0].start() - 20) : matches[0].start()]):
+        return []
     if "(Ia)" not in caption:
         matches = [m for m in matches if not m["letter"]]
     # How many letters a numeral has is known from the caption alone, so that the series is what occurs in it.
@@ -67,7 +73,8 @@ def numbers(caption: str, _: Sequence[Hint]) -> list[list[Marker]]:
         for m in _NUMBERS.finditer(caption)
         if (lean := lean_of(caption, m.start(), m.end())) > 1
     ]
-    if found and _ENUMERATION.search(caption[max(0, found[0].start - 80) : found[0].start]):
+    before = caption[max(0, found[0].start - 80) : found[0].start] if found else ""
+    if _ENUMERATION.search(before) or _CURVE.search(before):
         return []
     return [found]
 

@@ -26,8 +26,14 @@ from biomedica_ray.jats.lean import Hint, Marker, is_reference
 from biomedica_ray.jats.numerals import numbers, positions, romans
 
 _NO_PANELS = re.compile(
-    r"(?:\breagents?\b[^.:]{0,20}[:.]|\bconditions?:|\babbreviations?:|\bletters?|\benzymes?:)\s*\Z",
+    r"(?:\breagents?\b[^.:]{0,20}[:.]|\bconditions?:|\babbreviations?:|\bletters?|\benzymes?:"
+    r"|\b(?:if|unless|whether)|\b(?:criteria|reasons|questions|hypotheses|assumptions|options)(?:\s(?:were|are|included?))?\s?:?)\s*\Z",
     re.IGNORECASE,
+)
+# What letters without brackets stand for in a map or a drawing: "Sampling locations: A, the lake; B, the river".
+_KEY_OPENS = re.compile(
+    r"\b(?:locations?|localities|stations?|landmarks?|points?|peaks?|bands?|symbols?|legend|keys?|labels?)\s?:\s*\Z",
+    re.I,
 )
 _AFTER_MARKER = re.compile(r"[)\]]*\s*[,;.:]?")
 # Where a sentence or clause ends, but not behind an initial, a genus or an abbreviation: "C. elegans", "i.e. both".
@@ -47,6 +53,9 @@ _WIDE = str.maketrans(
     }
 )
 _HAS_WIDE = re.compile(f"[{''.join(map(chr, _WIDE))}]")
+_WIDE_LETTER = re.compile(
+    r"(?<![\uff21-\uff3a\uff41-\uff5a])[\uff21-\uff3a\uff41-\uff5a](?![\uff21-\uff3a\uff41-\uff5a])"
+)
 # What a range of letters is said of without telling what they show.
 _MEASURE = re.compile(
     r"\bbars?\b|\bmagnif|\bn\s?=|\bmeans?\b|\bletters?\b|\bSEM?\b|\bp\s?[<=]|\bµm|\bmm\b", re.IGNORECASE
@@ -59,6 +68,14 @@ _DEFINES = re.compile(
     r"|(?:where|in which)\b",
     re.IGNORECASE,
 )
+# Letters that are mostly the initials of what follows are a key; of a few only where all are.
+_GLOSSED, _FEW = 0.75, 3
+# Where pictures of the same kind are told apart: "Seedlings (a) at day 7, (b) at day 14".
+_APART = re.compile(r"(?:at|in|on|after|before|with|without|for|from|during|under|by)\b")
+_LISTED = re.compile(r"(?:[,;]|\b(?:and|or))\s?\Z")
+# Letters that a sentence refers to as where its pictures are: "The gel is shown in (A) and the blot in (B)".
+_SHOWN_IN = re.compile(r"(?<!as )\b(?:shown|presented|displayed|illustrated|depicted|plotted)\sin\s\Z")
+_IN = re.compile(r"\bin\s\Z")
 # A caption of nothing but markers must not cost the square of its length.
 _MOST_STARTS = 6
 
@@ -76,7 +93,11 @@ def split_panels(caption: str, hints: Iterable[Hint] = ()) -> list[Panel]:
         where one marker names several panels together: ``(a, b) Radiographs of the arm.``
     """
     hints = list(hints)
-    whole, caption = caption, caption.translate(_WIDE) if _HAS_WIDE.search(caption) else caption
+    whole = caption
+    if not caption.isascii() and _HAS_WIDE.search(caption):
+        caption = caption.translate(_WIDE)
+    if caption != whole:
+        hints += [Hint(m.start(), m.end(), "bold") for m in _WIDE_LETTER.finditer(whole)]
     if not hints and not markers.may_have_any(caption):
         return []
     listed = [markers.lettered((hint.style,), hint.start, hint.start, 3) for hint in hints if len(hint.style) == 1]
@@ -89,6 +110,8 @@ def split_panels(caption: str, hints: Iterable[Hint] = ()) -> list[Panel]:
     for find in (romans, numbers, bare):
         if chain := _best_chain(find(caption, hints), caption):
             return _panels(whole, chain)
+    if chain := _shown_in(styles[0] if styles else (), caption):
+        return _panels(whole, chain)
     found = positions(caption)
     return _panels(whole, found) if len(found) > 1 else []
 
@@ -243,11 +266,31 @@ def _continued(styles: Sequence[Sequence[Marker]], caption: str) -> list[Marker]
         if named != list(range(named[0], named[0] + len(named))) or len(is_upper) > 1:
             continue
         if 2 in first.ordinals and caption[: first.start].strip():
-            chain = [Marker(("A" if first.labels[0].isupper() else "a",), (1,), 0, 0, 3), *chain]
+            chain = [_unmarked_first(first, caption), *chain]
         n_marked = len(leading) if len(leading) > 1 else len(_trailing_rest(chain, styles, caption))
         if n_marked > 1 and len(chain) > len(best) and len(chain) >= len(leading) and _is_plausible(chain, caption):
             best = chain
     return best
+
+
+def _unmarked_first(second: Marker, caption: str) -> Marker:
+    """The first panel of a series that has no marker for it, or has one in a sentence: ``Effect on A: pain; B:``."""
+    letter = "A" if second.labels[0].isupper() else "a"
+    sets_off = caption[second.end - 1]
+    found = []
+    if sets_off in ":.)" and caption[second.start] not in "([":
+        found = list(re.compile(rf"(?<=\s){letter}{re.escape(sets_off)}(?=\s)").finditer(caption, 0, second.start))
+    start, end = found[0].span() if len(found) == 1 else (0, 0)
+    return Marker((letter,), (1,), start, end, 3)
+
+
+def _shown_in(bracketed: Sequence[Marker], caption: str) -> list[Marker]:
+    """The chain of a caption that says of all its letters what is in them: ``shown in (A) and ... in (B)``."""
+    chain = [replace(marker, lean=-1) for marker in bracketed]
+    if len(chain) < 2 or not _SHOWN_IN.search(caption[: chain[0].start]):
+        return []
+    is_each = all(_IN.search(caption[max(0, marker.start - 4) : marker.start]) for marker in chain)
+    return chain if is_each and len(_in_order(chain)) == len(chain) else []
 
 
 def _is_partition(markers: Sequence[Marker]) -> bool:
@@ -303,10 +346,12 @@ def _is_plausible(chain: Sequence[Marker], caption: str) -> bool:
         and not _names_all(first, caption)
     ):
         return False
-    if _NO_PANELS.search(caption[max(0, first.start - 20) : first.start]):
+    before = caption[max(0, first.start - 30) : first.start]
+    if _NO_PANELS.search(before) or (caption[first.start] not in "([" and _KEY_OPENS.search(before)):
         return False
     initials = [caption[marker.end :].lstrip(" :=,-")[:1].casefold() for marker in chain]
-    return first.lean < 0 or any(m.labels[0].casefold() != initial for m, initial in zip(chain, initials, strict=True))
+    n_glossed = sum(m.labels[0].casefold() == initial for m, initial in zip(chain, initials, strict=True))
+    return first.lean < 0 or n_glossed < (_GLOSSED * len(chain) if len(chain) > _FEW else len(chain))
 
 
 def _names_all(marker: Marker, caption: str) -> bool:
@@ -332,6 +377,8 @@ def _panels(caption: str, chain: Sequence[Marker]) -> list[Panel]:
         before = leads[-1] if leads else sum(m.lean for m in chain) >= 0
         leads.append(marker.lean > 0 if marker.lean else before)
     chain = list(chain)
+    if _is_told_apart(chain, caption):
+        leads = [True] * len(chain)
     bounds = [chain[0].start if leads[0] else _sentence_start(caption, 0, chain[0].start)]
     for index, marker in enumerate(chain[1:], start=1):
         last = chain[index - 1]
@@ -349,6 +396,15 @@ def _panels(caption: str, chain: Sequence[Marker]) -> list[Panel]:
         if stripped := text.strip():  # an empty item of a list describes nothing
             panels.append(Panel(", ".join(marker.labels), stripped, start, start + len(stripped)))
     return panels
+
+
+def _is_told_apart(chain: Sequence[Marker], caption: str) -> bool:
+    """Whether the parts of a list all begin with a preposition, which then belongs to the marker before it."""
+    return (
+        len(chain) > 1
+        and all(_APART.match(caption, marker.end + 1) for marker in chain)
+        and all(_LISTED.search(caption[max(0, marker.start - 5) : marker.start]) for marker in chain[1:])
+    )
 
 
 def _clause_end(caption: str, start: int, end: int) -> int:

@@ -36,7 +36,7 @@ def _read(article: Element) -> Article:
     volume, issue = (metadata.read_line(meta, tag) for tag in ("volume", "issue"))
     pages = metadata.read_pages(meta)
     keywords, mesh = metadata.read_keywords(meta, language)
-    abstract, other_abstracts = metadata.read_abstracts(meta)
+    abstract, other_abstracts = metadata.read_abstracts(meta, language)
     funding, funding_statement = metadata.read_funding(meta)
     related = metadata.read_related(meta)
     license_ = licenses.read_license(article)
@@ -65,7 +65,7 @@ def _read(article: Element) -> Article:
         keywords=keywords,
         keyword_groups=metadata.read_keyword_groups(meta),
         mesh=mesh,
-        authors=contributors.read_authors(meta),
+        authors=contributors.read_authors(meta, language),
         funding=funding,
         funding_statement=funding_statement,
         license_url=license_.url,

@@ -16,6 +16,7 @@ _TITLES = ("article-title", "chapter-title", "data-title", "source")
 _VISITED = ("ref", "note", *_CITATIONS, *_TITLES, "year", "pub-id", "object-id", "ext-link", "uri")
 
 
+_PUBMED = re.compile(r"\b(?:pubmed\.ncbi\.nlm\.nih\.gov|ncbi\.nlm\.nih\.gov/(?:m/)?pubmed)/(\d{1,8})\b")
 _PEOPLE = ("person-group", "name")
 # Parts of a citation that stand apart from what is before them, even where nobody wrote a space.
 _SET_OFF = frozenset(
@@ -116,14 +117,17 @@ def _reference(citation: _Citation) -> Reference:
         elif tag == "year":
             year = node if year is None else year
         elif tag in ("pub-id", "object-id"):
-            ids[node.get("pub-id-type") or ""] = all_text(node) if len(node) else node.text or ""
-        else:
+            ids[node.get("pub-id-type") or ""] = (all_text(node) if len(node) else node.text) or href(node) or ""
+        elif (kind := node.get("ext-link-type")) in ("pmid", "pmcid"):
+            ids.setdefault(str(kind), href(node) or node.text or "")
+        elif kind != "google-scholar":  # a search, which has all of it once more
             links.append(href(node) or "")
     title = next((titles[tag] for tag in _TITLES if tag in titles), None)
     doi = identifiers.doi(ids.get("doi"))
     return Reference(
         citation.ref.get("id"),
-        identifiers.pmid(ids.get("pmid")),
+        identifiers.pmid(ids.get("pmid"))
+        or next((found[1] for link in links if (found := _PUBMED.search(link))), None),
         identifiers.pmcid(ids.get("pmc") or ids.get("pmcid")),
         doi or next((doi for link in links if (doi := _linked_doi(link))), None),
         readable(title),

@@ -11,24 +11,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
 
-from biomedica_ray.jats.borrowed import CITATION, is_of_cited, is_taken_over
+from biomedica_ray.jats.borrowed import is_taken_over
 from biomedica_ray.jats.credits import credited
 from biomedica_ray.jats.licenses import OTHER, code_of_text, code_of_url, named_url, stricter
 from biomedica_ray.jats.stems import has_any
 from biomedica_ray.jats.text import readable
 from biomedica_ray.jats.tree import Element, href
+from biomedica_ray.jats.works import CITATION, is_of_cited
 
-_COPYRIGHT = re.compile(r"©|\(c\)\s*(?=(?:19|20)\d\d)|\bcopyright\b", re.IGNORECASE)
+_COPYRIGHT = re.compile(
+    r"©|\(c\)\s*(?=(?:19|20)\d\d,?\s(?:by\s)?(?-i:[A-Z]))"
+    r"|\bcopyright\b(?!\s(?:infring|laws?\b|issues|polic|protect|violat|disput|cases|legislat|transfer|exception|reform))",
+    re.IGNORECASE,
+)
 # A source that is the authors' own: "Source: own elaboration", "Fonte: dados da pesquisa".
 _OWN = re.compile(
     r"\b(?:own|(?:co-?)?authors?\b|our|ours|we|this (?:study|paper|work)|present (?:study|paper|work)|research data"
     r"|primary data|survey data|calculations?|elaborat\w+|elabora\w+|autor(?!i[sz])\w*|auteur\w*|pr[oó]pri[oa]s?"
     r"|propi[oa]s?|eigene\w*|nostr[aoei]|personnel\w*|dados d[aeo]s? (?:pesquisa|estudo)"
-    r"|datos de(?:l| la| esta| este)? ?(?:investig|encuest|estudio)\w*|field ?(?:work|surveys?|stud(?:y|ies)|data)"
+    r"|datos de(?:l| la| esta| este)? ?(?:investig|encuest|estudio)\w*"
+    r"|field ?(?:work|surveys?|stud(?:y|ies)|data|experiments?|trials?)"
     r"|(?:study|survey|research) (?:data|results?|findings)|original data|database of th\w+ study"
     r"|(?:pesquisa|trabajo) de campo"
-    r"|(?:hospital|medical|clinical|patients?'?) (?:records?|files?|charts?|archives?)|historia cl[ií]nica"
-    r"|prontu[aá]rios?"
+    r"|(?:hospital|medical|clinical|laboratory|patients?'?) (?:records?|files?|charts?|archives?)"
+    r"|historias? cl[ií]nicas?"
+    r"|researchers?|questionnaires?|hospital information|instrumento|registros? (?:del?|do) hospital|dados coletados"
+    r"|pesquisa direta"
+    r"|prontu[aá]rios?|expedientes? (?:cl[ií]nic|m[eé]dic)\w*"
+    r"|(?:encuestas?|question[aá]rios?|cuestionarios?) (?:aplicad|realizad)\w*"
+    r"|donn[ée]es de (?:l['\u2019 ]|cette |notre |la )?(?:[ée]tude|enqu[êe]te|recherche)"
     r"|(?:personal|private|family) (?:archives?|collections?|photo\w*|files?|pictures?|images?)"
     r"|(?:archivo|arquivo|acervo|archivio|archives?) (?:personal|pessoal|personale|personnelles?|d[aoe]s? autor\w*))\b",
     re.IGNORECASE,
@@ -43,7 +54,15 @@ _NO_ATTRIBUTION = re.compile(
     r"\W*(?:notes?|abbrev\w*|fig\w*|keys?|legends?|symbols?|nota|\*|\u2020)\b|[*\u2020]", re.IGNORECASE
 )
 # The article's own figures and tables: "Source: Table 2", though not "Source: Table 2 of the report".
-_OWN_SOURCE = re.compile(r"(?:figures?|fig\.|tables?)\s?S?\d(?!.*\b(?:of|in|from)\b)", re.IGNORECASE)
+_OWN_SOURCE = re.compile(
+    r"(?:see\s)?(?:(?:supplementary|supplemental|supporting|additional|appendix)\s)?(?:figures?|fig\.|tables?)\s?S?\d(?!.*\b(?:of|in|from)\b)",
+    re.IGNORECASE,
+)
+# Whoever adapts what is somebody else's makes it no source of his own: "Fonte: OMS. Adaptado pelos autores."
+_ADAPTED_BY = re.compile(
+    r"\b(?:adapt|modif)\w*\s(?:by|pel[oa]s?|por|da[li]?|par)\s(?:the\s|l[oae]s?\s)?(?:authors?|autor\w*|auteur\w*)",
+    re.IGNORECASE,
+)
 _LONGEST_ATTRIBUTION = 80
 _LONGEST_LICENCE = 80
 _LICENCE = re.compile(
@@ -238,6 +257,7 @@ def _is_own(who: str, owner: Owner) -> bool:
         return False
     if _is_by_others(who):
         return False
+    who = _ADAPTED_BY.sub("", who)
     if _OWN.search(who) or _OWN_SOURCE.match(who):
         return True
     return owner.is_named(_LISTED.split(first)[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def has_any(text: str, stems: tuple[str, ...]) -> bool:
     """Whether a text has one of these in it."""
@@ -10,3 +12,9 @@ def has_any(text: str, stems: tuple[str, ...]) -> bool:
         if stem in text:
             return True
     return False
+
+
+def least(stems: Iterable[str]) -> tuple[str, ...]:
+    """The stems without those that have another one in them: a text has one of these if it has any of all."""
+    every = dict.fromkeys(stems)
+    return tuple(stem for stem in every if not any(other != stem and other in stem for other in every))

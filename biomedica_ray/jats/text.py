@@ -41,7 +41,7 @@ _NO_SUPERSCRIPT = re.compile(r"[^\W_0-9n]")
 _NO_SUBSCRIPT = re.compile(r"[^\W_0-9]")
 _ORDINAL = re.compile(r"st|nd|rd|th")
 _SPACE = re.compile(r"\s")
-_INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
+_INVISIBLE = ("\u200b", "\u2060", "\ufeff", "\u00ad")
 FORMULA = "[formula]"
 """What stands in a caption for a formula or symbol that is given as an image without alternative text."""
 _FORMULAS = ("inline-formula", "disp-formula")
@@ -185,7 +185,10 @@ def _one_line(raw: str) -> str:
         return raw.strip()
     if "  " in raw or not raw.isprintable():
         # Whatever is white but the space, and whatever is invisible, is not printable (str.isprintable).
-        return " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub("", raw)).split())
+        for sign in _INVISIBLE:
+            if sign in raw:
+                raw = raw.replace(sign, "")
+        return " ".join(unicodedata.normalize("NFC", raw).split())
     return unicodedata.normalize("NFC", raw).strip()
 
 

@@ -114,6 +114,17 @@ NAMED: list[tuple[str, list[tuple[str, str]]]] = [
     ("Fig. 2 (panel a)", [("2", "a")]),
     ("Fig. 2 (left) and (right)", [("2", "")]),
     ("Fig. 2a (top)", [("2", "a")]),
+    ("Fig. 2a and 2b show", [("2", "a"), ("2", "b")]),
+    ("Panel (b) of Figure 5", [("5", "b")]),
+    ("panels (a) and (b) of Figure 5", [("5", "a b")]),
+    ("(Figure 2—figure supplements 1 and 2)", [("2-FS1", ""), ("2-FS2", "")]),
+    ("Fig. 2 in Materials and Methods", [("2", "")]),
+    ("Fig. 5 of the paper by Brown", []),
+    ("Brown et al. (2012; Fig. 3)", []),
+    ("(Brown et al. [12], Figure 3)", []),
+    ("FIGS. 1A AND 1B", [("1", "A"), ("1", "B")]),
+    ("panel A, Figure 2", [("2", "A")]),
+    ("(panel A, Fig. 2)", [("2", "A")]),
 ]
 
 

@@ -77,6 +77,24 @@ MARKED = [
     "Animals. ‖A‖A, Mice. ‖B‖B, Rats. ‖C, E‖Voles (C, E) ‖D, F‖and shrews (D, F) at rest (C, D) and awake (E, F).",
     "‖A‖(A) Mice. ‖B‖(B) Rats. ‖C‖Survival of voles (C).",
     "‖A‖Animals of the farm. ‖B‖B, Weight of rats. ‖C‖Index (H12) of voles (C) ‖D‖and of shrews (D) by age.",
+    "‖a‖a Axial CT and ‖b‖b coronal CT show consolidation in the right lower lobe.",
+    "‖A‖Pre- (A) ‖B‖and post-treatment (B) photographs.",
+    "Phylogenetic relationships. ‖A‖A Maximum-likelihood tree ‖B‖B Bayesian tree ‖C‖C Network.",
+    "Meromyza aberrans sp. n. ‖A‖A habitus, lateral view ‖B‖B head, dorsal view ‖C‖C wing ‖D‖D male genitalia.",
+    "Images of Arabidopsis grown on ‖A‖(A) control medium (C) or ‖B‖(B) medium with 100 mM NaCl.",
+    "Forest plot of the effect on ‖A‖A: pain; ‖B‖B: function; ‖C‖C: quality of life. CI: confidence interval.",
+    "‖A‖Panel A shows the primary end point, and ‖B‖Panel B the secondary end point.",
+    "Electrocardiograms. ‖A‖In Panel A, sinus rhythm is seen; ‖B‖in Panel B, atrial fibrillation.",
+    "‖A‖A A 3D reconstruction of the nucleus. ‖B‖B A cross section of it. ‖C‖C Volume of all nuclei.",
+    "Photos of the seedlings ‖a‖(a) at day 7, ‖b‖(b) at day 14, and ‖c‖(c) at day 21 after sowing.",
+    "‖A‖Gel filtration profile is shown in (A) ‖B‖and SDS-PAGE in (B).",
+    "‖a-i‖(a-i) Sham cortex, ‖a-ii‖(a-ii) injured cortex, ‖b-i‖(b-i) sham pons, ‖b-ii‖(b-ii) injured pons.",
+    "‖a-i‖(a-i) Overview. ‖a-ii‖(a-ii) Detail. ‖b‖(b) Counts.",
+    "‖A‖Ａ Wild type, ‖B‖Ｂ mutant.",
+    "Skull of the specimen in ‖A‖A, dorsal, ‖B‖B, ventral, and ‖C‖C, lateral views.",
+    "Photoluminescence of QDs ‖a‖(a) before and ‖b‖(b) after ligand exchange.",
+    "‖A‖Image A: before bleaching; ‖B‖image B: after bleaching.",
+    "‖a, b‖Figures (a) and (b) show loadings; ‖c‖figure (c) shows scores.",
 ]
 
 UNMARKED = [
@@ -135,6 +153,14 @@ UNMARKED = [
     "A: Anterior; B: Basal; C: Caudal",
     "A = albumin; B = bilirubin.",
     "In a, b denotes the slope.",
+    "Sketch of the mandible. a, angle; b, body; c, condyle; d, coronoid process.",
+    "Inclusion criteria were (a) age over 18 years, (b) signed consent, and (c) normal vision.",
+    "Model with random effects for (i) subject and (ii) item.",
+    "The reaction proceeds via (i) oxidation, (ii) hydrolysis.",
+    "Site locations: A, Lake Tana; B, Lake Ziway; C, Lake Abaya.",
+    "Peaks: a, gallic acid; b, catechin; c, rutin; d, quercetin.",
+    "HPLC chromatogram: (1) gallic acid; (2) catechin; (3) rutin; (4) quercetin.",
+    "Patients were excluded if (a) they withdrew or (b) were lost.",
 ]
 
 

@@ -95,6 +95,8 @@ def test_titles_leave_footnote_marks_out() -> None:
         "<subtitle>A study</subtitle></title-group>"
     )
     assert (read.title, read.subtitle) == ("On E. coli", "A study")
+    for title, text in (("On <italic>E. coli</italic><sup>*</sup>", "On E. coli"), ("On CO<sup>+</sup>", "On CO⁺")):
+        assert article(f"<title-group><article-title>{title}</article-title></title-group>").title == text
 
 
 def test_main_abstract_has_labelled_paragraphs() -> None:
@@ -104,6 +106,14 @@ def test_main_abstract_has_labelled_paragraphs() -> None:
         "<sec><title>Results</title><p>It worked.</p></sec></abstract>"
     )
     assert read.abstract == "Methods: We did.\nTwice.\nResults: It worked."
+
+
+def test_main_abstract_is_in_the_language_of_the_article() -> None:
+    read = article('<abstract xml:lang="es"><p>Uno.</p></abstract><abstract xml:lang="en"><p>One.</p></abstract>')
+    assert (read.abstract, read.other_abstracts) == ("One.", [Summary("abstract", "es", "Uno.")])
+    assert article('<abstract xml:lang="es"><p>Uno.</p></abstract>').abstract == "Uno."
+    beside = '<abstract abstract-type="significance"><p>Why.</p></abstract>'
+    assert article(f'{beside}<abstract abstract-type="main"><p>One.</p></abstract>').abstract == "One."
 
 
 def test_other_abstracts_and_titles_stand_apart() -> None:
@@ -167,6 +177,23 @@ YEAR, MONTH, DAY = (f"<{tag}>{{}}</{tag}>".format for tag in ("year", "month", "
         (DATE("epub", "<string-date>Dec. 17th, 2012</string-date>"), (2012, 12, 17), "day"),
         (DATE("epub", "<string-date>December 2012</string-date>"), (2012, 12, 1), "month"),
         (DATE("epub", "<string-date>Winter 2012</string-date>"), (2012, 1, 1), "year"),
+        (DATE("epub", "<string-date>2012 Dec 17</string-date>"), (2012, 12, 17), "day"),
+        (DATE("epub", "<string-date>2012/12/17</string-date>"), (2012, 12, 17), "day"),
+        (DATE("epub", "<string-date>17.12.2012</string-date>"), (2012, 12, 17), "day"),
+        (DATE("epub", "<string-date>17 DECEMBER 2012</string-date>"), (2012, 12, 17), "day"),
+        (DATE("epub", "<string-date>17 de dezembro de 2012</string-date>"), (2012, 12, 17), "day"),
+        (DATE("epub", "<string-date>17 de enero de 2012</string-date>"), (2012, 1, 17), "day"),
+        (DATE("epub", "<string-date>17 août 2012</string-date>"), (2012, 8, 17), "day"),
+        (DATE("epub", "<string-date>17. März 2012</string-date>"), (2012, 3, 17), "day"),
+        (DATE("epub", "<string-date iso-8601-date='2012-12-17'>last week</string-date>"), (2012, 12, 17), "day"),
+        (DATE("epub", DAY(17) + MONTH("Juin") + YEAR("2012.")), (2012, 6, 17), "day"),
+        (DATE("epub", DAY(17) + MONTH("Juillet") + YEAR(2012)), (2012, 7, 17), "day"),
+        (
+            "<pub-history><event><date date-type='published'>"
+            f"{DAY(17)}{MONTH(12)}{YEAR(2012)}</date></event></pub-history>",
+            (2012, 12, 17),
+            "day",
+        ),
     ],
 )
 def test_a_finer_date_within_a_coarse_one_says_when(
@@ -214,6 +241,37 @@ def test_a_tagged_reference_takes_its_line_from_the_printed_one() -> None:
     for inside in (printed + tagged, f"<citation-alternatives>{tagged}{printed}</citation-alternatives>"):
         (reference,) = article(back=f"<ref-list><ref>{inside}</ref></ref-list>").references
         assert (reference.raw, reference.year) == ("ROE, A. J. Test, 1999.", "1999")
+
+
+@pytest.mark.parametrize(
+    ("link", "pmid", "pmcid", "doi"),
+    [
+        ('<ext-link xlink:href="https://pubmed.ncbi.nlm.nih.gov/123/">PubMed</ext-link>', "123", None, None),
+        ('<ext-link xlink:href="https://www.ncbi.nlm.nih.gov/pubmed/123"/>', "123", None, None),
+        ('<ext-link ext-link-type="pmid" xlink:href="123"/>', "123", None, None),
+        ('<ext-link ext-link-type="pmcid" xlink:href="PMC45"/>', None, "PMC45", None),
+        ('<ext-link ext-link-type="google-scholar" xlink:href="title=X&amp;doi=10.1000/q&amp;"/>', None, None, None),
+        ('<pub-id pub-id-type="doi" xlink:href="https://doi.org/10.1000/q"/>', None, None, "10.1000/q"),
+    ],
+)
+def test_a_reference_may_have_its_ids_as_links(link: str, pmid: str | None, pmcid: str | None, doi: str | None) -> None:
+    back = f"<ref-list><ref><mixed-citation>Roe A. On X. {link}</mixed-citation></ref></ref-list>"
+    (reference,) = article(back=back).references
+    assert (reference.pmid, reference.pmcid, reference.doi) == (pmid, pmcid, doi)
+
+
+def test_a_name_of_several_forms_is_in_the_language_of_the_article_or_western() -> None:
+    eastern = '<name name-style="eastern" xml:lang="zh"><surname>王</surname><given-names>明</given-names></name>'
+    for form in ('name-style="western"', 'xml:lang="en"'):
+        western = f"<name {form}><surname>Wang</surname><given-names>Ming</given-names></name>"
+        contrib = f"<contrib><name-alternatives>{eastern}{western}</name-alternatives></contrib>"
+        assert article(f"<contrib-group>{contrib}</contrib-group>").authors == [Author("Ming Wang", None, [])]
+
+
+def test_an_editor_among_the_authors_is_none() -> None:
+    contrib = "<contrib><name><surname>{}</surname></name>{}</contrib>".format
+    group = contrib("Roe", "<role>Lead</role>") + contrib("Doe", "<role>Academic Editor</role>")
+    assert [author.name for author in article(f"<contrib-group>{group}</contrib-group>").authors] == ["Roe"]
 
 
 def test_a_group_does_not_take_what_is_its_members() -> None:

@@ -1,0 +1,80 @@
+"""Libraries, maps, sites and machines that pictures are taken from, and pictures that are nobody's any more."""
+
+from __future__ import annotations
+
+import re
+
+from biomedica_ray.jats.stems import has_any
+
+# Libraries, maps and machines whose name says enough.
+_SOURCES = re.compile(
+    r"\b(?:google\s(?:earth|maps?|street)|openstreetmap|bing\smaps|getty\simages|shutterstock|istock\w*|adobe\sstock"
+    r"|wikimedia|wikipedia\scommons|from\swikipedia|flickr|freepik|flaticon|pixabay|unsplash|pexels|vecteezy|rawpixel"
+    r"|alamy|depositphotos|dreamstime|servier|smart\s(?:servier|medical\sart)|phylopic|mapchart|radiopaedia|noun\sproject"
+    r"|science\sphoto\slibrary|biodiversity\sheritage|library\sof\scongress|wellcome\s(?:images|library|collection)"
+    r"|public\shealth\simage\slibrary|phil\s?(?:#|id\b)\s?\d|copernicus\s(?:sentinel|data)|dall[\s\u00b7\u2022.-]?e\b"
+    r"|midjourney|stable\sdiffusion|chatgpt|blausen)"
+    r"|\bscreen\s?(?:shot|capture)s?\s(?:\w+\s){0,2}from\s",
+    re.IGNORECASE,
+)
+_NAMED = (
+    *(
+        "google",
+        "streetmap",
+        "bing maps",
+        "getty",
+        "shutterstock",
+        "istock",
+        "adobe stock",
+        "wiki",
+        "flickr",
+        "freepik",
+    ),
+    *("flaticon", "pixabay", "unsplash", "pexels", "vecteezy", "rawpixel", "alamy", "depositphotos", "dreamstime"),
+    *("servier", "smart medical", "phylopic", "mapchart", "radiopaedia", "noun project", "photo library"),
+    *("biodiversity heritage", "library of congress", "wellcome", "image library", "phil #", "phil#", "phil id"),
+    *("copernicus", "dall", "midjourney", "stable diffusion", "chatgpt", "blausen", "screenshot", "screen shot"),
+    *("screencapture", "screen capture"),
+)
+# Kinds of places that a picture is from, and the picture before that.
+_PLACE = re.compile(
+    r"\sfrom\s(?:the\s|an?\s)?(?:[\w.'\u2019-]+\s){0,5}(?:atlas|museum|library|archives?|web\s?site|web\s?page|homepage"
+    r"|internet|(?:text|hand)book|brochure|encyclop\w+)\b"
+    r"|\s(?:del?|do|da)\s(?:libro|livro|atlas|tratado|s[ií]tio|p[aá]gina|site)\b",
+    re.IGNORECASE,
+)
+_PLACES = (
+    *("atlas", "museum", "librar", "archive", "website", "web site", "webpage", "web page", "homepage", "internet"),
+    *("textbook", "handbook", "brochure", "encyclop", " libro", " livro", " tratado", " sitio", " sítio", " página"),
+    *("do site", "da pagina"),
+)
+_OF_PLACE = re.compile(
+    r"\b(?:images?|photo\w*|pictures?|figures?|illustrations?|diagrams?|drawings?|maps?|sections?|plates?|outlines?|figura"
+    r"|ima[gj]e[mn]|foto|mapa),?(?:\s\w+){0,2}\Z",
+    re.IGNORECASE,
+)
+_LONGEST_PICTURE = 50
+_PUBLIC_DOMAIN = re.compile(
+    r"\bpublic[\s-]domain\b(?!\s?:|\s(?:data|software|dedication|code|sequence|program|tool))", re.IGNORECASE
+)
+# What is in the public domain and is no picture.
+_NO_PICTURE = re.compile(r"\b(?:data\w*|sequences?|software|code|programs?|results?|records?)\b[^.]*\Z", re.IGNORECASE)
+
+
+def is_from_library(text: str, lower: str) -> bool:
+    """Whether a picture is out of a library, from a map service or a site, or in the public domain.
+
+    Args:
+        text: A caption or an attribution.
+        lower: The same in lower case.
+    """
+    if has_any(lower, _NAMED) and _SOURCES.search(text):
+        return True
+    if has_any(lower, _PLACES) and any(_follows(_OF_PLACE, found) for found in _PLACE.finditer(text)):
+        return True
+    return "public" in lower and any(not _follows(_NO_PICTURE, found) for found in _PUBLIC_DOMAIN.finditer(text))
+
+
+def _follows(pattern: re.Pattern[str], found: re.Match[str]) -> bool:
+    start = found.start()
+    return pattern.search(found.string[max(0, start - _LONGEST_PICTURE) : start]) is not None
