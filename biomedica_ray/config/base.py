@@ -111,6 +111,7 @@ STAGES = (
     "dedupe",
     "annotate",
     "label",
+    "classify",
     "propose",
     "select",
     "serialize",

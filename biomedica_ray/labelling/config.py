@@ -1,4 +1,4 @@
-"""Configs of the stages that label clusters: label, propose, sheets and votes."""
+"""Configs of the stages that label clusters and images: label, classify, propose, sheets and votes."""
 
 from __future__ import annotations
 
@@ -29,6 +29,41 @@ class LabelConfig(StageConfig):
     min_confidence: float = Field(
         0.05, ge=0, le=1, description="figures with less confidence in their cluster's labels are marked uncertain"
     )
+
+
+class ClassifyConfig(StageConfig):
+    """Give every image a label of its own, by a classifier of its embedding, with a probability that it is right."""
+
+    example: ClassVar[str] = "--store mine --labels labels.yaml --precision 0.95"
+
+    model: str | None = Field(
+        None, description="model whose embeddings to use; none: the only model that the store has clusters of"
+    )
+    how: Literal["classifier", "zero-shot"] | None = Field(
+        None,
+        description="classifier: fitted on the figures of the labels file; zero-shot: the prompts of the CLIP model "
+        "that made the embeddings; none: a classifier where the labels file has enough figures, otherwise zero-shot",
+    )
+    labels: str | None = Field(
+        None,
+        description="labels YAML, local or s3://: what annotators said of clusters' exemplars and of single figures; "
+        "none: <store>/labels.yaml, which votes writes",
+    )
+    taxonomy: str | None = Field(None, description=_TAXONOMY)
+    prompts: str | None = Field(
+        None,
+        description="prompts YAML, local or s3://, for zero-shot; none: <store>/prompts.yaml if it exists, otherwise "
+        "those for the paper's taxonomy",
+    )
+    precision: float = Field(
+        0.95, ge=0.5, lt=1, description="share of the labels marked sure that is to be right, at least"
+    )
+    num_cpus: float = Field(1, gt=0, description="CPUs of the task that fits")
+    memory_gb: float = Field(3, gt=0, description="memory that it reserves")
+
+    def needs(self) -> tuple[Need, ...]:
+        """The task that fits."""
+        return (Need.of(self, CPU="num_cpus", memory="memory_gb"),)
 
 
 class ProposeConfig(StageConfig):
