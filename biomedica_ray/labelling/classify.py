@@ -21,9 +21,8 @@ from biomedica_ray.annotate.vectors import model_slug, read_vectors
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.prompts import Prompts
-from biomedica_ray.evaluate.zero_shot import class_vectors
 from biomedica_ray.labelling.classifier import How, ImageClassifier, image_label_rows
-from biomedica_ray.labelling.concept_scores import load_prompts
+from biomedica_ray.labelling.concept_scores import concept_vectors, load_prompts
 from biomedica_ray.labelling.config import ClassifyConfig
 from biomedica_ray.labelling.examples import Example, embedded_examples, read_examples
 from biomedica_ray.labelling.labels_file import load_labels
@@ -196,8 +195,7 @@ def _prompts(config: ClassifyConfig, store: Store, taxonomy: Taxonomy, clusterin
 
 def _of_prompts(config: ClassifyConfig, store: Store, clustering: Clustering, prompts: Prompts) -> ImageClassifier:
     """The prompts' vectors as a classifier, as CLIP classifies (Radford et al., 2021, figure 3)."""
-    import torch  # noqa: PLC0415 - takes seconds, and a fitted classifier needs none of it
-
+    # It takes seconds, and a fitted classifier needs none of it.
     from biomedica_ray.models.encoders import open_clip_model  # noqa: PLC0415
 
     embedded = store.commits(clustering.stage)
@@ -207,11 +205,9 @@ def _of_prompts(config: ClassifyConfig, store: Store, clustering: Clustering, pr
     about = store.read(first, "embeddings", ["figure_id"]).schema.metadata
     with local_weights(about[b"weights"].decode() or None, config.endpoint_url) as weights:
         model, tokenize = open_clip_model(clustering.model.partition("/")[2], weights)
-    names = list(prompts.concepts)
-    with torch.inference_mode():
-        texts = class_vectors([model.encode_text(tokenize(prompts.sentences(name))).float().numpy() for name in names])
-        scale = float(model.logit_scale.exp())
-    return ImageClassifier("zero-shot", tuple(names), scale * texts, np.zeros(len(names), np.float32))
+    texts, scale = concept_vectors(model, tokenize, prompts)
+    names = tuple(prompts.concepts)
+    return ImageClassifier("zero-shot", names, scale * texts, np.zeros(len(names), np.float32))
 
 
 def _tell(config: ClassifyConfig, made: Made) -> None:
