@@ -413,7 +413,7 @@ IMAGE_LABELS = pa.schema(
 
 MEMBERS = pa.schema(
     [
-        _field("cluster_id", pa.int32(), "k-means cluster"),
+        _field("cluster_id", pa.int64(), "k-means cluster, or the number of an image that is asked about by itself"),
         _field("cluster_size", pa.int64(), "figures in it"),
         _field("place", pa.string(), "nearest (to the centre), random or farthest"),
         _field("rank", pa.int32(), "order within the place, from 0"),

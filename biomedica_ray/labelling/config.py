@@ -92,7 +92,7 @@ class ProposeConfig(StageConfig):
 
 
 class SheetsConfig(StageConfig):
-    """Write label sheets: pages on which annotators see figures of each cluster and say what they show."""
+    """Write label sheets: pages on which annotators say what figures show, a cluster's together or each by itself."""
 
     example: ClassVar[str] = "--store mine --clusters_per_sheet 20"
 
@@ -101,8 +101,19 @@ class SheetsConfig(StageConfig):
         description="html: pages that work offline in a browser and save the answers to a file; label-studio: "
         "tasks and labelling config to import there",
     )
-    round: int = Field(1, ge=1, description="1: all clusters; from 2 on: those that are disputed by the votes")
-    clusters_per_sheet: int = Field(50, ge=1, description="clusters in one file")
+    of: Literal["clusters", "images"] = Field(
+        "clusters",
+        description="clusters: some figures of each; images: single figures, those that classify is least sure of, one "
+        "of an article, a quarter of them drawn at random",
+    )
+    round: int = Field(
+        1,
+        ge=1,
+        description="1: all clusters; from 2 on: those that are disputed by the votes; of images any number, which "
+        "names the sheets: disputed ones are always among them, those that have been answered never",
+    )
+    images: int = Field(200, ge=1, description="with of: images, how many to ask about, beside the disputed ones")
+    clusters_per_sheet: int = Field(50, ge=1, description="clusters, or single images, in one file")
     members: int = Field(
         8, ge=1, description="figures of a cluster that are nearest to its centre; as many farthest out, and at random"
     )
@@ -117,7 +128,7 @@ class SheetsConfig(StageConfig):
 
 
 class VotesConfig(StageConfig):
-    """Count annotators' answers: a labels file for label, their agreement, and what to ask again."""
+    """Count annotators' answers: a labels file for label and classify, their agreement, and what to ask again."""
 
     example: ClassVar[str] = "--store mine --answers answers"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import lxml.html
 import numpy as np
 import open_clip
 import pyarrow.parquet as pq
@@ -134,6 +136,63 @@ def test_without_labels_a_clip_models_own_prompts_speak(
     made = read_made(store, "open_clip/any-name")
     assert made is not None and made.judged is None and made.concepts == names
     assert "image_confidence is the CLIP model's own" in capsys.readouterr().err
+
+
+@pytest.mark.cluster
+def test_annotators_are_asked_about_the_images_that_it_is_least_sure_of(
+    ray_cluster: None, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From labels to a sheet of single images, to answers, to what an expert says, and to another sheet."""
+    add_clusters(store, "timm/x", FIGURES, clouds())
+    command = ["sheets", "--store", store.root, "--of", "images", "--images", "8", "--clusters_per_sheet", "5"]
+    assert cli.main(command) == 1
+    assert "no labels of images yet; run `biomedica classify` first" in capsys.readouterr().err.splitlines()[-1]
+    write_labels(store, FIGURES[20:80], [])
+    assert classify(store) == 0
+    rows = image_labels(store)
+    assert cli.main(command) == 0
+    asked = [each for number in (1, 2) for each in read_sheet(store, f"images-round-1/sheet-00{number}.html")]
+    figures = [each["exemplars"][0] for each in asked]
+    assert len(figures) == len({id_.partition(".")[0] for id_ in figures}) == 8
+    assert {id_: each["proposals"][0]["concept"] for id_, each in zip(figures, asked, strict=True)} == {
+        id_: rows[id_]["image_label"] for id_ in figures
+    }
+    by_confidence = sorted(FIGURES, key=lambda id_: float(rows[id_]["image_confidence"]))
+    least_sure = {id_.partition(".")[0]: id_ for id_ in reversed(by_confidence)}  # the first of each article
+    assert set(sorted(least_sure.values(), key=by_confidence.index)[:6]) <= set(figures)
+
+    answers = Path(store.root, "answers")
+    answers.mkdir()
+    for annotator in ("a", "b"):
+        said = [
+            {
+                "cluster": each["cluster"],
+                "exemplars": each["exemplars"],
+                "answered": "2026-01-02T03:04:05Z",
+                "primary": ["Tables" if (annotator, number) == ("b", 7) else "Maps"],
+            }
+            for number, each in enumerate(asked)
+        ]
+        head = {"format": "biomedica answers 1", "annotator": annotator, "taxonomy": "biomedica-1"}
+        document = {**head, "clustering": "images", "round": 1, "sheet": "sheet-001", "answers": said}
+        (answers / f"{annotator}.json").write_text(json.dumps(document))
+    assert cli.main(["votes", "--store", store.root, "--output", f"{store.root}/said.yaml"]) == 0
+    assert read_runs(store)[-1]["results"]["images"] == 8
+    assert f"biomedica sheets --store {store.root} --of images --round 2" in capsys.readouterr().err
+    said_of = yaml.safe_load(Path(store.root, "said.yaml").read_text())["images"]
+    assert {each["figure"]: each["primary"] for each in said_of} == {id_: ["Maps"] for id_ in figures[:7]}
+
+    assert cli.main([*command, "--round", "2"]) == 0
+    again = [each for number in (1, 2) for each in read_sheet(store, f"images-round-2/sheet-00{number}.html")]
+    assert {each["exemplars"][0] for each in again} & set(figures) == {figures[7]}
+    (disputed,) = [each for each in again if each["exemplars"] == [figures[7]]]
+    assert "1 × Maps, 1 × Tables" in disputed["earlier"]
+
+
+def read_sheet(store: Store, name: str) -> list[Row]:
+    page = lxml.html.parse(str(Path(store.root, "sheets", name))).getroot()
+    clusters: list[Row] = json.loads(page.xpath("//script[@id='data']/text()")[0])["clusters"]
+    return clusters
 
 
 def test_zero_shot_labels_need_a_clip_model(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
