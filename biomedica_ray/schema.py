@@ -400,7 +400,11 @@ IMAGE_LABELS = pa.schema(
         _field("panel", pa.int32(), "number of its panel, from 1; 0 for the whole figure"),
         _field("image_label", pa.string(), "the global concept that the image itself shows"),
         _field("image_confidence", pa.float32(), "probability that this is right; the report shows how far it holds"),
-        _field("image_sure", pa.bool_(), "confident enough for the precision that classify was asked for"),
+        _field(
+            "image_sure",
+            pa.bool_(),
+            "confident enough for the precision that classify was asked for, by what was said of single images",
+        ),
         _field("image_concepts", _STRINGS, "local concepts that the image shows, each more probably than not"),
         _field(
             "image_how",

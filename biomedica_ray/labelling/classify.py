@@ -229,11 +229,13 @@ def _tell(config: ClassifyConfig, made: Made) -> None:
     )
     for concept, articles in judged["left_out"].items():
         log.warning("classify: %s has figures of %d articles: too few to learn it", concept, articles)
-    if judged["sure_from"] is None:
+    if judged["calibrated_on"] == "exemplars":
         log.warning(
-            "classify: too few figures, or too many wrong ones, to mark labels as sure at a precision of %s",
-            config.precision,
+            "classify: annotators have answered for too few single images to mark labels as sure: "
+            "`biomedica sheets --of images` asks for more"
         )
+    elif judged["sure_from"] is None:
+        log.warning("classify: no label is sure at a precision of %s: too many are wrong", config.precision)
     else:
         log.info("classify: sure from a confidence of %.3f: %.1f %%", judged["sure_from"], 100 * judged["sure"])
 

@@ -49,7 +49,8 @@ class Judged:
         articles: Of how many articles.
         accuracy: Share whose label is among what people said.
         balanced_accuracy: The mean of that share over the concepts.
-        calibrated_on: images: examples that people said of each image by itself; else exemplars of clusters.
+        calibrated_on: images: by what people said of images by themselves; exemplars: by what they said of clusters, so
+            that accuracy and confidence are those of agreeing with it, and nothing is sure.
         sure_from: As in :class:`ImageClassifier`.
         sure: Share of the examples that are sure.
         sure_precision: Share of these that are right; None where there are none.
@@ -165,14 +166,15 @@ def _calibrated(
 ) -> tuple[float, Judged]:
     """The temperature, and how good the labels of logits (n, c) are at it.
 
-    By images of which people spoke alone, where there are enough: exemplars of clusters are the easiest of their kind.
+    By images of which people spoke alone, where there are enough: what was said of a cluster need not hold for each of
+    its exemplars, so by these alone nothing is sure.
     """
     alone = np.array([example.alone for example in examples])
     own = bool(alone.sum() >= least_examples(precision))
     if own:
         logits, examples = logits[alone], [example for example in examples if example.alone]
     temperature = fit_temperature(logits, _labelled(examples, names))
-    judged = _judge(softmax(logits / temperature), examples, names, precision)
+    judged = _judge(softmax(logits / temperature), examples, names, precision if own else None)
     return temperature, replace(judged, calibrated_on="images" if own else "exemplars")
 
 
@@ -314,7 +316,7 @@ def _loss(probabilities: Floats, said: _Labelled) -> float:
 def _judge(probabilities: Floats, examples: Sequence[Example], names: Sequence[str], precision: float) -> Judged:
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = np.array([names[n] in example.primary for n, example in zip(predicted.tolist(), examples, strict=True)])
-    sure_from = find_sure(confidence, right, precision)
+    sure_from = None if precision is None else find_sure(confidence, right, precision)
     sure = np.zeros(len(right), np.bool_) if sure_from is None else confidence >= sure_from
     concepts = []
     for n, name in enumerate(names):

@@ -17,7 +17,7 @@ CONCEPTS = ("Maps", "Microscopy", "Tables")
 
 
 def drawn(
-    n: int, noise: float, seed: int = 0, *, alone: bool = False
+    n: int, noise: float, seed: int = 0, *, alone: bool = True
 ) -> tuple[list[Example], npt.NDArray[np.float16], npt.NDArray[np.int64]]:
     """Examples of three concepts, two of an article, around three directions of 16 dimensions; and what each shows."""
     random = np.random.default_rng(seed)
@@ -105,8 +105,8 @@ def test_an_image_of_two_concepts_is_right_with_either_and_local_concepts_are_to
 
 
 def test_images_of_which_people_spoke_alone_are_what_it_is_judged_by_where_there_are_enough() -> None:
-    easy, easy_vectors, _ = drawn(200, 0.05)
-    hard, hard_vectors, _ = drawn(100, 0.8, seed=1, alone=True)
+    easy, easy_vectors, _ = drawn(200, 0.05, alone=False)
+    hard, hard_vectors, _ = drawn(100, 0.8, seed=1)
     _, judged = fit_to_examples([*easy, *hard], np.concatenate([easy_vectors, hard_vectors]), precision=0.95, seed=0)
     assert (judged.calibrated_on, judged.examples) == ("images", 100)
     assert judged.accuracy < 0.9
@@ -115,6 +115,7 @@ def test_images_of_which_people_spoke_alone_are_what_it_is_judged_by_where_there
         [*easy, *hard[few]], np.concatenate([easy_vectors, hard_vectors[few]]), precision=0.95, seed=0
     )
     assert (judged.calibrated_on, judged.examples) == ("exemplars", 200 + least_examples(0.95) - 1)
+    assert (judged.sure_from, judged.sure) == (None, 0.0)  # what was said of a cluster need not hold for each image
 
 
 def test_a_classifier_survives_its_file() -> None:
@@ -132,7 +133,7 @@ def test_prompts_are_calibrated_where_enough_was_said() -> None:
     examples, vectors, _ = drawn(200, 0.4)
     prompts = ImageClassifier("zero-shot", CONCEPTS, 50 * np.eye(16, dtype=np.float32)[:3], np.zeros(3, np.float32))
     calibrated, judged = calibrate(prompts, examples, vectors, precision=0.9)
-    assert judged is not None and judged.calibrated_on == "exemplars"
+    assert judged is not None and judged.calibrated_on == "images"
     assert calibrated.temperature > 5  # a scale of 50 claims far more than is so
     assert judged.calibration_error < 0.06
     assert calibrate(prompts, examples[:5], vectors[:5], precision=0.9) == (prompts, None)

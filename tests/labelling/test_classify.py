@@ -83,14 +83,20 @@ def test_every_image_gets_its_label_from_those_that_people_named(
     error = capsys.readouterr().err.splitlines()[-1]
     assert "examples of 0 concepts in 3 or more articles" in error and "annotate.model: open_clip/NAME" in error
 
-    write_labels(store, [*FIGURES[20:80], "PMC999.1_001"], FIGURES[:1])
+    write_labels(store, FIGURES[20:80], [])
+    assert classify(store) == 0
+    assert "`biomedica sheets --of images` asks for more" in capsys.readouterr().err
+    assert {row["image_sure"] for row in image_labels(store).values()} == {False}
+    write_labels(store, [*FIGURES[60:80], "PMC999.1_001"], [*FIGURES[:1], *FIGURES[20:60]])
     assert classify(store, "--precision", "0.9") == 0
     rows = image_labels(store)
     assert sorted(rows) == sorted(FIGURES)
     assert {id_ for id_ in FIGURES if rows[id_]["image_label"] != shown(id_)} == set()
-    first = rows.pop(FIGURES[0])  # its vector says nothing, an annotator did
+    first = rows[FIGURES[0]]  # its vector says nothing, an annotator did
     assert (first["image_how"], first["image_confidence"], first["image_sure"]) == ("expert", 1.0, True)
-    assert {row["image_how"] for row in rows.values()} == {"classifier"}
+    experts = {id_ for id_ in FIGURES if rows[id_]["image_how"] == "expert"}
+    assert experts == {*FIGURES[:1], *FIGURES[20:60]}
+    assert {rows[id_]["image_how"] for id_ in FIGURES if id_ not in experts} == {"classifier"}
     run = read_runs(store)[-1]
     assert run["counts"] == {"image_labels": {"rows_in": 120, "rows_out": 120, "errors": 0, "skipped": 0}}
     results = run["results"]
@@ -100,14 +106,14 @@ def test_every_image_gets_its_label_from_those_that_people_named(
         pytest.approx(1, abs=0.02),
     )
     sure = [row for row in rows.values() if row["image_sure"]]
-    assert {row["image_confidence"] >= results["sure_from"] for row in sure} == {True} and len(sure) > 60
+    assert {row["image_confidence"] >= results["sure_from"] for row in sure} == {True} and len(sure) > 30
 
     before = store.commits(STAGE)
     assert classify(store, "--precision", "0.9") == 0
     assert store.commits(STAGE) == before
     query = "image_labels.image_label = 'Maps' and image_confidence > 0.5 and image_sure"
     assert cli.main(["select", "--store", store.root, "--name", "maps", "--where", query]) == 0
-    wanted = sum(shown(id_) == "Maps" for id_, row in {**rows, FIGURES[0]: first}.items() if row["image_sure"])
+    wanted = sum(shown(id_) == "Maps" for id_, row in rows.items() if row["image_sure"])
     assert read_runs(store)[-1]["results"]["selected"] == wanted > 20
 
 
