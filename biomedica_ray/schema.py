@@ -394,9 +394,30 @@ LABELS = pa.schema(
     ]
 )
 
+IMAGE_LABELS = pa.schema(
+    [
+        _field("figure_id", pa.string(), "the figure"),
+        _field("panel", pa.int32(), "number of its panel, from 1; 0 for the whole figure"),
+        _field("image_label", pa.string(), "the global concept that the image itself shows"),
+        _field("image_confidence", pa.float32(), "probability that this is right; the report shows how far it holds"),
+        _field(
+            "image_sure",
+            pa.bool_(),
+            "confident enough for the precision that classify was asked for, by what was said of single images",
+        ),
+        _field("image_concepts", _STRINGS, "local concepts that the image shows, each more probably than not"),
+        _field(
+            "image_how",
+            pa.string(),
+            "classifier (fitted on what annotators said), zero-shot (a CLIP model's prompts) or expert (an annotator "
+            "said it of this image)",
+        ),
+    ]
+)
+
 MEMBERS = pa.schema(
     [
-        _field("cluster_id", pa.int32(), "k-means cluster"),
+        _field("cluster_id", pa.int64(), "k-means cluster, or the number of an image that is asked about by itself"),
         _field("cluster_size", pa.int64(), "figures in it"),
         _field("place", pa.string(), "nearest (to the centre), random or farthest"),
         _field("rank", pa.int32(), "order within the place, from 0"),
@@ -620,6 +641,7 @@ TABLES: dict[str, pa.Schema] = {
     "captions": CAPTIONS,
     "embeddings": embeddings(1024),
     "labels": LABELS,
+    "image_labels": IMAGE_LABELS,
     "members": MEMBERS,
     "panels": PANELS,
     "selections": SELECTIONS,

@@ -16,7 +16,7 @@ from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.enrich.config import EnrichConfig
 from biomedica_ray.evaluate.config import EvaluateConfig
 from biomedica_ray.extract.config import ExtractConfig
-from biomedica_ray.labelling.config import LabelConfig, ProposeConfig, SheetsConfig, VotesConfig
+from biomedica_ray.labelling.config import ClassifyConfig, LabelConfig, ProposeConfig, SheetsConfig, VotesConfig
 from biomedica_ray.merge.config import MergeConfig
 from biomedica_ray.panels.config import PanelsConfig
 from biomedica_ray.report.config import ReportConfig
@@ -39,6 +39,7 @@ class PipelineConfig(StageConfig):
     dedupe: dict[str, Any] = Field(default_factory=dict, description="keys of dedupe")
     annotate: dict[str, Any] = Field(default_factory=dict, description="keys of annotate")
     label: dict[str, Any] = Field(default_factory=dict, description="keys of label")
+    classify: dict[str, Any] | None = Field(None, description="keys of classify; none: the stage is left out")
     propose: dict[str, Any] | None = Field(None, description="keys of propose; none: the stage is left out")
     select: dict[str, Any] | None = Field(None, description="keys of select; none: the stage is left out")
     serialize: dict[str, Any] = Field(default_factory=dict, description="keys of serialize")
@@ -75,6 +76,7 @@ CONFIGS: dict[str, type[StageConfig]] = {
     "dedupe": DedupeConfig,
     "annotate": AnnotateConfig,
     "label": LabelConfig,
+    "classify": ClassifyConfig,
     "propose": ProposeConfig,
     "sheets": SheetsConfig,
     "votes": VotesConfig,
@@ -96,6 +98,7 @@ _MODULES = {
     "dedupe": "biomedica_ray.dedupe.pipeline",
     "annotate": "biomedica_ray.annotate.pipeline",
     "label": "biomedica_ray.labelling.label",
+    "classify": "biomedica_ray.labelling.classify",
     "propose": "biomedica_ray.labelling.propose",
     "sheets": "biomedica_ray.labelling.sheets",
     "votes": "biomedica_ray.labelling.votes",

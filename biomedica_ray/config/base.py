@@ -114,6 +114,7 @@ STAGES = (
     "dedupe",
     "annotate",
     "label",
+    "classify",
     "propose",
     "select",
     "serialize",

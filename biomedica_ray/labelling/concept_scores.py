@@ -1,10 +1,8 @@
-"""Zero-shot proposals: which concepts the exemplars of a cluster resemble, by a CLIP model's text tower.
-
-They are a starting point for annotators, never labels.
-"""
+"""Which concepts images resemble by a CLIP model's text tower: proposals for annotators, and zero-shot labels."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ import numpy.typing as npt
 
 from biomedica_ray import files
 from biomedica_ray.evaluate.prompts import PROMPTS, Prompts
-from biomedica_ray.evaluate.zero_shot import Vectors, normalised
+from biomedica_ray.evaluate.zero_shot import Vectors, class_vectors, normalised
 from biomedica_ray.files import GivenFile, given_file, parse_yaml
 from biomedica_ray.labelling.taxonomy import Taxonomy
 from biomedica_ray.store import Store
@@ -31,6 +29,21 @@ def load_prompts(store: Store, uri: str | None, taxonomy: Taxonomy) -> Prompts:
     if empty := [concept for concept, names in prompts.concepts.items() if not names]:
         raise file.fault(f"{empty[0]}: expected at least one name")
     return prompts
+
+
+def concept_vectors(model: Any, tokenize: Callable[[list[str]], Any], prompts: Prompts) -> tuple[Vectors, float]:
+    """Vectors (c, d) of the prompts' concepts, and what cosines with them are multiplied by to be logits.
+
+    Args:
+        model: A CLIP model of open_clip.
+        tokenize: Its tokenizer.
+        prompts: Of c concepts.
+    """
+    import torch  # noqa: PLC0415 - takes seconds, and the driver needs none of them
+
+    with torch.inference_mode():
+        texts = [model.encode_text(tokenize(prompts.sentences(name))).float().numpy() for name in prompts.concepts]
+        return class_vectors(texts), float(model.logit_scale.exp())
 
 
 def propose(

@@ -1,4 +1,4 @@
-"""Configs of the stages that label clusters: label, propose, sheets and votes."""
+"""Configs of the stages that label clusters and images: label, classify, propose, sheets and votes."""
 
 from __future__ import annotations
 
@@ -32,6 +32,41 @@ class LabelConfig(StageConfig):
     )
 
 
+class ClassifyConfig(StageConfig):
+    """Give every image a label of its own, by a classifier of its embedding, with a probability that it is right."""
+
+    example: ClassVar[str] = "--store mine --labels labels.yaml --precision 0.95"
+
+    model: str | None = Field(
+        None, description="model whose embeddings to use; none: the only model that the store has clusters of"
+    )
+    how: Literal["classifier", "zero-shot"] | None = Field(
+        None,
+        description="classifier: fitted on the figures of the labels file; zero-shot: the prompts of the CLIP model "
+        "that made the embeddings; none: a classifier where the labels file has enough figures, otherwise zero-shot",
+    )
+    labels: str | None = Field(
+        None,
+        description="labels YAML, local or s3://: what annotators said of clusters' exemplars and of single figures; "
+        "none: <store>/labels.yaml, which votes writes",
+    )
+    taxonomy: str | None = Field(None, description=_TAXONOMY)
+    prompts: str | None = Field(
+        None,
+        description="prompts YAML, local or s3://, for zero-shot; none: <store>/prompts.yaml if it exists, otherwise "
+        "those for the paper's taxonomy",
+    )
+    precision: float = Field(
+        0.95, ge=0.5, lt=1, description="share of the labels marked sure that is to be right, at least"
+    )
+    num_cpus: float = Field(1, gt=0, description="CPUs of the task that fits")
+    memory_gb: float = Field(3, gt=0, description="memory that it reserves")
+
+    def needs(self) -> tuple[Need, ...]:
+        """The task that fits."""
+        return (Need.of(self, CPU="num_cpus", memory="memory_gb"),)
+
+
 class ProposeConfig(StageConfig):
     """Let a CLIP model propose concepts for each cluster, for annotators to start from; optional, before sheets."""
 
@@ -58,7 +93,7 @@ class ProposeConfig(StageConfig):
 
 
 class SheetsConfig(StageConfig):
-    """Write label sheets: pages on which annotators see figures of each cluster and say what they show."""
+    """Write label sheets: pages on which annotators say what figures show, a cluster's together or each by itself."""
 
     example: ClassVar[str] = "--store mine --clusters_per_sheet 20"
 
@@ -67,8 +102,19 @@ class SheetsConfig(StageConfig):
         description="html: pages that work offline in a browser and save the answers to a file; label-studio: "
         "tasks and labelling config to import there",
     )
-    round: int = Field(1, ge=1, description="1: all clusters; from 2 on: those that are disputed by the votes")
-    clusters_per_sheet: int = Field(50, ge=1, description="clusters in one file")
+    of: Literal["clusters", "images"] = Field(
+        "clusters",
+        description="clusters: some figures of each; images: single figures, those that classify is least sure of, one "
+        "of an article, a quarter of them drawn at random",
+    )
+    round: int = Field(
+        1,
+        ge=1,
+        description="1: all clusters; from 2 on: those that are disputed by the votes; of images any number, which "
+        "names the sheets: disputed ones are always among them, those that have been answered never",
+    )
+    images: int = Field(200, ge=1, description="with of: images, how many to ask about, beside the disputed ones")
+    clusters_per_sheet: int = Field(50, ge=1, description="clusters, or single images, in one file")
     members: int = Field(
         8, ge=1, description="figures of a cluster that are nearest to its centre; as many farthest out, and at random"
     )
@@ -83,7 +129,7 @@ class SheetsConfig(StageConfig):
 
 
 class VotesConfig(StageConfig):
-    """Count annotators' answers: a labels file for label, their agreement, and what to ask again."""
+    """Count annotators' answers: a labels file for label and classify, their agreement, and what to ask again."""
 
     example: ClassVar[str] = "--store mine --answers answers"
 

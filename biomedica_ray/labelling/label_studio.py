@@ -20,7 +20,7 @@ _PANEL = " / "
 """Between panel type and subtype in a choice: one choice says both, so that they always go together."""
 
 _CAPTIONS = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-    """<p><b>Cluster {{ cluster.cluster }}</b>, {{ cluster.size }} figures</p>
+    """{% if cluster.size > 1 %}<p><b>Cluster {{ cluster.cluster }}</b>, {{ cluster.size }} figures</p>{% endif %}
 {% if cluster.earlier %}<p style="white-space:pre-line">{{ cluster.earlier }}</p>{% endif %}
 <ol>{% for member in cluster.members %}<li>{{ member.caption }}</li>{% endfor %}</ol>"""
 )

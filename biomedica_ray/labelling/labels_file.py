@@ -1,4 +1,4 @@
-"""The labels file: what annotators said of each cluster, and so what the figures of each cluster show."""
+"""The labels file: what annotators said of each cluster, and so what its figures show; and of some images alone."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ class Entry(Said):
         return self
 
 
+class ImageEntry(Said):
+    """What annotators said of one figure by itself."""
+
+    figure: str = Field(min_length=1, description="its figure_id")
+    primary: list[str] = Field(min_length=1, description="global concepts")
+
+
 class LabelsFile(BaseModel):
     """All labels, with the taxonomy that their words come from."""
 
@@ -34,7 +41,8 @@ class LabelsFile(BaseModel):
 
     taxonomy: str = Field(description="version of the taxonomy")
     clustering: str | None = Field(None, description="fingerprint of the clustering that the ids of clusters belong to")
-    clusters: list[Entry]
+    clusters: list[Entry] = Field([], description="what was said of clusters, for label and for classify")
+    images: list[ImageEntry] = Field([], description="what was said of single figures, for classify")
 
     @model_validator(mode="after")
     def _ids_belong(self) -> Self:
@@ -43,6 +51,9 @@ class LabelsFile(BaseModel):
             raise ValueError("clustering: missing; ids of clusters mean nothing without it, exemplars do")
         if repeated := [cluster for cluster, count in Counter(ids).items() if count > 1]:
             raise ValueError(f"clusters: cluster {repeated[0]} appears more than once")
+        figures = Counter(entry.figure for entry in self.images)
+        if repeated_figures := [figure for figure, count in figures.items() if count > 1]:
+            raise ValueError(f"images: {repeated_figures[0]} appears more than once")
         return self
 
     @property
@@ -74,4 +85,7 @@ def parse_labels(file: GivenFile, taxonomy: Taxonomy) -> LabelsFile:
     for number, entry in enumerate(labels.clusters, 1):
         if fault := entry.fault(taxonomy):
             raise file.fault(f"entry {number}: {fault}")
+    for image in labels.images:
+        if fault := image.fault(taxonomy):
+            raise file.fault(f"images: {image.figure}: {fault}")
     return labels

@@ -13,9 +13,8 @@ from biomedica_ray.annotate.clustering import stored_clusterings
 from biomedica_ray.annotate.members import Wanted
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.evaluate.prompts import Prompts
-from biomedica_ray.evaluate.zero_shot import class_vectors
 from biomedica_ray.images import ImageError, decode
-from biomedica_ray.labelling.concept_scores import load_prompts, propose
+from biomedica_ray.labelling.concept_scores import concept_vectors, load_prompts, propose
 from biomedica_ray.labelling.config import ProposeConfig
 from biomedica_ray.labelling.label_table import labelled_members, labelled_units
 from biomedica_ray.labelling.proposals_file import proposals_path
@@ -97,22 +96,19 @@ def write_proposals(config: ProposeConfig, store: Store, labelled: list[Commit],
 
 def _look(config: ProposeConfig, store: Store, members: pa.Table, prompts: Prompts) -> dict[int, list[dict[str, Any]]]:
     """The proposals of each cluster."""
-    import torch  # noqa: PLC0415 - takes seconds, and the driver needs none of them
-
+    # It takes seconds, and the driver needs none of it.
     from biomedica_ray.models.encoders import Encoder, embed_all, image_tower, open_clip_model  # noqa: PLC0415
 
     with local_weights(config.weights, config.endpoint_url) as weights:
         model, tokenize = open_clip_model(config.model.partition("/")[2], weights)
-    names = list(prompts.concepts)
-    with torch.inference_mode():
-        texts = class_vectors([model.encode_text(tokenize(prompts.sentences(name))).float().numpy() for name in names])
+    texts, scale = concept_vectors(model, tokenize, prompts)
     tower, preprocessing = image_tower(model)
     encoder = Encoder(tower, EncoderInfo(config.model, "", texts.shape[1], preprocessing))
     pixels, clusters = _pictures(store, members, preprocessing)
     if not pixels:
         return {}
     vectors, _ = embed_all(encoder, np.stack(pixels), config.batch_size)
-    return propose(vectors, np.array(clusters), texts, names, scale=float(model.logit_scale.detach().exp()))
+    return propose(vectors, np.array(clusters), texts, list(prompts.concepts), scale=scale)
 
 
 def _pictures(store: Store, members: pa.Table, preprocessing: Preprocessing) -> tuple[list[Pixels], list[int]]:

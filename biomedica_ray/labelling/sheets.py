@@ -1,4 +1,4 @@
-"""The sheets stage: pages on which annotators see figures of each cluster and say what they show."""
+"""The sheets stage: pages on which annotators see figures of each cluster, or single ones, and say what they show."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from biomedica_ray.files import VOTES
 from biomedica_ray.labelling import label_studio
 from biomedica_ray.labelling.config import SheetsConfig
 from biomedica_ray.labelling.html_sheet import Sheet, ShownCluster, ShownMember, earlier_votes, html
+from biomedica_ray.labelling.image_sheets import IMAGES, ImagesAsked, image_number, image_proposals, write_images
 from biomedica_ray.labelling.label_table import labelled_members, labelled_units
 from biomedica_ray.labelling.proposals_file import Proposals, read_proposals
 from biomedica_ray.labelling.taxonomy import Taxonomy, load_taxonomy
 from biomedica_ray.pages.formats import shorten
 from biomedica_ray.pages.pictures import ABSENT, article_url, by_unit, picture, read_figures
 from biomedica_ray.runs import Run, read_runs
-from biomedica_ray.store import Commit, Store
+from biomedica_ray.store import Commit, Store, StoreError
 from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
@@ -40,34 +41,29 @@ _CAPTION = 300
 
 
 def run(config: SheetsConfig, record: Run) -> None:
-    """Write the sheets of all clusters, or in later rounds of those that the votes dispute.
+    """Write the sheets of all clusters, in later rounds of those that the votes dispute, or of single images.
 
     Commits them as stage ``sheets/<form>/round-<round>``, a sheet a unit; the files are in ``sheets/round-<round>/``.
+    Of single images the rounds are called ``images-round-<round>``.
 
     Raises:
         ConfigError: The taxonomy is invalid, or there are no votes on these clusters to ask again about.
-        StoreError: There are no labels yet, or some units have the clusters of an earlier clustering.
+        StoreError: There are no labels yet, some units have the clusters of an earlier clustering, or annotators have
+            answered all images.
         UnitsFailedError: Sheets failed; all others are done.
     """
     store = record.store
     taxonomy = load_taxonomy(store, config.taxonomy)
-    labelled = labelled_units(store)
-    contents = {unit: commit.content for unit, commit in labelled.items()}
-    file = f"sheets/members-{fingerprint(VERSION, contents, config.members, config.seed)}.parquet"
-    work = partial(_write_members, store, list(labelled.values()), file, config.members, config.seed)
-    clustering, shown = on_a_worker(work, memory_gb=config.memory_gb)
-    asked = sorted(shown)
-    earlier: Mapping[int, str] = {}
-    if config.round > 1:
-        earlier = _disputed(store, clustering)
-        asked = [cluster for cluster in asked if cluster in earlier]
+    asked = _ask_of_images(config, store) if config.of == IMAGES else _ask_of_clusters(config, store, taxonomy)
+    numbers = sorted(asked.shown)
     step = config.clusters_per_sheet
-    groups = [asked[start : start + step] for start in range(0, len(asked), step)]
-    proposals = read_proposals(store, clustering, taxonomy.concepts)
-    plan = Plan(config, taxonomy, clustering, file, groups, shown, earlier, proposals, _is_sample(store))
-    settings = (VERSION, file, config.picture_side, taxonomy.model_dump())
+    groups = [numbers[start : start + step] for start in range(0, len(numbers), step)]
+    plan = Plan(config, taxonomy, asked, groups, _is_sample(store))
+    settings = (VERSION, asked.file, config.picture_side, taxonomy.model_dump())
     units = {
-        number: fingerprint(*settings, group, [earlier.get(cluster) for cluster in group], *_proposed(proposals, group))
+        number: fingerprint(
+            *settings, group, [asked.earlier.get(each) for each in group], *_proposed(asked.proposals, group)
+        )
         for number, group in enumerate(groups)
     }
     worker = partial(SheetWorker, store, record.run_id, plan)
@@ -75,15 +71,66 @@ def run(config: SheetsConfig, record: Run) -> None:
     if config.form == "label-studio":
         store.write_bytes(f"{plan.folder}/label_studio.xml", label_studio.config(taxonomy).encode())
     for name in store.list("sheets"):
-        if f"sheets/{name}" != file:
+        if f"sheets/{name}" != asked.file:
             store.delete(f"sheets/{name}")
     record.results |= {
-        "clustering": clustering,
-        "clusters": len(asked),
+        "clustering": asked.clustering,
+        config.of: len(numbers),
         "sheets": len(groups),
         "folder": store.uri(plan.folder),
     }
-    log.info("sheets: %d clusters on %d sheets in %s", len(asked), len(groups), store.uri(plan.folder))
+    log.info("sheets: %d %s on %d sheets in %s", len(numbers), config.of, len(groups), store.uri(plan.folder))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What annotators are asked about.
+
+    Attributes:
+        clustering: Fingerprint of the clustering; :data:`IMAGES` where each picture is asked about by itself.
+        file: The members table, relative to the store's root.
+        shown: Cluster, or number of an image -> how many pictures of it are to be shown.
+        earlier: What was said before of each, in words.
+        proposals: What a model proposes for each.
+    """
+
+    clustering: str
+    file: str
+    shown: Mapping[int, int]
+    earlier: Mapping[int, str]
+    proposals: Proposals
+
+
+def _ask_of_clusters(config: SheetsConfig, store: Store, taxonomy: Taxonomy) -> Asked:
+    """All clusters, or in later rounds those that the votes dispute."""
+    labelled = labelled_units(store)
+    contents = {unit: commit.content for unit, commit in labelled.items()}
+    file = f"sheets/members-{fingerprint(VERSION, contents, config.members, config.seed)}.parquet"
+    work = partial(_write_members, store, list(labelled.values()), file, config.members, config.seed)
+    clustering, shown = on_a_worker(work, memory_gb=config.memory_gb)
+    earlier: Mapping[int, str] = {}
+    if config.round > 1:
+        earlier = _disputed(store, clustering)
+        shown = {cluster: shown[cluster] for cluster in shown if cluster in earlier}
+    return Asked(clustering, file, shown, earlier, read_proposals(store, clustering, taxonomy.concepts))
+
+
+def _ask_of_images(config: SheetsConfig, store: Store) -> Asked:
+    """Images that the classifier is unsure of, and those that the votes dispute."""
+    labelled = store.commits("classify")
+    if not labelled:
+        raise StoreError(f"{store.root}: no labels of images yet; run `biomedica classify` first")
+    votes = _votes(store).get("images", [])
+    disputed = {each["exemplars"][0]: each["tallies"] for each in votes if each["state"] == "disputed"}
+    answered = sorted(each["exemplars"][0] for each in votes if each["state"] != "disputed")
+    contents = {unit: commit.content for unit, commit in labelled.items()}
+    settings = contents, config.images, config.seed, sorted(disputed), answered
+    file = f"sheets/images-{fingerprint(VERSION, *settings)}.parquet"
+    asked = ImagesAsked(config.images, disputed.keys(), answered, config.seed)
+    work = partial(write_images, store, list(labelled.values()), file, asked)
+    shown = on_a_worker(work, memory_gb=config.memory_gb)
+    earlier = {image_number(figure): earlier_votes(tallies) for figure, tallies in disputed.items()}
+    return Asked(IMAGES, file, shown, earlier, image_proposals(store, labelled, file, "the classifier"))
 
 
 @dataclass(frozen=True)
@@ -93,34 +140,31 @@ class Plan:
     Attributes:
         config: The settings.
         taxonomy: The words to label with.
-        clustering: Fingerprint of the clustering.
-        members: The members table, relative to the store's root.
-        groups: The clusters of each sheet.
-        shown: Cluster -> how many of its members are to be shown.
-        earlier: What was said before of each cluster, in words.
-        proposals: What a model proposes for each.
+        asked: What annotators are asked about.
+        groups: The clusters, or the numbers of the images, of each sheet.
         invented: Whether the articles are those of the embedded sample, which PubMed Central does not have.
     """
 
     config: SheetsConfig
     taxonomy: Taxonomy
-    clustering: str
-    members: str
+    asked: Asked
     groups: Sequence[Sequence[int]]
-    shown: Mapping[int, int]
-    earlier: Mapping[int, str]
-    proposals: Proposals
     invented: bool
+
+    @property
+    def round(self) -> str:
+        """The round, by its name: those of clusters and those of images are apart."""
+        return f"{'images-' if self.config.of == IMAGES else ''}round-{self.config.round}"
 
     @property
     def folder(self) -> str:
         """Where the sheets go, relative to the store's root."""
-        return f"sheets/round-{self.config.round}"
+        return f"sheets/{self.round}"
 
     @property
     def stage(self) -> str:
         """Under which name they are committed."""
-        return f"sheets/{self.config.form}/round-{self.config.round}"
+        return f"sheets/{self.config.form}/{self.round}"
 
 
 def _write_members(store: Store, labelled: list[Commit], file: str, each: int, seed: int) -> tuple[str, dict[int, int]]:
@@ -142,14 +186,22 @@ def _write_members(store: Store, labelled: list[Commit], file: str, each: int, s
 
 def _disputed(store: Store, clustering: str) -> dict[int, str]:
     """What was said of the clusters that are to be asked about again, in words."""
-    try:
-        votes = store.read_json(VOTES)
-    except FileNotFoundError:
-        raise ConfigError("round: no votes yet; run `biomedica votes` first") from None
+    votes = _votes(store)
+    if not votes:
+        raise ConfigError("round: no votes yet; run `biomedica votes` first")
     disputed = [each for each in votes["clusters"] if each["state"] == "disputed"]
     if others := sorted({each["clustering"] for each in disputed} - {clustering}):
         raise ConfigError(f"round: the votes are on clustering {others[0]}, this one is {clustering}")
     return {each["cluster"]: earlier_votes(each["tallies"]) for each in disputed}
+
+
+def _votes(store: Store) -> dict[str, Any]:
+    """What the votes stage wrote; empty where it has not run."""
+    try:
+        votes: dict[str, Any] = store.read_json(VOTES)
+    except FileNotFoundError:
+        return {}
+    return votes
 
 
 def _proposed(proposals: Proposals, clusters: Iterable[int]) -> tuple[str, list[list[dict[str, Any]]]]:
@@ -173,12 +225,14 @@ class SheetWorker:
         plan, group = self._plan, self._plan.groups[unit]
         wanted = pc.field("cluster_id").isin(list(group))
         members = pq.read_table(
-            self._store.path(plan.members), filters=wanted, filesystem=self._store.filesystem
+            self._store.path(plan.asked.file), filters=wanted, filesystem=self._store.filesystem
         ).to_pylist()
         shown = self._shown(members)
         name = f"sheet-{unit + 1:03d}"
         clusters = [_cluster(plan, cluster, members, shown) for cluster in group]
-        sheet = Sheet(name, plan.config.round, plan.clustering, plan.taxonomy, clusters, plan.proposals.model)
+        sheet = Sheet(
+            name, plan.config.round, plan.asked.clustering, plan.taxonomy, clusters, plan.asked.proposals.model
+        )
         errors = [_error(member) for member in shown.values() if member.problem]
         with self._store.write_unit(plan.stage, unit, mark, self._run_id) as writer:
             failed = writer.table("errors", schema.ERRORS, directory=f"errors/{plan.stage}")
@@ -188,7 +242,7 @@ class SheetWorker:
             else:
                 tasks = json.dumps(label_studio.tasks(sheet), ensure_ascii=False)
                 writer.file("sheet", f"{plan.folder}/{name}.json").write_text(tasks, encoding="utf-8")
-            expected = sum(plan.shown[cluster] for cluster in group)
+            expected = sum(plan.asked.shown[cluster] for cluster in group)
             pictures = sum(bool(member.src) for cluster in sheet.clusters for member in cluster.members)
             counts = {
                 "clusters": Flow(len(group), len(sheet.clusters)),
@@ -240,8 +294,8 @@ def _cluster(
         its[0]["cluster_size"],
         exemplars,
         [shown[member["figure_id"]] for member in its],
-        plan.earlier.get(cluster, ""),
-        plan.proposals.clusters.get(cluster, ()),
+        plan.asked.earlier.get(cluster, ""),
+        plan.asked.proposals.clusters.get(cluster, ()),
     )
 
 

@@ -17,7 +17,8 @@ from biomedica_ray.files import write_file
 from biomedica_ray.labelling.agreement import Agreement, agreement, concept_agreements
 from biomedica_ray.labelling.answers import Answer, Parsed, one_each, parse_answers
 from biomedica_ray.labelling.config import VotesConfig
-from biomedica_ray.labelling.labels_file import Entry, LabelsFile
+from biomedica_ray.labelling.image_sheets import IMAGES
+from biomedica_ray.labelling.labels_file import Entry, ImageEntry, LabelsFile
 from biomedica_ray.labelling.majority import FIELDS, Verdict, field_votes, verdicts
 from biomedica_ray.labelling.proposals_file import read_proposals
 from biomedica_ray.labelling.taxonomy import Taxonomy, load_taxonomy
@@ -55,8 +56,10 @@ def run(config: VotesConfig, record: Run) -> None:
     _count(record, len(contents), parsed)
 
     found_verdicts = verdicts(answers, config.min_votes, config.min_agreement)
-    proposed = proposed_concepts(store, found_verdicts, taxonomy)
-    differing = [each.of for each in found_verdicts if each.of in proposed and each.differs_from(proposed[each.of])]
+    of_clusters = [each for each in found_verdicts if each.clustering != IMAGES]
+    of_images = [each for each in found_verdicts if each.clustering == IMAGES]
+    proposed = proposed_concepts(store, of_clusters, taxonomy)
+    differing = [each.of for each in of_clusters if each.of in proposed and each.differs_from(proposed[each.of])]
     agreements = agreement_on(answers, taxonomy)
     write_file(output, _labels_yaml(labels_file(found_verdicts, taxonomy), answers), config.endpoint_url)
     store.write_json(
@@ -67,8 +70,9 @@ def run(config: VotesConfig, record: Run) -> None:
             "min_agreement": config.min_agreement,
             "clusters": [
                 {**_verdict(each), "proposed": proposed.get(each.of), "against_proposal": each.of in differing}
-                for each in found_verdicts
+                for each in of_clusters
             ],
+            "images": [_verdict(each) for each in of_images],
             "agreement": [asdict(each) for each in agreements],
             "answers": [answer.model_dump(mode="json") for answer in answers],
         },
@@ -76,7 +80,8 @@ def run(config: VotesConfig, record: Run) -> None:
     states = Counter(each.state for each in found_verdicts)
     record.results |= {
         "annotators": len({answer.annotator for answer in answers}),
-        "clusters": len(found_verdicts),
+        "clusters": len(of_clusters),
+        "images": len(of_images),
         "decided": states["decided"],
         "disputed": states["disputed"],
         "open": states["open"],
@@ -84,24 +89,35 @@ def run(config: VotesConfig, record: Run) -> None:
         "alpha": {each.field: each.alpha for each in agreements if each.concept is None},
         "labels": output,
     }
-    log.info("votes: %d clusters: %s", len(found_verdicts), ", ".join(f"{n} {state}" for state, n in states.items()))
+    asked = f"{len(of_clusters)} clusters and {len(of_images)} images" if of_images else f"{len(of_clusters)} clusters"
+    log.info("votes: %s: %s", asked, ", ".join(f"{n} {state}" for state, n in states.items()))
     log.info("votes: labels in %s", output)
     if differing:
         numbers = ", ".join(str(cluster) for _, cluster in differing[:_NAMED])
         log.info("votes: %d clusters show something other than was proposed: %s", len(differing), numbers)
-    if states["disputed"]:
-        following = max(answer.round for answer in answers) + 1
-        log.info("votes: ask again: biomedica sheets --store %s --round %d", config.store, following)
+    for verdicts_, of in ((of_clusters, ""), (of_images, " --of images")):
+        if any(each.state == "disputed" for each in verdicts_):
+            rounds = [answer.round for answer in answers if (answer.clustering == IMAGES) == bool(of)]
+            log.info("votes: ask again: biomedica sheets --store %s%s --round %d", config.store, of, max(rounds) + 1)
 
 
 def labels_file(found: Iterable[Verdict], taxonomy: Taxonomy) -> LabelsFile:
-    """The labels of every cluster whose global concepts are decided; of other fields, what is decided."""
-    entries = [
-        Entry(**verdict.said.model_dump(), exemplars=list(verdict.exemplars))
-        for verdict in found
-        if verdict.said.primary
-    ]
-    return LabelsFile(taxonomy=taxonomy.version, clustering=None, clusters=entries)
+    """The labels of every cluster and image whose global concepts are decided; of other fields, what is decided."""
+    decided = [verdict for verdict in found if verdict.said.primary]
+    return LabelsFile(
+        taxonomy=taxonomy.version,
+        clustering=None,
+        clusters=[
+            Entry(**verdict.said.model_dump(), exemplars=list(verdict.exemplars))
+            for verdict in decided
+            if verdict.clustering != IMAGES
+        ],
+        images=[
+            ImageEntry(**verdict.said.model_dump(), figure=verdict.exemplars[0])
+            for verdict in decided
+            if verdict.clustering == IMAGES
+        ],
+    )
 
 
 def proposed_concepts(store: Store, found: Iterable[Verdict], taxonomy: Taxonomy) -> dict[tuple[str, int], str]:
@@ -175,8 +191,8 @@ def _count(record: Run, n_files: int, parsed: Sequence[Parsed]) -> None:
 def _labels_yaml(labels: LabelsFile, answers: Sequence[Answer]) -> bytes:
     annotators = len({answer.annotator for answer in answers})
     head = (
-        f"# What {annotators} annotators said of clusters, by majority (biomedica votes). Clusters are named by\n"
-        "# figures that the annotators saw, so that the labels outlive reclustering.\n"
+        f"# What {annotators} annotators said of clusters and single images, by majority (biomedica votes).\n"
+        "# Clusters are named by figures that the annotators saw, so that the labels outlive reclustering.\n"
     )
     document = labels.model_dump(exclude_defaults=True)
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)

@@ -16,6 +16,7 @@ TABLES = {
     "figures": schema.FIGURES,
     "articles": schema.ARTICLES,
     "labels": schema.LABELS,
+    "image_labels": schema.IMAGE_LABELS,
     "panels": schema.PANELS,
     "duplicates": schema.DUPLICATES,
 }
@@ -25,6 +26,7 @@ KEYS = {
     "figures": "figure_id",
     "articles": "article_id",
     "labels": "figure_id",
+    "image_labels": "figure_id",
     "panels": "figure_id",
     "duplicates": "id",
 }

@@ -31,6 +31,7 @@ _STAGES = {
     "figures": "extract",
     "articles": "extract",
     "labels": "label",
+    "image_labels": "classify",
     "panels": "panels",
     "duplicates": "dedupe",
 }

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import lxml.html
 import numpy as np
 import open_clip
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import safetensors.torch
 import torch
 import yaml
 
-from biomedica_ray import cli, schema
-from biomedica_ray.annotate import kmeans, quality
-from biomedica_ray.annotate.clustering import Clustering, clustering_path, find_clustering
+from biomedica_ray import cli
+from biomedica_ray.annotate.clustering import find_clustering
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.prompts import papers_prompts
 from biomedica_ray.evaluate.zero_shot import class_vectors
@@ -27,7 +23,8 @@ from biomedica_ray.labelling.concept_scores import propose
 from biomedica_ray.labelling.label import LabelWorker
 from biomedica_ray.runs import read_runs
 from biomedica_ray.store import Store, StoreError
-from biomedica_ray.units import Flow, LostRowsError, unit_of
+from biomedica_ray.units import LostRowsError, unit_of
+from tests.labelling.embedded import add_clusters, tiny_clip
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
 
 N_ARTICLES = 12
@@ -56,41 +53,6 @@ def store(tmp_path: Path) -> Store:
     write_extracted(store, [article(f"PMC{n}") for n in range(N_ARTICLES)], rows)
     add_clusters(store, "timm/x", [row["figure_id"] for row in rows])
     return store
-
-
-def add_clusters(store: Store, model: str, figure_ids: list[str]) -> None:
-    """Commit embeddings and clusters as annotate would."""
-    vectors = np.random.default_rng(0).normal(size=(len(figure_ids), 8)).astype(np.float16)
-    fitted = kmeans.fit(vectors.astype(np.float32), 4, 3, seed=0)
-    clustering = Clustering(
-        fingerprint="f",
-        file=f"{clustering_path(model).removesuffix('.json')}/f.npz",
-        model=model,
-        clusters=3,
-        pca_dims=4,
-        fitted=len(vectors),
-        explained_variance=0.8,
-        explained_variance_ratio=[0.2] * 4,
-        sizes=fitted.sizes.tolist(),
-        inertia=quality.inertia(fitted),
-        silhouette=None,
-        stability=None,
-        measured_with={},
-    )
-    with store.atomic_file(clustering.file) as path:
-        fitted.save(path)
-    store.write_json(clustering_path(model), clustering.to_json())
-    for unit in range(N_UNITS):
-        here = [n for n, id_ in enumerate(figure_ids) if unit_of(id_.partition(".")[0], N_UNITS) == unit]
-        columns = [
-            pa.array([figure_ids[n] for n in here], pa.string()),
-            pa.array([model] * len(here), pa.string()),
-            pa.FixedSizeListArray.from_arrays(pa.array(vectors[here].reshape(-1)), 8),
-            pa.nulls(len(here), pa.string()),
-        ]
-        with store.write_unit(clustering.stage, unit, "aa") as writer:
-            writer.table("embeddings", schema.embeddings(8)).write(pa.table(columns, schema=schema.embeddings(8)))
-            writer.commit({"figures": Flow(len(here), len(here))})
 
 
 def labels(store: Store) -> list[Row]:
@@ -201,16 +163,3 @@ def test_a_clip_model_proposes_concepts_and_the_sheets_have_them(
     sheet = json.loads(lxml.html.parse(str(page)).xpath("//script[@id='data']/text()")[0])
     assert sheet["proposer"] == "open_clip/any-name"
     assert {str(each["cluster"]): each["proposals"] for each in sheet["clusters"]} == document["clusters"]
-
-
-def tiny_clip(folder: Path) -> Path:
-    """A CLIP model of open_clip with random weights, as it is published."""
-    text: dict[str, Any] = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
-    vision: dict[str, Any] = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16}
-    settings = {"model_cfg": {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}, "preprocess_cfg": {}}
-    torch.manual_seed(0)
-    model = open_clip.CLIP(16, open_clip.CLIPVisionCfg(**vision), open_clip.CLIPTextCfg(**text))
-    folder.mkdir()
-    (folder / "open_clip_config.json").write_text(json.dumps(settings))
-    safetensors.torch.save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    return folder

@@ -12,7 +12,7 @@ from biomedica_ray import schema
 from biomedica_ray.annotate.members import Wanted, choose_members
 from biomedica_ray.labelling.config import SheetsConfig
 from biomedica_ray.labelling.proposals_file import Proposals
-from biomedica_ray.labelling.sheets import Plan, SheetWorker
+from biomedica_ray.labelling.sheets import Asked, Plan, SheetWorker
 from biomedica_ray.labelling.taxonomy import papers_taxonomy
 from biomedica_ray.runs import LostRowsError, Run
 from biomedica_ray.store import Store
@@ -35,7 +35,7 @@ def test_a_picture_that_gets_lost(tmp_path: Path, lost: int) -> None:
     store.write_bytes("sheets/members.parquet", b"")
     pq.write_table(members[lost:], store.path("sheets/members.parquet"))
     config = SheetsConfig(store=store.root)
-    plan = Plan(config, papers_taxonomy(), "f", "sheets/members.parquet", [[0]], {0: 4}, {}, Proposals(), False)
+    plan = Plan(config, papers_taxonomy(), Asked("f", "sheets/members.parquet", {0: 4}, {}, Proposals()), [[0]], False)
     if lost:
         with pytest.raises(LostRowsError, match=r"rows lost: pictures: 4 in .* 3 out"), Run("sheets", config) as record:
             record.add(SheetWorker(store, record.run_id, plan)(0, "m"))

@@ -48,6 +48,8 @@
   // Answers
 
   const cluster = () => sheet.clusters[current];
+  const single = sheet.clustering === "images"; // each picture is asked about by itself
+  const name = (index) => (single ? `Image ${index + 1}` : `Cluster ${sheet.clusters[index].cluster}`);
   const answerOf = (id) => answers[id] || BLANK;
   const answer = () => answerOf(cluster().cluster);
   const isDone = (each) => each.panel_type !== null && each.primary.length > 0;
@@ -115,7 +117,8 @@
         button.onclick = () => enlarge(member);
         row.append(button);
       }
-      at("members").append(make("h2", { textContent: title }), row);
+      if (!single) at("members").append(make("h2", { textContent: title }));
+      at("members").append(row);
     }
     at("members").scrollTop = 0;
   };
@@ -216,8 +219,8 @@
     at("search").value = "";
     at("concepts").scrollTop = 0;
     hint("");
-    at("cluster").textContent = `Cluster ${cluster().cluster}`;
-    at("size").textContent = `${count(cluster().size)} figure${cluster().size === 1 ? "" : "s"}`;
+    at("cluster").textContent = name(current);
+    at("size").textContent = single ? "" : `${count(cluster().size)} figure${cluster().size === 1 ? "" : "s"}`;
     at("earlier").hidden = !cluster().earlier;
     at("earlier").textContent = cluster().earlier;
     at("proposed").hidden = !cluster().proposals.length;
@@ -235,7 +238,7 @@
     }
     const order = sheet.clusters.map((_, step) => (current + 1 + step) % sheet.clusters.length);
     const open = order.find((index) => !isDone(answerOf(sheet.clusters[index].cluster)));
-    if (open === undefined) return hint("All clusters are done. Download your answers and send the file back.");
+    if (open === undefined) return hint(`All ${single ? "images" : "clusters"} are done. Download your answers and send the file back.`);
     showCluster(open);
   };
 
@@ -367,7 +370,7 @@
   at("form").onsubmit = (event) => event.preventDefault();
 
   sheet.clusters.forEach((each, index) => {
-    const cell = make("button", { textContent: each.cluster, title: `Cluster ${each.cluster}` });
+    const cell = make("button", { textContent: single ? index + 1 : each.cluster, title: name(index) });
     cell.onclick = () => showCluster(index);
     at("strip").append(cell);
   });

@@ -1,0 +1,281 @@
+"""The classify stage: every image gets a label of its own beside that of its cluster, and how likely it is right.
+
+Its classifier works on the embeddings that annotate made: fitted on what annotators said of figures, or, where nothing
+was said and a CLIP model made the embeddings, made of that model's prompts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from biomedica_ray import files, schema
+from biomedica_ray.annotate.clustering import Clustering, find_clustering
+from biomedica_ray.annotate.vectors import model_slug, read_vectors
+from biomedica_ray.cluster import on_a_worker, run_units
+from biomedica_ray.config import ConfigError
+from biomedica_ray.evaluate.prompts import Prompts
+from biomedica_ray.labelling.classifier import How, ImageClassifier, image_label_rows
+from biomedica_ray.labelling.concept_scores import concept_vectors, load_prompts
+from biomedica_ray.labelling.config import ClassifyConfig
+from biomedica_ray.labelling.examples import Example, embedded_examples, read_examples
+from biomedica_ray.labelling.labels_file import load_labels
+from biomedica_ray.labelling.taxonomy import Taxonomy, load_taxonomy
+from biomedica_ray.models.weights import local_weights
+from biomedica_ray.runs import Run
+from biomedica_ray.store import Store, StoreError
+from biomedica_ray.units import Counts, Flow, fingerprint
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Raise it when the same embeddings and examples would give other labels."""
+
+STAGE = "classify"
+_WORKER_GB = 1.0
+"""Memory of a worker that labels one unit."""
+_SEED = 0
+
+
+def run(config: ClassifyConfig, record: Run) -> None:
+    """Commit the image_labels table unit by unit, as stage ``classify``.
+
+    Raises:
+        ConfigError: Taxonomy, labels or prompts are invalid, or there is nothing to make a classifier of.
+        StoreError: There are no embeddings yet.
+        UnitsFailedError: Units failed; all others are done.
+    """
+    store = record.store
+    store.generations()
+    taxonomy = load_taxonomy(store, config.taxonomy)
+    said = load_labels(store, config.labels, taxonomy)
+    examples = read_examples(said) if said else []
+    clustering = find_clustering(store, config.model)
+    prompts = _prompts(config, store, taxonomy, clustering)
+    embedded = store.commits(clustering.stage)
+    contents = {unit: embedded[unit].content for unit in sorted(embedded)}
+    settings = config.how, config.precision, prompts and prompts.model_dump()
+    mark = fingerprint(VERSION, clustering.model, contents, [asdict(example) for example in examples], *settings)
+    asked = Asked(clustering, examples, prompts, mark)
+    made = on_a_worker(
+        partial(make_classifier, config, store, asked), num_cpus=config.num_cpus, memory_gb=config.memory_gb
+    )
+    _tell(config, made)
+    experts = {example.figure_id: example for example in examples if example.alone}
+    units = {unit: fingerprint(mark, content) for unit, content in contents.items()}
+    worker = partial(ClassifyWorker, store, record.run_id, clustering.stage, made.file, experts)
+    run_units(
+        record,
+        STAGE,
+        units,
+        worker,
+        memory_gb=_WORKER_GB,
+        max_actors=config.max_actors,
+        inputs={clustering.stage: embedded},
+    )
+    judged = made.judged and {
+        key: value for key, value in made.judged.items() if key not in {"concepts", "reliability"}
+    }
+    record.results |= {
+        "model": clustering.model,
+        "classifier": store.uri(made.file),
+        "how": made.how,
+        "concepts": len(made.concepts),
+        "examples_unknown": made.unknown,
+        **(judged or {}),
+    }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a classifier is to be made of.
+
+    Attributes:
+        clustering: Whose embeddings.
+        examples: What people said.
+        prompts: Of zero-shot labels; None where these are not possible or not wanted.
+        mark: Changes with the embeddings and with all of that.
+    """
+
+    clustering: Clustering
+    examples: Sequence[Example]
+    prompts: Prompts | None
+    mark: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """A classifier that a store has: ``classifiers/<model>.json``.
+
+    Attributes:
+        mark: Changes with the embeddings, the examples and the settings.
+        file: The :class:`ImageClassifier`, relative to the store's root.
+        how: What it was made of.
+        concepts: The global concepts that it tells apart.
+        unknown: Examples without an embedding.
+        judged: :class:`~biomedica_ray.labelling.fitting.Judged` as plain data; None where there were too few examples.
+        refused: Why nothing was fitted on the examples; empty where that was done.
+    """
+
+    mark: str
+    file: str
+    how: How
+    concepts: list[str]
+    unknown: int
+    judged: dict[str, Any] | None
+    refused: str = ""
+
+
+def classifier_path(model: str) -> str:
+    """Where the classifier of a model's embeddings is described, relative to the store's root."""
+    return f"classifiers/{model_slug(model)}.json"
+
+
+def read_made(store: Store, model: str) -> Made | None:
+    """The classifier of a model's embeddings; None where there is none yet."""
+    try:
+        return Made(**store.read_json(classifier_path(model)))
+    except FileNotFoundError:
+        return None
+
+
+def make_classifier(config: ClassifyConfig, store: Store, asked: Asked) -> Made:
+    """Make the classifier and write it, unless that has been done.
+
+    Runs as a task, as it reads the examples' embeddings, and fits.
+
+    Raises:
+        ConfigError: There is nothing to make a classifier of, or the model cannot be loaded.
+    """
+    model = asked.clustering.model
+    found = read_made(store, model)
+    if found and found.mark == asked.mark and not config.again:
+        return found
+    from biomedica_ray.labelling import fitting  # noqa: PLC0415 - takes seconds, and the driver needs none of it
+
+    known, vectors = embedded_examples(store, asked.clustering.stage, asked.examples)
+    classifier, judged, refused = None, None, ""
+    if config.how != "zero-shot":
+        try:
+            classifier, judged = fitting.fit_to_examples(known, vectors, precision=config.precision, seed=_SEED)
+        except ValueError as error:
+            refused = str(error)
+    if classifier is None:
+        if asked.prompts is None:
+            raise ConfigError(_nothing_to_learn_from(config, store, model, refused))
+        zero_shot = _of_prompts(config, store, asked.clustering, asked.prompts)
+        classifier, judged = fitting.calibrate(zero_shot, known, vectors, precision=config.precision)
+    file = f"classifiers/{model_slug(model)}/{asked.mark}.safetensors"
+    store.write_bytes(file, classifier.dump())
+    unknown = len(asked.examples) - len(known)
+    made = Made(asked.mark, file, classifier.how, list(classifier.names), unknown, judged and asdict(judged), refused)
+    store.write_json(classifier_path(model), asdict(made))
+    return made
+
+
+def _nothing_to_learn_from(config: ClassifyConfig, store: Store, model: str, why: str) -> str:
+    place = config.labels or store.uri(files.LABELS)
+    return (
+        f"labels: {place}: {why}; label more clusters or figures, or use embeddings of a CLIP model "
+        f"(annotate.model: open_clip/NAME), as those of {model} know no words"
+    )
+
+
+def _prompts(config: ClassifyConfig, store: Store, taxonomy: Taxonomy, clustering: Clustering) -> Prompts | None:
+    """The prompts of zero-shot labels; None where a model without a text tower made the embeddings."""
+    if config.how == "classifier":
+        return None
+    if clustering.model.startswith("open_clip/"):
+        return load_prompts(store, config.prompts, taxonomy)
+    if config.how == "zero-shot":
+        raise ConfigError(
+            f"how: zero-shot needs embeddings of a CLIP model, those in the store are of {clustering.model}; run "
+            "`biomedica annotate --model open_clip/NAME`, or label clusters and use how: classifier"
+        )
+    return None
+
+
+def _of_prompts(config: ClassifyConfig, store: Store, clustering: Clustering, prompts: Prompts) -> ImageClassifier:
+    """The prompts' vectors as a classifier, as CLIP classifies (Radford et al., 2021, figure 3)."""
+    # It takes seconds, and a fitted classifier needs none of it.
+    from biomedica_ray.models.encoders import open_clip_model  # noqa: PLC0415
+
+    embedded = store.commits(clustering.stage)
+    first = next((embedded[unit] for unit in sorted(embedded)), None)
+    if first is None:
+        raise StoreError(f"{store.root}: no embeddings yet; run `biomedica annotate` first")
+    about = store.read(first, "embeddings", ["figure_id"]).schema.metadata
+    with local_weights(about[b"weights"].decode() or None, config.endpoint_url) as weights:
+        model, tokenize = open_clip_model(clustering.model.partition("/")[2], weights)
+    texts, scale = concept_vectors(model, tokenize, prompts)
+    names = tuple(prompts.concepts)
+    return ImageClassifier("zero-shot", names, scale * texts, np.zeros(len(names), np.float32))
+
+
+def _tell(config: ClassifyConfig, made: Made) -> None:
+    """Say what the classifier is, and how good."""
+    if made.unknown:
+        log.warning("classify: %d figures of the labels file have no embedding", made.unknown)
+    if made.how == "zero-shot" and config.how is None:
+        log.info("classify: %s: zero-shot labels instead", made.refused)
+    if made.judged is None:
+        log.warning(
+            "classify: too few figures of which anybody said what they show: image_confidence is the CLIP model's own, "
+            "and no label is marked sure"
+        )
+        return
+    judged = made.judged
+    log.info(
+        "classify: %d concepts, accuracy %.3f on %d figures of %d articles that it had not seen",
+        *(len(made.concepts), judged["accuracy"], judged["examples"], judged["articles"]),
+    )
+    for concept, articles in judged["left_out"].items():
+        log.warning("classify: %s has figures of %d articles: too few to learn it", concept, articles)
+    if judged["calibrated_on"] == "exemplars":
+        log.warning(
+            "classify: annotators have answered for too few single images to mark labels as sure: "
+            "`biomedica sheets --of images` asks for more"
+        )
+    elif judged["sure_from"] is None:
+        log.warning("classify: no label is sure at a precision of %s: too many are wrong", config.precision)
+    else:
+        log.info("classify: sure from a confidence of %.3f: %.1f %%", judged["sure_from"], 100 * judged["sure"])
+
+
+class ClassifyWorker:
+    """Labels the images of units."""
+
+    def __init__(self, store: Store, run_id: str, embed_stage: str, file: str, experts: Mapping[str, Example]) -> None:
+        self._store, self._run_id, self._stage, self._experts = store, run_id, embed_stage, experts
+        self._classifier = ImageClassifier.load(store.read_bytes(file))
+
+    def __call__(self, unit: int, mark: str) -> Counts:
+        """Commit the labels of one unit's images; returns its counts."""
+        embedded = self._store.commit(self._stage, unit)
+        ids, vectors = read_vectors(self._store, embedded)
+        rows = image_label_rows([(figure_id, 0) for figure_id in ids], vectors, self._classifier)
+        rows = [self._expert(row) for row in rows]
+        with self._store.write_unit(STAGE, unit, mark, self._run_id) as writer:
+            labels = writer.table("image_labels", schema.IMAGE_LABELS)
+            labels.write(pa.Table.from_pylist(rows, schema.IMAGE_LABELS))
+            counts = {"image_labels": Flow(embedded.counts["figures"].rows_out, labels.rows)}
+            return writer.commit(counts).counts
+
+    def _expert(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row, or where an annotator spoke of this image by itself, what was said."""
+        if (said := self._experts.get(row["figure_id"])) is None:
+            return row
+        return {
+            **row,
+            "image_label": said.primary[0],
+            "image_confidence": 1.0,
+            "image_sure": True,
+            "image_concepts": list(said.secondary),
+            "image_how": "expert",
+        }

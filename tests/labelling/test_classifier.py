@@ -1,0 +1,178 @@
+"""The classifier of images, fitted on vectors made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from biomedica_ray.labelling.classifier import ImageClassifier, image_label_rows
+from biomedica_ray.labelling.examples import Example, read_examples
+from biomedica_ray.labelling.fitting import calibrate, find_sure, fit_to_examples, least_examples
+from biomedica_ray.labelling.labels_file import Entry, ImageEntry, LabelsFile
+
+CONCEPTS = ("Maps", "Microscopy", "Tables")
+
+
+def drawn(
+    n: int, noise: float, seed: int = 0, *, alone: bool = True
+) -> tuple[list[Example], npt.NDArray[np.float16], npt.NDArray[np.int64]]:
+    """Examples of three concepts, two of an article, around three directions of 16 dimensions; and what each shows."""
+    random = np.random.default_rng(seed)
+    classes = random.integers(0, 3, n)
+    vectors = np.eye(16)[classes] + noise * random.normal(size=(n, 16))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    examples = [
+        Example(f"PMC{seed}{row // 2:05d}.1_{row % 2 + 1:03d}", (CONCEPTS[each],), (), alone)
+        for row, each in enumerate(classes.tolist())
+    ]
+    return examples, vectors.astype(np.float16), classes
+
+
+def test_what_is_apart_is_told_apart_and_sure() -> None:
+    examples, vectors, _ = drawn(300, 0.1)
+    classifier, judged = fit_to_examples(examples, vectors, precision=0.95, seed=0)
+    assert classifier.names == CONCEPTS
+    assert (judged.examples, judged.articles, judged.accuracy, judged.sure_precision) == (300, 150, 1.0, 1.0)
+    assert judged.sure > 0.98 and judged.calibration_error < 0.02
+    _, others, shown = drawn(200, 0.1, seed=1)
+    rows = image_label_rows([(f"PMC1.1_{n}", 0) for n in range(200)], others, classifier)
+    assert [row["image_label"] for row in rows] == [CONCEPTS[each] for each in shown]
+    assert {row["image_how"] for row in rows} == {"classifier"}
+
+
+@pytest.mark.parametrize("noise", [0.4, 0.6])
+def test_a_confidence_is_how_often_it_is_right_and_sure_labels_are_right_on_images_it_has_not_seen(
+    noise: float,
+) -> None:
+    examples, vectors, _ = drawn(600, noise)
+    classifier, judged = fit_to_examples(examples, vectors, precision=0.9, seed=0)
+    _, others, shown = drawn(4000, noise, seed=1)
+    probabilities = classifier.probabilities(others)
+    right = probabilities.argmax(axis=1) == shown
+    confidence = probabilities.max(axis=1)
+    assert 0.5 < right.mean() < 0.97  # otherwise there is nothing to be unsure of
+    assert judged.accuracy == pytest.approx(right.mean(), abs=0.05)
+    for part in np.array_split(np.argsort(confidence), 5):
+        assert confidence[part].mean() == pytest.approx(right[part].mean(), abs=0.08)
+    assert classifier.sure_from is not None
+    sure = confidence >= classifier.sure_from
+    assert right[sure].mean() >= 0.88 and sure.mean() > 0.1
+
+
+def test_vectors_that_say_nothing_are_never_sure() -> None:
+    examples, vectors, _ = drawn(300, 0.1)
+    shuffled = np.random.default_rng(3).permutation(vectors)
+    classifier, judged = fit_to_examples(examples, shuffled, precision=0.95, seed=0)
+    assert (classifier.sure_from, judged.sure, judged.sure_precision) == (None, 0.0, None)
+    assert judged.accuracy < 0.5
+    rows = image_label_rows([("PMC1.1_001", 0)], vectors[:1], classifier)
+    assert rows[0]["image_sure"] is False and rows[0]["image_confidence"] < 0.6
+
+
+def test_a_concept_of_too_few_articles_is_left_out_and_its_figures_with_it() -> None:
+    examples, vectors, _ = drawn(60, 0.1)
+    rare = [Example(f"PMC7.1_{n:03d}", ("Ultrasound",), (), alone=False) for n in range(5)]
+    classifier, judged = fit_to_examples(
+        [*examples, *rare], np.concatenate([vectors, vectors[:5]]), precision=0.95, seed=0
+    )
+    assert classifier.names == CONCEPTS
+    assert (judged.left_out, judged.examples) == ({"Ultrasound": 1}, 60)
+    with pytest.raises(ValueError, match="examples of 0 concepts in 3 or more articles; expected two or more"):
+        fit_to_examples(rare, vectors[:5], precision=0.95, seed=0)
+
+
+def test_an_image_of_two_concepts_is_right_with_either_and_local_concepts_are_told_one_by_one() -> None:
+    examples, vectors, classes = drawn(240, 0.1)
+    examples = [
+        Example(each.figure_id, each.primary, ("map",) if each.primary == ("Maps",) else (), alone=False)
+        for each in examples
+    ]
+    both = (np.eye(16)[0] + np.eye(16)[1]) / np.sqrt(2)
+    doubled = [Example(f"PMC8{n}.1_001", ("Maps", "Microscopy"), ("map",), alone=False) for n in range(20)]
+    classifier, judged = fit_to_examples(
+        [*examples, *doubled],
+        np.concatenate([vectors, np.tile(both, (20, 1)).astype(np.float16)]),
+        precision=0.9,
+        seed=0,
+    )
+    assert judged.accuracy == 1.0
+    assert classifier.concepts == ("map",)
+    assert classifier.local_concepts(vectors) == [["map"] if each == 0 else [] for each in classes.tolist()]
+    assert classifier.probabilities(both[None])[0] == pytest.approx([0.5, 0.5, 0], abs=0.1)
+
+
+def test_images_of_which_people_spoke_alone_are_what_it_is_judged_by_where_there_are_enough() -> None:
+    easy, easy_vectors, _ = drawn(200, 0.05, alone=False)
+    hard, hard_vectors, _ = drawn(100, 0.8, seed=1)
+    _, judged = fit_to_examples([*easy, *hard], np.concatenate([easy_vectors, hard_vectors]), precision=0.95, seed=0)
+    assert (judged.calibrated_on, judged.examples) == ("images", 100)
+    assert judged.accuracy < 0.9
+    few = slice(0, least_examples(0.95) - 1)
+    _, judged = fit_to_examples(
+        [*easy, *hard[few]], np.concatenate([easy_vectors, hard_vectors[few]]), precision=0.95, seed=0
+    )
+    assert (judged.calibrated_on, judged.examples) == ("exemplars", 200 + least_examples(0.95) - 1)
+    assert (judged.sure_from, judged.sure) == (None, 0.0)  # what was said of a cluster need not hold for each image
+
+
+def test_a_classifier_survives_its_file() -> None:
+    examples, vectors, _ = drawn(60, 0.1)
+    examples = [Example(each.figure_id, each.primary, each.primary[:1], alone=False) for each in examples]
+    classifier, _ = fit_to_examples(examples, vectors, precision=0.95, seed=0)
+    loaded = ImageClassifier.load(classifier.dump())
+    assert loaded.dump() == classifier.dump()
+    assert np.array_equal(loaded.probabilities(vectors), classifier.probabilities(vectors))
+    assert loaded.local_concepts(vectors) == classifier.local_concepts(vectors) != [[]] * 60
+    assert (loaded.names, loaded.how, loaded.sure_from) == (classifier.names, classifier.how, classifier.sure_from)
+
+
+def test_prompts_are_calibrated_where_enough_was_said() -> None:
+    examples, vectors, _ = drawn(200, 0.4)
+    prompts = ImageClassifier("zero-shot", CONCEPTS, 50 * np.eye(16, dtype=np.float32)[:3], np.zeros(3, np.float32))
+    calibrated, judged = calibrate(prompts, examples, vectors, precision=0.9)
+    assert judged is not None and judged.calibrated_on == "images"
+    assert calibrated.temperature > 5  # a scale of 50 claims far more than is so
+    assert judged.calibration_error < 0.06
+    assert calibrate(prompts, examples[:5], vectors[:5], precision=0.9) == (prompts, None)
+
+
+@given(st.integers(0, 400), st.floats(0.5, 1.0), st.integers(0, 99))
+def test_sure_labels_are_a_run_of_the_most_confident_and_never_fewer_than_show_anything(
+    n: int, share: float, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    confidence = random.random(n).astype(np.float32)
+    right = random.random(n) < share
+    found = find_sure(confidence, right, 0.9)
+    if found is not None:
+        sure = confidence >= found
+        assert sure.sum() >= least_examples(0.9) and right[sure].mean() >= 0.9
+
+
+def test_precision_is_missed_no_more_often_than_accepted() -> None:
+    """Of 300 classifiers whose labels are right in 90 of 100 whatever their confidence, few are sure at 0.9."""
+    random = np.random.default_rng(0)
+    missed = 0
+    for _ in range(300):
+        confidence = random.random(400).astype(np.float32)
+        missed += find_sure(confidence, random.random(400) < 0.899, 0.9) is not None
+    assert missed <= 0.15 * 300
+
+
+def test_examples_are_the_exemplars_and_what_was_said_of_an_image_alone_takes_precedence() -> None:
+    said = LabelsFile(
+        taxonomy="t",
+        clustering="f",
+        clusters=[
+            Entry(exemplars=["PMC1.1_001", "PMC2.1_001"], primary=["Maps"], secondary=["map"]),
+            Entry(cluster=3, primary=["Tables"]),
+        ],
+        images=[ImageEntry(figure="PMC2.1_001", primary=["Tables"])],
+    )
+    assert read_examples(said) == [
+        Example("PMC1.1_001", ("Maps",), ("map",), alone=False),
+        Example("PMC2.1_001", ("Tables",), (), alone=True),
+    ]
