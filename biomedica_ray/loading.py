@@ -13,7 +13,7 @@ from ray.data.dataset import Dataset
 from biomedica_ray.config import ConfigError
 from biomedica_ray.config.wording import suggest
 from biomedica_ray.reading.place import DOCUMENT
-from biomedica_ray.schema import DATASET
+from biomedica_ray.serialize.profiles import schema_of
 from biomedica_ray.store.filesystem import open_filesystem
 
 _OURS = ("file", "s3", "gs")
@@ -48,13 +48,14 @@ def load(
     filesystem, root = _opened(uri, endpoint_url)
     try:
         with filesystem.open_input_stream(f"{root}/{DOCUMENT}") as stream:
-            shards = json.loads(stream.read())["shards"]
+            document = json.loads(stream.read())
     except FileNotFoundError:
         raise ConfigError(f"{uri}: expected a folder with {DOCUMENT}, as serialize writes it") from None
+    shards = document["shards"]
     for key, names, known in (
         ("split", [split] if split else [], {shard["split"] for shard in shards}),
         ("license_groups", license_groups or [], {shard["license_group"] for shard in shards}),
-        ("columns", columns or [], set(DATASET.names)),
+        ("columns", columns or [], set(schema_of(document).names)),
     ):
         if unknown := [name for name in names if name not in known]:
             raise ConfigError(f"{key}: {uri} has no {unknown[0]}; {suggest(unknown[0], sorted(known))}")

@@ -514,6 +514,13 @@ DATASET = pa.schema(
         _field("image_secondary_label", _STRINGS, "local concepts"),
         _field("image_size", pa.list_(pa.int32()), "width and height of the JPEG in pixels"),
         _field(
+            "image_converted",
+            pa.string(),
+            "format and size of the published file that the JPEG was converted or made smaller from: PNG 2000x1500; "
+            "null where it has the published pixels",
+            null=True,
+        ),
+        _field(
             "image_set",
             pa.list_(
                 pa.struct(

@@ -12,6 +12,7 @@ import yaml
 
 from biomedica_ray.serialize.croissant import CITATION
 from biomedica_ray.serialize.features import parquet_features, webdataset_features
+from biomedica_ray.serialize.profiles import schema_of
 
 TITLE = "Biomedical figures and captions from PubMed Central"
 SUMMARY = "Figures of open-access articles, each with its caption, what is known of its article, and whom to credit."
@@ -87,7 +88,8 @@ class _Dumper(yaml.SafeDumper):
 
 def webdataset_card(document: dict[str, Any]) -> str:
     """The card of the folder of WebDataset shards, which `datasets` reads as a dataset of its own."""
-    return _WEBDATASET.format(header=_header(document, "{group}/{split}/*.tar", webdataset_features()))
+    features = webdataset_features(schema_of(document))
+    return _WEBDATASET.format(header=_header(document, "{group}/{split}/*.tar", features))
 
 
 def card(document: dict[str, Any]) -> str:
@@ -102,7 +104,7 @@ def card(document: dict[str, Any]) -> str:
     group = groups[0] if groups else "commercial"
     training = [s for s in document["shards"] if (s["license_group"], s["split"]) == (group, "train")]
     return _CARD.format(
-        header=_header(document, "parquet/{group}/{split}/*.parquet", parquet_features()),
+        header=_header(document, "parquet/{group}/{split}/*.parquet", parquet_features(schema_of(document))),
         title=TITLE,
         citation=CITATION,
         samples=f"{document['samples']:,}",
@@ -115,8 +117,29 @@ def card(document: dict[str, Any]) -> str:
         training_samples=sum(shard["samples"] for shard in training),
         # open_clip_train wants a shard a worker, and stops where there are fewer.
         workers=min(max(len(training), 1), _WORKERS),
+        profile=textwrap.fill(_profile(document), _WIDTH),
         pairs=textwrap.fill(_PAIRS[document.get("pairs", "figures")], _WIDTH),
         settings=json.dumps({key: value for key, value in document.items() if key != "shards"}, indent=1),
+    )
+
+
+def _profile(document: dict[str, Any]) -> str:
+    """What the pictures and the fields are, by the profile."""
+    quality, side = document.get("jpeg_quality"), document.get("longest_side")
+    if document.get("profile", "archive") == "train":
+        return (
+            f"This is the profile `train`, for training: `jpg` is at most {side} pixels long and wide. A plain, "
+            "upright RGB JPEG in sRGB that is no larger has the published pixels; anything else was made smaller "
+            f"(Lanczos), converted to sRGB and encoded once (quality {quality}, 4:4:4), and `image_converted` has the "
+            "format and the size that it was published in. `image_context` has the paragraphs that refer to the "
+            "figure. Full text, abstract, references and the other figures of the article are in the profile `archive`."
+        )
+    return (
+        "This is the profile `archive`, pictures as published: `jpg` has the published pixels where they were a plain, "
+        "upright RGB JPEG in sRGB, and is else converted to sRGB and encoded once"
+        + (f" (quality {quality}, 4:4:4)" if quality else "")
+        + "; `image_converted` has the format and the size that it was published in. `image_set` and `image_context`, "
+        "the paragraphs that refer to each figure, are of all figures of the article, which `figure_id` tells apart."
     )
 
 
@@ -201,14 +224,13 @@ open_clip_train stops with `KeyError: 'fname'` where webdataset is newer than 0.
 
 ## Fields
 
-`jpg` has the published pixels where they were a plain, upright RGB JPEG in sRGB, and is else converted to sRGB and
-encoded once (4:4:4); EXIF, comments and whatever else a file carries beside its picture is cut off unless
-`keep_metadata` was set. `txt` is the caption. `json` has the fields of the BIOMEDICA dataset (Lozano et al., CVPR
-2025), and some more: `also_captioned`, other captions of the same picture; `panels`, the caption cut at its panel
-markers (label, text and its place in the caption); and what the figure is and whom to credit, from `figure_id` to
-`attribution`. `image_set` and `image_context`, the paragraphs that refer to each figure, are of all figures of the
-article, which `figure_id` tells apart. What is unknown is null; dates are ISO 8601. In Parquet the same fields are
-columns.
+{profile}
+
+EXIF, comments and whatever else a file carries beside its picture is cut off unless `keep_metadata` was set. `txt` is
+the caption. `json` has fields of the BIOMEDICA dataset (Lozano et al., CVPR 2025), and some more: `also_captioned`,
+other captions of the same picture; `panels`, the caption cut at its panel markers (label, text and its place in the
+caption); and what the figure is and whom to credit, from `figure_id` to `attribution`. What is unknown is null; dates
+are ISO 8601. In Parquet the same fields are columns.
 
 `image_panel_type` and `n_panels` are by what is seen in the image, null where nobody looked; what annotators said of
 its cluster is in `cluster_panel_type`. `panel_boxes` has where each panel of a compound figure is, in pixels of the

@@ -13,6 +13,7 @@ from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.reading.place import FORMS, Place
 from biomedica_ray.serialize import attribution, croissant
 from biomedica_ray.serialize.card import SUMMARY, TITLE, card, webdataset_card
+from biomedica_ray.serialize.profiles import schema_of
 from biomedica_ray.serialize.shard_plan import KINDS
 from biomedica_ray.store import Store
 
@@ -60,7 +61,8 @@ def documents(document: dict[str, Any]) -> dict[str, str]:
     """Path and text of the cards and indices that belong to a dataset.json."""
     shards = document["shards"]
     kinds = {(shard["license_group"], shard["split"]) for shard in shards}
-    described = json.dumps(croissant.croissant(TITLE, SUMMARY, document["version"], kinds), indent=1) + "\n"
+    columns = schema_of(document)
+    described = json.dumps(croissant.croissant(TITLE, SUMMARY, document["version"], kinds, columns), indent=1) + "\n"
     return {
         "README.md": card(document),
         croissant.FILE: described,

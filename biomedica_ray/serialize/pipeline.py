@@ -13,7 +13,6 @@ from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.compared import read_compared
 from biomedica_ray.images import ImageError
-from biomedica_ray.reading.place import Place
 from biomedica_ray.runs import Run
 from biomedica_ray.select.pipeline import stage_of
 from biomedica_ray.serialize.attribution import AttributionWorker
@@ -53,7 +52,7 @@ def run(config: SerializeConfig, record: Run) -> None:
         UnitsFailedError: Units or shards failed; all others are done, and there is no dataset.json.
         LostRowsError: The shards do not hold every figure that was chosen; there is no dataset.json then either.
     """
-    store, place = record.store, Place(config.selection)
+    store, place = record.store, config.place
     extracted = store.extracted()
     stages = ("dedupe", "label", "enrich", "panels")
     deduped, labelled, enriched, panelled = (_contents(store, stage) for stage in stages)
@@ -116,9 +115,9 @@ def run(config: SerializeConfig, record: Run) -> None:
         partial(AttributionWorker, store, record.run_id, place, rows),
         memory_gb=config.memory_gb,
     )
-    settings = config.model_dump(
-        include={"samples_per_shard", "max_outdated", "jpeg_quality", "keep_metadata", *SELECTION_KEYS}
-    )
+    settings = config.model_dump(include={"profile", "samples_per_shard", "max_outdated", *SELECTION_KEYS})
+    made = config.made
+    settings |= {"longest_side": made.longest_side, "jpeg_quality": made.quality, "keep_metadata": made.keep_metadata}
     settings |= {"version": importlib.metadata.version("biomedica_ray"), "outdated": planned.outdated}
     if config.selection:
         chosen = store.read_json(f"selections/{config.selection}.json")
@@ -221,22 +220,22 @@ class ShardWorker:
         self, store: Store, run_id: str, config: SerializeConfig, shards: Mapping[int, Shard], disk_bytes: int
     ) -> None:
         self._store, self._run_id, self._shards = store, run_id, shards
-        self._config, self._place = config, Place(config.selection)
+        self._config, self._place = config, config.place
         store.check_room(disk_bytes, "samples_per_shard")
 
     def __call__(self, number: int, mark: str) -> Counts:
         """Write and commit one shard; returns the counts of its samples."""
         shard, lost = self._shards[number], []
         path, parquet = shard.path("webdataset", "tar"), shard.path("parquet", "parquet")
-        place, folder = self._place, self._place.folder("dataset")
+        place, folder, profile = self._place, self._place.folder("dataset"), self._config.made
         with self._store.write_unit(place.shards_stage, number, mark, self._run_id) as writer:
             with (
                 ShardWriter(writer.file("webdataset", f"{folder}/{path}")) as tar,
-                TwinWriter(writer.file("parquet", f"{folder}/{parquet}")) as twin,
+                TwinWriter(writer.file("parquet", f"{folder}/{parquet}"), profile.schema) as twin,
             ):
                 for member in read_members(self._store, place, shard):
                     figure_id = member.figure["figure_id"]
-                    for panel, made in made_samples(member, self._config):
+                    for panel, made in made_samples(member, profile):
                         if isinstance(made, ImageError):
                             id_, entity = (
                                 (schema.panel_id(figure_id, panel), "panel") if panel else (figure_id, "figure")

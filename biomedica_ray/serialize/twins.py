@@ -23,20 +23,24 @@ _ROWS_AT_A_TIME = 16
 class TwinWriter:
     """Writes samples to a Parquet file as they come.
 
+    Args:
+        path: The file.
+        columns: Its schema, one of :data:`biomedica_ray.serialize.profiles.SCHEMAS`.
+
     Attributes:
         samples: How many have been written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: pa.Schema = schema.DATASET) -> None:
         self.samples = 0
-        self._schema = with_features(schema.DATASET)
+        self._schema = with_features(columns)
         self._file = HashedFile(path)
         self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
         self._rows: list[Mapping[str, Any]] = []
         self._tables: list[pa.Table] = []
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Add a row of :data:`biomedica_ray.schema.DATASET`."""
+        """Add a row."""
         self._rows.append(row)
         self.samples += 1
         if len(self._rows) == _ROWS_AT_A_TIME:

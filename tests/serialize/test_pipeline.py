@@ -10,6 +10,9 @@ import pytest
 import webdataset
 
 from biomedica_ray import cli, schema
+from biomedica_ray.images import decode
+from biomedica_ray.reading.shards import RawSample, read_samples, read_shards
+from biomedica_ray.reading.texts import texts_by_kind
 from biomedica_ray.runs import Run
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.pipeline import ShardWorker, bytes_of_a_figure
@@ -206,6 +209,36 @@ def test_another_caption_goes_with_the_sample_and_changes_its_shard_alone(ray_cl
     assert json.loads(samples["PMC5-1_002"]["json"])["also_captioned"] == ["In other words."]
     table = pq.read_table(f"{store.root}/dataset/{held['parquet']}", columns=["also_captioned"])
     assert [texts for texts in table["also_captioned"].to_pylist() if texts] == [["In other words."]]
+
+
+def test_profiles_lie_side_by_side_and_no_name_is_given_twice(ray_cluster: None, store: Store) -> None:
+    write_extracted(store, *rows())
+    first = run(store)
+    archive = files(store)
+    for_training: dict[str, Any] = {"profile": "train", "longest_side": 32}
+    assert run(store, **for_training).counts == first.counts
+    assert run(store, jpeg_quality=90).counts == first.counts
+    assert files(store) == archive
+
+    data = Store(store.uri("profiles/train-32-q90/dataset"))
+    document = data.read_json("dataset.json")
+    assert (document["profile"], document["longest_side"], document["jpeg_quality"]) == ("train", 32, 90)
+    assert Store(store.uri("profiles/archive-q90/dataset")).read_json("dataset.json")["jpeg_quality"] == 90
+    shards = read_shards(data, None, "train")
+    samples = [sample for shard in shards for sample in read_samples(data, shard, 0, shard.samples, metadata=True)]
+    assert len(samples) == 17
+    for sample in samples:
+        assert isinstance(sample, RawSample)
+        fields = json.loads(sample.metadata)
+        assert max(decode(sample.image).size) == max(fields["image_size"]) == 32
+        assert fields["image_converted"] == "JPEG 64x48"
+        assert texts_by_kind(sample)["mention"] == [f"As {fields['figure_label']} shows."]
+
+    # Shards that are cut in another way have names of their own, for whoever reads the earlier ones.
+    before = {shard.path for shard in shards}
+    run(store, samples_per_shard=4, **for_training)
+    after = {shard.path for shard in read_shards(data, None, "train")}
+    assert len(after) == 5 and not after & before
 
 
 def test_splits_follow_the_kept_article_and_broken_images_are_errors(ray_cluster: None, store: Store) -> None:

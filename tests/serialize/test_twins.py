@@ -9,12 +9,12 @@ import pytest
 from biomedica_ray import schema
 from biomedica_ray.serialize.samples import parquet_row, sample_fields
 from biomedica_ray.serialize.twins import TwinWriter
-from tests.serialize.test_samples import FIGURES, LABEL, SHARED
+from tests.serialize.test_samples import AS_IT_WAS, FIGURES, LABEL, SHARED
 
 
 def test_row_groups_are_cut_by_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("biomedica_ray.serialize.twins.ROW_GROUP_BYTES", 25_000)
-    fields = sample_fields(FIGURES[0], SHARED, LABEL, (64, 48))
+    fields = sample_fields(FIGURES[0], SHARED, LABEL, AS_IT_WAS)
     path = tmp_path / "twin.parquet"
     with TwinWriter(path) as twin:
         for n in range(41):
