@@ -603,6 +603,40 @@ ATTRIBUTION = pa.schema(
 )
 
 
+METADATA = pa.schema(
+    [
+        *(SHARDS.field(name) for name in ("path", "parquet", "license_group", "split")),
+        *(
+            DATASET.field(name)
+            for name in (
+                "key",
+                "figure_id",
+                "figure_label",
+                "figure_kind",
+                "figure_language",
+                "image_hash",
+                "image_size",
+                "image_converted",
+                "image_label_id",
+                "image_panel_type",
+                "image_primary_label",
+                "image_secondary_label",
+                "n_panels",
+                "panel_number",
+                "article_accession_id",
+                "article_version",
+                "article_title",
+                "article_journal",
+                "article_date",
+                "article_doi",
+                "license_name",
+                "license_is_own",
+            )
+        ),
+    ]
+)
+
+
 def embeddings(dim: int) -> pa.Schema:
     """Schema of the embeddings table for vectors of ``dim`` float16 numbers."""
     return pa.schema(
@@ -633,6 +667,7 @@ TABLES: dict[str, pa.Schema] = {
     "shards": SHARDS,
     "dataset": DATASET,
     "attribution": ATTRIBUTION,
+    "metadata": METADATA,
 }
 
 

@@ -107,6 +107,7 @@ def rules_of(filters: Filters) -> str:
 
 def _tell_listing(listing: Listing, record: Run) -> None:
     record.results["listing"] = {
+        "date": listing.date,
         "listed": listing.listed,
         "left_out": listing.left_out,
         "unknown": len(listing.unknown),

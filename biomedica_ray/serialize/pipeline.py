@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -15,11 +16,12 @@ from biomedica_ray.dedupe.compared import read_compared
 from biomedica_ray.images import ImageError
 from biomedica_ray.runs import Run
 from biomedica_ray.select.pipeline import stage_of
-from biomedica_ray.serialize.attribution import AttributionWorker
 from biomedica_ray.serialize.choosing import SelectionWorker
 from biomedica_ray.serialize.config import SerializeConfig
-from biomedica_ray.serialize.dataset import publish, withdraw
+from biomedica_ray.serialize.dataset import previous, publish, withdraw
+from biomedica_ray.serialize.gathered import GatheringWorker
 from biomedica_ray.serialize.members import made_samples, read_members
+from biomedica_ray.serialize.origins import annotation, listing_date
 from biomedica_ray.serialize.planning import (
     SELECTION_KEYS,
     VERSION,
@@ -107,18 +109,21 @@ def run(config: SerializeConfig, record: Run) -> None:
     rows = store.dataset(place.shards_stage, "shards").to_table().sort_by("path").to_pylist() if planned.shards else []
     if not rows:
         log.warning("serialize: no figure was chosen: the dataset is empty")
+    listing = listing_date(store)
+    dates = {"run": f"{datetime.now(UTC):%Y-%m-%d}", "listing": listing}
     credits_mark = fingerprint(VERSION, [row["sha256"] for row in rows])
     run_units(
         record,
         place.attribution_stage,
         {0: credits_mark},
-        partial(AttributionWorker, store, record.run_id, place, rows),
-        memory_gb=config.memory_gb,
+        partial(GatheringWorker, store, record.run_id, place, rows, previous=previous(store, place), dates=dates),
+        memory_gb=max(config.memory_gb, plan_gb(n_chosen)),
     )
     settings = config.model_dump(include={"profile", "samples_per_shard", "max_outdated", *SELECTION_KEYS})
     made = config.made
     settings |= {"longest_side": made.longest_side, "jpeg_quality": made.quality, "keep_metadata": made.keep_metadata}
     settings |= {"version": importlib.metadata.version("biomedica_ray"), "outdated": planned.outdated}
+    settings |= {"listing": listing, "annotation": annotation(store)}
     if config.selection:
         chosen = store.read_json(f"selections/{config.selection}.json")
         settings["query"] = {key: chosen[key] for key in ("where", "balance", "cap", "seed")}

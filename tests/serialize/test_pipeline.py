@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,20 @@ def keys_of(store: Store, path: str) -> list[str]:
     return [sample["__key__"] for sample in data]
 
 
+def check_gathered(root: Path, shards: list[Row], keys: list[str]) -> set[str]:
+    """The table of all samples, and the counts, of which the topics are returned."""
+    metadata = pq.read_table(root / "metadata.parquet")
+    assert metadata.schema.equals(schema.METADATA)
+    assert metadata["key"].to_pylist() == keys
+    assert [(path, len(list(rows))) for path, rows in groupby(metadata["path"].to_pylist())] == [
+        (shard["path"], shard["samples"]) for shard in shards
+    ]
+    statistics = json.loads((root / "statistics.json").read_text())
+    assert {group: counts["samples"] for group, counts in statistics.items()} == {"commercial": 16, "noncommercial": 1}
+    assert statistics["commercial"]["concepts"] == {"unlabelled": 15, "Microscopy": 1}
+    return statistics["commercial"].keys() - {"samples"}
+
+
 def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     articles, figures = rows()
     write_extracted(store, articles, figures)
@@ -156,7 +171,9 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     }
 
     before = files(store)
-    beside = {"dataset.json", "README.md", "croissant.json", "attribution.parquet", "webdataset/README.md"}
+    charts = {f"charts/{topic}.png" for topic in check_gathered(root, shards, keys)}
+    beside = {"dataset.json", "README.md", "croissant.json", "webdataset/README.md"}
+    beside |= {"attribution.parquet", "metadata.parquet", "statistics.json", "CHANGES.md", *charts}
     assert before.keys() == {*beside, *INDICES, *(s[k] for s in shards for k in ("path", "parquet"))}
     assert run(store).counts == first.counts
     assert files(store) == before
@@ -200,6 +217,7 @@ def test_another_caption_goes_with_the_sample_and_changes_its_shard_alone(ray_cl
     changed = {name for name, time in after.items() if time != before.get(name)}
     assert {name for name in changed if name.endswith((".tar", ".parquet"))} == {
         "attribution.parquet",
+        "metadata.parquet",
         held["path"],
         held["parquet"],
     }
