@@ -512,6 +512,12 @@ DATASET = pa.schema(
         ),
         _field("image_primary_label", _STRINGS, "global concepts"),
         _field("image_secondary_label", _STRINGS, "local concepts"),
+        _field(
+            "image_concept",
+            pa.string(),
+            "the first of the global concepts, by which rows of a Parquet file are sorted; null where there is none",
+            null=True,
+        ),
         _field("image_size", pa.list_(pa.int32()), "width and height of the JPEG in pixels"),
         _field(
             "image_converted",
@@ -621,6 +627,7 @@ METADATA = pa.schema(
                 "image_panel_type",
                 "image_primary_label",
                 "image_secondary_label",
+                "image_concept",
                 "n_panels",
                 "panel_number",
                 "article_accession_id",

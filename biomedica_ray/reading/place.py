@@ -9,6 +9,10 @@ DOCUMENT = "dataset.json"
 FORMS = {"webdataset": ("path", "bytes", "sha256"), "parquet": ("parquet", "parquet_bytes", "parquet_sha256")}
 """Keys of a shard in that document that tell path, size and hash in each of its two forms, by their folder."""
 
+OFFSETS = "webdataset_offsets"
+"""Key in the footer of a shard's Parquet file: JSON, at which byte each sample begins in the tar, in its order, and
+where the last one ends."""
+
 
 @dataclass(frozen=True)
 class Place:

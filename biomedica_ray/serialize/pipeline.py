@@ -234,10 +234,7 @@ class ShardWorker:
         path, parquet = shard.path("webdataset", "tar"), shard.path("parquet", "parquet")
         place, folder, profile = self._place, self._place.folder("dataset"), self._config.made
         with self._store.write_unit(place.shards_stage, number, mark, self._run_id) as writer:
-            with (
-                ShardWriter(writer.file("webdataset", f"{folder}/{path}")) as tar,
-                TwinWriter(writer.file("parquet", f"{folder}/{parquet}"), profile.schema) as twin,
-            ):
+            with ShardWriter(writer.file("webdataset", f"{folder}/{path}")) as tar:
                 for member in read_members(self._store, place, shard):
                     figure_id = member.figure["figure_id"]
                     for panel, made in made_samples(member, profile):
@@ -247,9 +244,10 @@ class ShardWorker:
                             )
                             lost.append(schema.error_row("serialize", id_, made.kind, str(made), entity=entity))
                             continue
-                        key = sample_key(figure_id, panel)
-                        tar.write(key, *made)
-                        twin.write(parquet_row(key, *made))
+                        tar.write(sample_key(figure_id, panel), *made)
+            with TwinWriter(writer.file("parquet", f"{folder}/{parquet}"), tar.offsets, profile.schema) as twin:
+                for sample in tar.by_concept():
+                    twin.write(parquet_row(*sample))
             row = {
                 "path": path,
                 "parquet": parquet,

@@ -204,6 +204,7 @@ def _image(figure: Row, shared: ArticleFields, label: Row | None, picture: Pictu
         "image_panel_subtype": None,
         "image_primary_label": label["primary_label"] if label else [],
         "image_secondary_label": label["secondary_label"] if label else [],
+        "image_concept": next(iter(label["primary_label"]), None) if label else None,
         "image_size": list(picture.size),
         "image_converted": (f"{figure['format']} {figure['width']}x{figure['height']}" if picture.converted else None),
         **shared.fields,

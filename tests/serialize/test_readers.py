@@ -83,7 +83,7 @@ def write(
     tar, parquet = shard.path("webdataset", "tar"), shard.path("parquet", "parquet")
     for path in (tar, parquet):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-    with ShardWriter(root / tar) as writer, TwinWriter(root / parquet, profile.schema) as twin:
+    with ShardWriter(root / tar) as writer:
         for n in articles:
             known: dict[str, Any] = {"license_url": "https://creativecommons.org/licenses/by/4.0/"} if n > 6 else BARE
             its_article = stored(schema.ARTICLES, article(f"PMC{n}", **known))
@@ -99,9 +99,10 @@ def write(
                     made = crop_as_jpeg(decode(whole), BOX, profile)
                     fields = panel_fields(row, shared, made, SEEN, 2)
                     key, caption = sample_key(row["figure_id"], 2), "Right."
-                sample = made.jpg, caption, profile.fields(fields)
-                writer.write(key, *sample)
-                twin.write(parquet_row(key, *sample))
+                writer.write(key, made.jpg, caption, profile.fields(fields))
+    with TwinWriter(root / parquet, writer.offsets, profile.schema) as twin:
+        for sample in writer.by_concept():
+            twin.write(parquet_row(*sample))
     return {
         "path": tar,
         "parquet": parquet,

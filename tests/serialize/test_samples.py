@@ -47,6 +47,7 @@ FIELDS = {
     "image_panel_subtype": str,
     "image_primary_label": list,
     "image_secondary_label": list,
+    "image_concept": str,
     "image_size": list,
     "image_converted": type(None),
     "image_set": list,
@@ -178,6 +179,7 @@ def test_what_is_unknown_is_null() -> None:
     figure_ = {**FIGURES[0], "alt_text": None, "language": None}
     fields = sample_fields(figure_, ArticleFields(bare, tuple(FIGURES)), None, AS_IT_WAS)
     assert {name for name, value in fields.items() if value is None} == {
+        "image_concept",
         "image_converted",
         "image_label_id",
         "image_panel_type",
