@@ -126,7 +126,8 @@ def writing(store: Store, scratch: Path, rounds: int, kind: Kind) -> tuple[list[
     bare(path, found)
     megabytes = path.stat().st_size / 1e6
     lines = [
-        f"| {kind} | {way} | {megabytes / statistics.median(times):,.0f} | "
+        f"| {kind} | {way} | {megabytes / statistics.median(times):,.1f} | "
+        f"{statistics.median(times) / len(found) * 1e3:,.2f} | "
         f"{statistics.median(b / t for b, t in zip(first, times, strict=True)):.2f} |"
         for way, times in took.items()
     ]
@@ -177,7 +178,11 @@ def main() -> None:
             written += lines
             trained.append(training(kind, found, options.rounds))
             sides = sides or crops(found)
-    print("\n".join(["| profile | way | MB/s of CPU | ratio |", "|---|---|---:|---:|", *written, ""]))
+    print(
+        "\n".join(
+            ["| profile | way | MB/s of CPU | CPU ms a sample | ratio |", "|---|---|---:|---:|---:|", *written, ""]
+        )
+    )
     print("| profile | samples | JPEG, kB | JSON, kB | decode and crop, CPU ms |\n|---|---:|---:|---:|---:|")
     print("\n".join([*trained, "", *sides]))
 

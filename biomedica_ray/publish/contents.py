@@ -102,13 +102,17 @@ def dataset(root: Root, place: Place, license_groups: Collection[str], scratch: 
         for path, size, sha256 in FORMS.values()
     )
     if len(shards) == len(document["shards"]):
-        of_all = _there(root, folder, gathered.FILES)
+        there = [name for name in gathered.FILES if root.has(f"{folder}/{name}")]  # earlier versions lack some
+        of_all = [_hashed(root, f"{folder}/{name}", name) for name in there]
     else:
         of_all = _gathered(root, folder, shards, scratch)
-    of_all += _there(root, folder, [changes.FILE])
     groups = {shard["license_group"] for shard in shards}
     counts = {group: each for group, each in read_statistics(root, folder).items() if group in groups}
-    beside = {**documents(chosen, counts), **({statistics.FILE: gathered.as_bytes(counts)} if counts else {})}
+    beside = documents(chosen, counts)
+    if counts:
+        beside[statistics.FILE] = gathered.as_bytes(counts)
+    if root.has(f"{folder}/{changes.FILE}"):
+        beside[changes.FILE] = root.read_bytes(f"{folder}/{changes.FILE}")
     index = File.of(DOCUMENT, json.dumps(chosen, indent=1, default=str).encode())
     files = (File.of(path, data) for path, data in beside.items())
     return Contents(large, (*of_all, *files, index), tuple(f"{form}/" for form in FORMS))
@@ -160,11 +164,6 @@ def _hashed(root: Root, source: str, path: str) -> File:
     """A file of the store whose hash is not recorded anywhere."""
     size = root.filesystem.get_file_info(root.path(source)).size
     return File(path, size, root.sha256(source), source)
-
-
-def _there(root: Root, folder: str, names: Collection[str]) -> list[File]:
-    """Files beside the shards, those that are there: datasets of earlier versions lack some."""
-    return [_hashed(root, f"{folder}/{name}", name) for name in names if root.has(f"{folder}/{name}")]
 
 
 def _gathered(root: Root, folder: str, shards: Sequence[Mapping[str, Any]], scratch: Path) -> list[File]:
