@@ -46,6 +46,7 @@ from biomedica_ray.reading.shards import read_shards
 from biomedica_ray.reading.stream import Preparation, Stream
 from biomedica_ray.sample import PACKAGES
 from biomedica_ray.serialize.jpeg import as_jpeg
+from biomedica_ray.serialize.profiles import Profile
 from biomedica_ray.store import Store
 from biomedica_ray.train.step import backward, contrastive_loss
 
@@ -63,7 +64,7 @@ def jpegs(folder: Path) -> list[bytes]:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         data = path.read_bytes()
         try:
-            found.append(as_jpeg({**asdict(read_image(data)), "image": data}, 90)[0])
+            found.append(as_jpeg({**asdict(read_image(data)), "image": data}, Profile(quality=90)).jpg)
         except ImageError:
             continue
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from ray.data.dataset import Dataset
 from biomedica_ray.config import ConfigError
 from biomedica_ray.config.wording import suggest
 from biomedica_ray.reading.place import DOCUMENT
-from biomedica_ray.schema import DATASET
+from biomedica_ray.serialize.profiles import schema_of
 from biomedica_ray.store.filesystem import open_filesystem
 
 _OURS = ("file", "s3", "gs")
@@ -33,11 +34,13 @@ def load(
     From there on it is Ray's own: ``iter_torch_batches``, ``map_batches``, ``write_webdataset``.
 
     Args:
-        uri: The folder with ``dataset.json``: a local path, ``s3://``, ``gs://``, ``https://``, or another of fsspec.
+        uri: The folder with ``dataset.json``: a local path, ``s3://``, ``gs://``, ``https://``, ``hf://datasets/OWNER/NAME``
+            (with ``@REVISION`` where it is not the newest), or another of fsspec.
         split: train, validation or test; None: all.
         license_groups: Of commercial, noncommercial and other; None: all.
         columns: Which columns; None: all. Images are in ``jpg``, the bytes of a file in ``jpg["bytes"]``.
-        where: What Ray's ``Dataset.filter`` takes as ``expr``: ``col("article_version") > 1``.
+        where: What Ray's ``Dataset.filter`` takes as ``expr``: ``col("image_concept") == "Microscopy"``. Rows of a file
+            are sorted by that column, so that of a concept little more is read than its own rows.
         endpoint_url: Server of object storage, if it is not AWS or Google.
 
     Raises:
@@ -48,13 +51,14 @@ def load(
     filesystem, root = _opened(uri, endpoint_url)
     try:
         with filesystem.open_input_stream(f"{root}/{DOCUMENT}") as stream:
-            shards = json.loads(stream.read())["shards"]
+            document = json.loads(stream.read())
     except FileNotFoundError:
         raise ConfigError(f"{uri}: expected a folder with {DOCUMENT}, as serialize writes it") from None
+    shards = document["shards"]
     for key, names, known in (
         ("split", [split] if split else [], {shard["split"] for shard in shards}),
         ("license_groups", license_groups or [], {shard["license_group"] for shard in shards}),
-        ("columns", columns or [], set(DATASET.names)),
+        ("columns", columns or [], set(schema_of(document).names)),
     ):
         if unknown := [name for name in names if name not in known]:
             raise ConfigError(f"{key}: {uri} has no {unknown[0]}; {suggest(unknown[0], sorted(known))}")
@@ -78,7 +82,17 @@ def _opened(uri: str, endpoint_url: str | None) -> tuple[pafs.FileSystem, str]:
     if not found or scheme in _OURS:
         filesystem, path = open_filesystem(uri, endpoint_url)
         return filesystem, path.rstrip("/")
+    if scheme == "hf":
+        return _of_hub(uri)
     from fsspec.core import url_to_fs  # noqa: PLC0415 - only where it is needed
 
     opened, path = url_to_fs(uri)
     return pafs.PyFileSystem(pafs.FSSpecHandler(opened)), str(path).rstrip("/")
+
+
+def _of_hub(uri: str) -> tuple[pafs.FileSystem, str]:
+    """A repository of the Hub, with the driver's server and token on all workers."""
+    from huggingface_hub import HfFileSystem, get_token  # noqa: PLC0415 - only where it is needed
+
+    opened = HfFileSystem(endpoint=os.environ.get("HF_ENDPOINT"), token=get_token())
+    return pafs.PyFileSystem(pafs.FSSpecHandler(opened)), uri.removeprefix("hf://").rstrip("/")

@@ -533,7 +533,20 @@ DATASET = pa.schema(
         ),
         _field("image_primary_label", _STRINGS, "global concepts"),
         _field("image_secondary_label", _STRINGS, "local concepts"),
+        _field(
+            "image_concept",
+            pa.string(),
+            "the first of the global concepts, by which rows of a Parquet file are sorted; null where there is none",
+            null=True,
+        ),
         _field("image_size", pa.list_(pa.int32()), "width and height of the JPEG in pixels"),
+        _field(
+            "image_converted",
+            pa.string(),
+            "format and size of the published file that the JPEG was converted or made smaller from: PNG 2000x1500; "
+            "null where it has the published pixels",
+            null=True,
+        ),
         _field(
             "image_set",
             pa.list_(
@@ -617,6 +630,41 @@ ATTRIBUTION = pa.schema(
 )
 
 
+METADATA = pa.schema(
+    [
+        *(SHARDS.field(name) for name in ("path", "parquet", "license_group", "split")),
+        *(
+            DATASET.field(name)
+            for name in (
+                "key",
+                "figure_id",
+                "figure_label",
+                "figure_kind",
+                "figure_language",
+                "image_hash",
+                "image_size",
+                "image_converted",
+                "image_label_id",
+                "image_panel_type",
+                "image_primary_label",
+                "image_secondary_label",
+                "image_concept",
+                "n_panels",
+                "panel_number",
+                "article_accession_id",
+                "article_version",
+                "article_title",
+                "article_journal",
+                "article_date",
+                "article_doi",
+                "license_name",
+                "license_is_own",
+            )
+        ),
+    ]
+)
+
+
 def embeddings(dim: int) -> pa.Schema:
     """Schema of the embeddings table for vectors of ``dim`` float16 numbers."""
     return pa.schema(
@@ -649,6 +697,7 @@ TABLES: dict[str, pa.Schema] = {
     "shards": SHARDS,
     "dataset": DATASET,
     "attribution": ATTRIBUTION,
+    "metadata": METADATA,
 }
 
 

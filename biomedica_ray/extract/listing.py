@@ -38,6 +38,7 @@ class Listing:
         listed: Article versions that the source has.
         left_out: Reason -> how many of them the run leaves out.
         unknown: Ids that were asked for but that the source does not have.
+        date: The day of the source's listing, ISO 8601; None where the source does not say.
     """
 
     units: dict[int, str]
@@ -45,6 +46,7 @@ class Listing:
     listed: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    date: str | None = None
 
 
 def make_source(config: ExtractConfig) -> Source:
@@ -86,6 +88,8 @@ def write_listing(config: ExtractConfig, selection: Selection, rules: str, store
         SourceError: The source cannot be listed.
     """
     listing = make_source(config).list()
+    date = (listing.schema.metadata or {}).get(b"date")
+    listing = listing.replace_schema_metadata(None)
     commits = store.commits("listing")
     for unit in store.without_files(commits.values()):
         store.drop(commits.pop(unit))
@@ -117,7 +121,7 @@ def write_listing(config: ExtractConfig, selection: Selection, rules: str, store
     now = {unit: commit for unit, commit in commits.items() if unit in units}
     now |= {commit.unit: commit for commit in map_in_threads(write, new)}
     unknown = [] if selection.pmcids is None else unknown_ids(listing, selection.pmcids)
-    return Listing(marks, now, listing.num_rows, left_out, unknown)
+    return Listing(marks, now, listing.num_rows, left_out, unknown, date.decode() if date else None)
 
 
 def _held(store: Store, commits: Mapping[int, Commit]) -> pa.Table:

@@ -41,7 +41,7 @@ from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 6
+VERSION = 7
 """Raise it when the same input gives other rows, so that stores are extracted again."""
 
 VERSION_DIGITS, RULES_DIGITS = 8, 16
@@ -109,6 +109,7 @@ def rules_of(filters: Filters) -> str:
 
 def _tell_listing(listing: Listing, record: Run) -> None:
     record.results["listing"] = {
+        "date": listing.date,
         "listed": listing.listed,
         "left_out": listing.left_out,
         "unknown": len(listing.unknown),

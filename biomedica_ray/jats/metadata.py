@@ -244,8 +244,11 @@ def is_retracted(article_type: str | None, title: str | None, related: list[Rela
 
 
 def citation(journal: str | None, year: int | None, place: str, doi: str | None) -> str:
-    """One line that finds the article: ``PLoS ONE. 2012;7(6):e38869. doi:10.1371/journal.pone.0038869``."""
-    when = ";".join(part for part in (str(year) if year else "", place) if part)
+    """One line that finds the article: ``PLoS ONE. 2012;7(6):e38869. doi:10.1371/journal.pone.0038869``.
+
+    Without volume and issue the pages follow the year: ``PLoS ONE. 2012:e38869.``
+    """
+    when = ";".join(part for part in (str(year) if year else "", place) if part).replace(";:", ":").removeprefix(":")
     parts = [f"{journal}." if journal else "", f"{when}." if when else "", f"doi:{doi}" if doi else ""]
     return " ".join(part for part in parts if part)
 

@@ -58,6 +58,7 @@ def publish(argv: Sequence[str]) -> int:
     arguments.add_argument("--store", required=True, metavar="DIR_OR_URI", help="where it was made")
     arguments.add_argument("--to", required=True, metavar="URI", help="hf://OWNER/NAME, or s3://BUCKET/FOLDER")
     arguments.add_argument("--selection", metavar="NAME", help="the dataset of a selection")
+    arguments.add_argument("--profile", metavar="NAME", help="the dataset in <store>/profiles/NAME: train-512-q90")
     arguments.add_argument("--model", metavar="NAME", help="the model of this training run, instead of a dataset")
     arguments.add_argument("--license_groups", default="", help="of a dataset, which groups; none: all")
     arguments.add_argument("--private", choices=["true", "false"], default="false", help="make a private repository")
@@ -71,8 +72,8 @@ def publish(argv: Sequence[str]) -> int:
     arguments.add_argument("--endpoint_url", metavar="URL", help="S3 server of the store, if it is not AWS")
     arguments.add_argument("--to_endpoint_url", metavar="URL", help="S3 server to publish to, if it is not AWS")
     options = arguments.parse(argv)
-    if options.model and (options.selection or options.license_groups):
-        raise ConfigError("model: a model has neither selection nor license_groups; leave them out")
+    if options.model and (options.selection or options.profile or options.license_groups):
+        raise ConfigError("model: a model has neither selection, profile nor license_groups; leave them out")
     if options.model and options.delete == "true":
         raise ConfigError("delete: a model replaces its own files; leave it out")
     root = Root(options.store, options.endpoint_url)
@@ -84,7 +85,7 @@ def publish(argv: Sequence[str]) -> int:
             contents = model(root, options.model)
         else:
             groups = [group for group in options.license_groups.split(",") if group]
-            contents = dataset(root, Place(options.selection), groups, Path(scratch))
+            contents = dataset(root, Place(options.selection, options.profile), groups, Path(scratch))
         stale = contents.stale(target.listing())
         gone = stale if options.delete == "true" else []
         todo = [file for file, there in _compared(target, contents) if not there]

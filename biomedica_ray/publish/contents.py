@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +14,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from biomedica_ray import schema
 from biomedica_ray.config import ConfigError
 from biomedica_ray.config.wording import suggest
 from biomedica_ray.reading.place import DOCUMENT, FORMS, Place
-from biomedica_ray.serialize import attribution
-from biomedica_ray.serialize.dataset import documents
+from biomedica_ray.serialize import changes, gathered, statistics
+from biomedica_ray.serialize.dataset import documents, read_statistics
 from biomedica_ray.store import StoreError
 from biomedica_ray.store.root import Root
 
@@ -103,12 +102,20 @@ def dataset(root: Root, place: Place, license_groups: Collection[str], scratch: 
         for path, size, sha256 in FORMS.values()
     )
     if len(shards) == len(document["shards"]):
-        credit = _hashed(root, f"{folder}/{attribution.FILE}", attribution.FILE)
+        there = [name for name in gathered.FILES if root.has(f"{folder}/{name}")]  # earlier versions lack some
+        of_all = [_hashed(root, f"{folder}/{name}", name) for name in there]
     else:
-        credit = _credit(root, folder, shards, scratch)
-    beside = [File.of(path, text.encode()) for path, text in documents(chosen).items()]
+        of_all = _gathered(root, folder, shards, scratch)
+    groups = {shard["license_group"] for shard in shards}
+    counts = {group: each for group, each in read_statistics(root, folder).items() if group in groups}
+    beside = documents(chosen, counts)
+    if counts:
+        beside[statistics.FILE] = gathered.as_bytes(counts)
+    if root.has(f"{folder}/{changes.FILE}"):
+        beside[changes.FILE] = root.read_bytes(f"{folder}/{changes.FILE}")
     index = File.of(DOCUMENT, json.dumps(chosen, indent=1, default=str).encode())
-    return Contents(large, (credit, *beside, index), tuple(f"{form}/" for form in FORMS))
+    files = (File.of(path, data) for path, data in beside.items())
+    return Contents(large, (*of_all, *files, index), tuple(f"{form}/" for form in FORMS))
 
 
 def model(root: Root, name: str) -> Contents:
@@ -159,11 +166,15 @@ def _hashed(root: Root, source: str, path: str) -> File:
     return File(path, size, root.sha256(source), source)
 
 
-def _credit(root: Root, folder: str, shards: Sequence[Mapping[str, Any]], scratch: Path) -> File:
-    """The attribution file of some shards."""
-    path = scratch / attribution.FILE
-    with pq.ParquetWriter(path, schema.ATTRIBUTION, compression="zstd") as writer:
-        for table in attribution.lines(root, folder, [shard["parquet"] for shard in shards]):
-            writer.write_table(table.cast(schema.ATTRIBUTION))
-    with path.open("rb") as stream:
-        return File(attribution.FILE, path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest(), path)
+def _gathered(root: Root, folder: str, shards: Sequence[Mapping[str, Any]], scratch: Path) -> list[File]:
+    """The files that have a row for each sample, of some shards."""
+    with ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(pq.ParquetWriter(scratch / name, columns, compression="zstd"))
+            for name, columns in gathered.FILES.items()
+        }
+        for shard, samples in gathered.samples_of(root, folder, shards):
+            for name, columns in gathered.FILES.items():
+                writers[name].write_table(gathered.rows_of(shard, samples, columns))
+    made = Root(str(scratch))
+    return [File(name, (scratch / name).stat().st_size, made.sha256(name), scratch / name) for name in gathered.FILES]

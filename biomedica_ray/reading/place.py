@@ -9,17 +9,32 @@ DOCUMENT = "dataset.json"
 FORMS = {"webdataset": ("path", "bytes", "sha256"), "parquet": ("parquet", "parquet_bytes", "parquet_sha256")}
 """Keys of a shard in that document that tell path, size and hash in each of its two forms, by their folder."""
 
+OFFSETS = "webdataset_offsets"
+"""Key in the footer of a shard's Parquet file: JSON, at which byte each sample begins in the tar, in its order, and
+where the last one ends."""
+
 
 @dataclass(frozen=True)
 class Place:
-    """Where a dataset lies, and under which stages it is committed: that of all figures, or that of a selection."""
+    """Where a dataset lies, and under which stages it is committed.
+
+    Attributes:
+        selection: The selection that it is of; None: of all figures.
+        profile: Name of how its samples are made, where that is not the default.
+    """
 
     selection: str | None
+    profile: str | None = None
 
     @property
     def stage(self) -> str:
         """The stage that chooses figures unit by unit."""
-        return f"serialize/selections/{self.selection}" if self.selection else "serialize"
+        return "/".join(["serialize", *self._below])
+
+    @property
+    def _below(self) -> list[str]:
+        named = (("selections", self.selection), ("profiles", self.profile))
+        return [part for folder, name in named if name for part in (folder, name)]
 
     @property
     def shards_stage(self) -> str:
@@ -33,7 +48,7 @@ class Place:
 
     def folder(self, name: str) -> str:
         """A folder below the root: the dataset itself, or a table that belongs to it."""
-        return f"selections/{self.selection}/{name}" if self.selection else name
+        return "/".join([*self._below, name])
 
     @property
     def document(self) -> str:

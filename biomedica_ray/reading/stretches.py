@@ -1,18 +1,20 @@
 """A few samples of a large dataset: stretches of neighbours, drawn at random and read without what lies before them.
 
-A tar does not say where its samples lie, and whoever wants the last one has to read it all. The same samples lie in the
-shard's Parquet twin, in the same order and in row groups of some 32 MiB, which can be read one by one. As ``serialize``
-writes articles in the order of a hash, neighbours are figures of a few articles that have nothing else in common.
+A tar does not say where its samples lie, and whoever wants the last one has to read it all. The footer of the shard's
+Parquet twin says it; in datasets of earlier versions the same samples lie in the twin, in the same order and in row
+groups of some 32 MiB, which can be read one by one. As ``serialize`` writes articles in the order of a hash, neighbours
+are figures of a few articles that have nothing else in common.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 from biomedica_ray.ahead import ordered_map
 from biomedica_ray.messages import one_line
 from biomedica_ray.reading.pairs import Pairs
+from biomedica_ray.reading.place import OFFSETS
 from biomedica_ray.reading.ranges import open_random
 from biomedica_ray.reading.shards import RawSample, Shard, Source, Unreadable, read_samples
 from biomedica_ray.store import Store
@@ -63,8 +66,8 @@ def read_numbers(
 ) -> Iterator[RawSample | Unreadable]:
     """The samples with the given ascending numbers, counted through all shards, in that order.
 
-    Of the JSON of those that come from a Parquet twin there is only ``image_primary_label``. Where a shard has no twin,
-    its tar is read from its beginning, once.
+    Of the JSON of those that come from a Parquet twin of an earlier version there is only ``image_primary_label``.
+    Where a shard has no twin, its tar is read from its beginning, once.
 
     Raises:
         StoreError: A file cannot be read, however often it is tried.
@@ -137,12 +140,39 @@ def _read(data: Store, shard: Shard, start: int, stop: int) -> list[RawSample | 
             pass
         else:
             with file:
-                return _of_twin(file, shard, start, stop)
+                return _of_twin(data, file, shard, start, stop)
     return list(read_samples(data, shard, start, stop, metadata=True))
 
 
-def _of_twin(file: Any, shard: Shard, start: int, stop: int) -> list[RawSample | Unreadable]:
-    """The same from the file of the Parquet twin; a damaged row group loses what it holds."""
+@dataclass(frozen=True)
+class _Piece:
+    """A part of a shard as a shard of its own."""
+
+    root: str
+    data: bytes
+
+    def open(self, path: str, buffer_size: int | None = None) -> IO[bytes]:
+        return io.BytesIO(self.data)
+
+
+def _of_tar(data: Store, shard: Shard, offsets: Sequence[int], start: int, stop: int) -> list[RawSample | Unreadable]:
+    """The same from the tar itself, of which no more is read; ``offsets`` tells where its samples begin."""
+    size, parts = offsets[stop] - offsets[start], []
+    with open_random(data, shard.path) as file:
+        file.seek(offsets[start])
+        while size and (part := file.read(size)):
+            parts.append(part)
+            size -= len(part)
+    piece = replace(shard, samples=stop - start)
+    found = read_samples(_Piece(data.root, b"".join(parts)), piece, 0, stop - start, metadata=True)
+    return [
+        replace(each, what=f"{shard.path}#{number}") if isinstance(each, Unreadable) and "#" in each.what else each
+        for number, each in enumerate(found, start)
+    ]
+
+
+def _of_twin(data: Store, file: Any, shard: Shard, start: int, stop: int) -> list[RawSample | Unreadable]:
+    """The same by the file of the Parquet twin; a damaged row group loses what it holds."""
 
     def lost(numbers: range, reason: str) -> list[Unreadable]:
         return [Unreadable(f"{shard.path}#{n}", "damaged-shard", f"{shard.parquet}: {reason}") for n in numbers]
@@ -154,6 +184,8 @@ def _of_twin(file: Any, shard: Shard, start: int, stop: int) -> list[RawSample |
         raise
     except _DAMAGE as error:
         return [*lost(range(start, stop), one_line(error))]
+    if offsets := (twin.metadata.metadata or {}).get(OFFSETS.encode()):
+        return _of_tar(data, shard, json.loads(offsets), start, stop)
     first = 0
     for group in range(twin.num_row_groups):
         last = first + twin.metadata.row_group(group).num_rows

@@ -98,7 +98,7 @@ class Distribution:
 def stage_flows(runs: Iterable[dict[str, Any]]) -> list[StageFlow]:
     """Each stage but the report itself, in the order of the pipeline.
 
-    Where all figures have been serialized, that is told, and not what selections of them have been.
+    Where all figures have been serialized as an archive, that is told, and not what else of them has been.
 
     Args:
         runs: Records of all runs, oldest first.
@@ -106,7 +106,11 @@ def stage_flows(runs: Iterable[dict[str, Any]]) -> list[StageFlow]:
     by_stage: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         by_stage[run["stage"]].append(run)
-    of_all = [run for run in by_stage["serialize"] if not run["config"].get("selection")]
+    of_all = [
+        run
+        for run in by_stage["serialize"]
+        if not run["config"].get("selection") and run["config"].get("profile", "archive") == "archive"
+    ]
     by_stage["serialize"] = of_all or by_stage["serialize"]
     return [_stage_flow(stage, by_stage[stage]) for stage in STAGES if stage != "report"]
 
@@ -148,7 +152,7 @@ def reasons(store: Store) -> list[Reason]:
     """Everything in the errors tables, by stage and kind; of serialize as in :func:`stage_flows`."""
     stages = committed_stages(store)
     if "serialize" in stages:
-        stages = [stage for stage in stages if not stage.startswith("serialize/selections/")]
+        stages = [stage for stage in stages if not stage.startswith(("serialize/selections/", "serialize/profiles/"))]
     counts: Counter[tuple[str, str, str]] = Counter()
     examples: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
     for name in stages:

@@ -12,6 +12,7 @@ import yaml
 
 from biomedica_ray.serialize.croissant import CITATION
 from biomedica_ray.serialize.features import parquet_features, webdataset_features
+from biomedica_ray.serialize.profiles import schema_of
 
 TITLE = "Biomedical figures and captions from PubMed Central"
 SUMMARY = "Figures of open-access articles, each with its caption, what is known of its article, and whom to credit."
@@ -87,11 +88,17 @@ class _Dumper(yaml.SafeDumper):
 
 def webdataset_card(document: dict[str, Any]) -> str:
     """The card of the folder of WebDataset shards, which `datasets` reads as a dataset of its own."""
-    return _WEBDATASET.format(header=_header(document, "{group}/{split}/*.tar", webdataset_features()))
+    features = webdataset_features(schema_of(document))
+    return _WEBDATASET.format(header=_header(document, "{group}/{split}/*.tar", features))
 
 
-def card(document: dict[str, Any]) -> str:
-    """The dataset card of a dataset.json: Markdown with the YAML header that the Hugging Face Hub reads."""
+def card(document: dict[str, Any], statistics: str = "") -> str:
+    """The dataset card of a dataset.json: Markdown with the YAML header that the Hugging Face Hub reads.
+
+    Args:
+        document: The dataset.json.
+        statistics: Its section of statistics.
+    """
     kinds = sorted({(shard["license_group"], shard["split"]) for shard in document["shards"]})
     groups = sorted({group for group, _ in kinds})
     lines = []
@@ -102,7 +109,7 @@ def card(document: dict[str, Any]) -> str:
     group = groups[0] if groups else "commercial"
     training = [s for s in document["shards"] if (s["license_group"], s["split"]) == (group, "train")]
     return _CARD.format(
-        header=_header(document, "parquet/{group}/{split}/*.parquet", parquet_features()),
+        header=_header(document, "parquet/{group}/{split}/*.parquet", parquet_features(schema_of(document))),
         title=TITLE,
         citation=CITATION,
         samples=f"{document['samples']:,}",
@@ -115,8 +122,67 @@ def card(document: dict[str, Any]) -> str:
         training_samples=sum(shard["samples"] for shard in training),
         # open_clip_train wants a shard a worker, and stops where there are fewer.
         workers=min(max(len(training), 1), _WORKERS),
+        listed=_listed(document.get("listing")),
+        statistics=statistics,
+        annotation=_annotation(document.get("annotation")),
+        profile=textwrap.fill(_profile(document), _WIDTH),
         pairs=textwrap.fill(_PAIRS[document.get("pairs", "figures")], _WIDTH),
         settings=json.dumps({key: value for key, value in document.items() if key != "shards"}, indent=1),
+    )
+
+
+def _listed(date: str | None) -> str:
+    """Of what day the articles are."""
+    return f"\nThe articles are those that their source listed on {date}." if date else ""
+
+
+def _annotation(found: dict[str, Any] | None) -> str:
+    """How labels came about, and how good they are, in Markdown; empty where annotators said nothing."""
+    if found is None:
+        return ""
+    states = ", ".join(f"{count:,} {state}" for state, count in found["clusters"].items())
+    text = (
+        f"Figures were clustered by what they look like, and {found['annotators']} annotators said in "
+        f"{found['answers']:,} answers what clusters show. Of the clusters are, by their votes: {states}."
+    )
+    if found["proposed"]:
+        text += (
+            f" In {found['against_proposal']:,} of {found['proposed']:,} clusters that were put before them with a "
+            "proposal of a model they decided against it."
+        )
+    if found["purity"] is not None:
+        text += f" Of figures whose content is known, {found['purity']:.1%} show what most of their cluster do."
+    rows = [
+        f"| {each['field']} | {each['clusters']:,} | {each['votes']:,} | "
+        + " | ".join("" if each[name] is None else f"{each[name]:.3f}" for name in ("observed", "alpha", "kappa"))
+        + " |"
+        for each in found["agreement"]
+    ]
+    table = [
+        "| question | clusters | votes | agreeing pairs | Krippendorff's alpha | Fleiss' kappa |",
+        "|---|---|---|---|---|---|",
+        *rows,
+    ]
+    return "## Annotation\n\n" + textwrap.fill(text, _WIDTH) + "\n\n" + "\n".join(table) + "\n\n"
+
+
+def _profile(document: dict[str, Any]) -> str:
+    """What the pictures and the fields are, by the profile."""
+    quality, side = document.get("jpeg_quality"), document.get("longest_side")
+    if document.get("profile", "archive") == "train":
+        return (
+            f"This is the profile `train`, for training: `jpg` is at most {side} pixels long and wide. A plain, "
+            "upright RGB JPEG in sRGB that is no larger has the published pixels; anything else was made smaller "
+            f"(Lanczos), converted to sRGB and encoded once (quality {quality}, 4:4:4), and `image_converted` has the "
+            "format and the size that it was published in. `image_context` has the paragraphs that refer to the "
+            "figure. Full text, abstract, references and the other figures of the article are in the profile `archive`."
+        )
+    return (
+        "This is the profile `archive`, pictures as published: `jpg` has the published pixels where they were a plain, "
+        "upright RGB JPEG in sRGB, and is else converted to sRGB and encoded once"
+        + (f" (quality {quality}, 4:4:4)" if quality else "")
+        + "; `image_converted` has the format and the size that it was published in. `image_set` and `image_context`, "
+        "the paragraphs that refer to each figure, are of all figures of the article, which `figure_id` tells apart."
     )
 
 
@@ -151,7 +217,7 @@ _CARD = """\
 {samples} figures of open-access articles, each with its caption, what is known of its article, and, where it has been
 annotated, labels of what it shows. Articles whose accession id begins with PMC come from the PubMed Central Open Access
 Subset, courtesy of the U.S. National Library of Medicine (NLM), which does not endorse this dataset; the newest state
-of each is at `https://pmc.ncbi.nlm.nih.gov/articles/<article_accession_id>`.
+of each is at `https://pmc.ncbi.nlm.nih.gov/articles/<article_accession_id>`.{listed}
 
 | licence group | split | samples | shards | GB (WebDataset) |
 |---|---|---|---|---|
@@ -161,7 +227,8 @@ of each is at `https://pmc.ncbi.nlm.nih.gov/articles/<article_accession_id>`.
 
 `license_name` and `license_url` are the licence of each figure, its own where `license_is_own`, else that of its
 article; `attribution` is a line of credit with authors, title, source, licence and copyright notice. The file
-`attribution.parquet` has these lines for the whole dataset.
+`attribution.parquet` has these lines for the whole dataset, and `metadata.parquet` what each sample is and which shard
+it is in, without pictures and texts.
 
 {licenses}
 
@@ -201,14 +268,13 @@ open_clip_train stops with `KeyError: 'fname'` where webdataset is newer than 0.
 
 ## Fields
 
-`jpg` has the published pixels where they were a plain, upright RGB JPEG in sRGB, and is else converted to sRGB and
-encoded once (4:4:4); EXIF, comments and whatever else a file carries beside its picture is cut off unless
-`keep_metadata` was set. `txt` is the caption. `json` has the fields of the BIOMEDICA dataset (Lozano et al., CVPR
-2025), and some more: `also_captioned`, other captions of the same picture; `panels`, the caption cut at its panel
-markers (label, text and its place in the caption); and what the figure is and whom to credit, from `figure_id` to
-`attribution`. `image_set` and `image_context`, the paragraphs that refer to each figure, are of all figures of the
-article, which `figure_id` tells apart. What is unknown is null; dates are ISO 8601. In Parquet the same fields are
-columns.
+{profile}
+
+EXIF, comments and whatever else a file carries beside its picture is cut off unless `keep_metadata` was set. `txt` is
+the caption. `json` has fields of the BIOMEDICA dataset (Lozano et al., CVPR 2025), and some more: `also_captioned`,
+other captions of the same picture; `panels`, the caption cut at its panel markers (label, text and its place in the
+caption); and what the figure is and whom to credit, from `figure_id` to `attribution`. What is unknown is null; dates
+are ISO 8601. In Parquet the same fields are columns.
 
 `image_panel_type` and `n_panels` are by what is seen in the image, null where nobody looked; what annotators said of
 its cluster is in `cluster_panel_type`. `panel_boxes` has where each panel of a compound figure is, in pixels of the
@@ -216,6 +282,7 @@ JPEG, with its words.
 
 {pairs}
 
+`CHANGES.md` says which shards were added, rewritten and removed each time that the dataset was written again, and why.
 `dataset.json` lists all shards and Parquet files with sizes and SHA-256, and says which version of biomedica_ray wrote
 them; `biomedica verify FOLDER` compares a copy with it. `croissant.json` describes the Parquet files to catalogues and
 to `mlcroissant`. Settings:
@@ -224,7 +291,7 @@ to `mlcroissant`. Settings:
 {settings}
 ```
 
-## Use, and limits
+{statistics}{annotation}## Use, and limits
 
 For training and evaluating models of biomedical images and language. Not for diagnosis or treatment: nobody has checked
 that a caption is right, and a figure of an article is chosen to show something, not drawn from patients.

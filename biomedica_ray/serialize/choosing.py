@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from biomedica_ray import schema
-from biomedica_ray.reading.place import Place
 from biomedica_ray.select.pipeline import selected_ids
 from biomedica_ray.serialize import left_out as selection
 from biomedica_ray.serialize.config import SerializeConfig
@@ -24,7 +23,7 @@ class SelectionWorker:
 
     def __init__(self, store: Store, run_id: str, config: SerializeConfig) -> None:
         self._store, self._run_id, self._config = store, run_id, config
-        self._place = Place(config.selection)
+        self._place = config.place
 
     def __call__(self, unit: int, mark: str) -> Counts:
         """Commit the samples of one unit, and an error for each figure or panel that is left out; returns the counts.

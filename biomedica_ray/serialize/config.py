@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
 from biomedica_ray.config.needs import Need
+from biomedica_ray.reading.place import Place
+from biomedica_ray.serialize.profiles import LONGEST_SIDE, QUALITIES, Kind, Profile
 
 
 class SerializeConfig(StageConfig):
@@ -20,6 +22,12 @@ class SerializeConfig(StageConfig):
         pattern=NAME,
         description="write only the figures of this selection, to <store>/selections/<selection>/dataset; none: all "
         "figures, to <store>/dataset",
+    )
+    profile: Kind = Field(
+        "archive",
+        description="archive: pictures as published, and all that is known of their articles; train: pictures no "
+        "larger than longest_side, and of the article only what training draws texts from and whom to credit, to "
+        "<store>/profiles/train-512-q90/dataset beside the archive's",
     )
     samples_per_shard: int = Field(
         2_500,
@@ -66,8 +74,19 @@ class SerializeConfig(StageConfig):
         description="leave JPEGs that need no conversion as they are, byte by byte; otherwise what they carry beside "
         "their pixels is cut off: EXIF (names, places), comments, previews, further pictures",
     )
-    jpeg_quality: int = Field(
-        95, ge=1, le=100, description="quality of images that are not yet a plain, upright RGB JPEG in sRGB"
+    longest_side: int | None = Field(
+        None,
+        ge=32,
+        le=65535,
+        description="longest side in pixels of pictures for training; larger ones are made smaller, none larger; none: "
+        "512 with profile train, and as published with archive, which takes no other",
+    )
+    jpeg_quality: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="quality of images that are not yet a plain, upright RGB JPEG in sRGB, or too large; none: 95, and "
+        "90 with profile train; another one is another dataset, as in <store>/profiles/archive-q90/dataset",
     )
     validation_fraction: float = Field(
         0.05,
@@ -83,11 +102,28 @@ class SerializeConfig(StageConfig):
     @property
     def part(self) -> str:
         """The dataset."""
-        return self.selection or ""
+        return "/".join(part for part in (self.selection, self.made.name) if part)
+
+    @property
+    def made(self) -> Profile:
+        """How samples are made."""
+        side = (self.longest_side or LONGEST_SIDE) if self.profile == "train" else None
+        return Profile(self.profile, side, self.jpeg_quality or QUALITIES[self.profile], self.keep_metadata)
+
+    @property
+    def place(self) -> Place:
+        """Where the dataset goes."""
+        return Place(self.selection, self.made.name)
 
     def needs(self) -> tuple[Need, ...]:
         """A worker."""
         return (Need.of(self, memory="memory_gb"),)
+
+    @model_validator(mode="after")
+    def _is_as_published(self) -> Self:
+        if self.profile == "archive" and self.longest_side is not None:
+            raise ValueError("longest_side: an archive has pictures as published; leave it out, or take profile train")
+        return self
 
     @model_validator(mode="after")
     def _some_are_left(self) -> Self:

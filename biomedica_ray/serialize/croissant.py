@@ -83,7 +83,9 @@ _LICENSES = {
 """The newest versions of the licences in a group; each record names its own."""
 
 
-def croissant(name: str, description: str, version: str, kinds: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def croissant(
+    name: str, description: str, version: str, kinds: Iterable[tuple[str, str]], columns: pa.Schema
+) -> dict[str, Any]:
     """The document.
 
     A record set for each licence group and split, as they are in folders of their own. Fields are the columns whose
@@ -94,6 +96,7 @@ def croissant(name: str, description: str, version: str, kinds: Iterable[tuple[s
         description: What it is, in a sentence or two.
         version: Of the program that wrote it.
         kinds: (licence group, split) that there are shards of.
+        columns: Those of the Parquet files.
     """
     kinds = sorted(kinds)
     groups = sorted({group for group, _ in kinds})
@@ -108,7 +111,7 @@ def croissant(name: str, description: str, version: str, kinds: Iterable[tuple[s
         "citeAs": CITATION,
         "isLiveDataset": False,
         "distribution": [_files(group, split) for group, split in kinds],
-        "recordSet": [_records(group, split) for group, split in kinds],
+        "recordSet": [_records(group, split, columns) for group, split in kinds],
     }
 
 
@@ -133,9 +136,9 @@ def _files(group: str, split: str) -> dict[str, Any]:
     }
 
 
-def _records(group: str, split: str) -> dict[str, Any]:
+def _records(group: str, split: str, columns: pa.Schema) -> dict[str, Any]:
     name = f"{group}-{split}"
-    fields = (_field(name, field) for field in schema.DATASET)
+    fields = (_field(name, field) for field in columns)
     return {
         "@type": "cr:RecordSet",
         "@id": name,

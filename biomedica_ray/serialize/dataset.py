@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -11,17 +13,30 @@ import pyarrow.fs as pafs
 
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.reading.place import FORMS, Place
-from biomedica_ray.serialize import attribution, croissant
+from biomedica_ray.serialize import charts, croissant, statistics
 from biomedica_ray.serialize.card import SUMMARY, TITLE, card, webdataset_card
+from biomedica_ray.serialize.gathered import ATTRIBUTION, METADATA
+from biomedica_ray.serialize.profiles import schema_of
 from biomedica_ray.serialize.shard_plan import KINDS
 from biomedica_ray.store import Store
+from biomedica_ray.store.root import Root
+
+log = logging.getLogger(__name__)
 
 _INDICES = ("sizes.json", "wids.json")
 _WEBDATASET_CARD = "webdataset/README.md"
 
 
+_BEFORE = "shard-plan/before.json"
+"""Where the last dataset.json that was withdrawn lies, to tell what has changed since."""
+
+
 def withdraw(store: Store, place: Place) -> None:
     """Remove dataset.json, so that nobody takes the dataset for complete while its shards change, and indices."""
+    try:
+        store.write_bytes(place.folder(_BEFORE), store.read_bytes(place.document))
+    except FileNotFoundError:
+        log.debug("%s: withdrawn before", store.uri(place.document))
     store.delete(place.document)
     for group, split in KINDS:
         for name in _INDICES:
@@ -42,31 +57,59 @@ def publish(store: Store, place: Place, shards: Sequence[dict[str, Any]], settin
         settings: Further entries of dataset.json.
     """
     samples = sum(shard["samples"] for shard in shards)
-    document = {**settings, "samples": samples, "attribution": attribution.FILE, "shards": list(shards)}
-    try:
-        if store.read_json(place.document) == document:
-            return
-    except FileNotFoundError:
-        pass
+    names = {"attribution": ATTRIBUTION, "metadata": METADATA}
+    document = {**settings, "samples": samples, **names, "shards": list(shards)}
+    if store.has(place.document) and store.read_json(place.document) | {"previous": None} == document | {
+        "previous": None
+    }:
+        return
+    document["previous"] = previous(store, place)
     folder = place.folder("dataset")
-    beside = documents(document)
+    beside = documents(document, read_statistics(store, folder))
     _remove_others(store, folder, {*beside, *(shard[key] for shard in shards for key in ("path", "parquet"))})
-    for path, text in beside.items():
-        store.write_bytes(f"{folder}/{path}", text.encode())
+    for path, data in beside.items():
+        store.write_bytes(f"{folder}/{path}", data)
     store.write_json(place.document, document)
 
 
-def documents(document: dict[str, Any]) -> dict[str, str]:
-    """Path and text of the cards and indices that belong to a dataset.json."""
+def previous(store: Store, place: Place) -> str | None:
+    """SHA-256 of the dataset.json that is there, or of the last that was withdrawn, hex; None where there was none."""
+    for path in (place.document, place.folder(_BEFORE)):
+        try:
+            return hashlib.sha256(store.read_bytes(path)).hexdigest()
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def read_statistics(root: Root, folder: str) -> statistics.Statistics:
+    """The counts of a dataset by licence group; empty where there are none, as in those of earlier versions."""
+    try:
+        found: statistics.Statistics = root.read_json(f"{folder}/{statistics.FILE}")
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def documents(document: dict[str, Any], counts: statistics.Statistics) -> dict[str, bytes]:
+    """Path and content of the cards, charts and indices that belong to a dataset.json.
+
+    Args:
+        document: The dataset.json.
+        counts: The counts of its licence groups.
+    """
     shards = document["shards"]
     kinds = {(shard["license_group"], shard["split"]) for shard in shards}
-    described = json.dumps(croissant.croissant(TITLE, SUMMARY, document["version"], kinds), indent=1) + "\n"
-    return {
-        "README.md": card(document),
+    columns = schema_of(document)
+    described = json.dumps(croissant.croissant(TITLE, SUMMARY, document["version"], kinds, columns), indent=1) + "\n"
+    in_all = statistics.summed(counts.values())
+    texts = {
+        "README.md": card(document, charts.section(in_all)),
         croissant.FILE: described,
         _WEBDATASET_CARD: webdataset_card(document),
         **dict(_indices(shards)),
     }
+    return {path: text.encode() for path, text in texts.items()} | charts.charts(in_all)
 
 
 def _remove_others(store: Store, folder: str, kept: set[str]) -> None:

@@ -22,14 +22,14 @@ def with_features(table: pa.Schema) -> pa.Schema:
     return table.with_metadata({METADATA_KEY: json.dumps({"info": {"features": features}})})
 
 
-def parquet_features() -> list[dict[str, Any]]:
+def parquet_features(columns: pa.Schema) -> list[dict[str, Any]]:
     """The columns of the dataset's Parquet files, as the YAML header of a card lists them."""
-    return [_named(field) for field in schema.DATASET]
+    return [_named(field) for field in columns]
 
 
-def webdataset_features() -> list[dict[str, Any]]:
+def webdataset_features(columns: pa.Schema) -> list[dict[str, Any]]:
     """The same of the files of a sample of WebDataset shards, and what `datasets` adds: its key and its shard."""
-    fields = [_named(field) for field in schema.DATASET if field.name not in _OF_SAMPLES]
+    fields = [_named(field) for field in columns if field.name not in _OF_SAMPLES]
     text = {"dtype": "string"}
     return [
         {"name": "jpg", "dtype": "image"},

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize import samples
-from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.jpeg import as_jpeg, crop_as_jpeg
 from biomedica_ray.serialize.plan_table import read_shard
+from biomedica_ray.serialize.profiles import Profile
 from biomedica_ray.serialize.shard_plan import PLACES, Integers, Shard
 from biomedica_ray.store import Store
 
@@ -49,26 +49,28 @@ class Made(NamedTuple):
     fields: Mapping[str, Any]
 
 
-def made_samples(member: Member, config: SerializeConfig) -> Iterator[tuple[int, Made | ImageError]]:
+def made_samples(member: Member, profile: Profile) -> Iterator[tuple[int, Made | ImageError]]:
     """For each of a member's numbers the JPEG, the text and the fields, or why there is no image."""
     figure, shared, panels = member.figure, member.shared, member.panels
     image = None
     for number in member.numbers:
         try:
             if not number:
-                jpg, size = as_jpeg(figure, config.jpeg_quality, keep_metadata=config.keep_metadata)
-                fields = samples.sample_fields(figure, shared, member.label, size, member.also_captioned, panels=panels)
-                yield number, Made(jpg, figure["caption"], fields)
+                picture = as_jpeg(figure, profile)
+                captions = member.also_captioned
+                fields = samples.sample_fields(figure, shared, member.label, picture, captions, panels=panels)
+                yield number, Made(picture.jpg, figure["caption"], profile.fields(fields))
                 continue
             assert panels is not None
             box = panels["panel_boxes"][number - 1]
             image = image or decode(figure["image"])
             edges = box["left"], box["top"], box["right"], box["bottom"]
-            jpg, size = crop_as_jpeg(image, edges, config.jpeg_quality)
+            picture = crop_as_jpeg(image, edges, profile)
         except ImageError as error:
             yield number, error
             continue
-        yield number, Made(jpg, box["words"], samples.panel_fields(figure, shared, size, panels, number))
+        fields = samples.panel_fields(figure, shared, picture, panels, number)
+        yield number, Made(picture.jpg, box["words"], profile.fields(fields))
 
 
 def read_members(store: Store, place: Place, shard: Shard) -> Iterator[Member]:

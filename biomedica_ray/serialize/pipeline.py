@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -14,14 +15,14 @@ from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.compared import read_compared
 from biomedica_ray.images import ImageError
-from biomedica_ray.reading.place import Place
 from biomedica_ray.runs import Run
 from biomedica_ray.select.pipeline import stage_of
-from biomedica_ray.serialize.attribution import AttributionWorker
 from biomedica_ray.serialize.choosing import SelectionWorker
 from biomedica_ray.serialize.config import SerializeConfig
-from biomedica_ray.serialize.dataset import publish, withdraw
+from biomedica_ray.serialize.dataset import previous, publish, withdraw
+from biomedica_ray.serialize.gathered import GatheringWorker
 from biomedica_ray.serialize.members import made_samples, read_members
+from biomedica_ray.serialize.origins import annotation, listing_date
 from biomedica_ray.serialize.planning import (
     SELECTION_KEYS,
     VERSION,
@@ -54,7 +55,7 @@ def run(config: SerializeConfig, record: Run) -> None:
         UnitsFailedError: Units or shards failed; all others are done, and there is no dataset.json.
         LostRowsError: The shards do not hold every figure that was chosen; there is no dataset.json then either.
     """
-    store, place = record.store, Place(config.selection)
+    store, place = record.store, config.place
     extracted = store.extracted()
     stages = ("dedupe", "label", "enrich", "panels")
     inputs = {"extract": extracted, **{stage: store.commits(stage) for stage in stages}}
@@ -113,18 +114,21 @@ def run(config: SerializeConfig, record: Run) -> None:
     rows = sorted((row for table in tables for row in table), key=lambda row: row["path"])
     if not rows:
         log.warning("serialize: no figure was chosen: the dataset is empty")
+    listing = listing_date(store)
+    dates = {"run": f"{datetime.now(UTC):%Y-%m-%d}", "listing": listing}
     credits_mark = fingerprint(VERSION, [row["sha256"] for row in rows])
     run_units(
         record,
         place.attribution_stage,
         {0: credits_mark},
-        partial(AttributionWorker, store, record.run_id, place, rows),
-        memory_gb=config.memory_gb,
+        partial(GatheringWorker, store, record.run_id, place, rows, previous=previous(store, place), dates=dates),
+        memory_gb=max(config.memory_gb, plan_gb(n_chosen)),
     )
-    settings = config.model_dump(
-        include={"samples_per_shard", "max_outdated", "jpeg_quality", "keep_metadata", *SELECTION_KEYS}
-    )
+    settings = config.model_dump(include={"profile", "samples_per_shard", "max_outdated", *SELECTION_KEYS})
+    made = config.made
+    settings |= {"longest_side": made.longest_side, "jpeg_quality": made.quality, "keep_metadata": made.keep_metadata}
     settings |= {"version": importlib.metadata.version("biomedica_ray"), "outdated": planned.outdated}
+    settings |= {"listing": listing, "annotation": annotation(store)}
     if config.selection:
         chosen = store.read_json(f"selections/{config.selection}.json")
         settings["query"] = {key: chosen[key] for key in ("where", "balance", "cap", "seed")}
@@ -226,31 +230,29 @@ class ShardWorker:
         self, store: Store, run_id: str, config: SerializeConfig, shards: Mapping[int, Shard], disk_bytes: int
     ) -> None:
         self._store, self._run_id, self._shards = store, run_id, shards
-        self._config, self._place = config, Place(config.selection)
+        self._config, self._place = config, config.place
         store.check_room(disk_bytes, "samples_per_shard")
 
     def __call__(self, number: int, mark: str) -> Counts:
         """Write and commit one shard; returns the counts of its samples."""
         shard, lost = self._shards[number], []
         path, parquet = shard.path("webdataset", "tar"), shard.path("parquet", "parquet")
-        place, folder = self._place, self._place.folder("dataset")
+        place, folder, profile = self._place, self._place.folder("dataset"), self._config.made
         with self._store.write_unit(place.shards_stage, number, mark, self._run_id) as writer:
-            with (
-                ShardWriter(writer.file("webdataset", f"{folder}/{path}")) as tar,
-                TwinWriter(writer.file("parquet", f"{folder}/{parquet}")) as twin,
-            ):
+            with ShardWriter(writer.file("webdataset", f"{folder}/{path}")) as tar:
                 for member in read_members(self._store, place, shard):
                     figure_id = member.figure["figure_id"]
-                    for panel, made in made_samples(member, self._config):
+                    for panel, made in made_samples(member, profile):
                         if isinstance(made, ImageError):
                             id_, entity = (
                                 (schema.panel_id(figure_id, panel), "panel") if panel else (figure_id, "figure")
                             )
                             lost.append(schema.error_row("serialize", id_, made.kind, str(made), entity=entity))
                             continue
-                        key = sample_key(figure_id, panel)
-                        tar.write(key, *made)
-                        twin.write(parquet_row(key, *made))
+                        tar.write(sample_key(figure_id, panel), *made)
+            with TwinWriter(writer.file("parquet", f"{folder}/{parquet}"), tar.offsets, profile.schema) as twin:
+                for sample in tar.by_concept():
+                    twin.write(parquet_row(*sample))
             row = {
                 "path": path,
                 "parquet": parquet,

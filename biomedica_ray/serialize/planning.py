@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
 
 from biomedica_ray.ahead import map_in_threads
-from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.plan_table import Plan, read_plan, write_plan
 from biomedica_ray.serialize.shard_plan import KINDS, PLACES, Cut, Flags, Samples, Shard, concatenated, recut
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import AsJson, fingerprint, pmcid_of, stable_hash
 
-VERSION = 8
+VERSION = 9
 """Raise it when the same input gives other samples or shards."""
 
 _PLAN_GB, _PLAN_BYTES = 0.5, 150
@@ -99,11 +98,9 @@ def plan_shards(
         committed: Number -> fingerprint of the shards that are there.
         selected: Unit -> commit of its samples; None: they are asked for.
     """
-    place = Place(config.selection)
+    place = config.place
     settings = fingerprint(VERSION, config.samples_per_shard, config.model_dump(include=SELECTION_KEYS))
-    before = None if config.again else read_plan(store, place)
-    if before is None or before.settings != settings:
-        before = Plan(settings, tuple(Cut(concatenated([]), np.empty(0, np.int32)) for _ in KINDS), {})
+    before = _to_go_on_from(read_plan(store, place), settings, again=config.again)
     old_marks = {shard.number: mark for shard, mark in _marks(before, config).items()}
     there = {number for number, mark in committed.items() if old_marks.get(number) == mark}
     stale = [unit for unit, mark in before.written.items() if unit not in contents or contents[unit].written != mark]
@@ -135,6 +132,18 @@ def plan_shards(
     )
 
 
+def _to_go_on_from(before: Plan | None, settings: str, *, again: bool) -> Plan:
+    """The plan of before, where its shards may be kept; else one without shards.
+
+    Their numbers are not given again then either: what is another file has another name, for whoever reads the old one.
+    """
+    if before is not None and before.settings == settings and not again:
+        return before
+    numbers = [cut.next_index for cut in before.cuts] if before else [0] * len(KINDS)
+    cuts = tuple(Cut(concatenated([]), np.empty(0, np.int32), number) for number in numbers)
+    return Plan(settings, cuts, {})
+
+
 def _wanted(store: Store, commit: Commit, content: UnitContents) -> list[_Pieces]:
     """A unit's samples of each kind, by row; and of each whether no figure of its article is withheld."""
     table = store.read(commit, "samples").sort_by([("row", "ascending"), ("panel", "ascending")])
@@ -162,7 +171,7 @@ def _wanted(store: Store, commit: Commit, content: UnitContents) -> list[_Pieces
 
 def _marks(plan: Plan, config: SerializeConfig) -> dict[Shard, str]:
     """Each shard's fingerprint."""
-    how = config.model_dump(include={"jpeg_quality", "keep_metadata"})
+    how = asdict(config.made)
     marks = {}
     for kind, cut in zip(KINDS, plan.cuts, strict=True):
         indices, starts, sizes = np.unique(cut.shard, return_index=True, return_counts=True)

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from biomedica_ray.serialize import credit
+from biomedica_ray.serialize.jpeg import Picture
 from biomedica_ray.serialize.panel_samples import panel_confidence
 
 Row = Mapping[str, Any]
@@ -134,7 +135,7 @@ def sample_fields(
     figure: Row,
     shared: ArticleFields,
     label: Row | None,
-    size: tuple[int, int],
+    picture: Picture,
     also_captioned: Sequence[str] = (),
     *,
     panels: Row | None = None,
@@ -145,35 +146,35 @@ def sample_fields(
         figure: Columns :data:`FIGURE_COLUMNS` of the figure; the bytes are not used.
         shared: What the samples of its article share.
         label: Its row of the labels table, if there is one.
-        size: Width and height of the JPEG.
+        picture: The JPEG, and what it was made of.
         also_captioned: Other captions of the same picture.
         panels: Its row of the panels table, if there is one.
     """
     return {
-        **_image(figure, shared, label, size),
+        **_image(figure, shared, label, picture),
         **(_seen(panels, label) if panels else {}),
         "also_captioned": list(also_captioned),
         "panels": figure["panels"],
         **_NO_PANEL,
-        **(_panels(panels) if panels else {}),
+        **(_panels(panels, picture) if panels else {}),
         **credit.credit_fields(figure, shared.article),
     }
 
 
-def panel_fields(figure: Row, shared: ArticleFields, size: tuple[int, int], panels: Row, number: int) -> dict[str, Any]:
+def panel_fields(figure: Row, shared: ArticleFields, picture: Picture, panels: Row, number: int) -> dict[str, Any]:
     """The JSON fields of a sample that is a panel of a figure; what is known of the cluster is the whole figure's.
 
     Args:
         figure: As of :func:`sample_fields`.
         shared: What the samples of its article share.
-        size: Width and height of the JPEG.
+        picture: As of :func:`sample_fields`.
         panels: The figure's row of the panels table.
         number: The panel's, from 1.
     """
     box = panels["panel_boxes"][number - 1]
     names = (box["label"] or "").split(", ")
     return {
-        **_image(figure, shared, None, size),
+        **_image(figure, shared, None, picture),
         "image_panel_type": "single",
         "image_panel_subtype": SINGLE,
         "also_captioned": [],
@@ -192,7 +193,7 @@ def panel_fields(figure: Row, shared: ArticleFields, size: tuple[int, int], pane
     }
 
 
-def _image(figure: Row, shared: ArticleFields, label: Row | None, size: tuple[int, int]) -> dict[str, Any]:
+def _image(figure: Row, shared: ArticleFields, label: Row | None, picture: Picture) -> dict[str, Any]:
     """What is told of the image and its article; nothing of panels."""
     return {
         "image_file_name": figure["file_name"],
@@ -203,7 +204,9 @@ def _image(figure: Row, shared: ArticleFields, label: Row | None, size: tuple[in
         "image_panel_subtype": None,
         "image_primary_label": label["primary_label"] if label else [],
         "image_secondary_label": label["secondary_label"] if label else [],
-        "image_size": list(size),
+        "image_concept": next(iter(label["primary_label"]), None) if label else None,
+        "image_size": list(picture.size),
+        "image_converted": (f"{figure['format']} {figure['width']}x{figure['height']}" if picture.converted else None),
         **shared.fields,
         "cluster_panel_type": label["panel_type"] if label else None,
         "cluster_panel_subtype": label["panel_subtype"] if label else None,
@@ -217,11 +220,12 @@ def _seen(panels: Row, label: Row | None) -> dict[str, Any]:
     return {"image_panel_type": seen, "image_panel_subtype": SINGLE if seen == "single" else of_cluster}
 
 
-def _panels(panels: Row) -> dict[str, Any]:
-    """How many panels a figure's image shows, and where they are."""
+def _panels(panels: Row, picture: Picture) -> dict[str, Any]:
+    """How many panels a figure's image shows, and where they are in its JPEG."""
     boxes = [
         {
-            **{name: box.get(name) for name in ("label", "words", "how", *_EDGES)},
+            **{name: box.get(name) for name in ("label", "words", "how")},
+            **{edge: round(box[edge] * picture.size[i % 2] / picture.of[i % 2]) for i, edge in enumerate(_EDGES)},
             "confidence": panel_confidence(box),
             "alignment_confidence": box.get("alignment_confidence"),
         }

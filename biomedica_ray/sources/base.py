@@ -87,6 +87,8 @@ class Source(Protocol):
     def list(self) -> pa.Table:
         """Every article version there is, with the schema LISTING, in no particular order.
 
+        Where the source dates its listings, the day is in the schema's metadata: ``date``, ISO 8601.
+
         Raises:
             SourceError: The source cannot be listed.
         """

@@ -121,7 +121,7 @@ class PmcSource:
         return self._client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": key})
 
     def list(self) -> pa.Table:
-        """Every article version in the newest complete inventory.
+        """Every article version in the newest complete inventory, whose date is in the schema's metadata.
 
         Raises:
             SourceError: There is no inventory, or it cannot be read.
@@ -131,7 +131,8 @@ class PmcSource:
             parts = [self._inventory_part(entry) for entry in manifest["files"]]
         except (KeyError, TypeError, OSError, EOFError, zlib.error, pa.ArrowInvalid) as error:
             raise SourceError("bad-inventory", f"s3://{self.bucket}/inventory-reports/: {error!r}") from error
-        return pa.concat_tables([LISTING.empty_table(), *parts])
+        listing = pa.concat_tables([LISTING.empty_table(), *parts])
+        return listing.replace_schema_metadata({"date": manifest["date"]})
 
     def _newest_manifest(self) -> dict[str, Any]:
         """The manifest of the newest snapshot that has one; the very newest may still be in the making."""
@@ -149,7 +150,7 @@ class PmcSource:
                 manifest: dict[str, Any] = json.loads(body)
             except ValueError as error:
                 raise SourceError("bad-inventory", f"s3://{self.bucket}/{folder}manifest.json: {error}") from error
-            return manifest
+            return manifest | {"date": folder.removeprefix(prefix)[: len("2026-01-31")]}
         raise SourceError("missing-source", f"s3://{self.bucket}/{prefix}: no inventory snapshot with a manifest")
 
     def _folders(self, prefix: str) -> Sequence[str]:

@@ -169,7 +169,12 @@ def hub_server() -> Iterator[Hub]:
                 return
             revision = f"{len(hub.commits):040d}"
             headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": revision}
-            self._answer(data, 200, headers)
+            wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
+            if not wanted:
+                self._answer(data, 200, headers)
+                return
+            start, last = int(wanted[1]), min(int(wanted[2] or len(data)), len(data) - 1)
+            self._answer(data[start : last + 1], 206, {**headers, "Content-Range": f"bytes {start}-{last}/{len(data)}"})
 
         def validate(self, body: bytes) -> None:
             self._answer({"errors": [], "warnings": []})

@@ -370,6 +370,19 @@ def test_related_articles_references_and_citation() -> None:
     assert (second.doi, second.raw) == ("10.1000/q", "Doe B. Y. 10.1000/Q")
 
 
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("<elocation-id>e38</elocation-id>", "Journal of Tests. 2012:e38."),
+        ("<issue>6</issue><fpage>1</fpage><lpage>4</lpage>", "Journal of Tests. 2012;(6):1-4."),
+        ("<volume>7</volume>", "Journal of Tests. 2012;7."),
+        ("", "Journal of Tests. 2012."),
+    ],
+)
+def test_a_citation_without_volume_or_pages(place: str, line: str) -> None:
+    assert article(f"{place}<pub-date><year>2012</year></pub-date>").citation == f"{line} doi:10.1000/abc"
+
+
 def test_sections_have_paths_and_their_own_paragraphs() -> None:
     read = article(
         body="<p>Intro.</p><sec><title>Methods</title><p>M <fig><caption><p>Not here.</p></caption></fig>n.</p>"

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from biomedica_ray import schema
 from biomedica_ray.cli import main
 from biomedica_ray.publish.command import BATCH_FILES, batches
 from biomedica_ray.publish.contents import File
+from biomedica_ray.serialize import gathered
 from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.hub import TOKEN, Hub, hub_server
 from tests.fakes.s3 import client, s3_server, upload
@@ -29,6 +31,29 @@ from tests.fakes.s3 import client, s3_server, upload
 GUIDE = Path(__file__).parents[2] / "docs" / "publishing.md"
 
 SHARDS = [("commercial", "train", 0), ("commercial", "test", 0), ("noncommercial", "train", 0)]
+
+
+ALL = 6 + 2 + 1 + 3 + 5 + 6 + 2
+"""Files: shards; credit and metadata; changes; cards and Croissant; charts; indices; statistics and dataset.json."""
+OF_COMMERCIAL = ALL - 2 - 2
+
+COUNTS = {
+    "samples": 2,
+    "licences": {"CC BY": 2},
+    "years": {"2021": 2},
+    "journals": {"J $Tests": 2},
+    "concepts": {},
+    "caption_words": {"0-9": 2},
+    "longest_side": {"0-127": 2},
+}
+
+
+def nothing(type_: pa.DataType) -> Any:
+    """A value that says nothing."""
+    if pa.types.is_struct(type_):
+        return None
+    of = {pa.string(): "", pa.bool_(): False}
+    return [] if pa.types.is_list(type_) else of.get(type_, 0)
 
 
 @pytest.fixture
@@ -39,7 +64,9 @@ def store(tmp_path: Path) -> Path:
         name = f"{group}-{split}-{number:06d}"
         files = {"path": f"webdataset/{group}/{split}/{name}.tar", "parquet": f"parquet/{group}/{split}/{name}.parquet"}
         shard: dict[str, object] = {**files, "license_group": group, "split": split, "samples": 1}
-        row = pa.Table.from_pylist([dict.fromkeys(schema.ATTRIBUTION.names, "") | {"key": name}], schema.ATTRIBUTION)
+        row = pa.Table.from_pylist(
+            [{**{field.name: nothing(field.type) for field in schema.DATASET}, "key": name}], schema.DATASET
+        )
         for key, prefix in (("path", ""), ("parquet", "parquet_")):
             file = tmp_path / "store" / "dataset" / files[key]
             file.parent.mkdir(parents=True)
@@ -51,7 +78,10 @@ def store(tmp_path: Path) -> Path:
             shard |= {f"{prefix}bytes": len(data), f"{prefix}sha256": hashlib.sha256(data).hexdigest()}
         shards.append(shard)
     dataset = tmp_path / "store" / "dataset"
-    pq.write_table(schema.ATTRIBUTION.empty_table(), dataset / "attribution.parquet")
+    for name, columns in gathered.FILES.items():
+        pq.write_table(columns.empty_table(), dataset / name)
+    (dataset / "CHANGES.md").write_text("# Changes\n")
+    (dataset / "statistics.json").write_text(json.dumps(dict.fromkeys(("commercial", "noncommercial"), COUNTS)))
     settings = {
         "version": "1.0.0",
         "license_groups": ["commercial", "noncommercial", "other"],
@@ -109,14 +139,14 @@ def of_serialize(store: Path) -> dict[str, bytes]:
     return {
         path: data
         for path, data in listed(store / "dataset").items()
-        if path.endswith((".tar", ".parquet")) and path != "attribution.parquet"
+        if path.endswith((".tar", ".parquet")) and path not in gathered.FILES
     }
 
 
 def test_a_dataset_goes_to_the_hub_and_is_what_it_was(store: Path, hub: Hub) -> None:
     code, out, err = publish(hub, store, "--to", "hf://us/figures", "--dry_run", "true")
     assert code == 0 and not hub.repositories
-    assert len(out) == 6 + 4 + 6 + 1  # shards; credit, cards and Croissant; indices of three kinds; dataset.json
+    assert len(out) == ALL
     assert out[-1].startswith("+ dataset.json")
     assert publish(hub, store, "--to", "hf://us/figures")[0] == 0
     there = hub.repositories["datasets/us/figures"]
@@ -125,7 +155,7 @@ def test_a_dataset_goes_to_the_hub_and_is_what_it_was(store: Path, hub: Hub) -> 
     assert json.loads(there["dataset.json"]) == json.loads((store / "dataset" / "dataset.json").read_text())
     assert hub.commits[-1][-1] == "dataset.json"
     code, _, err = publish(hub, store, "--to", "hf://datasets/us/figures")
-    assert code == 0 and "0 files, 0 B, uploaded, 17 were there" in err[-1]
+    assert code == 0 and f"0 files, 0 B, uploaded, {ALL} were there" in err[-1]
     assert len(hub.commits) == 2
 
 
@@ -141,6 +171,8 @@ def test_a_part_goes_with_cards_of_its_own_and_what_is_no_more_goes_on_demand(st
     assert b"noncommercial" not in there["README.md"].partition(b"# Licences")[0]
     credited = pq.read_table(pa.BufferReader(there["attribution.parquet"]))["key"].to_pylist()
     assert credited == ["commercial-train-000000", "commercial-test-000000"]
+    assert json.loads(there["statistics.json"]) == {"commercial": COUNTS}
+    assert "| J $Tests | 2 | 100.0% |" in there["README.md"].decode()
     code, out, _ = publish(hub, store, *part, "--delete", "true", "--dry_run", "true")
     gone = [path for path in there if "/noncommercial/" in path]
     assert code == 0 and out == [f"- {path}" for path in sorted(gone)]
@@ -160,8 +192,8 @@ def test_the_commands_of_the_guide(store: Path, hub: Hub, s3: str) -> None:
     models = {path: data for path, data in hub.repositories.items() if path.startswith("models/")}
     assert models == {"models/OWNER/MODEL": listed(store / "checkpoints" / "clip" / "model")}
     datasets = {path: len(files) for path, files in hub.repositories.items() if path.startswith("datasets/")}
-    assert datasets == {"datasets/OWNER/NAME": 17, "datasets/OWNER/NAME-commercial": 13}
-    assert client(s3).list_objects_v2(Bucket="public", Prefix="pmc/")["KeyCount"] == 17
+    assert datasets == {"datasets/OWNER/NAME": ALL, "datasets/OWNER/NAME-commercial": OF_COMMERCIAL}
+    assert client(s3).list_objects_v2(Bucket="public", Prefix="pmc/")["KeyCount"] == ALL
 
 
 def test_a_private_repository_is_made_and_a_public_one_is_not_taken_for_one(store: Path, hub: Hub) -> None:
@@ -190,7 +222,7 @@ def test_what_was_killed_goes_on_and_sends_nothing_twice(store: Path, hub: Hub) 
     assert not hub.commits and len(hub.uploads) == 6
     hub.spoil = lambda _, __: None
     assert publish(hub, store, "--to", "hf://us/figures")[0] == 0
-    assert len(hub.uploads) == len(set(hub.uploads)) == 7
+    assert len(hub.uploads) == len(set(hub.uploads)) == 8
     assert of_serialize(store).items() <= hub.repositories["datasets/us/figures"].items()
 
 
@@ -205,7 +237,7 @@ def test_a_hub_that_refuses_for_a_while_is_asked_again(store: Path, hub: Hub) ->
     hub.spoil = refuse
     assert publish(hub, store, "--to", "hf://us/figures")[0] == 0
     assert {"main", "create", "lfs"} <= refused.keys()
-    assert len(hub.repositories["datasets/us/figures"]) == 17
+    assert len(hub.repositories["datasets/us/figures"]) == ALL
 
 
 def test_a_shard_that_is_not_what_dataset_json_says_is_not_published(store: Path, hub: Hub) -> None:
@@ -224,11 +256,11 @@ def test_a_bucket_gets_the_same_and_nothing_twice(store: Path, s3: str) -> None:
     upload(s3, store, "ours", "store")
     line = ["--endpoint_url", s3, "--to", "s3://public/figures", "--to_endpoint_url", s3]
     code, _, err = publish(None, "s3://ours/store", *line)
-    assert code == 0 and "17 files" in err[-1] and "0 were there" in err[-1]
+    assert code == 0 and f"{ALL} files" in err[-1] and "0 were there" in err[-1]
     keys = [entry["Key"] for entry in client(s3).list_objects_v2(Bucket="public", Prefix="figures/")["Contents"]]
     for path, data in of_serialize(store).items():
         assert client(s3).get_object(Bucket="public", Key=f"figures/{path}")["Body"].read() == data
-    assert len(keys) == 17
+    assert len(keys) == ALL
     client(s3).put_object(Bucket="public", Key="figures/dataset.json", Body=b"{}")
     code, out, _ = publish(None, "s3://ours/store", *line, "--dry_run", "true")
     assert code == 0 and [line.split()[1] for line in out] == ["dataset.json"]
@@ -246,7 +278,7 @@ def test_a_server_that_refuses_and_cuts_gets_all_of_it_in_the_end(store: Path, s
     assert code == 0, err
     for path, data in of_serialize(store).items():
         assert client(s3).get_object(Bucket="public", Key=f"refused/{path}")["Body"].read() == data
-    assert client(s3).list_objects_v2(Bucket="public", Prefix="refused/")["KeyCount"] == 17
+    assert client(s3).list_objects_v2(Bucket="public", Prefix="refused/")["KeyCount"] == ALL
 
 
 def test_a_place_in_the_store_itself_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.serialize.test_readers import dataset
+from tests.serialize.test_readers import dataset, for_training
 from tests.train.conftest import TINY
 
-__all__ = ["dataset"]
+__all__ = ["dataset", "for_training"]
 
 
 def blocks(root: Path, language: str) -> list[str]:
@@ -33,16 +33,16 @@ def test_webdataset_is_of_a_version_that_open_clip_train_reads_with() -> None:
     assert tuple(map(int, version("webdataset").split("."))) <= (0, 2, 86)
 
 
-def test_open_clip_train(dataset: Path, tmp_path: Path) -> None:
-    """A step of each worker, of a model small enough for that."""
-    (command,) = blocks(dataset, "sh")
+def test_open_clip_train(for_training: Path, tmp_path: Path) -> None:
+    """A step of each worker, of a model small enough for that; of all profiles it reads the same files."""
+    (command,) = blocks(for_training, "sh")
     model = tmp_path / "tiny"
     model.mkdir()
     (model / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": {}}))
     words = shlex.split(command.replace("\\\n", " ").replace("ViT-L-14", f"local-dir:{model}"))
     assert words[0] == "python"
     few = ["--batch-size", "4", "--epochs", "1", "--precision", "fp32", "--warmup", "1", "--device", "cpu"]
-    told = run([sys.executable, *words[1:], *few, "--logs", str(tmp_path), "--log-every-n-steps", "1"], dataset)
+    told = run([sys.executable, *words[1:], *few, "--logs", str(tmp_path), "--log-every-n-steps", "1"], for_training)
     losses = [float(loss) for loss in re.findall(r"Contrastive_loss: ([\d.]+)", told, re.IGNORECASE)]
     assert losses
     assert all(0 < loss < 10 for loss in losses)

@@ -88,6 +88,8 @@ def test_files_of_no_shard_are_removed(tmp_path: Path) -> None:
         **SETTINGS,
         "samples": 4,
         "attribution": "attribution.parquet",
+        "metadata": "metadata.parquet",
+        "previous": None,
         "shards": SHARDS,
     }
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 import webdataset
 
 from biomedica_ray import cli, schema
+from biomedica_ray.images import decode
+from biomedica_ray.reading.shards import RawSample, read_samples, read_shards
+from biomedica_ray.reading.texts import texts_by_kind
 from biomedica_ray.runs import Run
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.pipeline import ShardWorker, bytes_of_a_figure
@@ -100,6 +104,25 @@ def keys_of(store: Store, path: str) -> list[str]:
     return [sample["__key__"] for sample in data]
 
 
+def by_concept(keys: list[str], first: str) -> list[str]:
+    """In the order of a Parquet file, where one sample alone has a concept."""
+    return sorted(keys, key=lambda key: key != first)
+
+
+def check_gathered(root: Path, shards: list[Row], keys: list[str]) -> set[str]:
+    """The table of all samples, and the counts, of which the topics are returned."""
+    metadata = pq.read_table(root / "metadata.parquet")
+    assert metadata.schema.equals(schema.METADATA)
+    assert metadata["key"].to_pylist() == keys
+    assert [(path, len(list(rows))) for path, rows in groupby(metadata["path"].to_pylist())] == [
+        (shard["path"], shard["samples"]) for shard in shards
+    ]
+    statistics = json.loads((root / "statistics.json").read_text())
+    assert {group: counts["samples"] for group, counts in statistics.items()} == {"commercial": 16, "noncommercial": 1}
+    assert statistics["commercial"]["concepts"] == {"unlabelled": 15, "Microscopy": 1}
+    return statistics["commercial"].keys() - {"samples"}
+
+
 def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     articles, figures = rows()
     write_extracted(store, articles, figures)
@@ -128,7 +151,7 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
         assert size_and_hash(root / shard["parquet"]) == (shard["parquet_bytes"], shard["parquet_sha256"])
         table = pq.read_table(root / shard["parquet"])
         assert table.schema.equals(schema.DATASET)
-        assert table["key"].to_pylist() == keys_of(store, shard["path"])
+        assert table["key"].to_pylist() == by_concept(keys_of(store, shard["path"]), first="PMC5-1_002")
         keys += table["key"].to_pylist()
     wanted = [
         f["figure_id"].replace(".", "-") for f in figures if f["caption"] and not f["figure_id"].startswith("PMC1.")
@@ -153,7 +176,9 @@ def test_a_dataset_and_what_changes_it(ray_cluster: None, store: Store) -> None:
     }
 
     before = files(store)
-    beside = {"dataset.json", "README.md", "croissant.json", "attribution.parquet", "webdataset/README.md"}
+    charts = {f"charts/{topic}.png" for topic in check_gathered(root, shards, keys)}
+    beside = {"dataset.json", "README.md", "croissant.json", "webdataset/README.md"}
+    beside |= {"attribution.parquet", "metadata.parquet", "statistics.json", "CHANGES.md", *charts}
     assert before.keys() == {*beside, *INDICES, *(s[k] for s in shards for k in ("path", "parquet"))}
     assert run(store).counts == first.counts
     assert files(store) == before
@@ -197,6 +222,7 @@ def test_another_caption_goes_with_the_sample_and_changes_its_shard_alone(ray_cl
     changed = {name for name, time in after.items() if time != before.get(name)}
     assert {name for name in changed if name.endswith((".tar", ".parquet"))} == {
         "attribution.parquet",
+        "metadata.parquet",
         held["path"],
         held["parquet"],
     }
@@ -206,6 +232,36 @@ def test_another_caption_goes_with_the_sample_and_changes_its_shard_alone(ray_cl
     assert json.loads(samples["PMC5-1_002"]["json"])["also_captioned"] == ["In other words."]
     table = pq.read_table(f"{store.root}/dataset/{held['parquet']}", columns=["also_captioned"])
     assert [texts for texts in table["also_captioned"].to_pylist() if texts] == [["In other words."]]
+
+
+def test_profiles_lie_side_by_side_and_no_name_is_given_twice(ray_cluster: None, store: Store) -> None:
+    write_extracted(store, *rows())
+    first = run(store)
+    archive = files(store)
+    for_training: dict[str, Any] = {"profile": "train", "longest_side": 32}
+    assert run(store, **for_training).counts == first.counts
+    assert run(store, jpeg_quality=90).counts == first.counts
+    assert files(store) == archive
+
+    data = Store(store.uri("profiles/train-32-q90/dataset"))
+    document = data.read_json("dataset.json")
+    assert (document["profile"], document["longest_side"], document["jpeg_quality"]) == ("train", 32, 90)
+    assert Store(store.uri("profiles/archive-q90/dataset")).read_json("dataset.json")["jpeg_quality"] == 90
+    shards = read_shards(data, None, "train")
+    samples = [sample for shard in shards for sample in read_samples(data, shard, 0, shard.samples, metadata=True)]
+    assert len(samples) == 17
+    for sample in samples:
+        assert isinstance(sample, RawSample)
+        fields = json.loads(sample.metadata)
+        assert max(decode(sample.image).size) == max(fields["image_size"]) == 32
+        assert fields["image_converted"] == "JPEG 64x48"
+        assert texts_by_kind(sample)["mention"] == [f"As {fields['figure_label']} shows."]
+
+    # Shards that are cut in another way have names of their own, for whoever reads the earlier ones.
+    before = {shard.path for shard in shards}
+    run(store, samples_per_shard=4, **for_training)
+    after = {shard.path for shard in read_shards(data, None, "train")}
+    assert len(after) == 5 and not after & before
 
 
 def test_splits_follow_the_kept_article_and_broken_images_are_errors(ray_cluster: None, store: Store) -> None:

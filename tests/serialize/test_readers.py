@@ -26,7 +26,8 @@ from biomedica_ray.images import decode
 from biomedica_ray.images.hashes import pixel_hash
 from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize.dataset import publish
-from biomedica_ray.serialize.jpeg import crop_as_jpeg
+from biomedica_ray.serialize.jpeg import as_jpeg, crop_as_jpeg
+from biomedica_ray.serialize.profiles import Profile
 from biomedica_ray.serialize.samples import ArticleFields, panel_fields, parquet_row, sample_fields, sample_key
 from biomedica_ray.serialize.shard_plan import Shard
 from biomedica_ray.serialize.shards import ShardWriter
@@ -36,6 +37,7 @@ from tests.serialize.test_samples import stored
 from tests.synthetic import article, encoded, figure, picture
 
 SETTINGS = {"version": "0.1.0", "samples_per_shard": 7, "validation_fraction": 0.05, "test_fraction": 0.1}
+ARCHIVE = Profile()
 BARE = {"title": None, "abstract": None, "journal": None, "keywords": [], "subjects": [], "mesh": [], "references": []}
 """What the first articles lack: as many samples as readers look at to guess types."""
 PANELS = [{"label": "A", "text": "Caption", "start": 0, "end": 7}]
@@ -64,12 +66,24 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def write(root: Path, group: str, split: str, index: int, articles: Iterable[int]) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def for_training(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in the profile for training, its pictures at most half as large."""
+    root, profile = tmp_path_factory.mktemp("store") / "dataset", Profile("train", 32, 90)
+    kinds = [("commercial", "train", 0, range(8)), ("commercial", "train", 1, range(8, 12))]
+    shards = [write(root, *kind, profile=profile) for kind in kinds]
+    publish(Store(str(root.parent)), Place(None), shards, {**SETTINGS, "profile": "train", "longest_side": 32})
+    return root
+
+
+def write(
+    root: Path, group: str, split: str, index: int, articles: Iterable[int], *, profile: Profile = ARCHIVE
+) -> dict[str, Any]:
     shard = Shard(group, split, index, 2)
     tar, parquet = shard.path("webdataset", "tar"), shard.path("parquet", "parquet")
     for path in (tar, parquet):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-    with ShardWriter(root / tar) as writer, TwinWriter(root / parquet) as twin:
+    with ShardWriter(root / tar) as writer:
         for n in articles:
             known: dict[str, Any] = {"license_url": "https://creativecommons.org/licenses/by/4.0/"} if n > 6 else BARE
             its_article = stored(schema.ARTICLES, article(f"PMC{n}", **known))
@@ -78,15 +92,17 @@ def write(root: Path, group: str, split: str, index: int, articles: Iterable[int
             figures = [stored(schema.FIGURES, figure(f"PMC{n}.1", k, jpg, **more)) for k, jpg in enumerate(jpgs, 1)]
             shared = ArticleFields(its_article, tuple(figures))
             for row, whole in zip(figures, jpgs, strict=True):
-                jpg = whole
-                fields = sample_fields(row, shared, None, (64, 48), ["Other words."] if n > 6 else [])
+                made = as_jpeg({**row, "image": whole}, profile)
+                fields = sample_fields(row, shared, None, made, ["Other words."] if n > 6 else [])
                 key, caption = sample_key(row["figure_id"]), row["caption"]
                 if n == PANEL_OF:  # its figures are there as a panel of each
-                    jpg, size = crop_as_jpeg(decode(whole), BOX, 95)
-                    fields = panel_fields(row, shared, size, SEEN, 2)
+                    made = crop_as_jpeg(decode(whole), BOX, profile)
+                    fields = panel_fields(row, shared, made, SEEN, 2)
                     key, caption = sample_key(row["figure_id"], 2), "Right."
-                writer.write(key, jpg, caption, fields)
-                twin.write(parquet_row(key, jpg, caption, fields))
+                writer.write(key, made.jpg, caption, profile.fields(fields))
+    with TwinWriter(root / parquet, writer.offsets, profile.schema) as twin:
+        for sample in writer.by_concept():
+            twin.write(parquet_row(*sample))
     return {
         "path": tar,
         "parquet": parquet,
@@ -158,6 +174,20 @@ def test_a_parquet_file_alone_tells_datasets_that_it_has_images(dataset: Path, c
     files = {"train": str(dataset / "parquet/commercial/train/*.parquet")}
     data = datasets.load_dataset("parquet", data_files=files, split="train", streaming=streaming, cache_dir=cache)
     assert [seen(row["key"], row["txt"], row["jpg"], row) for row in data] == truth(dataset)
+
+
+def test_datasets_and_croissant_read_the_profile_for_training(for_training: Path, cache: str) -> None:
+    parquet = datasets.load_dataset(str(for_training), "commercial", split="train", cache_dir=cache)
+    assert [seen(row["key"], row["txt"], row["jpg"], row) for row in parquet] == truth(for_training)
+    shards = datasets.load_dataset(str(for_training / "webdataset"), "commercial", split="train", cache_dir=cache)
+    assert [seen(row["__key__"], row["txt"], row["jpg"], row["json"]) for row in shards] == truth(for_training)
+    assert max(max(fields["image_size"]) for _, _, _, fields in truth(for_training)) == 32
+    described = mlcroissant.Dataset(jsonld=str(for_training / "croissant.json"))
+    assert not described.metadata.issues.errors
+    assert len(list(described.records(record_set="commercial-train"))) == 24
+    card = (for_training / "README.md").read_text()
+    assert "This is the profile `train`" in card
+    assert "at most 32 pixels long" in card
 
 
 def by_pyarrow(folder: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,11 @@ from PIL import ExifTags, Image
 
 from biomedica_ray import schema
 from biomedica_ray.images import ImageError, decode
-from biomedica_ray.serialize.jpeg import as_jpeg, crop_as_jpeg
+from biomedica_ray.reading.shards import RawSample
+from biomedica_ray.reading.texts import texts_by_kind
+from biomedica_ray.serialize.config import SerializeConfig
+from biomedica_ray.serialize.jpeg import Picture, as_jpeg, crop_as_jpeg
+from biomedica_ray.serialize.profiles import SCHEMAS, Profile
 from biomedica_ray.serialize.samples import (
     ArticleFields,
     image_id,
@@ -29,6 +35,9 @@ from biomedica_ray.serialize.shards import ShardWriter
 from tests.images.icc import ADOBE_RGB, rgb_profile
 from tests.synthetic import article, encoded, figure, picture
 
+ARCHIVE = Profile()
+AS_IT_WAS = Picture(b"jpg", (64, 48), (64, 48), converted=False)
+
 FIELDS = {
     "image_file_name": str,
     "image_cluster_id": str,
@@ -38,7 +47,9 @@ FIELDS = {
     "image_panel_subtype": str,
     "image_primary_label": list,
     "image_secondary_label": list,
+    "image_concept": str,
     "image_size": list,
+    "image_converted": type(None),
     "image_set": list,
     "image_context": list,
     "article_accession_id": str,
@@ -141,7 +152,7 @@ ONE = seen((None, None, (0, 0, 64, 48)))
 
 
 def test_published_fields_with_their_types_and_values() -> None:
-    fields = sample_fields(FIGURES[1], SHARED, LABEL, (64, 48), ["Another."], panels=ONE)
+    fields = sample_fields(FIGURES[1], SHARED, LABEL, AS_IT_WAS, ["Another."], panels=ONE)
     assert {name: type(value) for name, value in fields.items()} == FIELDS
     assert fields["also_captioned"] == ["Another."]
     assert fields["panels"] == [{"label": "A", "text": "Caption 2", "start": 0, "end": 9}]
@@ -166,8 +177,10 @@ def test_published_fields_with_their_types_and_values() -> None:
 def test_what_is_unknown_is_null() -> None:
     bare = stored(schema.ARTICLES, article("PMC1", 2, title=None, journal=None, published=None, abstract=None))
     figure_ = {**FIGURES[0], "alt_text": None, "language": None}
-    fields = sample_fields(figure_, ArticleFields(bare, tuple(FIGURES)), None, (64, 48))
+    fields = sample_fields(figure_, ArticleFields(bare, tuple(FIGURES)), None, AS_IT_WAS)
     assert {name for name, value in fields.items() if value is None} == {
+        "image_concept",
+        "image_converted",
         "image_label_id",
         "image_panel_type",
         "image_panel_subtype",
@@ -193,7 +206,7 @@ def test_what_is_unknown_is_null() -> None:
 
 
 def test_the_type_of_panels_is_that_of_the_image_and_the_cluster_s_beside_it() -> None:
-    fields = sample_fields(FIGURES[1], SHARED, LABEL, (64, 48), panels=TWO)
+    fields = sample_fields(FIGURES[1], SHARED, LABEL, AS_IT_WAS, panels=TWO)
     assert (fields["image_panel_type"], fields["image_panel_subtype"], fields["n_panels"]) == ("multiple", None, 2)
     assert (fields["cluster_panel_type"], fields["cluster_panel_subtype"]) == ("single", "single panel")
     assert [[box[name] for name in ("label", "words", "how", "left", "right")] for box in fields["panel_boxes"]] == [
@@ -202,9 +215,9 @@ def test_the_type_of_panels_is_that_of_the_image_and_the_cluster_s_beside_it() -
     ]
     assert fields["panel_boxes"][0]["confidence"] == 0.75  # the surer one of gutters and detector
     plots = {**LABEL, "panel_type": "multiple", "panel_subtype": "multiple panels: images & plots"}
-    fields = sample_fields(FIGURES[1], SHARED, plots, (64, 48), panels=TWO)
+    fields = sample_fields(FIGURES[1], SHARED, plots, AS_IT_WAS, panels=TWO)
     assert fields["image_panel_subtype"] == "multiple panels: images & plots"
-    fields = sample_fields(FIGURES[1], SHARED, plots, (64, 48), panels=ONE)
+    fields = sample_fields(FIGURES[1], SHARED, plots, AS_IT_WAS, panels=ONE)
     assert (fields["image_panel_type"], fields["image_panel_subtype"]) == ("single", "single panel")
     assert (fields["n_panels"], fields["panel_boxes"]) == (1, [])
 
@@ -212,7 +225,9 @@ def test_the_type_of_panels_is_that_of_the_image_and_the_cluster_s_beside_it() -
 def test_a_panel_has_its_own_box_words_and_mentions_and_is_credited_as_a_part() -> None:
     mentions = [{"section": [], "text": f"See {name}.", "panels": [name]} for name in ("a", "B")]
     row = stored(schema.FIGURES, {**FIGURES[1], "mentions": mentions, "panels": [*PANELS[2], {"label": "B, C"}]})
-    fields = panel_fields(row, ArticleFields(SHARED.article, (FIGURES[0], row)), (30, 48), TWO, 1)
+    fields = panel_fields(
+        row, ArticleFields(SHARED.article, (FIGURES[0], row)), Picture(b"", (30, 48), (30, 48), converted=True), TWO, 1
+    )
     assert {name: value for name, value in fields.items() if name.startswith("panel_")} == {
         "panel_number": 1,
         "panel_label": "A",
@@ -236,7 +251,8 @@ def test_a_crop_has_the_pixels_of_its_box(box: tuple[int, int, int, int]) -> Non
     image = decode(encoded(picture(5), comment="Dr Secret"))
     left, top, right, bottom = box
     pixels = np.asarray(image)[top:bottom, left:right]
-    jpg, size = crop_as_jpeg(image, box, 95)
+    jpg, size, of, converted = crop_as_jpeg(image, box, ARCHIVE)
+    assert (of, converted) == (size, True)
     assert jpg == encoded(Image.fromarray(pixels), "JPEG", quality=95, subsampling="4:4:4")
     with Image.open(io.BytesIO(jpg)) as read:
         assert (read.mode, read.size, size) == ("RGB", (right - left, bottom - top), (right - left, bottom - top))
@@ -246,7 +262,7 @@ def test_a_crop_has_the_pixels_of_its_box(box: tuple[int, int, int, int]) -> Non
 @pytest.mark.parametrize("box", [(0, 0, 65, 48), (-1, 0, 5, 5), (5, 5, 5, 9)])
 def test_a_box_that_is_not_in_the_image_is_an_error(box: tuple[int, int, int, int]) -> None:
     with pytest.raises(ImageError, match="is not within 64x48 pixels"):
-        crop_as_jpeg(picture(1), box, 95)
+        crop_as_jpeg(picture(1), box, ARCHIVE)
 
 
 def test_section_titles_stand_once() -> None:
@@ -285,7 +301,7 @@ def test_each_figure_and_panel_has_a_key_of_its_own(ids: list[tuple[str, int]]) 
 
 
 def test_the_parquet_row_fits_its_schema() -> None:
-    fields = sample_fields(FIGURES[0], SHARED, LABEL, (64, 48))
+    fields = sample_fields(FIGURES[0], SHARED, LABEL, AS_IT_WAS)
     row = parquet_row("k", b"jpg", "caption", fields)
     assert list(row) == schema.DATASET.names
     read = stored(schema.DATASET, row)
@@ -295,22 +311,22 @@ def test_the_parquet_row_fits_its_schema() -> None:
 
 def test_plain_rgb_jpeg_stays_byte_by_byte() -> None:
     data = encoded(picture(1), "JPEG", quality=70, progressive=True)
-    assert as_jpeg(figure("PMC1.1", 1, data), 95) == (data, (64, 48))
+    assert as_jpeg(figure("PMC1.1", 1, data), ARCHIVE) == Picture(data, (64, 48), (64, 48), converted=False)
 
 
 def test_what_a_jpeg_carries_beside_its_picture_goes_unless_it_is_to_stay() -> None:
     plain = encoded(picture(1), "JPEG")
     data = encoded(picture(1), "JPEG", comment="Dr Secret") + b"more"
     row = figure("PMC1.1", 1, data)
-    assert as_jpeg(row, 95) == (plain, (64, 48))
-    assert as_jpeg(row, 95, keep_metadata=True) == (data, (64, 48))
+    assert as_jpeg(row, ARCHIVE).jpg == plain
+    assert as_jpeg(row, replace(ARCHIVE, keep_metadata=True)).jpg == data
 
 
 @pytest.mark.parametrize("keep_metadata", [False, True])
 def test_a_jpeg_in_other_colours_is_converted(keep_metadata: bool) -> None:
     options = {"icc_profile": rgb_profile(ADOBE_RGB, 2.2), "comment": "Dr Secret"}
     data = encoded(Image.new("RGB", (64, 48), (200, 120, 60)), "JPEG", quality=100, **options)
-    jpg, _ = as_jpeg(figure("PMC1.1", 1, data), 95, keep_metadata=keep_metadata)
+    jpg = as_jpeg(figure("PMC1.1", 1, data), replace(ARCHIVE, keep_metadata=keep_metadata)).jpg
     with Image.open(io.BytesIO(jpg)) as read:
         assert "icc_profile" not in read.info
         assert b"Secret" not in jpg
@@ -321,7 +337,7 @@ def test_a_jpeg_in_other_colours_is_converted(keep_metadata: bool) -> None:
 def test_a_thin_red_line_stays_red() -> None:
     image = Image.new("RGB", (64, 48), "white")
     image.paste((255, 0, 0), (0, 21, 64, 22))
-    jpg, _ = as_jpeg(figure("PMC1.1", 1, encoded(image)), 95)
+    jpg = as_jpeg(figure("PMC1.1", 1, encoded(image)), ARCHIVE).jpg
     with Image.open(io.BytesIO(jpg)) as read:
         assert read.getpixel((30, 21)) == pytest.approx((255, 0, 0), abs=20)
 
@@ -333,13 +349,13 @@ def test_a_jpeg_that_is_stored_on_its_side_becomes_upright() -> None:
     stored_ = upright.transpose(Image.Transpose.ROTATE_90)
     row = figure("PMC1.1", 1, encoded(stored_, "JPEG", quality=95, exif=exif))
     assert (row["width"], row["height"], row["orientation"]) == (48, 64, 6)
-    jpg, size = as_jpeg(row, 95)
+    jpg, size, *_ = as_jpeg(row, ARCHIVE)
     with Image.open(io.BytesIO(jpg)) as read:
         assert (read.size, size) == ((64, 48), (64, 48))
         assert ExifTags.Base.Orientation not in read.getexif()
         assert np.abs(np.asarray(read, int) - np.asarray(upright, int)).mean() < 4
     as_turned = encoded(stored_, "JPEG", quality=95)
-    assert as_jpeg(figure("PMC1.1", 1, as_turned), 95)[0] == as_turned
+    assert as_jpeg(figure("PMC1.1", 1, as_turned), ARCHIVE).jpg == as_turned
 
 
 @pytest.mark.parametrize(
@@ -347,7 +363,7 @@ def test_a_jpeg_that_is_stored_on_its_side_becomes_upright() -> None:
 )
 def test_other_images_become_rgb_jpeg(format_: str, mode: str) -> None:
     image = picture(1)
-    jpg, size = as_jpeg(figure("PMC1.1", 1, encoded(image.convert(mode), format_)), 95)
+    jpg, size, *_ = as_jpeg(figure("PMC1.1", 1, encoded(image.convert(mode), format_)), ARCHIVE)
     with Image.open(io.BytesIO(jpg)) as read:
         assert (read.format, read.mode, read.size, size) == ("JPEG", "RGB", (64, 48), (64, 48))
         if mode in {"RGBA", "RGB"}:
@@ -357,15 +373,72 @@ def test_other_images_become_rgb_jpeg(format_: str, mode: str) -> None:
 def test_too_large_for_a_jpeg() -> None:
     row = {"image": encoded(Image.new("RGB", (65536, 2))), "format": "PNG", "mode": "RGB", "orientation": 1}
     with pytest.raises(ImageError, match="65536x2 pixels") as caught:
-        as_jpeg(row, 95)
+        as_jpeg(row, ARCHIVE)
     assert caught.value.kind == "too-large"
+
+
+TRAIN = Profile("train", longest_side=48, quality=90)
+
+
+def test_a_picture_for_training_is_made_smaller_once_and_none_is_made_larger() -> None:
+    """What is small enough keeps its pixels; of what is not, sides and encoding are the profile's."""
+    large = encoded(picture(1), "JPEG", quality=100)
+    jpg, size, of, converted = as_jpeg(figure("PMC1.1", 1, large), TRAIN)
+    smaller = decode(large).resize((48, 36), Image.Resampling.LANCZOS)
+    assert (size, of, converted) == ((48, 36), (64, 48), True)
+    assert jpg == encoded(smaller, "JPEG", quality=90, subsampling="4:4:4")
+    fits = encoded(picture(1, (40, 48)), "JPEG", quality=70)
+    assert as_jpeg(figure("PMC1.1", 1, fits), TRAIN) == Picture(fits, (40, 48), (40, 48), converted=False)
+    strip = encoded(Image.new("RGB", (48 * 300, 2)))
+    assert as_jpeg(figure("PMC1.1", 1, strip), TRAIN).size == (48, 1)
+    part = crop_as_jpeg(picture(1), (0, 0, 50, 40), TRAIN)
+    assert (part.size, part.of) == ((48, 38), (50, 40))
+
+
+def test_what_a_sample_for_training_tells() -> None:
+    """What training draws texts from, whom to credit, and where panels are in the smaller picture; no article."""
+    smaller = Picture(b"jpg", (32, 24), (64, 48), converted=True)
+    everything = sample_fields(FIGURES[1], SHARED, LABEL, smaller, ["Another."], panels=TWO)
+    fields = TRAIN.fields(everything)
+    assert everything.keys() - fields.keys() == {
+        "image_set",
+        "article_abstract",
+        "article_reference_ids",
+        "article_reference_list",
+        "article_text",
+    }
+    assert {name: fields[name] for name in fields if name != "image_context"} == {
+        name: everything[name] for name in fields if name != "image_context"
+    }
+    assert fields["image_context"] == everything["image_context"][1:]
+    assert (fields["image_size"], fields["image_converted"]) == ([32, 24], "PNG 64x48")
+    assert [(box["left"], box["right"], box["bottom"]) for box in fields["panel_boxes"]] == [(0, 15, 24), (17, 32, 24)]
+    texts = texts_by_kind(RawSample("k", b"", "caption", json.dumps(fields).encode()))
+    assert texts == texts_by_kind(RawSample("k", b"", "caption", json.dumps(everything).encode()))
+    assert texts["mention"] == ["As Figure 2 shows."]
+    row = parquet_row("k", b"jpg", "caption", fields)
+    assert sorted(row) == sorted(SCHEMAS["train"].names)
+    assert {name: stored(SCHEMAS["train"], row)[name] for name in fields} == fields
+
+
+def test_what_changes_the_bytes_of_pictures_names_the_dataset() -> None:
+    assert [each.name for each in (ARCHIVE, TRAIN)] == [None, "train-48-q90"]
+    assert replace(ARCHIVE, quality=90).name == "archive-q90"
+    assert replace(ARCHIVE, keep_metadata=True).name == "archive-q95-metadata"
+    assert SerializeConfig(store="s", profile="train").made == Profile("train", 512, 90)
+    assert SerializeConfig(store="s", profile="train", selection="a").place.document == (
+        "selections/a/profiles/train-512-q90/dataset/dataset.json"
+    )
+    assert SerializeConfig(store="s").place.document == "dataset/dataset.json"
+    with pytest.raises(ValueError, match="an archive has pictures as published"):
+        SerializeConfig(store="s", longest_side=512)
 
 
 def write(path: Path) -> ShardWriter:
     jpg = encoded(picture(1), "JPEG")
     with ShardWriter(path) as writer:
         for index in (0, 1):
-            fields = sample_fields(FIGURES[index], SHARED, LABEL, (64, 48), panels=ONE)
+            fields = sample_fields(FIGURES[index], SHARED, LABEL, AS_IT_WAS, panels=ONE)
             writer.write(f"PMC1-2_{index:03d}", jpg, f"Größe {index}", fields)
     return writer
 

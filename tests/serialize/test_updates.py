@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ def shards(store: Store) -> dict[str, list[str]]:
     }
 
 
+def changes(store: Store) -> str:
+    return Path(store.path("dataset/CHANGES.md")).read_text()
+
+
+def newest_change(store: Store) -> str:
+    return changes(store).split("\n## ")[1]
+
+
 def keys(store: Store) -> list[str]:
     return sorted(key for members in shards(store).values() for key in members)
 
@@ -65,6 +74,9 @@ def test_an_update_writes_few_shards_and_a_withdrawn_licence_is_out_at_once(
     first = run(store)
     before = shards(store)
     assert [len(members) for members in before.values()] == [50] * 4
+
+    assert "There was none before.\n\n- first edition" in changes(store)
+    document = Path(store.path("dataset/dataset.json")).read_bytes()
 
     # A later state of one article, and a new one.
     rewrite(packages, 17, figures=3)
@@ -83,6 +95,14 @@ def test_an_update_writes_few_shards_and_a_withdrawn_licence_is_out_at_once(
     assert run(store).counts == second.counts
     assert shards(store) == after
 
+    sha256 = hashlib.sha256(document).hexdigest()
+    assert store.read_json("dataset/dataset.json")["previous"] == sha256
+    entry = newest_change(store)
+    assert f"SHA-256 `{sha256}`" in entry
+    assert "- 2 samples are new, 2 of them of new articles; 0 are no longer where they were\n" in entry
+    assert "- 1 shards added:\n  - `webdataset/commercial/train/commercial-train-000004.tar`: 2 samples" in entry
+    assert "rewritten" not in entry and "removed" not in entry
+
     # Another article is no longer for commercial use.
     rewrite(packages, 42, license_code="CC BY-NC")
     extract(store, packages)
@@ -94,6 +114,12 @@ def test_an_update_writes_few_shards_and_a_withdrawn_licence_is_out_at_once(
     assert {path for path, members in third.items() if "PMC42-1_001" in members} == {
         "webdataset/noncommercial/train/noncommercial-train-000000.tar"
     }
+
+    entry = newest_change(store)
+    assert "2 are no longer where they were (licence group noncommercial now 2)" in entry
+    assert "shards rewritten:\n  - `webdataset/commercial/train/" in entry
+    assert "noncommercial-train-000000.tar`: 2 samples" in entry
+    assert changes(store).count("\n## ") == 3
 
     # All as of now.
     run(store, max_outdated=0)
