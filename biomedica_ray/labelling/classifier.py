@@ -119,7 +119,7 @@ def image_label_rows(
             "image_label": classifier.names[label],
             "image_confidence": confidence,
             "image_sure": confidence >= sure_from,
-            "image_concepts": concepts,
+            "image_local_concepts": concepts,
             "image_how": classifier.how,
         }
         for (figure_id, panel), label, confidence, concepts in zip(

@@ -276,6 +276,6 @@ class ClassifyWorker:
             "image_label": said.primary[0],
             "image_confidence": 1.0,
             "image_sure": True,
-            "image_concepts": list(said.secondary),
+            "image_local_concepts": list(said.secondary),
             "image_how": "expert",
         }

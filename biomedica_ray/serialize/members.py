@@ -29,6 +29,7 @@ class Member(NamedTuple):
         shared: What it shares with its article's others.
         label: Its row of the labels table.
         panels: Its row of the panels table.
+        shown: Its row of the image_labels table.
         numbers: What of it is in the shard, ascending: 0 for the whole of it, else a panel's number.
         also_captioned: Other captions of the same picture.
     """
@@ -37,6 +38,7 @@ class Member(NamedTuple):
     shared: samples.ArticleFields
     label: Row | None
     panels: Row | None
+    shown: Row | None
     numbers: list[int]
     also_captioned: list[str]
 
@@ -57,8 +59,8 @@ def made_samples(member: Member, profile: Profile) -> Iterator[tuple[int, Made |
         try:
             if not number:
                 picture = as_jpeg(figure, profile)
-                captions = member.also_captioned
-                fields = samples.sample_fields(figure, shared, member.label, picture, captions, panels=panels)
+                seen: dict[str, Any] = {"panels": panels, "shown": member.shown}
+                fields = samples.sample_fields(figure, shared, member.label, picture, member.also_captioned, **seen)
                 yield number, Made(picture.jpg, figure["caption"], profile.fields(fields))
                 continue
             assert panels is not None
@@ -95,6 +97,8 @@ def _of_unit(store: Store, place: Place, unit: int, places: Integers) -> Iterato
     labels = {row["figure_id"]: row for row in labelled}
     (found,) = read_rows(store, "panels", unit, "panels", columns=samples.PANEL_COLUMNS)
     panels = {row["figure_id"]: row for row in found}
+    (classified,) = read_rows(store, "classify", unit, "image_labels")
+    shown = {row["figure_id"]: row for row in classified if not row["panel"]}
     pubmed = read_pubmed(store, unit)
     shared: samples.ArticleFields | None = None
     figures = store.rows(extracted, "figures", list(numbers), samples.FIGURE_COLUMNS)
@@ -105,7 +109,8 @@ def _of_unit(store: Store, place: Place, unit: int, places: Integers) -> Iterato
             its_set = tuple(sets.filter(own).to_pylist())
             shared = samples.ArticleFields(article, its_set, pubmed.get(article["article_id"]))
         id_ = figure["figure_id"]
-        yield Member(figure, shared, labels.get(id_), panels.get(id_), numbers[row], captions.get(row, []))
+        tables = labels.get(id_), panels.get(id_), shown.get(id_)
+        yield Member(figure, shared, *tables, numbers[row], captions.get(row, []))
 
 
 def read_pubmed(store: Store, unit: int) -> dict[str, Row]:

@@ -57,15 +57,10 @@ def run(config: SerializeConfig, record: Run) -> None:
     """
     store, place = record.store, config.place
     extracted = store.extracted()
-    stages = ("dedupe", "label", "enrich", "panels")
+    stages = ("dedupe", "label", "classify", "enrich", "panels")
     inputs = {"extract": extracted, **{stage: store.commits(stage) for stage in stages}}
-    deduped, labelled, enriched, panelled = (_contents(inputs[stage]) for stage in stages)
-    if missing := extracted.keys() - deduped.keys():
-        log.warning(
-            "serialize: %d of %d units are not deduplicated: their repeats stay in", len(missing), len(extracted)
-        )
-    if missing := extracted.keys() - labelled.keys():
-        log.info("serialize: %d of %d units have no labels yet: these stay empty", len(missing), len(extracted))
+    deduped, labelled, classified, enriched, panelled = (_contents(inputs[stage]) for stage in stages)
+    _tell_missing(len(extracted), len(extracted.keys() - deduped.keys()), len(extracted.keys() - labelled.keys()))
     with_panels = config.pairs != "figures"
     if with_panels:
         check_panels(store, config.pairs, extracted.keys(), deduped.keys(), panelled)
@@ -90,7 +85,7 @@ def run(config: SerializeConfig, record: Run) -> None:
     selected = run_units(record, place.stage, marks, select, inputs=inputs, **options)
 
     contents = {
-        unit: UnitContents(commit.written, labelled.get(unit), panelled.get(unit), enriched.get(unit))
+        unit: UnitContents(commit.written, *(stage.get(unit) for stage in (labelled, classified, panelled, enriched)))
         for unit, commit in extracted.items()
     }
     committed = record.committed(place.shards_stage)
@@ -124,17 +119,22 @@ def run(config: SerializeConfig, record: Run) -> None:
         partial(GatheringWorker, store, record.run_id, place, rows, previous=previous(store, place), dates=dates),
         memory_gb=max(config.memory_gb, plan_gb(n_chosen)),
     )
+    publish(store, place, rows, _settings(config, store, planned.outdated, listing))
+    record.results["dataset"] = store.uri(place.folder("dataset"))
+    record.results["shards"] = len(rows)
+
+
+def _settings(config: SerializeConfig, store: Store, outdated: int, listing: str | None) -> Row:
+    """What the dataset's index and card say of how it was made."""
     settings = config.model_dump(include={"profile", "samples_per_shard", "max_outdated", *SELECTION_KEYS})
     made = config.made
     settings |= {"longest_side": made.longest_side, "jpeg_quality": made.quality, "keep_metadata": made.keep_metadata}
-    settings |= {"version": importlib.metadata.version("biomedica_ray"), "outdated": planned.outdated}
+    settings |= {"version": importlib.metadata.version("biomedica_ray"), "outdated": outdated}
     settings |= {"listing": listing, "annotation": annotation(store)}
     if config.selection:
         chosen = store.read_json(f"selections/{config.selection}.json")
         settings["query"] = {key: chosen[key] for key in ("where", "balance", "cap", "seed")}
-    publish(store, place, rows, settings)
-    record.results["dataset"] = store.uri(place.folder("dataset"))
-    record.results["shards"] = len(rows)
+    return settings
 
 
 def check_panels(
@@ -199,6 +199,13 @@ def _selection(store: Store, name: str, n_units: int) -> dict[int, Commit]:
     if len(commits) < n_units:
         log.warning("serialize: %d of %d units are not in selection %s", n_units - len(commits), n_units, name)
     return commits
+
+
+def _tell_missing(n_units: int, not_deduped: int, not_labelled: int) -> None:
+    if not_deduped:
+        log.warning("serialize: %d of %d units are not deduplicated: their repeats stay in", not_deduped, n_units)
+    if not_labelled:
+        log.info("serialize: %d of %d units have no labels yet: these stay empty", not_labelled, n_units)
 
 
 def _contents(commits: Mapping[int, Commit]) -> dict[int, str]:

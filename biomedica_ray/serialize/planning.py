@@ -50,12 +50,14 @@ class UnitContents(NamedTuple):
     Attributes:
         written: Changes when the files of extract do.
         labels: Changes when its labels do; None where there are none.
+        image_labels: Changes when the labels of its images do; None where there are none.
         panels: Changes when its panels do; None where there are none.
         pubmed: Changes when its PubMed records do; None where there are none.
     """
 
     written: str
     labels: str | None = None
+    image_labels: str | None = None
     panels: str | None = None
     pubmed: str | None = None
 

@@ -139,6 +139,7 @@ def sample_fields(
     also_captioned: Sequence[str] = (),
     *,
     panels: Row | None = None,
+    shown: Row | None = None,
 ) -> dict[str, Any]:
     """The JSON fields of a sample that is a whole figure.
 
@@ -149,9 +150,11 @@ def sample_fields(
         picture: The JPEG, and what it was made of.
         also_captioned: Other captions of the same picture.
         panels: Its row of the panels table, if there is one.
+        shown: Its row of the image_labels table, if there is one.
     """
     return {
         **_image(figure, shared, label, picture),
+        **({name: shown[name] for name in _NOT_CLASSIFIED} if shown else {}),
         **(_seen(panels, label) if panels else {}),
         "also_captioned": list(also_captioned),
         "panels": figure["panels"],
@@ -208,6 +211,7 @@ def _image(figure: Row, shared: ArticleFields, label: Row | None, picture: Pictu
         "image_size": list(picture.size),
         "image_converted": (f"{figure['format']} {figure['width']}x{figure['height']}" if picture.converted else None),
         **shared.fields,
+        **_NOT_CLASSIFIED,
         "cluster_panel_type": label["panel_type"] if label else None,
         "cluster_panel_subtype": label["panel_subtype"] if label else None,
     }
@@ -233,6 +237,15 @@ def _panels(panels: Row, picture: Picture) -> dict[str, Any]:
     ]
     return {"n_panels": len(boxes), "panel_boxes": boxes if len(boxes) > 1 else []}
 
+
+_NOT_CLASSIFIED: dict[str, Any] = {
+    "image_label": None,
+    "image_confidence": None,
+    "image_sure": None,
+    "image_local_concepts": [],
+    "image_how": None,
+}
+"""What is told of an image that nobody has classified."""
 
 _NO_PANEL: dict[str, Any] = {
     "n_panels": None,

@@ -18,7 +18,7 @@ def labels(confidences: dict[str, float], panel: int = 0, how: str = "classifier
             "image_label": "Maps",
             "image_confidence": confidence,
             "image_sure": False,
-            "image_concepts": [],
+            "image_local_concepts": [],
             "image_how": how,
         }
         for figure_id, confidence in confidences.items()

@@ -67,6 +67,11 @@ FIELDS = {
     "article_license": str,
     "article_text": str,
     # These are ours; all others are those of the published dataset.
+    "image_label": str,
+    "image_confidence": float,
+    "image_sure": bool,
+    "image_local_concepts": list,
+    "image_how": str,
     "cluster_panel_type": str,
     "cluster_panel_subtype": str,
     "also_captioned": list,
@@ -103,6 +108,15 @@ LABEL = {
     "panel_subtype": "single panel",
     "primary_label": ["Microscopy"],
     "secondary_label": ["light microscopy", "electron microscopy"],
+}
+
+
+SHOWN = {
+    "image_label": "Microscopy",
+    "image_confidence": 0.75,
+    "image_sure": True,
+    "image_local_concepts": ["light microscopy"],
+    "image_how": "classifier",
 }
 
 
@@ -152,7 +166,8 @@ ONE = seen((None, None, (0, 0, 64, 48)))
 
 
 def test_published_fields_with_their_types_and_values() -> None:
-    fields = sample_fields(FIGURES[1], SHARED, LABEL, AS_IT_WAS, ["Another."], panels=ONE)
+    fields = sample_fields(FIGURES[1], SHARED, LABEL, AS_IT_WAS, ["Another."], panels=ONE, shown=SHOWN)
+    assert {name: fields[name] for name in SHOWN} == SHOWN
     assert {name: type(value) for name, value in fields.items()} == FIELDS
     assert fields["also_captioned"] == ["Another."]
     assert fields["panels"] == [{"label": "A", "text": "Caption 2", "start": 0, "end": 9}]
@@ -184,6 +199,10 @@ def test_what_is_unknown_is_null() -> None:
         "image_label_id",
         "image_panel_type",
         "image_panel_subtype",
+        "image_label",
+        "image_confidence",
+        "image_sure",
+        "image_how",
         "cluster_panel_type",
         "cluster_panel_subtype",
         "n_panels",
@@ -438,7 +457,7 @@ def write(path: Path) -> ShardWriter:
     jpg = encoded(picture(1), "JPEG")
     with ShardWriter(path) as writer:
         for index in (0, 1):
-            fields = sample_fields(FIGURES[index], SHARED, LABEL, AS_IT_WAS, panels=ONE)
+            fields = sample_fields(FIGURES[index], SHARED, LABEL, AS_IT_WAS, panels=ONE, shown=SHOWN)
             writer.write(f"PMC1-2_{index:03d}", jpg, f"Größe {index}", fields)
     return writer
 
