@@ -153,6 +153,21 @@ def test_what_trying_again_would_not_mend_is_told_at_once(server: str) -> None:
         assert len(seen.requests) == 3
 
 
+def test_a_document_that_is_replaced_while_it_is_read_is_read_again(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("biomedica_ray.store.objects.RANGE_BYTES", SMALL)
+    put(server, "a", 5 * SMALL)
+    replaced = []
+
+    def replace_it(what: str, times: int) -> None:
+        if what.endswith(" 2000-2999") and not times:
+            replaced.append(put(server, "a", 4 * SMALL + 7))
+
+    with spoilt(server, replace_it) as (store, _):
+        assert [store.read_bytes("a")] == replaced
+
+
 def test_reading_anywhere_takes_only_what_is_asked_for(server: str) -> None:
     data = put(server, "a", 10 * SMALL + 5)
     with spoilt(server, lambda what, times: "503" if what[-1:].isdigit() and not times else None) as (
