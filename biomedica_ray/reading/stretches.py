@@ -157,7 +157,8 @@ class _Piece:
 
 def _of_tar(data: Store, shard: Shard, offsets: Sequence[int], start: int, stop: int) -> list[RawSample | Unreadable]:
     """The same from the tar itself, of which no more is read; ``offsets`` tells where its samples begin."""
-    size, parts = offsets[stop] - offsets[start], []
+    size = offsets[stop] - offsets[start]
+    parts: list[bytes] = []
     with open_random(data, shard.path) as file:
         file.seek(offsets[start])
         while size and (part := file.read(size)):

@@ -57,7 +57,7 @@ class Changes:
     @property
     def gone(self) -> Counter[str]:
         """Why samples are no longer where they were -> how many."""
-        return sum((shard.gone for shard in (*self.rewritten, *self.removed)), Counter())
+        return sum((shard.gone for shard in (*self.rewritten, *self.removed)), Counter[str]())
 
 
 def gone_figures(old: pa.Table, new: pa.Table) -> pa.Table:

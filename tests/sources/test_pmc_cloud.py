@@ -37,7 +37,9 @@ def first_with_images(source: PmcSource) -> tuple[Listed, str]:
 
 
 def test_the_newest_complete_inventory_is_listed(endpoint: str) -> None:
-    rows = Listed.from_table(PmcSource(endpoint_url=endpoint).list())
+    listing = PmcSource(endpoint_url=endpoint).list()
+    assert listing.schema.metadata == {b"date": b"2026-11-22"}
+    rows = Listed.from_table(listing)
     packages = Listed.from_table(PackagesSource(str(PACKAGES)).list())
     assert {row.article_id for row in rows} == {row.article_id for row in packages}
     assert len(rows) == len(packages)
