@@ -19,7 +19,7 @@ _OPENS = r"(?:\A|(?<=[.;:]\s)|(?<=\n))"
 _SENTENCES = (
     # No sentence begins with a small letter; with a capital one it does, so that a capital has to follow: "A Map".
     (
-        re.compile(r"a\s[A-Z(\d\u0370-\u03ff]"),
+        re.compile(r"a(?:,\sb)?\s[A-Z(\d\u0370-\u03ff]"),
         re.compile(rf"{_OPENS}(?P<letter>[a-z](?:{JOINT}[a-z])*)\s(?=[A-Z(\d\u0370-\u03ff])"),
     ),
     (
@@ -27,6 +27,8 @@ _SENTENCES = (
         re.compile(rf"{_OPENS}(?P<letter>[A-Z](?:{JOINT}[A-Z])*)\s(?=[A-Z][a-z]|[A-Z]{{2,}}|A\s)"),
     ),
 )
+# Letters that are the subjects of their sentences: "A shows the cover; B shows the base".
+_SUBJECTS = re.compile(rf"{_OPENS}(?P<letter>[A-Z])\s(?=(?:shows?|depicts?|displays?|illustrates?)\s)")
 # Letters with a mark, though no sentence ends before them: "A: Cells B: Mice".
 _RUN_ON = re.compile(r"(?<![\w.(-])(?P<letter>[A-Za-z])(?::\s(?=\S)|\.\s(?=[A-Z]))")
 _OPENED = re.compile(rf"{_OPENS}[Aa][:.]\s")
@@ -58,6 +60,8 @@ def bare(caption: str, _: Sequence[Hint]) -> list[list[Marker]]:
     numbered = list(_NUMBERED.finditer(caption))
     if len({match["number"] for match in numbered}) == 1:
         styles.append(_series(numbered, 2))
+    if _SUBJECTS.match(caption):
+        styles.append(_series(list(_SUBJECTS.finditer(caption)), 2))
     if "in A," in caption and _VIEWED.search(caption):
         styles.append(_series(list(_VIEWS.finditer(caption)), 2))
     if _SENTENCES[0][0].match(caption):

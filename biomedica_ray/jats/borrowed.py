@@ -156,7 +156,7 @@ _PERMISSION = re.compile(
     r"\b(?:with|by|under|w/|used)\s(?:[\w']+\s){0,3}?(?:permissions?|authori[sz]ation)\b|\breprint\spermission\b"
     r"|\bconsent\sof\sthe\s(?:publisher|editor|journal|copyright|director|trustees|museum|photographer|artist)|\blicen[sc]e\s(?:number|no\.?)\s?:?\s?\d{8}"
     r"|\bcopyright\sclearance\scent|\bre-?(?:print|us|produc)\w*\s(?:\w+\s)?(?:permitted|authori[sz]ed)\sby\b"
-    r"|(?:(?:\A|[.(\n]\s?)|\b(?:im[aá]ge[mn]s?|figuras?|fotos?|mapas?)\s)autorizad[oa]s?\s(?:por|pel[oa])\b|\bpermissions?\s(?:\w+\s){0,2}?(?:granted|obtained|given|received)\b"
+    r"|(?:(?:\A|[.(\n]\s?)|\b(?:im[aá]ge[mn]s?|figuras?|fotos?|mapas?)\s)autorizad[oa]s?\s(?:por|pel[oa])\b|\bpermissions?\s(?:\w+\s){0,2}?(?:granted|obtained|given|received)\b(?!\sby\s(?:year|month|age|sex|region))"
     r"|\bpermissions?\sto\s(?:reproduce|reprint|re-?use|use|publish|adapt|include|show)\b"
     r"|\b(?:under|by)\slicen[sc]e\s(?:from|of)\b|(?<!\bdata\s)\bused\sunder\s(?:an?\s|the\s)?(?:[\w-]+\s){0,3}licen[sc]e\b"
     r"|\ball\srights\sreserved\b"

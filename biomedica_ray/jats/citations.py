@@ -39,7 +39,7 @@ _BEFORE = re.compile(
 )
 # Series that are counted apart, by what stands before the word: supplementary, extended data and appendix figures.
 _SERIES = re.compile(
-    r"(?:(?<!\w)(?:(?P<S>[Ss]up[pl]\w*\.?(?:\s(?:[Ii]nformation|[Mm]aterials?|[Ff]ile|[Dd]ata|(?:[Nn]ote|[Tt]ext)\s\d+))?|[Ss]up\."
+    r"(?:(?<!\w)(?:(?P<S>[Ss]up[pl]\w*\.?(?:\s(?:[Ii]nformation|[Mm]aterials?|[Ff]ile|[Dd]ata|[Dd]igital\s[Cc]ontent|(?:[Nn]ote|[Tt]ext)\s\d+))?|[Ss]up\."
     r"|[Ss]upporting(?:\s[Ii]nformation)?|E?SI(?:\sAppendix)?|ESM|[Aa]dditional\s[Ff]iles?\s\d+|[Oo]nline(?:\s[Rr]esource(?:\s\d+)?)?|[Ww]eb|e)"
     r"|(?P<ED>[Ee]xt(?:ended|\.)\s[Dd]ata|ED)|(?P<EV>[Ee]xpanded\s[Vv]iew|EV)|(?P<A>[Aa]ppendix(?:\s[\dA-Z]+)?)"
     rf"|(?P<R>(?:[Rr]eviewer|[Rr]ebuttal|[Rr]esponse)s?))[\u2020,:]?[{DASHES}\s])\Z"
@@ -50,6 +50,7 @@ _LAST_OF_SERIES = frozenset(
     | {
         "material",
         "materials",
+        "content",
         "file",
         "files",
         "data",
@@ -78,7 +79,11 @@ _WORDS = {
     kind: re.compile(rf"(?:(?<!\w)(?P<word>{words})\b\.?|(?P<eastern>{eastern}))\s*(?=(?:[A-Z]{{1,3}}-?)?\d)")
     for kind, words, eastern in (
         # Words of the East stand without space in what is around them.
-        ("figure", r"[Ff]igg?(?:ure|ura)?s?|FIG(?:URE|URA)?S?|Abb(?:ildung(?:en)?)?|[Рр]ис(?:ун\w+)?", "図|图|圖|그림"),
+        (
+            "figure",
+            r"e?[Ff]igg?(?:ure|ura)?s?|FIG(?:URE|URA)?S?|Abb(?:ildung(?:en)?)?|[Рр]ис(?:ун\w+)?",
+            "図|图|圖|그림",
+        ),
         ("scheme", r"[Ss]chemes?|SCHEMES?|[Ee]squemas?", "(?!)"),
         ("table", r"[Tt]ab(?:le|la|ela)?s?|TABLES?", "表|표"),
         ("chart", r"[Cc]harts?|CHARTS?", "(?!)"),
@@ -86,7 +91,7 @@ _WORDS = {
     )
 }
 _STEMS = {
-    "figure": ("Fig", "fig", "FIG", "Abb", "Рис", "рис", "図", "图", "圖", "그림"),
+    "figure": ("Fig", "eFig", "fig", "FIG", "Abb", "Рис", "рис", "図", "图", "圖", "그림"),
     "scheme": ("Schem", "schem", "SCHEM", "Esquem", "esquem"),
     "table": ("Tab", "tab", "TAB", "表", "표"),
     "chart": ("Chart", "chart", "CHART"),
@@ -159,7 +164,8 @@ def _items(
     is_plural = (word["word"] or " ").endswith(("s", "S", "gg", "gg."))
     before = text[max(0, word.start() - _LONGEST_SERIES) : word.start()]
     apart = _SERIES.search(before) if _may_end_series(before) else None
-    series = (apart.lastgroup if apart else None) or ""
+    # JAMA's eFigures are supplementary.
+    series = "S" if (word["word"] or "").startswith("e") else (apart.lastgroup if apart else None) or ""
     found: list[Citation] = []
     position, joint, supplement_of = word.end(), None, ""
     while item := _ITEM.match(text, position):

@@ -26,7 +26,7 @@ _PICTURES = (
     "|ilustraç[ãa]o|ilustraci[oó]n|illustrazione|fotos?|fotografias?|fotografías?|photographies?|fotografie|clichés?|bild|bilder|abbildung|immagin[ei]|im[aá]ge(?:ns?|nes)"
     "|imagem|imagen|dibujos?|desenhos?|dessins?|zeichnung|disegn[oi]|micrographs?|cartoons?|sketch(?:es)?|grafik|infographics?"
     "|photographers?|illustrators?|artists?|cartographers?|engravings?|etchings?|lithographs?|woodcuts?|watercolou?rs?|frescos?"
-    r"|(?:oil|tempera|acrylic)\son\s\w+|postcards?|posters?|daguerreotypes?"
+    r"|artist['\u2019]?s['\u2019]?\s(?:reconstructions?|impressions?)|(?:oil|tempera|acrylic)\son\s\w+|postcards?|posters?|daguerreotypes?"
 )
 _LONGEST_PICTURE = 30
 # What is credited runs to the end of its clause; the full stops of initials do not end it.
@@ -96,7 +96,7 @@ _MAKERS = (
     ),
     _Credit(
         _FIGURE_BY,
-        re.compile(rf"(?:\A|[.(\n]\s?)(?i:figure|map|diagram|scheme)\sby\s(?P<who>{_PEOPLE})(?=\s?[.;)\n]|\Z)"),
+        re.compile(rf"\b(?i:figure|map|diagram|scheme)\sby\s(?P<who>{_PEOPLE})(?=\s?[.;),\n]|\Z)"),
     ),
     # "Photo NASA", "Image NASA/JPL", "Image from NIH".
     _Credit(
@@ -112,7 +112,7 @@ _MAKERS = (
         ("photo",),
         re.compile(
             r"(?:\A|[.(;\n]\s?)(?i:photos?)\s(?!(?:After|Before|Of|From|During|Show\w+|Document\w+|Credit\w*|Album|Series|Report)\b)"
-            rf"(?P<who>{NAME}(?:\s[A-Z]\.)*\s{NAME}(?=\s?[.;)/\n]|\Z))"
+            rf"(?P<who>{NAME}(?:\s[A-Z]\.)*,?\s{NAME}(?=\s?[.;)/\n]|\Z))"
         ),
     ),
     # "Photo A. Roe".
@@ -123,7 +123,9 @@ _MAKERS = (
     ),
     _Credit(
         ("drawn by", "illustrated by", "painted by", "photographed by", "sketched by"),
-        re.compile(rf"\b(?i:drawn|illustrated|painted|photographed|sketched)\sby\s(?P<who>{_PERSON})"),
+        re.compile(
+            rf"\b(?i:drawn|illustrated|painted|photographed|sketched)\sby\s(?:the\s)?(?:[a-z]+\s){{0,2}}(?P<who>{_PERSON})"
+        ),
     ),
     # A service that is somebody's: "generated using Atlas by Doe Ltd".
     _Credit(

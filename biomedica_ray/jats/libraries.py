@@ -13,7 +13,7 @@ _SOURCES = re.compile(
     r"|alamy|depositphotos|dreamstime|servier|smart\s(?:servier|medical\sart)|phylopic|mapchart|radiopaedia|noun\sproject"
     r"|science\sphoto\slibrary|biodiversity\sheritage|library\sof\scongress|wellcome\s(?:images|library|collection)"
     r"|public\shealth\simage\slibrary|phil\s?(?:#|id\b)\s?\d|copernicus\s(?:sentinel|data)|dall[\s\u00b7\u2022.-]?e\b"
-    r"|midjourney|stable\sdiffusion|chatgpt|blausen)"
+    r"|our\sworld\sin\sdata|midjourney|stable\sdiffusion|chatgpt|blausen)"
     r"|\bscreen\s?(?:shot|capture)s?\s(?:\w+\s){0,2}from\s",
     re.IGNORECASE,
 )
@@ -33,12 +33,22 @@ _NAMED = (
     *("flaticon", "pixabay", "unsplash", "pexels", "vecteezy", "rawpixel", "alamy", "depositphotos", "dreamstime"),
     *("servier", "smart medical", "phylopic", "mapchart", "radiopaedia", "noun project", "photo library"),
     *("biodiversity heritage", "library of congress", "wellcome", "image library", "phil #", "phil#", "phil id"),
-    *("copernicus", "dall", "midjourney", "stable diffusion", "chatgpt", "blausen", "screenshot", "screen shot"),
+    *(
+        "copernicus",
+        "dall",
+        "our world in data",
+        "midjourney",
+        "stable diffusion",
+        "chatgpt",
+        "blausen",
+        "screenshot",
+        "screen shot",
+    ),
     *("screencapture", "screen capture"),
 )
 # Kinds of places that a picture is from, and the picture before that.
 _PLACE = re.compile(
-    r"\sfrom\s(?:the\s|an?\s)?(?:[\w.'\u2019-]+\s){0,5}(?:atlas|museum|library|archives?|web\s?site|web\s?page|homepage"
+    r"\sfrom\s(?:the\s|an?\s)?(?:[\w.,&'\u2019-]+\s){0,5}(?:atlas|museum|library|archives?|web\s?site|web\s?page|homepage"
     r"|internet|(?:text|hand)book|brochure|encyclop\w+)\b"
     r"|\s(?:del?|do|da)\s(?:libro|livro|atlas|tratado|s[ií]tio|p[aá]gina|site)\b",
     re.IGNORECASE,

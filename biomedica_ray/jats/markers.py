@@ -43,7 +43,7 @@ _PUNCTUATED = re.compile(
 )
 _CLAUSE_OPENS = r"(?:(?<=[,;]\s)|(?<=[,;]\sand\s)|(?<=[,;]\swhile\s)|(?<=[,;]\swhereas\s))"
 _WORDED = re.compile(
-    rf"(?:{_BOUNDARY}|{_CLAUSE_OPENS}(?=(?:in\s)?[Pp]anel))(?:(?:[Ii]n\s+)?(?:[Pp]anels?|[Ff]ig(?:ure)?s?\.?\s*\d+|[Ss]ub-?(?:figure|plot|panel)s?|(?:[Pp]art|[Gg]raph|[Ii]mage|[Pp]lot"
+    rf"(?:{_BOUNDARY}|{_CLAUSE_OPENS}(?=(?:in\s)?[Pp]anel))(?:(?:[Ii]n\s+)?(?:[Pp]anels?|[Ff]ig(?:ure)?s?\.?\s*\d+|[Ff]ig(?:ure)?\.?\s(?=[A-Z][:.)])|[Ss]ub-?(?:figure|plot|panel)s?|(?:[Pp]art|[Gg]raph|[Ii]mage|[Pp]lot"
     rf"|[Dd]iagram|[Pp]hoto|[Pp]hotograph|[Cc]hart|[Mm]ap)s?)\s?[(\s]?|(?:In|En|Em)\s(?=[A-Z],\s[a-z]))({_LETTERS})\)?[.:,)\u2013\u2014-]?"
     r"(?=\s*\S)(?!\s(?:of|vs)\b)"
 )
@@ -67,7 +67,7 @@ _STANDS_FOR = re.compile(
     r"[\s,:]*(?:=\s*[-\u2212]?\d|[*]*[Pp][\s-]*(?:values?\s*)?[<>=\u2264\u2265]|vs\b|versus\b"
     r"|(?:very |not )?significant(?:ly)? (?:differen(?:t|ce)|at|from|vs|versus|compared|increase|decrease|higher"
     r"|lower)s?\b"
-    r"|(?:indicates?|denotes?|represents?) (?:a )?significan)"
+    r"|(?:indicates?|denotes?|represents?) (?:a )?significan|different letters|adjusted (?:for|by)|Adjusted (?:for|by))"
 )
 # A full stop behind these ends no sentence.
 _ABBREVIATED = (

@@ -19,13 +19,15 @@ _PLAIN_ROMANS = re.compile(
 _NUMBERS = re.compile(r"(?<!\w)\((\d{1,2})\):?(?=\s)")
 # What is counted here is not pictures.
 _ENUMERATION = re.compile(
-    r"\b(?:types|categories|classes|groups|steps|stages|phases|kinds|criteria|reasons|components|factors|domains|questions)\b"
+    r"(?i:\b(?:types|categories|classes|groups|steps|stages|phases|kinds|criteria|reasons|components|factors|domains|questions)\b)"
     r"(?:[^.]|\.\s)*\Z"
 )
 # What goes on with numerals within its sentence are the parts of a process or a rule.
 # Numbers that are the key to the peaks of one curve.
 _CURVE = re.compile(r"\b(?:chromatograms?|spectr(?:um|a)|HPLC|peaks?)\b[^.;]{0,30}[:.]\s?\Z", re.IGNORECASE)
-_PROCESS = re.compile(r"\b(?:via|by|through|using|for|includ\w+|were|are|is|namely|either|undergo\w*)\s?:?\s*\Z")
+_PROCESS = re.compile(
+    r"\b(?:via|by|through|using|for|includ\w+|were|are|is|namely|either|undergo\w*|completed|reported|answered|performed)\s?:?\s*\Z"
+)
 _SIDE = r"(?:[Uu]pper|[Ll]ower|[Tt]op|[Bb]ottom|[Mm]iddle|[Ll]eft|[Rr]ight|[Cc]ent(?:er|re|ral)|[Aa]bove|[Bb]elow)"
 _PLACE = rf"{_SIDE}(?:(?:\s+|-|/){_SIDE})?"
 _PART = r"(?:panel|image|row|column|side|plot|graph|figure|picture|photo|half|part)s?"

@@ -32,7 +32,7 @@ _NO_PANELS = re.compile(
 )
 # What letters without brackets stand for in a map or a drawing: "Sampling locations: A, the lake; B, the river".
 _KEY_OPENS = re.compile(
-    r"\b(?:locations?|localities|stations?|landmarks?|points?|peaks?|bands?|symbols?|legend|keys?|labels?)\s?:\s*\Z",
+    r"\b(?:locations?|localities|stations?|landmarks?|points?|peaks?|bands?|species|symbols?|legend|keys?|labels?)\s?:\s*\Z",
     re.I,
 )
 _AFTER_MARKER = re.compile(r"[)\]]*\s*[,;.:]?")

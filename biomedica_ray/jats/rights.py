@@ -34,6 +34,7 @@ _OWN = re.compile(
     r"|(?:study|survey|research) (?:data|results?|findings)|original data|database of th\w+ study"
     r"|(?:pesquisa|trabajo) de campo"
     r"|(?:hospital|medical|clinical|laboratory|patients?'?) (?:records?|files?|charts?|archives?)"
+    r"|output|research team|results of (?:the )?(?:analysis|study|survey)|responses|interviews|datos obtenidos"
     r"|historias? cl[ií]nicas?"
     r"|researchers?|questionnaires?|hospital information|instrumento|registros? (?:del?|do) hospital|dados coletados"
     r"|pesquisa direta"

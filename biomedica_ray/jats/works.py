@@ -14,7 +14,7 @@ _YEAR = r"(?:1[89]|20)\d\d"
 # What may stand before a year and is nobody's name: "after Treatment (2010 cohort)", "(August 2013)".
 _NO_AUTHOR = (
     r"(?!(?:Treatment|Surgery|Baseline|Lockdown|Intervention|Admission|Discharge|Exposure|Day|Week|Month|Year|Wave|Phase|Hurricane"
-    r"|Typhoon|Cyclone|Lake|Spring|Summer|Autumn|Fall|Winter|Jan|Feb|Mar(?:ch)?|Apr|May|June?|July?|Aug|Sept?|Oct|Nov|Dec)(?:[a-z]*er|[a-z]*ary|ust|il)?\b)"
+    r"|Typhoon|Cyclone|Christmas|Easter|Ramadan|Fukushima|Chernobyl|Lake|Spring|Summer|Autumn|Fall|Winter|Jan|Feb|Mar(?:ch)?|Apr|May|June?|July?|Aug|Sept?|Oct|Nov|Dec)(?:[a-z]*er|[a-z]*ary|ust|il)?\b)"
 )
 _AND = r"(?:and|und|et|e|y|&)"
 
@@ -104,7 +104,7 @@ _DRAWN = re.compile(
 )
 _OPENS_BRACKET = re.compile(r"[(\[](?i:images?|photo\w*|pictures?)(?:\sis|\sare)?\Z")
 _LONGEST_DRAWN = 40
-_AFTER_NAME = re.compile(r"(?:\A|[.(\n]\s?)[Dd]['\u2019]après\s" + NAME + r"\s?[.)]")
+_AFTER_NAME = re.compile(rf"(?:(?:\A|[.(\n]\s?)[Dd]['\u2019]après|;\safter)\s{_NO_AUTHOR}{NAME}\s?[.)]")
 # Sets of pictures to look at.
 _SET = re.compile(r"\sfrom\s(?:the\s)?(?:[A-Z][\w-]*\s){1,4}(?:Database|Set|Collection|Library|Faces)\b")
 _OF_SET = re.compile(r"\b(?i:stimul\w+|faces?|pictures?|images?|photo\w*)(?:\s\w+){0,3}\Z")
@@ -179,7 +179,7 @@ def is_source_named(text: str, lower: str) -> bool:
     """Whether a text names a source without a year: a title, an address, whoever the picture is drawn from."""
     if has_any(lower, (*_ADDRESSED, " ed")) and _SOURCE_NAMED.search(text):
         return True
-    if has_any(lower, (" from ", " de ", " da ", " aus ", "après")) and _is_drawn_from(text):
+    if has_any(lower, (" from ", " de ", " da ", " aus ", "après", "; after ")) and _is_drawn_from(text):
         return True
     return has_any(lower, _GROUNDS) and has_any(lower, _LED_BY) and _GROUND.search(text) is not None
 
@@ -191,7 +191,7 @@ def _is_drawn_from(text: str) -> bool:
             return True
     if any(_OF_SET.search(text[max(0, at.start() - _LONGEST_DRAWN) : at.start()]) for at in _SET.finditer(text)):
         return True
-    return "apr" in text and _AFTER_NAME.search(text) is not None
+    return has_any(text, ("apr", "; after ")) and _AFTER_NAME.search(text) is not None
 
 
 def is_of_cited(caption: str) -> bool:

@@ -125,6 +125,8 @@ NAMED: list[tuple[str, list[tuple[str, str]]]] = [
     ("FIGS. 1A AND 1B", [("1", "A"), ("1", "B")]),
     ("panel A, Figure 2", [("2", "A")]),
     ("(panel A, Fig. 2)", [("2", "A")]),
+    ("(Supplemental Digital Content Figure 1)", [("S1", "")]),
+    ("(eFigure 2)", [("S2", "")]),
 ]
 
 

@@ -95,6 +95,9 @@ MARKED = [
     "Photoluminescence of QDs ‖a‖(a) before and ‖b‖(b) after ligand exchange.",
     "‖A‖Image A: before bleaching; ‖B‖image B: after bleaching.",
     "‖a, b‖Figures (a) and (b) show loadings; ‖c‖figure (c) shows scores.",
+    "‖A‖Fig. A: preoperative. ‖B‖Fig. B: postoperative.",
+    "‖A‖A shows the cover; ‖B‖B shows the base.",
+    "‖a, b‖a, b MRT präoperativ. ‖c‖c CT postoperativ.",
 ]
 
 UNMARKED = [
@@ -161,6 +164,12 @@ UNMARKED = [
     "Peaks: a, gallic acid; b, catechin; c, rutin; d, quercetin.",
     "HPLC chromatogram: (1) gallic acid; (2) catechin; (3) rutin; (4) quercetin.",
     "Patients were excluded if (a) they withdrew or (b) were lost.",
+    "Mean (SD) scores; a, b: different letters differ at p < 0.05.",
+    "Species: A. aegypti; B. terrestris.",
+    "Steps: (1) extraction, (2) purification and (3) sequencing.",
+    "Participants completed (i) a questionnaire and (ii) an interview.",
+    "a Adjusted for age. b Adjusted for age and sex.",
+    "a: adjusted for age; b: adjusted for sex.",
 ]
 
 

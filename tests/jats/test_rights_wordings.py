@@ -464,6 +464,14 @@ OTHERS = [
     "引自Zhang et al. (2012)。",
     "Authors' elaboration based on data and map of Doe.",
     "Elaborated by the authors from the map of IBGE (2010).",
+    "Anatomy of the tongue. Illustration from Anatomy & Physiology, Connexions Web site, http://cnx.org/, 2013.",
+    "Lymphatic drainage of the breast; after Sappey.",
+    "Detail from a fresco in Pompeii. Photo Scala, Florence.",
+    "Paleogeographic map by Ron Blakey, Colorado Plateau Geosystems, Inc.",
+    "Artist's reconstruction by Julius T. Csotonyi.",
+    "Drawn by medical artist Peter Lamb.",
+    "Data from FAOSTAT, chart by Our World in Data (CC BY).",
+    "Chart: Our World in Data.",
 ]
 
 OWN = [
@@ -709,6 +717,15 @@ OWN = [
     "Sentences were adapted from daily conversations.",
     "Items adapted from the SF-36.",
     "Samples courtesy of the biobank.",
+    "Source: STATA output.",
+    "Source: research team.",
+    "Source: results of the analysis.",
+    "Source: students' responses.",
+    "Water permits and permissions granted by year.",
+    "After Christmas 2015.",
+    "After Ramadan (2016).",
+    "After Fukushima (2011).",
+    "Fuente: datos obtenidos de la encuesta.",
 ]
 
 
