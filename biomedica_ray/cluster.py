@@ -481,7 +481,7 @@ def failed_row(row: Row, failure: str, used: str) -> Row:
 
 def _was_begun_before() -> bool:
     """Whether Ray has given this task to a worker before, which was lost."""
-    process = worker.global_worker
+    process: Any = worker.global_worker
     return bool(process.connected and process.core_worker.get_current_task_attempt_number())
 
 

@@ -61,7 +61,7 @@ class _Json(logging.Formatter):
         self._of_all = {"run_id": run_id, "stage": stage, "node": socket.gethostname()}
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
+        line: dict[str, str | int] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "message": record.getMessage(),

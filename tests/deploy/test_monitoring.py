@@ -9,7 +9,7 @@ import yaml
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
 CODE = (Path(__file__).parents[2] / "biomedica_ray" / "metrics.py").read_text()
 
-NAMES = {f"ray_{name}" for name in re.findall(r'(?:Counter|Gauge)\("(biomedica_\w+)"', CODE)}
+NAMES = {f"ray_{name}" for name in re.findall(r'(?:Counter|Gauge)\(\s*"(biomedica_\w+)"', CODE)}
 LABELS = {"stage", "run_id", "entity", "what", "state"}
 
 
