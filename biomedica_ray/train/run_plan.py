@@ -43,6 +43,7 @@ _IRRELEVANT = {
     "selection",
     "name",
     "use_gpu",
+    "shard",
     "cpus_per_worker",
     "accumulate",
     "grad_checkpointing",
