@@ -29,6 +29,7 @@ from biomedica_ray.messages import one_line
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.ranges import open_ahead, open_random
 from biomedica_ray.store import StoreError
+from biomedica_ray.train.fsdp import SCALARS
 
 Files = dict[str, dict[str, torch.Tensor]]
 """Tensors by name, by the name of their file."""
@@ -83,12 +84,17 @@ def load(
 
 
 def load_whole(run: TrainedModel, folder: str) -> Files:
-    """All tensors of a divided checkpoint, whole, in host memory; raises as :func:`load`."""
-    return load(run, folder, lambda there: {file: _in_host_memory(each) for file, each in there.items()})
+    """All tensors of a divided checkpoint, as those of whole models, in host memory; raises as :func:`load`."""
+    files = load(run, folder, lambda there: {file: _in_host_memory(each) for file, each in there.items()})
+    return {file: {name: _as_it_was(name, tensor) for name, tensor in each.items()} for file, each in files.items()}
 
 
 def _in_host_memory(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: torch.empty_like(tensor, device="cpu") for name, tensor in tensors.items()}
+
+
+def _as_it_was(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.reshape(()) if name.partition("/")[0] in SCALARS else tensor
 
 
 @contextmanager

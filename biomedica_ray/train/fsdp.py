@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from biomedica_ray.models.depth import blocks
 
-_SCALARS = ("logit_scale", "logit_bias")
+SCALARS = ("logit_scale", "logit_bias")
 """Parameters without a dimension that could be divided."""
 
 
@@ -31,7 +31,7 @@ def shard(model: Any, device: torch.device) -> None:
         model: A CLIP model, the same on all workers.
         device: Where it computes.
     """
-    for name in _SCALARS:
+    for name in SCALARS:
         if (scalar := getattr(model, name, None)) is not None:
             scalar.data = scalar.data.reshape(1)
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))

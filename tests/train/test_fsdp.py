@@ -18,6 +18,7 @@ from biomedica_ray.models.clip import build, export
 from biomedica_ray.models.spec import ModelSpec, resolve_model
 from biomedica_ray.models.variants import for_training
 from biomedica_ray.store import Store, StoreError
+from biomedica_ray.train import consolidate
 from biomedica_ray.train.checkpoints import Checkpoints, Position, Rule, Snapshot
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.learner import Learner
@@ -169,7 +170,7 @@ def test_what_is_exported_is_what_one_worker_would_export(trained: Path) -> None
         torch.testing.assert_close(tensor, whole[key], rtol=1e-5, atol=1e-6, msg=key)
 
 
-def test_a_divided_checkpoint_is_taken_up_by_one_worker(trained: Path) -> None:
+def test_a_divided_checkpoint_is_taken_up_by_one_worker(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoints = Checkpoints(Store(str(trained / "store")), "plain")
     folder = trained / "store/checkpoints/plain/step-000002"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -184,8 +185,18 @@ def test_a_divided_checkpoint_is_taken_up_by_one_worker(trained: Path) -> None:
     one.restore(files)
     assert not one.divided
     assert one.model.logit_scale.shape == ()
-    for name, tensor in one.files()["optimizer.safetensors"].items():
-        assert torch.equal(tensor.reshape(-1), files["optimizer.safetensors"][name].reshape(-1))
+    assert one.files().keys() == files.keys()
+    for file, tensors in one.files().items():
+        assert tensors.keys() == files[file].keys()
+        assert all(torch.equal(tensor, files[file][name]) for name, tensor in tensors.items())
+    whole = trained / "consolidated"
+    store = str(trained / "store")
+    assert consolidate.main([store, "plain", "2", str(whole)]) == 0
+    assert [path.name for path in whole.iterdir()] == ["model.safetensors"]
+    again, _ = build(resolve_model(str(trained / "model.json"), str(whole / "model.safetensors")))
+    assert all(torch.equal(again.state_dict()[name], each) for name, each in files["model.safetensors"].items())
+    assert consolidate.main([store, "plain", "7", str(whole)]) == 1
+    assert capsys.readouterr().err.endswith("plain: no checkpoint of step 7, expected one of [2]\n")
     learn(one, "plain", 0, range(STOP, STOP + 1))
 
 
