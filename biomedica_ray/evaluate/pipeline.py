@@ -29,6 +29,7 @@ from biomedica_ray.units import Flow, fingerprint
 
 if TYPE_CHECKING:
     from biomedica_ray.evaluate.encode import Encoded, Model
+    from biomedica_ray.evaluate.validation import Validation
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +173,9 @@ def _evaluate(job: _Job) -> Scored:
     return score_model(model, job.held_out, job.config, lambda n: job.board.post({"samples": n}))
 
 
-def score_model(model: Model, held_out: HeldOut, config: EvaluateConfig, tell: Callable[[int], None]) -> Scored:
+def score_model(
+    model: Model, held_out: HeldOut | Validation, config: EvaluateConfig, tell: Callable[[int], None]
+) -> Scored:
     """Scores of a model on held-out samples.
 
     Args:

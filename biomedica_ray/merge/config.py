@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from biomedica_ray.config import NAME, Name
 from biomedica_ray.evaluate.config import EvaluateConfig
+from biomedica_ray.train.config import MixedData
 
 
 class MergeConfig(EvaluateConfig):
@@ -17,6 +18,12 @@ class MergeConfig(EvaluateConfig):
 
     name: str = Field("clip-merged", pattern=NAME, description="the result goes to <store>/checkpoints/<name>")
     of: list[Name] = Field(["clip"], min_length=1, description="training runs whose models are averaged")
+    data: str | list[str] | list[MixedData] | None = Field(  # type: ignore[assignment]
+        None, description="what the runs were trained on, as train's data; none: <store>/dataset"
+    )
+    validation_fraction: float = Field(
+        0, ge=0, lt=1, description="of data without a dataset.json, the share that train held out: its own key's value"
+    )
     base: str | None = Field(
         None,
         description="model to interpolate with, given as train's pretrained; none: the model that the runs began with",
@@ -38,6 +45,14 @@ class MergeConfig(EvaluateConfig):
         if self.name in self.of:
             raise ValueError(f"name: {self.name} is one of the runs in of; choose another name")
         return self
+
+    @property
+    def sets(self) -> list[tuple[str | list[str], float]]:
+        """Where the data are, and their weights; none where it is the store's dataset."""
+        if isinstance(self.data, list):
+            mixed = [(each.uri, each.weight) for each in self.data if isinstance(each, MixedData)]
+            return mixed or [([each for each in self.data if isinstance(each, str)], 1)]
+        return [(self.data, 1)] if self.data else []
 
     @property
     def part(self) -> str:

@@ -15,12 +15,16 @@ from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.held_out_tasks import TASKS
-from biomedica_ray.evaluate.pipeline import IRRELEVANT, dataset_of, find_held_out
+from biomedica_ray.evaluate.pipeline import IRRELEVANT
+from biomedica_ray.evaluate.validation import OneSet, Validation, find_validation
 from biomedica_ray.merge.config import MergeConfig
 from biomedica_ray.merge.sweep import Job, sweep
 from biomedica_ray.models.spec import ModelSpec, with_weights
 from biomedica_ray.models.trained import TrainedModel
+from biomedica_ray.reading.place import Place
 from biomedica_ray.runs import Run
+from biomedica_ray.store import Store
+from biomedica_ray.train.data import find_shards
 from biomedica_ray.units import fingerprint
 
 log = logging.getLogger(__name__)
@@ -46,13 +50,11 @@ def run(config: MergeConfig, record: Run) -> None:
         raise ConfigError(
             "base: the runs began with random weights; name a model to interpolate with, or set alphas: [1]"
         )
-    # Not on the test split, whose score would be too good then.
-    data = dataset_of(config, record.store)
-    held_out = find_held_out(data, "validation", config.samples, config.seed) if len(alphas) > 1 else None
+    held_out = _held_out(config, record) if len(alphas) > 1 else None
     result = TrainedModel(record.store, config.name)
-    mark = fingerprint(
-        VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origins, held_out.content if held_out else None
-    )
+    unset = set() if config.validation_fraction else {"validation_fraction"}
+    settings = config.model_dump(mode="json", exclude=IRRELEVANT | unset)
+    mark = fingerprint(VERSION, settings, origins, held_out.content if held_out else None)
     try:
         done: dict[str, Any] = record.store.read_json(result.path("merge.json"))
     except FileNotFoundError:
@@ -69,6 +71,20 @@ def run(config: MergeConfig, record: Run) -> None:
     log.info("merge: %s by share of the trained model: %s; kept %g", config.metric, scores, done["alpha"])
     record.results |= {key: done[key] for key in ("alpha", "metric", "sweep")}
     record.results["model"] = record.store.uri(result.path("model"))
+
+
+def _held_out(config: MergeConfig, record: Run) -> Validation:
+    """What mixtures are compared on: not the test split, whose score would be too good then."""
+    dataset = record.store.uri(Place(config.selection).folder("dataset"))
+    sets = [
+        OneSet(*find_shards(root, record, config.endpoint_url, named=bool(config.data)), weight)
+        for root, weight in config.sets or [(dataset, 1)]
+    ]
+    if not config.validation_fraction and not any(isinstance(each.source, Store) for each in sets):
+        raise ConfigError(
+            "validation_fraction: samples without a dataset.json have no validation split; give it as in training"
+        )
+    return find_validation(sets, config.validation_fraction, config.samples, config.seed)
 
 
 def _origins(config: MergeConfig, record: Run) -> tuple[ModelSpec, list[dict[str, Any]]]:
@@ -90,7 +106,7 @@ def _origins(config: MergeConfig, record: Run) -> tuple[ModelSpec, list[dict[str
 
 
 def _merge(config: MergeConfig, record: Run, job: Job) -> dict[str, Any]:
-    n_samples = len(job.alphas) * len(job.held_out.numbers) if job.held_out else 0
+    n_samples = len(job.alphas) * job.held_out.size if job.held_out else 0
     with (
         record.progress("samples", n_samples) as progress,
         Follower(job.board, lambda item: progress.update(item["samples"], rows=item["samples"])),

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from biomedica_ray.board import Board
 from biomedica_ray.config import ConfigError
-from biomedica_ray.evaluate.pipeline import HeldOut, score_model
+from biomedica_ray.evaluate.pipeline import score_model
+from biomedica_ray.evaluate.validation import Validation
 from biomedica_ray.merge.config import MergeConfig
 from biomedica_ray.models.folders import WEIGHTS_NAME
 from biomedica_ray.models.spec import ModelSpec
@@ -41,7 +42,7 @@ class Job:
     config: MergeConfig
     spec: ModelSpec
     alphas: Sequence[float]
-    held_out: HeldOut | None
+    held_out: Validation | None
     result: TrainedModel
     mark: str
     board: Board
@@ -120,7 +121,7 @@ def _tasks(job: Job, folder: Path) -> dict[str, Any]:
     model = Model.load(folder, "cuda" if job.config.use_gpu else "cpu")
     scored = score_model(model, job.held_out, job.config, lambda n: job.board.post({"samples": n}))
     if not scored.tasks:
-        raise StoreError(f"{job.held_out.data.root}: {scored.read} held-out samples can be read, expected at least 2")
+        raise StoreError(f"{job.held_out.root}: {scored.read} held-out samples can be read, expected at least 2")
     return scored.tasks
 
 

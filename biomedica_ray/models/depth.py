@@ -19,6 +19,8 @@ _OF_TIMM = re.compile(r"(?:blocks|stages|layers|layer\d+)\.")
 """How the names of blocks begin in towers of timm."""
 _STAGE = re.compile(r"^layer(\d+)\.")
 """The number of a stage of open_clip's ResNets."""
+_MODULE = re.compile(r"(?:^|\.)(?:resblocks|layers?|layer\d+|blocks?|stages)\.\d+$")
+"""How the names of blocks, and of stages of blocks, end in all of these towers."""
 _STEM = ("conv", "bn", "class_embedding", "positional_embedding", "ln_pre", "token_embedding", "cls_emb")
 """What precedes the blocks, by the beginnings of names."""
 _SHARED = ("logit_scale", "logit_bias", "visual.")
@@ -81,6 +83,11 @@ def learning_rate_scales(model: Any, decay: float) -> dict[str, float]:
     for tower in (image_tower(model), text_tower(model)):
         scales |= {name: decay ** (tower.blocks + 1 - depth) for name, depth in tower.depth.items()}
     return scales
+
+
+def blocks(model: torch.nn.Module) -> list[torch.nn.Module]:
+    """The blocks of both towers; those within others (in stages) come after them."""
+    return [module for name, module in model.named_modules() if _MODULE.search(name)]
 
 
 def _names(module: torch.nn.Module) -> list[str]:

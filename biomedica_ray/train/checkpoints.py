@@ -4,7 +4,8 @@
 
     training.json            the settings that the run was started with; written with its first checkpoint
     step-000123/             model.safetensors, optimizer.safetensors, position.json; with a moving average
-                             average.safetensors, with fp16 scaler.safetensors
+                             average.safetensors, with fp16 scaler.safetensors; with ``shard: fsdp`` the same tensors
+                             in a file of each worker
     latest.json              which step counts, and which ones are kept; written last
     metrics.jsonl            one line per step
     tensorboard/             the same, as event files
@@ -14,8 +15,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +28,10 @@ from biomedica_ray.reading.ranges import open_ahead
 
 if TYPE_CHECKING:  # the driver reads positions and metrics; torch takes seconds to import
     import torch
+    import torch.distributed
+
+Files = dict[str, "dict[str, torch.Tensor]"]
+"""Tensors by name, by the name of their file."""
 
 
 @dataclass
@@ -52,7 +58,7 @@ class Snapshot:
     """
 
     position: Position
-    files: dict[str, dict[str, torch.Tensor]]
+    files: Files
     metrics: list[dict[str, Any]]
 
     @classmethod
@@ -110,34 +116,53 @@ class Checkpoints(TrainedModel):
             return None
         return Position.from_json(self.store.read_json(self.path(_folder(step), "position.json")))
 
-    def load(self, step: int) -> dict[str, dict[str, torch.Tensor]]:
-        """The tensors of a checkpoint by name, by the name of their file.
+    def load(self, step: int) -> Files:
+        """The whole tensors of a checkpoint by name, by the name of their file.
 
-        Each worker reads them all by itself, and holds the largest file twice while it does.
+        Who calls it reads them all by itself, and holds the largest file twice while it does.
 
         Raises:
             StoreError: A file cannot be read, however often it is tried.
         """
         folder = _folder(step)
+        if self.is_divided(step):
+            from biomedica_ray.train.divided import load_whole  # noqa: PLC0415
+
+            return load_whole(self, folder)
         names = [name for name in self.store.list(self.path(folder)) if name.endswith(".safetensors")]
         return {name: self._tensors(folder, name) for name in names}
 
-    def save(self, snapshot: Snapshot, rule: Rule, settings: dict[str, Any] | None = None) -> None:
+    def is_divided(self, step: int) -> bool:
+        """Whether each worker wrote its own part of a checkpoint."""
+        return any(name.startswith("shard-") for name in self.store.list(self.path(_folder(step))))
+
+    def load_parts(self, step: int, room: Callable[[Files], Files], group: torch.distributed.ProcessGroup) -> None:
+        """Read the own part of a divided checkpoint; as :func:`biomedica_ray.train.divided.load`."""
+        from biomedica_ray.train.divided import load  # noqa: PLC0415
+
+        load(self, _folder(step), room, group)
+
+    def save(
+        self,
+        snapshot: Snapshot,
+        rule: Rule,
+        settings: dict[str, Any] | None = None,
+        group: torch.distributed.ProcessGroup | None = None,
+    ) -> None:
         """Write a checkpoint, then record it as the last one, then remove those that are not kept.
 
         Args:
             snapshot: What to write.
             rule: Which checkpoints to keep.
             settings: Those that the run was started with, which are stored with its first checkpoint.
+            group: Workers that have a part of it each, all of which call this; None where one has the whole.
 
         Raises:
             StoreError: Something cannot be written; the checkpoint before this one is still the last one.
         """
-        import safetensors.torch  # noqa: PLC0415
-
         step = snapshot.position.step
-        for name, tensors in snapshot.files.items():
-            self.write(f"{_folder(step)}/{name}", partial(safetensors.torch.save_file, tensors))
+        if not self._write(_folder(step), snapshot.files, group):
+            return
         self.write_json(f"{_folder(step)}/position.json", asdict(snapshot.position))
         kept = self.kept()
         if settings is not None and not kept:
@@ -148,8 +173,23 @@ class Checkpoints(TrainedModel):
         latest = {"step": step, "folder": _folder(step), "kept": [asdict(kept) for kept in staying]}
         self.write_json("latest.json", latest)
         for old in self._steps() - {kept.step for kept in staying}:
-            folder = self.path(_folder(old))
-            self.persist(folder, partial(self.store.filesystem.delete_dir, self.store.path(folder)))
+            self._delete(_folder(old))
+
+    def _write(self, folder: str, files: Files, group: torch.distributed.ProcessGroup | None) -> bool:
+        """Write the tensors of a checkpoint; returns whether the caller is who does what remains to be done."""
+        if group is None:
+            import safetensors.torch  # noqa: PLC0415
+
+            for name, tensors in files.items():
+                self.write(f"{folder}/{name}", partial(safetensors.torch.save_file, tensors))
+            return True
+        from biomedica_ray.train import divided  # noqa: PLC0415
+
+        is_first = group.rank() == 0
+        if is_first:  # as parts that more workers left would be read with those that are written now
+            self._delete(folder)
+        divided.save(self, folder, files, group)
+        return is_first
 
     def kept(self) -> list[Kept]:
         """The checkpoints that exist, ascending by step."""
@@ -173,6 +213,15 @@ class Checkpoints(TrainedModel):
         with open_ahead(self.store, self.path(folder, name)) as stream:
             return safetensors.torch.load(stream.read())
 
+    def _delete(self, folder: str) -> None:
+        path = self.path(folder)
+
+        def delete() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self.store.filesystem.delete_dir(self.store.path(path))
+
+        self.persist(path, delete)
+
     def _steps(self) -> set[int]:
         names = self.store.folders(self.path())
         return {int(name.removeprefix("step-")) for name in names if name.startswith("step-")}
@@ -195,20 +244,45 @@ def restore_optimizer(
     """The inverse of :func:`optimizer_tensors`; the state goes to where its parameter is."""
     import torch  # noqa: PLC0415
 
+    from biomedica_ray.train.fsdp import fitted  # noqa: PLC0415
+
     parameters = dict(model.named_parameters())
     for path, tensor in tensors.items():
         name, key = path.rsplit("/", 1)
         parameter = parameters[name]
         # In the parameter's memory layout, which the fused kernel relies on.
-        value = tensor.to(parameter.device) if key == "step" else torch.empty_like(parameter).copy_(tensor)
+        value = (
+            tensor.to(parameter.device)
+            if key == "step"
+            else torch.empty_like(parameter).copy_(fitted(tensor, parameter))
+        )
         optimizer.state[parameter][key] = value
 
 
-def _in_host_memory(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy; of a GPU's tensor in pinned memory, complete at the next synchronisation."""
+def room_for_state(
+    optimizer: torch.optim.Optimizer, model: torch.nn.Module, names: Iterable[str]
+) -> dict[str, torch.Tensor]:
+    """Those of the names of :func:`optimizer_tensors` whose parameters learn, and tensors of the optimizer for them.
+
+    What is read into these is the optimizer's state.
+    """
     import torch  # noqa: PLC0415
 
-    if not tensor.is_cuda:
+    learning = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    for path in names:
+        name, key = path.rsplit("/", 1)
+        if (parameter := learning.get(name)) is not None:
+            value = torch.zeros((), device=parameter.device) if key == "step" else torch.zeros_like(parameter)
+            optimizer.state[parameter][key] = value
+    return optimizer_tensors(optimizer, model)
+
+
+def _in_host_memory(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy; of a GPU's whole tensor in pinned memory, complete at the next synchronisation."""
+    import torch  # noqa: PLC0415
+    from torch.distributed.tensor import DTensor  # noqa: PLC0415
+
+    if not tensor.is_cuda or isinstance(tensor, DTensor):
         return tensor.to("cpu", copy=True).contiguous()
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
 

@@ -129,6 +129,11 @@ class TrainConfig(StageConfig):
     )
     use_gpu: bool = Field(False, description="one GPU per worker")
     cpus_per_worker: float = Field(1, gt=0, description="CPUs per worker")
+    shard: Literal["ddp", "fsdp"] = Field(
+        "ddp",
+        description="ddp: each worker has the whole model; fsdp: weights, gradients, optimizer state and checkpoints "
+        "are divided among the workers, for models too large for one GPU",
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="bf16 and fp16: autocast; fp16 scales the gradients and needs a GPU (BIOMEDICA: fp32)"
     )
@@ -289,6 +294,17 @@ class TrainConfig(StageConfig):
     def _precision_of_the_device(self) -> Self:
         if self.precision == "fp16" and not self.use_gpu:
             raise ValueError("precision: fp16 needs a GPU (use_gpu: true); use fp32 or bf16 without one")
+        return self
+
+    @model_validator(mode="after")
+    def _what_can_be_divided(self) -> Self:
+        if self.shard == "ddp":
+            return self
+        if self.precision == "fp16":
+            raise ValueError("shard: fsdp cannot be combined with precision: fp16; use bf16 or fp32")
+        for key in ("compile", "channels_last"):
+            if getattr(self, key):
+                raise ValueError(f"shard: fsdp cannot be combined with {key}")
         return self
 
     @model_validator(mode="after")

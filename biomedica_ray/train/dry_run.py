@@ -34,6 +34,7 @@ class Explored:
         rehearsed: The step on one sample.
         parameters: Numbers of the model.
         trainable: Those of them that learn.
+        gathered: Those of them that a worker has at a time with ``shard: fsdp``.
         sample: Bytes that a sample takes in the model, measured.
         block: Bytes of a sample in a block that is computed again.
         constant: Bytes of activations whatever the batch.
@@ -44,6 +45,7 @@ class Explored:
     rehearsed: Rehearsed
     parameters: int
     trainable: int
+    gathered: int
     sample: float
     block: float
     constant: float
@@ -61,6 +63,7 @@ def explore(job: Job) -> Explored:
 
     from biomedica_ray.models.clip import build, image_size, lock_towers, train_mode  # noqa: PLC0415
     from biomedica_ray.train.activations import measure  # noqa: PLC0415
+    from biomedica_ray.train.fsdp import at_a_time  # noqa: PLC0415
     from biomedica_ray.train.learner import DTYPES  # noqa: PLC0415
 
     config = job.config
@@ -84,6 +87,7 @@ def explore(job: Job) -> Explored:
         rehearsed,
         sum(size for size, _ in sizes),
         sum(size for size, learns in sizes if learns),
+        at_a_time(model),
         kept.sample,
         kept.block,
         kept.constant,
@@ -102,14 +106,22 @@ def memory(config: TrainConfig, explored: Explored, step_samples: int) -> dict[s
     """
     rows = -(-step_samples // config.num_workers)
     part = -(-rows // config.accumulate)
-    parts: dict[str, float] = {
-        "weights": _FLOAT * explored.parameters,
-        "gradients": _FLOAT * explored.trainable,
-        "optimizer": 2 * _FLOAT * explored.trainable,
-        "average": _FLOAT * explored.parameters if config.ema else 0,
+    divided = config.shard == "fsdp" and config.num_workers > 1
+    share = config.num_workers if divided else 1
+    passing: dict[str, float] = {
+        "gradients": _FLOAT * explored.trainable / share,
+        "gathered": 2 * _FLOAT * explored.gathered if divided else 0,  # weights and their gradients
         "activations": part * (explored.sample + explored.block) + explored.constant,
         "pixels": rows * explored.pixels * (1 + _FLOAT),
         "loss": _FLOAT * (_MATRICES * rows * step_samples + 4 * explored.dim * step_samples),
+    }
+    parts = {
+        "weights": _FLOAT * explored.parameters / share,
+        "optimizer": 2 * _FLOAT * explored.trainable / share,
+        "average": _FLOAT * explored.parameters / share if config.ema else 0,
+        **passing,
+        # The whole, which is scored and written, is there when all that passes is not.
+        "result": max(0, _FLOAT * explored.parameters - sum(passing.values())) if divided else 0,
         "CUDA": _CUDA_BYTES if config.use_gpu else 0,
     }
     return {name: size for name, size in parts.items() if size}

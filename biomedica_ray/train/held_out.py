@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from biomedica_ray.evaluate.encode import Model, encode
-from biomedica_ray.evaluate.pipeline import HeldOut
 from biomedica_ray.evaluate.retrieval import recall
+from biomedica_ray.evaluate.validation import Validation
 
 CUTOFFS = (1, 5, 10)
 
@@ -17,7 +17,7 @@ Gather = Callable[[Any], list[Any]]
 
 
 def retrieval(
-    model: Model, held_out: HeldOut, gather: Gather, *, rank: int, workers: int, batch_size: int, threads: int
+    model: Model, held_out: Validation, gather: Gather, *, rank: int, workers: int, batch_size: int, threads: int
 ) -> Mapping[str, float]:
     """Recall@k in both directions, by the names that ``evaluate`` has for them, for each k below the samples.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from biomedica_ray.board import Board
-from biomedica_ray.evaluate.pipeline import HeldOut
+from biomedica_ray.evaluate.validation import Validation
 from biomedica_ray.models.spec import ModelSpec
 from biomedica_ray.reading.mixture import Mixture
 from biomedica_ray.reading.stream import Stream
@@ -25,7 +25,7 @@ class Job:
     spec: ModelSpec
     store: Store
     stream: Stream | Mixture
-    held_out: HeldOut | None
+    held_out: Validation | None
     settings: dict[str, Any]
     board: Board
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from timm.utils.model_ema import ModelEmaV3
 from torch.nn.parallel import DistributedDataParallel
 
 from biomedica_ray.models.clip import lock_towers, normalise, preprocessing, train_mode
-from biomedica_ray.train.checkpoints import optimizer_tensors, restore_optimizer
+from biomedica_ray.train.checkpoints import Files, optimizer_tensors, restore_optimizer, room_for_state
 from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train.fsdp import fitted, gathered, shard, shell, whole
 from biomedica_ray.train.optimizer import adamw
 from biomedica_ray.train.schedule import learning_rate
 from biomedica_ray.train.step import autocast, backward, contrastive_loss, update
@@ -53,33 +54,44 @@ class Learner:
     """A model, its optimizer, and what else changes from step to step.
 
     Args:
-        model: Of :func:`biomedica_ray.models.clip.build`; moved to ``device``.
+        model: Of :func:`biomedica_ray.models.clip.build`; moved to ``device``, where each worker keeps its part of it
+            with ``shard: fsdp``.
         config: How to train it.
         steps: How many steps training has in all.
         device: Where to train.
         rank: Number of this worker.
         workers: How many there are; with more than one, the process group must be there.
+
+    Attributes:
+        model: The model that learns.
+        divided: Whether each worker has only a part of it.
     """
 
     def __init__(
         self, model: Any, config: TrainConfig, steps: int, device: torch.device, *, rank: int = 0, workers: int = 1
     ) -> None:
         self._config, self._steps, self._rank, self.device = config, steps, rank, device
+        self.divided = config.shard == "fsdp" and workers > 1
         model.output_dict = True
         lock_towers(model, image=config.lock_image, text=config.lock_text, unlock_last=config.unlock_last)
+        self._shell = shell(model) if self.divided else None
         if config.grad_checkpointing:
             model.set_grad_checkpointing()
         self._format = torch.channels_last if config.channels_last else torch.contiguous_format
-        self.model = model.to(device, memory_format=self._format)
+        self.model = model if self.divided else model.to(device, memory_format=self._format)
+        # Tensors that are divided and others do not go into one kernel.
+        self.average = ModelEmaV3(model, decay=config.ema, foreach=not self.divided) if config.ema else None
+        if self.divided:
+            for each in (model, self.average.module) if self.average else (model,):
+                shard(each, device)
         self.optimizer = adamw(model, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
-        self.average = ModelEmaV3(model, decay=config.ema) if config.ema else None
         if config.compile:
             # DistributedDataParallel's way of cutting graphs does not go with checkpointing, as open_clip_train found.
             torch._dynamo.config.optimize_ddp = not config.grad_checkpointing
             model.compile()
         self.parallel = model
-        if workers > 1:
+        if workers > 1 and not self.divided:
             self.parallel = DistributedDataParallel(
                 model,
                 device_ids=[device] if device.type == "cuda" else None,
@@ -90,11 +102,17 @@ class Learner:
         own = preprocessing(model)
         self._mean, self._std = (torch.tensor(own[key], device=device).view(3, 1, 1) for key in ("mean", "std"))
         self.train_mode()
+        statistics = [module for module in model.modules() if self.divided and _has_statistics(module)]
+        self._statistics = [buffer for module in statistics for buffer in module.buffers()]
 
     @property
     def result(self) -> Any:
-        """The model as it would be exported now: the average where one is kept."""
-        return self.average.module if self.average else self.model
+        """The model as it would be exported now: the average where one is kept.
+
+        Where it is divided, all workers must ask for it, and each gets a copy of the whole.
+        """
+        now = self.average.module if self.average else self.model
+        return now if self._shell is None else gathered(now, self._shell, self.device)
 
     def train_mode(self) -> None:
         """Back to training, after an evaluation."""
@@ -124,6 +142,8 @@ class Learner:
             tokens: int64, shape (B, context length), on the device.
             chunks: In how many parts the batch goes through the model.
         """
+        for buffer in self._statistics:  # as DistributedDataParallel does
+            torch.distributed.broadcast(buffer, 0)
         # Of the step alone, so that nothing about it needs to be kept.
         seed = random.Random(f"{self._config.seed}/{step}/{self._rank}").getrandbits(60)
         dtype = DTYPES[self._config.precision]
@@ -136,10 +156,11 @@ class Learner:
         norm = update(self.model, self.optimizer, lr, config.grad_clip, self.scaler)
         if self.average:
             self.average.update(self.model)
-        numbers = torch.stack([norm.double(), self.model.logit_scale.detach().double().exp().reshape(())])
+        logit_scale = whole(self.model.logit_scale.detach()).double().exp().reshape(())
+        numbers = torch.stack([norm.double(), logit_scale])
         return Update(lr, numbers, scaled=self.scaler.is_enabled())
 
-    def files(self) -> dict[str, dict[str, torch.Tensor]]:
+    def files(self) -> Files:
         """All that changes from step to step, as tensors by name, by the name of their file."""
         files = {
             "model.safetensors": self.model.state_dict(),
@@ -161,10 +182,45 @@ class Learner:
         """
         if not own:
             files = {"average.safetensors": files["model.safetensors"], **files}
-        self.model.load_state_dict(files["model.safetensors"])
+        _put_back(self.model, files["model.safetensors"])
         restore_optimizer(self.optimizer, self.model, files["optimizer.safetensors"])
         if self.average:
-            self.average.module.load_state_dict(files["average.safetensors"])
+            _put_back(self.average.module, files["average.safetensors"])
         if (before := self.scaler.state_dict()) and (own or "scaler.safetensors" in files):
             numbers = files["scaler.safetensors"]
             self.scaler.load_state_dict({name: type(value)(numbers[name].item()) for name, value in before.items()})
+
+    def restore_parts(self, load: Callable[[Callable[[Files], Files]], None]) -> None:
+        """The same for a divided model, by its parts; called by all workers.
+
+        Args:
+            load: Reads into the tensors that a function returns, by the names of those that there are.
+        """
+        averaged = False
+
+        def room(there: Files) -> Files:
+            nonlocal averaged
+            files = {
+                "model.safetensors": self.model.state_dict(),
+                "optimizer.safetensors": room_for_state(
+                    self.optimizer, self.model, there.get("optimizer.safetensors", {})
+                ),
+            }
+            averaged = "average.safetensors" in there
+            if self.average and averaged:
+                files["average.safetensors"] = self.average.module.state_dict()
+            return files
+
+        load(room)
+        if self.average and not averaged:
+            self.average.set(self.model)
+
+
+def _has_statistics(module: torch.nn.Module) -> bool:
+    """Whether a module changes its buffers as it learns."""
+    return isinstance(module, torch.nn.modules.batchnorm._NormBase) and module.training
+
+
+def _put_back(model: Any, tensors: Mapping[str, torch.Tensor]) -> None:
+    own = model.state_dict()
+    model.load_state_dict({name: fitted(tensor, own[name]) for name, tensor in tensors.items()})

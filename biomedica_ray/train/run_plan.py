@@ -5,32 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import OF_A_RUN, ConfigError
 from biomedica_ray.config.wording import as_typed
-from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
+from biomedica_ray.evaluate.validation import OneSet, Validation, find_validation
 from biomedica_ray.models.spec import ModelSpec, resolve_model
 from biomedica_ray.models.variants import for_training
-from biomedica_ray.reading.held_out import held_out_numbers
 from biomedica_ray.reading.mixing import PERFECT, Shuffle, measure
 from biomedica_ray.reading.mixture import Mixture, quotas
-from biomedica_ray.reading.pairs import Pairs, is_pairs
+from biomedica_ray.reading.pairs import Pairs
 from biomedica_ray.reading.place import Place
-from biomedica_ray.reading.shards import Shard, Source, read_shards
+from biomedica_ray.reading.shards import Shard, Source
 from biomedica_ray.reading.stream import Stream
-from biomedica_ray.reading.tars import find_tars, is_tars
 from biomedica_ray.reading.texts import TextChoice, TextKind
 from biomedica_ray.runs import Run
-from biomedica_ray.serialize.shard_plan import LICENSE_GROUPS
-from biomedica_ray.store import Store, StoreError
-from biomedica_ray.store.filesystem import OBJECT_STORAGE
+from biomedica_ray.store import Store
 from biomedica_ray.train.checkpoints import Checkpoints
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.course import Course, doubts
+from biomedica_ray.train.data import find_shards
 from biomedica_ray.train.trackers import check_trackers
 from biomedica_ray.units import fingerprint
 
@@ -43,6 +37,7 @@ _IRRELEVANT = {
     "selection",
     "name",
     "use_gpu",
+    "shard",
     "cpus_per_worker",
     "accumulate",
     "grad_checkpointing",
@@ -88,7 +83,7 @@ class Plan:
 
     spec: ModelSpec
     stream: Stream | Mixture
-    held_out: HeldOut | None
+    held_out: Validation | None
     settings: dict[str, Any]
     shuffle: tuple[Shuffle, ...]
 
@@ -219,16 +214,20 @@ def _begun(checkpoints: Checkpoints) -> dict[str, Any] | None:
 
 
 def _data(config: TrainConfig, record: Run) -> list[_Data]:
+    groups = config.license_groups
     if config.mixed:
         data = [
             _Data(
-                *_find_shards(config, record, each.uri), config.texts if each.texts is None else each.texts, each.weight
+                *find_shards(each.uri, record, config.endpoint_url, groups),
+                config.texts if each.texts is None else each.texts,
+                each.weight,
             )
             for each in config.mixed
         ]
     else:
         dataset = record.store.uri(Place(config.selection).folder("dataset"))
-        data = [_Data(*_find_shards(config, record, config.uris or dataset), config.texts)]
+        found = find_shards(config.uris or dataset, record, config.endpoint_url, groups, named=bool(config.data))
+        data = [_Data(*found, config.texts)]
     for each in data:
         _check_panels(each)
     return data
@@ -245,59 +244,22 @@ def _check_panels(data: _Data) -> None:
         )
 
 
-def _find_shards(config: TrainConfig, record: Run, root: str | list[str]) -> tuple[Source | Pairs, tuple[Shard, ...]]:
-    if isinstance(root, list) and len(root) == 1:
-        (root,) = root
-    if isinstance(root, str) and is_pairs(root):
-        _all_licenses(config)
-        pairs = Pairs(
-            root if root.startswith(OBJECT_STORAGE) else str(Path(root).expanduser().absolute()), config.endpoint_url
-        )
-        return pairs, pairs.shards()
-    if isinstance(root, str) and not is_tars(root):
-        if config.data and not root.startswith(OBJECT_STORAGE) and not Path(root).expanduser().is_dir():
-            what = "is a file" if Path(root).expanduser().exists() else "no such folder"
-            raise ConfigError(f"data: {root}: {what}; expected the folder of a dataset, .tar files, or a .csv or .tsv")
-        data = Store(root, config.endpoint_url)
-        return data, read_shards(data, config.license_groups, "train")
-    _all_licenses(config)
-    return find_tars([root] if isinstance(root, str) else root, record, config.endpoint_url)
-
-
-def _all_licenses(config: TrainConfig) -> None:
-    if set(config.license_groups) < set(LICENSE_GROUPS):
-        raise ConfigError(
-            "license_groups: samples without a dataset.json do not say their licence; leave it out, or name a dataset"
-        )
-
-
-def _held_out(config: TrainConfig, data: Sequence[_Data]) -> HeldOut | None:
+def _held_out(config: TrainConfig, data: Sequence[_Data]) -> Validation | None:
     """The validation samples that are wanted while training; raises StoreError where there are fewer than 2."""
     if config.validation_fraction and all(isinstance(each.source, Store) for each in data):
         raise ConfigError("validation_fraction: a dataset has a validation split of its own; leave it out")
     if config.eval_steps is None:
         return None
-    source = data[0].source
-    if isinstance(source, Store):
-        found = find_held_out(source, "validation", config.eval_samples)
-    elif config.validation_fraction:
-        found = _held_out_elsewhere(config, source, data[0].shards)
-    else:
+    if not config.validation_fraction and not any(isinstance(each.source, Store) for each in data):
         raise ConfigError(
             "eval_steps: samples without a dataset.json have no validation split; set validation_fraction, or leave it "
             "out"
         )
-    if config.keep_best and len(found.numbers) <= int(config.keep_best.rpartition("@")[2]):
-        raise ConfigError(f"keep_best: {len(found.numbers)} held-out samples are too few for {config.keep_best}")
+    sets = [OneSet(each.source, each.shards, each.weight) for each in data]
+    found = find_validation(sets, config.validation_fraction, config.eval_samples)
+    if config.keep_best and found.size <= int(config.keep_best.rpartition("@")[2]):
+        raise ConfigError(f"keep_best: {found.size} held-out samples are too few for {config.keep_best}")
     return found
-
-
-def _held_out_elsewhere(config: TrainConfig, data: Source | Pairs, shards: tuple[Shard, ...]) -> HeldOut:
-    find = partial(held_out_numbers, data, shards, config.validation_fraction, config.eval_samples)
-    numbers = on_a_worker(find)
-    if len(numbers) < 2:
-        raise StoreError(f"{data.root}: {len(numbers)} samples held out, expected 2; raise validation_fraction")
-    return HeldOut(data, shards, numbers)
 
 
 def _settings(config: TrainConfig, spec: ModelSpec, data: Sequence[_Data], lanes: int) -> dict[str, Any]:

@@ -11,11 +11,18 @@ import torch.distributed as dist
 Files = Mapping[str, Mapping[str, torch.Tensor]]
 
 
-def share_weights(model: torch.nn.Module) -> None:
-    """Give parameters and buffers of the first worker's model, in place, to those of all; called by all of them."""
+def share_weights(model: torch.nn.Module, device: torch.device) -> None:
+    """Give parameters and buffers of the first worker's model, in place, to those of all; called by all of them.
+
+    Args:
+        model: Where it is.
+        device: Where the process group takes tensors.
+    """
     if dist.is_initialized():
         for tensor in model.state_dict().values():
-            dist.broadcast(tensor, 0)
+            here = tensor.to(device)
+            dist.broadcast(here, 0)
+            tensor.copy_(here)
 
 
 def share_files(files: Files | None, device: torch.device) -> Files:

@@ -9,6 +9,7 @@ import open_clip
 import torch
 from torch.amp import GradScaler
 
+from biomedica_ray.train.fsdp import whole
 from biomedica_ray.train.optimizer import MAX_LOGIT_SCALE
 
 _LOSS_INPUTS = ("image_features", "text_features", "logit_scale", "logit_bias")
@@ -70,7 +71,9 @@ def backward(
     def features(number: int) -> dict[str, torch.Tensor]:
         torch.manual_seed(seed + number)
         output = model(*parts[number])
-        return {key: output[key] for key in _LOSS_INPUTS if output.get(key) is not None}
+        found = {key: output[key] for key in _LOSS_INPUTS if output.get(key) is not None}
+        # Those of a divided model have a dimension, by which the loss would be computed in another dtype.
+        return {key: x.reshape(()) if key.startswith("logit") else x for key, x in found.items()}
 
     if len(parts) == 1:
         with computing:
@@ -105,7 +108,7 @@ def update(
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)
     scaler.unscale_(optimizer)
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+    norm = whole(torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip))
     scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
@@ -115,6 +118,9 @@ def update(
 
 
 def _no_sync(model: Any) -> AbstractContextManager[None]:
-    """Leave gradients local until the last chunk, where the model is a DistributedDataParallel one."""
+    """Leave gradients local until the last chunk, where the model is a DistributedDataParallel one.
+
+    A divided model hands them on after each chunk, as otherwise each worker would keep all of them.
+    """
     synchronised = isinstance(model, torch.nn.parallel.DistributedDataParallel)
     return model.no_sync() if synchronised else nullcontext()

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
+from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -42,6 +43,8 @@ from biomedica_ray.train.rehearsal import one_step, preparation
 from biomedica_ray.train.sharing import share_files, share_weights
 from biomedica_ray.train.writer import Writer
 
+SLOWEST = timedelta(hours=2)
+"""How long workers wait for one that is slow to write its part of a checkpoint."""
 SHOWN_ERRORS = 20
 """Unreadable samples of a lane that the driver's log shows; all of them go into the errors table."""
 
@@ -85,6 +88,8 @@ def _ready(job: Job, rank: int, workers: int) -> tuple[Any, Any] | None:
     """
     built: list[tuple[Any, Any]] = []
     device = ray.train.torch.get_device()
+    # What is to be divided among the workers may be too large for one of them.
+    at = torch.device("cpu") if job.config.shard == "fsdp" and workers > 1 else device
 
     def make() -> None:
         config = job.config
@@ -94,17 +99,17 @@ def _ready(job: Job, rank: int, workers: int) -> tuple[Any, Any] | None:
             job.spec, config.image_weights, config.patch_dropout, endpoint_url=config.endpoint_url, weights=wanted
         )
         lock_towers(model, image=config.lock_image, text=config.lock_text, unlock_last=config.unlock_last)
-        built.append((model.to(device), tokenizer))
+        built.append((model.to(at), tokenizer))
 
     def learn() -> None:
         model, tokenizer = built[0]
         how = preparation(job, model, tokenizer)
         for part in job.stream.rows(rank, workers)[: len(job.stream.tried)]:
-            one_step(job, model, how, part.lane, device)
+            one_step(job, model, how, part.lane, at)
 
     if _failed(job, rank, make):
         return None
-    share_weights(built[0][0])
+    share_weights(built[0][0], device)
     return None if _failed(job, rank, learn) else built[0]
 
 
@@ -157,12 +162,13 @@ class _Worker:
         self.total = stream.steps(config.epochs)
         self.position = self.checkpoints.latest() or Position(0, [LanePosition() for _ in stream.sizes])
         rule = Rule(config.keep_last, config.keep_best)
-        self.writer = Writer(partial(self.checkpoints.save, rule=rule, settings=job.settings), self.position.step)
         self.learner = Learner(model, config, self.total, ray.train.torch.get_device(), rank=rank, workers=workers)
+        # Checkpoints are written by a thread, whose messages must not come between those of the steps.
+        self.group = dist.new_group(backend="gloo", timeout=SLOWEST) if self.learner.divided else None
+        save = partial(self.checkpoints.save, rule=rule, settings=job.settings, group=self.group)
+        self.writer = Writer(save, self.position.step)
         if before := _begins_with(job):
-            source, step = before
-            read = source.load(step) if rank == 0 else None
-            self.learner.restore(share_files(read, self.learner.device), own=source.name == config.name)
+            self._restore(*before)
         self.metrics = self.checkpoints.metrics(self.position.step) if rank == 0 else []
         self.rows = stream.rows(rank, workers)
         self.lanes = {part.lane: self.position.lanes[part.lane] for part in self.rows}
@@ -170,6 +176,13 @@ class _Worker:
         self.accumulate = math.ceil(config.accumulate * config.num_workers / workers)
         self.how = preparation(job, model, tokenizer)
         self.open: _Open | None = None
+
+    def _restore(self, source: Checkpoints, step: int) -> None:
+        if self.group is not None and source.is_divided(step):
+            self.learner.restore_parts(partial(source.load_parts, step, group=self.group))
+            return
+        read = source.load(step) if self.rank == 0 else None
+        self.learner.restore(share_files(read, self.learner.device), own=source.name == self.job.config.name)
 
     def learn(self) -> None:
         """Every remaining step, unless a notice comes or a checkpoint cannot be written."""
@@ -312,25 +325,31 @@ class _Worker:
 
     def _checkpoint(self, position: Position) -> None:
         """Begin to write a checkpoint."""
-        if self.rank == 0:
+        if self.rank == 0 or self.learner.divided:
             self.writer.write(lambda: Snapshot.take(self.learner.files(), position, self.metrics))
 
     def _end(self, step: int, *, failed: bool) -> None:
-        """Write the finished model, and the last checkpoint; report to the driver if that is impossible."""
+        """Write the last checkpoint and the finished model; report to the driver if that is impossible."""
         position = self._position(step)
-        if self.rank:
-            return
+        result = self.learner.result if step == self.total and not failed else None
         try:
-            if step == self.total and not failed:
-                with tempfile.TemporaryDirectory() as folder:
-                    export(self.learner.result, self.tokenizer, self.job.spec, Path(folder))
-                    card = model_card(self.job.config, self.job.spec, self.stream.shards, self.metrics)
-                    (Path(folder) / "README.md").write_text(card)
-                    self.checkpoints.put_folder(Path(folder), "model")
-            if not failed:
+            if not failed and step != self.position.step:
                 self._checkpoint(position)
-            self.writer.wait()
+            try:
+                if result is not None and self.rank == 0:
+                    self._put(result)
+            finally:
+                self.writer.wait()
         except (StoreError, OSError, SafetensorError) as error:
             before = self.writer.written
             good = f"the checkpoint of step {before} is good" if before else "there is no checkpoint before it"
-            self.job.board.tell({"failure": StoreError(f"{one_line(error)}; {good}")})
+            if self.rank == 0:
+                self.job.board.tell({"failure": StoreError(f"{one_line(error)}; {good}")})
+
+    def _put(self, result: Any) -> None:
+        """Write the finished model."""
+        with tempfile.TemporaryDirectory() as folder:
+            export(result, self.tokenizer, self.job.spec, Path(folder))
+            card = model_card(self.job.config, self.job.spec, self.stream.shards, self.metrics)
+            (Path(folder) / "README.md").write_text(card)
+            self.checkpoints.put_folder(Path(folder), "model")

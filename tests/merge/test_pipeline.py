@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from biomedica_ray.config import ConfigError
 from biomedica_ray.merge import pipeline
 from biomedica_ray.merge.config import MergeConfig
+from biomedica_ray.reading.held_out import is_held_out
 from biomedica_ray.runs import Run
 from biomedica_ray.store import StoreError
 from tests.evaluate.scoring import score
@@ -30,6 +32,10 @@ def merge(store: Path, **changes: Any) -> Run:
 
 def weights(store: Path, name: str) -> dict[str, torch.Tensor]:
     return load_file(store / f"checkpoints/{name}/model/open_clip_model.safetensors")
+
+
+def held_out_of_40() -> int:
+    return sum(is_held_out(sample(n)[0], 0.3) for n in range(40, 80))
 
 
 def test_runs_are_averaged_and_interpolated_with_the_model_they_began_with(
@@ -57,6 +63,18 @@ def test_runs_are_averaged_and_interpolated_with_the_model_they_began_with(
     scored = score(tmp_path, name="mixed").results["tasks"]["retrieval"]["text_to_image"]["recall@3"]
     assert scored["value"] == pytest.approx(sweep[alpha])
     assert merge(tmp_path, **settings).results == done.results
+
+    # Foreign shards and a dataset, of which the runs might have learned.
+    foreign = write_dataset(tmp_path / "foreign", [map(sample, range(40, 80))])
+    tar = f"{foreign.root}/webdataset/commercial/train/000000.tar"
+    (Path(tar).parent / "sizes.json").write_text('{"000000.tar": 40}')
+    data = [{"uri": tar, "weight": 3}, {"uri": str(tmp_path / "dataset"), "weight": 1}]
+    again = merge(tmp_path, **settings, data=data, validation_fraction=0.3, samples=16)
+    tried = json.loads((tmp_path / "checkpoints/mixed/merge.json").read_text())["sweep"]
+    assert [entry["tasks"]["retrieval"]["samples"] for entry in tried] == 3 * [min(12, held_out_of_40()) + 4]
+    assert len(again.results["sweep"]) == 3
+    with pytest.raises(ConfigError, match=r"^validation_fraction: samples without a dataset.json have no validation"):
+        merge(tmp_path, **settings, data=tar)
 
     with pytest.raises(
         ConfigError, match=r"^base: the runs began with random weights; name a model to interpolate with"

@@ -25,6 +25,7 @@ if __name__ == "__main__":
             store=store,
             name="mixed",
             of=["tiny"],
+            base=f"{name}@{'0' * 40}",
             alphas=[0, 1],
             bootstrap=0,
             recall_at=[1],

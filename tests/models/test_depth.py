@@ -11,7 +11,7 @@ import torch
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.models.clip import build, lock_towers, train_mode
-from biomedica_ray.models.depth import image_tower, learning_rate_scales, text_tower
+from biomedica_ray.models.depth import blocks, image_tower, learning_rate_scales, text_tower
 from biomedica_ray.models.spec import resolve_model
 from tests.models.hub import write_bert, write_text_tower
 
@@ -26,11 +26,12 @@ def learning(model: Any) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "image", "text"),
-    [("ViT-B-32", 12, 12), ("ViT-B-16-SigLIP", 12, 12), ("RN50", 4, 12), ("coca_ViT-B-32", 12, 12)],
+    ("name", "image", "text", "units"),
+    [("ViT-B-32", 12, 12, 24), ("ViT-B-16-SigLIP", 12, 12, 24), ("RN50", 4, 12, 28), ("coca_ViT-B-32", 12, 12, 36)],
 )
-def test_every_parameter_of_a_tower_has_a_depth(name: str, image: int, text: int) -> None:
+def test_every_parameter_of_a_tower_has_a_depth(name: str, image: int, text: int, units: int) -> None:
     model = meta(name)
+    assert len(blocks(model)) == units
     towers = image_tower(model), text_tower(model)
     assert [tower.blocks for tower in towers] == [image, text]
     names = [name for name, _ in model.named_parameters() if not name.startswith(("logit_", "text_decoder."))]
@@ -81,6 +82,7 @@ def test_a_text_tower_of_transformers(tmp_path: Path) -> None:
     assert {name for name in tower.depth if f".layer.{tower.blocks - 1}." in name or ".proj" in name} <= learns
     assert not any(".embeddings." in name or ".layer.0." in name for name in learns)
     layers = model.text.transformer.encoder.layer
+    assert set(layers) < set(blocks(model))
     assert [layer.training for layer in layers] == [False] * (len(layers) - 1) + [True]
     assert not model.text.transformer.embeddings.training
     assert layers[-1].output.dropout.training

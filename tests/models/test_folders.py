@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import open_clip
@@ -108,6 +109,41 @@ def test_a_copy_from_s3_is_whole_or_an_error(how: str, tmp_path: Path, monkeypat
             local_copy("s3://models/b", url, "weights").__enter__()
         with local_copy("s3://models/b", url, "model", small=True) as copy:
             assert [path.name for path in copy.iterdir()] == ["open_clip_config.json"]
+
+
+def test_the_base_of_a_merge_in_every_form(tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `merge` builds it: the architecture of a run, its tokenizer, and the weights that ``base`` names."""
+    folder, older = write_plain(tmp_path / "plain"), write_plain(tmp_path / "older", seed=5)
+    put_on_hub(hub, "some/model", folder)
+    put_on_hub(hub, "some/model", older, revision=OLD, ref="v1")
+    run = resolve_model(str(older), str(older))
+    (tmp_path / "small-CLIP.json").write_text(json.dumps(TINY))
+    open_clip.add_model_config(tmp_path / "small-CLIP.json")
+    tag = {"hf_hub": "some/model/", "quick_gelu": True, "mean": MEAN, "std": [0.2] * 3}
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "small-CLIP", {"quick": tag})
+    expected, of_older = (load_folder(each)[0].state_dict() for each in (folder, older))
+
+    def check(base: str, weights: dict[str, torch.Tensor], name: str = run.name, url: str | None = None) -> None:
+        spec = with_weights(replace(run, name=name), base, url, key="base")
+        assert spec.model_cfg == run.model_cfg
+        found = build(spec, own=str(older), endpoint_url=url, key="base")[0].state_dict()
+        assert all(torch.equal(found[key], tensor) for key, tensor in weights.items()), base
+
+    file = "open_clip_model.safetensors"
+    for base in (str(folder), f"local-dir:{folder}", str(folder / file), "hf-hub:some/model"):
+        check(base, expected)
+    for base in (f"hf-hub:some/model@{OLD}", "hf-hub:some/model@v1"):
+        check(base, of_older)
+    check("quick", expected, "small-CLIP")
+    with s3_server() as url:
+        s3 = client(url)
+        s3.create_bucket(Bucket="models")
+        for path in folder.iterdir():
+            s3.upload_file(str(path), "models", f"tiny/{path.name}")
+        for base in ("s3://models/tiny", f"s3://models/tiny/{file}"):
+            check(base, expected, url=url)
+    with pytest.raises(ConfigError, match=r"^base: hf-hub:some/model@none: "):
+        check("hf-hub:some/model@none", expected)
 
 
 def test_weights_bring_their_activation_and_preprocessing(tmp_path: Path, tiny_model: str) -> None:

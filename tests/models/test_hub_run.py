@@ -30,7 +30,7 @@ def test_a_model_of_the_hub_with_a_bert_is_trained_evaluated_and_merged(tmp_path
     assert done.returncode == 0, done.stderr[-3000:]
     scores = json.loads((store / "checkpoints/tiny/evaluation.json").read_text())["tasks"]
     merged = json.loads((store / "checkpoints/mixed/merge.json").read_text())
-    assert merged["base"] == "hf-hub:some/biomed"
+    assert merged["base"] == f"hf-hub:some/biomed@{'0' * 40}"
     assert merged["sweep"][1]["score"] == scores["retrieval"]["image_to_text"]["recall@1"]["value"]
     assert (store / "checkpoints/mixed/model/tokenizer_config.json").is_file()
     assert (store / "checkpoints/mixed/model/config.json").is_file()

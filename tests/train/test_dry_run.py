@@ -41,6 +41,10 @@ def test_what_is_explored_and_reported(tmp_path: Path, tiny_model: str, caplog: 
     explored = explore(job)
     model, _ = build(job.spec)
     assert explored.parameters == explored.trainable == sum(parameter.numel() for parameter in model.parameters())
+    # Of a block in each tower that of the image tower is larger; nothing but the other one is not there at a time.
+    block, other = model.visual.transformer.resblocks[0], model.transformer.resblocks[0]
+    size, rest = (sum(parameter.numel() for parameter in each.parameters()) for each in (block, other))
+    assert explored.gathered == explored.parameters + size - rest
     said = report(job, explored, "T4")["dry_run"]
     assert said["steps"] == 7
     assert said["hours"] == pytest.approx(70 / 20 / 3600)
@@ -69,7 +73,7 @@ def test_a_text_tower_of_transformers_is_measured_too(tmp_path: Path) -> None:
 
 def test_memory_by_part() -> None:
     config = TrainConfig(store="s", num_workers=2, batch_size=64, accumulate=4, ema=0.5, use_gpu=True)
-    explored = Explored(Rehearsed("k", 1.0), 1000, 400, sample=10.0, block=2.0, constant=7.0, pixels=300, dim=8)
+    explored = Explored(Rehearsed("k", 1.0), 1000, 400, 250, sample=10.0, block=2.0, constant=7.0, pixels=300, dim=8)
     assert memory(config, explored, 128) == {
         "weights": 4000,
         "gradients": 1600,
@@ -80,6 +84,18 @@ def test_memory_by_part() -> None:
         "loss": 4 * (6 * 64 * 128 + 4 * 8 * 128),
         "CUDA": GIB,
     }
+    divided = memory(config.model_copy(update={"shard": "fsdp"}), explored, 128)
+    assert {name: divided[name] for name in ("weights", "gradients", "optimizer", "average", "gathered")} == {
+        "weights": 2000,
+        "gradients": 800,
+        "optimizer": 1600,
+        "average": 2000,
+        "gathered": 2000,
+    }
+    assert "result" not in divided
+    large = memory(config.model_copy(update={"shard": "fsdp"}), replace(explored, parameters=10**6), 128)
+    passing = sum(large[name] for name in ("gradients", "gathered", "activations", "pixels", "loss"))
+    assert large["result"] == 4 * 10**6 - passing
 
 
 def test_a_gpu_that_is_too_small_is_one_line_that_names_what_to_change() -> None:
@@ -109,7 +125,9 @@ def _measured(model: str, loss: Any, precision: str, grad_checkpointing: bool, c
     numbers = sum(parameter.numel() for parameter in built.parameters())
     height, width = image_size(built)
     dim = spec.model_cfg["embed_dim"]
-    return Explored(Rehearsed("", 0), numbers, numbers, kept.sample, kept.block, kept.constant, 3 * height * width, dim)
+    return Explored(
+        Rehearsed("", 0), numbers, numbers, 0, kept.sample, kept.block, kept.constant, 3 * height * width, dim
+    )
 
 
 def _stages(path: Path) -> list[StageConfig]:

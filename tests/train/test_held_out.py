@@ -7,8 +7,8 @@ import pytest
 
 from biomedica_ray.config import ConfigError, validate
 from biomedica_ray.evaluate.encode import Model, encode
-from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
 from biomedica_ray.evaluate.retrieval import recall
+from biomedica_ray.evaluate.validation import OneSet, Validation, find_validation
 from biomedica_ray.models.clip import build
 from biomedica_ray.models.spec import resolve_model
 from biomedica_ray.train.config import TrainConfig
@@ -20,7 +20,7 @@ def model_of(config: str) -> Model:
     return Model(*build(resolve_model(config, None)), "cpu")
 
 
-def scores(model: Model, held_out: HeldOut, workers: int) -> dict[str, float]:
+def scores(model: Model, held_out: Validation, workers: int) -> dict[str, float]:
     """What rank 0 of so many workers gets."""
     parts: list[Any] = []
 
@@ -37,7 +37,7 @@ def scores(model: Model, held_out: HeldOut, workers: int) -> dict[str, float]:
 def test_the_score_is_that_of_all_samples_however_many_workers(tmp_path: Path, tiny_model: str) -> None:
     broken = sample(3, image=b"no image")
     data = write_dataset(tmp_path, [[*map(sample, range(3)), broken], map(sample, range(4, 9))], "validation")
-    held_out = find_held_out(data, "validation", 100)
+    held_out = find_validation([OneSet(data, ())], 0, 100)
     model = model_of(tiny_model)
     samples = encode(model, held_out.samples(), 100, 1, lambda _: None)
     assert len(samples.images) == 8
@@ -57,7 +57,7 @@ def test_the_score_is_that_of_all_samples_however_many_workers(tmp_path: Path, t
 
 def test_no_score_of_samples_that_cannot_be_read(tmp_path: Path, tiny_model: str) -> None:
     data = write_dataset(tmp_path, [[sample(0), sample(1, image=b"no image")]], "validation")
-    assert scores(model_of(tiny_model), find_held_out(data, "validation", 100), 1) == {}
+    assert scores(model_of(tiny_model), find_validation([OneSet(data, ())], 0, 100), 1) == {}
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,28 @@ def test_run_goes_on_after_a_worker_was_killed(tmp_path: Path, tiny_model: str, 
     assert run.counts["samples"].rows_out == 60 * 10
 
 
+def test_a_divided_model_becomes_what_a_whole_one_does_though_a_worker_is_killed(
+    tmp_path: Path, tiny_model: str, ray_cluster: None
+) -> None:
+    write_dataset(tmp_path / "dataset", [map(sample, range(24))])
+    write_dataset(tmp_path / "dataset", [map(sample, range(30, 37))], "validation")
+    settings = {"batch_size": 4, "epochs": 6, "checkpoint_steps": 1, "ema": 0.5, "eval_steps": 9}
+    leave_half_done(tiny(tmp_path, tiny_model, name="whole", **settings), 18)
+    with signalled("RayTrainWorker", tmp_path) as killed:
+        run = train(tmp_path, tiny_model, shard="fsdp", max_failures=2, **settings)
+    assert killed
+    assert run.results["steps"] == 18
+    found = metrics(tmp_path)
+    assert [record["batch"] for record in found] == expected_batches(tmp_path, 2, 4, buffer=4, steps=18)
+    assert ["retrieval.image_to_text.recall@5" in record for record in found] == 2 * [*8 * [False], True]
+    assert len(list((tmp_path / "checkpoints/tiny/step-000018").glob("shard-*.safetensors"))) == 2
+    exported = load_file(tmp_path / "checkpoints/tiny/model/open_clip_model.safetensors")
+    whole = Checkpoints(Store(str(tmp_path)), "whole").load(18)["average.safetensors"]
+    assert exported.keys() == whole.keys()
+    for name, tensor in whole.items():
+        torch.testing.assert_close(exported[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+
+
 def test_a_run_of_two_workers_goes_on_with_one_whatever_is_killed(
     tmp_path: Path, tiny_model: str, ray_cluster: None
 ) -> None:

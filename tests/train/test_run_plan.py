@@ -66,7 +66,7 @@ from biomedica_ray.train.run_plan import make_plan
 config = TrainConfig(store=sys.argv[1], model="clip-lite0", pretrained=None, batch_size=2, eval_steps=2)
 run = Run("train", config)
 plan = make_plan(config, run, Checkpoints(run.store, config.name))
-print(plan.spec.name, len(plan.held_out.numbers), sorted({"torch", "timm", "open_clip"} & sys.modules.keys()))
+print(plan.spec.name, plan.held_out.size, sorted({"torch", "timm", "open_clip"} & sys.modules.keys()))
 """
 
 
@@ -112,8 +112,11 @@ def test_weights_that_a_step_cannot_have(tmp_path: Path, tiny_model: str) -> Non
     small = write_dataset(tmp_path / "small", [map(sample, range(6))])
 
     def plan(*weights: float, **changes: Any) -> Plan:
-        uris = (large.root, small.root)
-        data = [{"uri": uri, "weight": weight} for uri, weight in zip(uris, weights, strict=True)]
+        return plan_of(large.root, small.root, *weights, **changes)
+
+    def plan_of(first: str, second: str, *weights: float, **changes: Any) -> Plan:
+        uris = (first, second)
+        data = [{"uri": uri, "weight": weight} for uri, weight in zip(uris, weights or (1, 1), strict=True)]
         config = tiny(tmp_path, tiny_model, data=data, **{"batch_size": 8, **changes})
         run = Run("train", config)
         return make_plan(config, run, Checkpoints(run.store, config.name))
@@ -124,9 +127,18 @@ def test_weights_that_a_step_cannot_have(tmp_path: Path, tiny_model: str) -> Non
         plan(100, 1)
     with pytest.raises(ConfigError, match=r"^data: .*small: 6 samples are fewer than the 8 that a step takes of it$"):
         plan(1, 1)
-    with pytest.raises(StoreError, match=r"large: 0 validation samples"):
+    with pytest.raises(StoreError, match=r"large, .*small: 0 validation samples, expected .* serialize with a greater"):
         plan(3, 1, eval_steps=1)
     write_dataset(Path(large.root), [map(sample, range(40, 44))], "validation")
     held_out = plan(3, 1, eval_steps=1).held_out
     assert held_out is not None
-    assert (held_out.data.root, held_out.numbers) == (large.root, [0, 1, 2, 3])
+    assert [(part.data.root, part.numbers) for part in held_out.parts] == [(large.root, [0, 1, 2, 3])]
+    write_dataset(Path(small.root), [map(sample, range(44, 52))], "validation")
+    held_out = plan(3, 1, eval_steps=1, eval_samples=4).held_out
+    assert held_out is not None
+    assert [(part.data.root, len(part.numbers)) for part in held_out.parts] == [(large.root, 3), (small.root, 1)]
+    keys = [each.key for rank in range(2) for each in held_out.samples(rank, 2)]
+    assert len(set(keys)) == held_out.size == 4
+    twice = plan_of(large.root, large.root, eval_steps=1)
+    assert twice.held_out is not None
+    assert [part.numbers for part in twice.held_out.parts] == [[0, 1, 2, 3]]

@@ -19,7 +19,7 @@ def work(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
     torch.manual_seed(rank)
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
-    share_weights(model)
+    share_weights(model, torch.device("cpu"))
     shared = share_files(FILES if rank == 0 else None, torch.device("cpu"))
     torch.save((model.state_dict(), shared), f"{folder}/{rank}.pt")
     dist.destroy_process_group()
