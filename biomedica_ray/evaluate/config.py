@@ -13,6 +13,11 @@ from biomedica_ray.config.needs import Need
 ONE_DATASET = "selection: cannot be combined with data, which also names a dataset"
 
 
+def by_commas(value: Any) -> Any:
+    """The parts of a text, as a command line has a list; anything else as it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 class EvaluateConfig(StageConfig):
     """Zero-shot classification and retrieval on the figures of the test split, or on published sets of others."""
 
@@ -89,7 +94,7 @@ class EvaluateConfig(StageConfig):
     @field_validator("tasks", "models", "shots", mode="before")
     @classmethod
     def _by_commas(cls, value: Any) -> Any:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return by_commas(value)
 
     @model_validator(mode="after")
     def _published_sets(self) -> Self:

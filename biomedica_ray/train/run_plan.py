@@ -31,6 +31,7 @@ from biomedica_ray.store.filesystem import OBJECT_STORAGE
 from biomedica_ray.train.checkpoints import Checkpoints
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.course import Course, doubts
+from biomedica_ray.train.eval_tasks import EvalTask, choose_tasks
 from biomedica_ray.train.trackers import check_trackers
 from biomedica_ray.units import fingerprint
 
@@ -65,6 +66,8 @@ _IRRELEVANT = {
     "log_steps",
     "eval_steps",
     "eval_samples",
+    "eval_tasks",
+    "eval_data",
     "wandb",
     "mlflow",
 }
@@ -82,6 +85,7 @@ class Plan:
         spec: The model.
         stream: The samples in their order.
         held_out: Samples on which retrieval is measured while training; None where that is not wanted.
+        eval_tasks: Tasks on published sets that are measured then as well.
         settings: All that makes this run's model another than that of other settings.
         shuffle: How well the order is shuffled, of each of several data.
     """
@@ -89,6 +93,7 @@ class Plan:
     spec: ModelSpec
     stream: Stream | Mixture
     held_out: HeldOut | None
+    eval_tasks: tuple[EvalTask, ...]
     settings: dict[str, Any]
     shuffle: tuple[Shuffle, ...]
 
@@ -97,7 +102,8 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
     """What ``config`` asks for; a run that goes on must have the settings that it was started with. Writes nothing.
 
     Raises:
-        ConfigError: The model or the settings cannot be used, or differ from those the run was started with.
+        ConfigError: The model, the settings or an evaluation task cannot be used, or the settings differ from those the
+            run was started with.
         StoreError: There is no dataset, or it has fewer than 2 of the validation samples that are wanted.
     """
     data = _data(config, record)
@@ -109,6 +115,7 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
     )
     check_trackers(config)
     held_out = _held_out(config, data)
+    eval_tasks = choose_tasks(config)
     begun = _begun(checkpoints)
     # The order's lanes are as many as there were workers when the run began.
     lanes = (begun or {}).get("lanes", config.num_workers)
@@ -118,7 +125,7 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
     log.info("train: %s", Course.of(config, stream))
     for doubt in doubts(config, stream):
         log.warning("train: %s", doubt)
-    return Plan(spec, stream, held_out, settings, _shuffle(stream))
+    return Plan(spec, stream, held_out, eval_tasks, settings, _shuffle(stream))
 
 
 def _model(config: TrainConfig, store: Store) -> ModelSpec:
@@ -278,6 +285,9 @@ def _held_out(config: TrainConfig, data: Sequence[_Data]) -> HeldOut | None:
     if config.eval_steps is None:
         return None
     source = data[0].source
+    if config.eval_tasks and not config.keep_best and not _holds_out(config, source):
+        log.info("train: %s: nothing is held out; only eval_tasks are measured", source.root)
+        return None
     if isinstance(source, Store):
         found = find_held_out(source, "validation", config.eval_samples)
     elif config.validation_fraction:
@@ -290,6 +300,13 @@ def _held_out(config: TrainConfig, data: Sequence[_Data]) -> HeldOut | None:
     if config.keep_best and len(found.numbers) <= int(config.keep_best.rpartition("@")[2]):
         raise ConfigError(f"keep_best: {len(found.numbers)} held-out samples are too few for {config.keep_best}")
     return found
+
+
+def _holds_out(config: TrainConfig, source: Source | Pairs) -> bool:
+    """Whether there are samples of data that nothing is trained on."""
+    if isinstance(source, Store):
+        return bool(read_shards(source, None, "validation"))
+    return config.validation_fraction > 0
 
 
 def _held_out_elsewhere(config: TrainConfig, data: Source | Pairs, shards: tuple[Shard, ...]) -> HeldOut:

@@ -161,6 +161,9 @@ def test_training_and_evaluation(page: lxml.html.HtmlElement) -> None:
     assert told == "Run clip : 8 steps, 160 samples at 10 a second; 25.0 % of the time was spent waiting for data."
     points = page.xpath("//h2[@id='training']/following::polyline[1]/@points")[0].split()
     assert len(points) == 8
+    curves = page.xpath("//h3[contains(., 'tasks.') or contains(., 'retrieval.')]")
+    assert [text(curve) for curve in curves] == ["tasks.pcam.accuracy by step; at last 80.0 %"]
+    assert len(curves[0].xpath("./following::polyline[1]/@points")[0].split()) == 2
     assert [row[:6] for row in table_after(page, "evaluation")] == [
         ["zero shot primary label", "accuracy", "50", "0.625", "0.500 – 0.750", "0.125"],
         ["retrieval", "image to text recall@1", "50", "0.250", "", "0.020"],
