@@ -13,6 +13,7 @@ import numpy as np
 from biomedica_ray.cluster import StageFailedError, on_a_worker
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate import features, results, tables
+from biomedica_ray.evaluate.comparisons import Paired, against
 from biomedica_ray.evaluate.config import EvaluateConfig
 from biomedica_ray.evaluate.preparing import Images, Ready, Split, Texts, prepare
 from biomedica_ray.evaluate.questions import of_rows
@@ -63,6 +64,7 @@ def run(config: EvaluateConfig, record: Run) -> None:
         sources |= {id(ready.images): ready.images, id(ready.texts): ready.texts}
         sources |= {id(split.images): split.images for split in (ready.train, ready.validation) if split}
     scored: dict[str, dict[str, Scored]] = {}
+    tests: list[Paired] = []
     document: dict[str, Any] = {}
     place = f"evaluations/{config.title}"
     for model, mark in zip(models, marks, strict=True):
@@ -70,8 +72,9 @@ def run(config: EvaluateConfig, record: Run) -> None:
         features.encode(config, record, model, mark, list(sources.values()))
         work = partial(score_model, record.store, model, prepared.ready, config)
         scored[model.text] = on_a_worker(work, num_cpus=1, memory_gb=config.memory_gb)
+        tests += against(model.text, scored)
         # After each model, so that the scores of others are there where the next one cannot be loaded.
-        document = results.document(config.title, record.run_id, tasks, prepared, scored)
+        document = results.document(config.title, record.run_id, tasks, prepared, scored, tests=tests)
         record.store.write_json(f"{place}/results.json", document)
         for name, text in tables.render(document).items():
             record.store.write_bytes(f"{place}/{name}", text.encode())

@@ -7,7 +7,8 @@ import html
 import io
 from typing import Any
 
-from biomedica_ray.evaluate.results import OVERALL
+from biomedica_ray.evaluate.comparisons import OVERALL
+from biomedica_ray.pages.formats import things
 
 Row = list[str]
 
@@ -38,10 +39,10 @@ def _rows(document: dict[str, Any]) -> tuple[Row, list[Row], list[set[int]]]:
         rows.append([task["domain"], f"{name}{mark}", task["metric"], str(task["images"]), chance])
         rows[-1] += [_cell(each, task["metric"]) for each in found]
         best.append(_best(values))
-    names = list(dict.fromkeys(name for model in models for name in document["means"][model]))
-    for name in [*sorted(set(names) - {OVERALL}), *([OVERALL] if OVERALL in names else [])]:
+    for name, over in sorted(document["means_over"].items(), key=lambda item: (item[0] == OVERALL, item[0])):
         values = [document["means"][model].get(name) for model in models]
-        rows.append([name, "mean", "", "", "", *("" if value is None else f"{value:.3f}" for value in values)])
+        what = f"mean of {things(len(over), 'task')}"
+        rows.append([name, what, "", "", "", *("" if value is None else f"{value:.3f}" for value in values)])
         best.append(_best(values))
     return header, rows, best
 
@@ -71,6 +72,15 @@ def _notes(document: dict[str, Any]) -> list[str]:
             "named twice": len(task["repeated_rows"]),
             "equal to another (counted)": task["duplicate_images"],
         }
+        lacking = [model for model, found in task["models"].items() if found is None]
+        if lacking:
+            averaged = name in document["means_over"].get(task["domain"], [])
+            notes.append(f"{name}: no score of {', '.join(lacking)}" + ("" if averaged else "; the means leave it out"))
+        counted = {found["images"] for found in task["models"].values() if found}
+        if len(counted) > 1:
+            notes.append(
+                f"{name}: models read {min(counted):,} to {max(counted):,} images; {task['images']:,} are all's"
+            )
         if any(counts.values()):
             notes.append(f"{name}: images {', '.join(f'{what} {n:,}' for what, n in counts.items() if n)}")
     for test in document["tests"]:
@@ -119,9 +129,11 @@ def _csv(document: dict[str, Any]) -> str:
     writer.writerow(["model", "domain", "task", "score", "value", "low", "high", "images"])
     for name, task in document["tasks"].items():
         for model, found in task["models"].items():
-            for score, value in (found or {"scores": {}})["scores"].items():
-                low, high = (found["intervals"].get(score) or ("", "")) if found else ("", "")
-                writer.writerow([model, task["domain"], name, score, value, low, high, task["images"]])
+            if found is None:
+                continue
+            for score, value in found["scores"].items():
+                low, high = found["intervals"].get(score) or ("", "")
+                writer.writerow([model, task["domain"], name, score, value, low, high, found["images"]])
     return file.getvalue()
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.evaluate.comparisons import OVERALL, RETRIEVAL
 from biomedica_ray.evaluate.layouts import BadDataError, MissingDataError
 from biomedica_ray.evaluate.preparing import Images, prepare
 from biomedica_ray.evaluate.questions import PAPER, Questions, of_rows
-from biomedica_ray.evaluate.results import OVERALL, RETRIEVAL
 from biomedica_ray.evaluate.task_files import packaged
 from biomedica_ray.evaluate.zero_shot import Vectors
 from biomedica_ray.messages import one_line

@@ -7,18 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import lxml.html
+import numpy as np
 import pytest
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.evaluate.benchmarks import Scored
+from biomedica_ray.evaluate.comparisons import Paired, adjusted, against, means
 from biomedica_ray.evaluate.preparing import own_prompts
 from biomedica_ray.evaluate.results import changes, read
 from biomedica_ray.evaluate.tables import render
 from biomedica_ray.evaluate.task_files import packaged
+from biomedica_ray.evaluate.task_scores import TaskScores
 from tests.fakes.s3 import s3_server, upload
 
 
 def of_model(value: float) -> dict[str, Any]:
-    return {"scores": {"accuracy": value}, "intervals": {"accuracy": [value - 0.1, value + 0.1]}, "chance": 0.5}
+    interval = {"accuracy": [value - 0.1, value + 0.1]}
+    return {"scores": {"accuracy": value}, "intervals": interval, "chance": 0.5, "images": 10}
 
 
 def document(**values: float) -> dict[str, Any]:
@@ -39,6 +44,7 @@ def document(**values: float) -> dict[str, Any]:
         "title": "some_suite & more",
         "models": list(values),
         "tasks": {"some_task": task},
+        "means_over": {"overall": ["some_task"], "pathology": ["some_task"]},
         "means": {model: {"overall": value, "pathology": value} for model, value in values.items()},
         "tests": [{"task": "some_task", "models": list(values)[:2], "difference": -0.1, "p": 0.01, "adjusted_p": 0.02}],
         "missing": {"other": {"looked_for": "a/b.csv", "set": "Other", "get": "nowhere", "licence": None}},
@@ -50,7 +56,7 @@ def test_tables_have_models_side_by_side_and_the_best_in_bold() -> None:
     files = render(document(one=0.5, two=0.625))
     row = "| pathology | some_task* | accuracy | 10 | 0.500 | 0.500 [0.400, 0.600] | **0.625 [0.525, 0.725]** |"
     assert row in files["results.md"].splitlines()
-    assert "| overall | mean |  |  |  | 0.500 | **0.625** |" in files["results.md"].splitlines()
+    assert "| overall | mean of 1 task |  |  |  | 0.500 | **0.625** |" in files["results.md"].splitlines()
     notes = files["results.md"].split("\n\n")[-1]
     assert "some_task* differs from its description: 10 images in the set, expected 12" in notes
     assert "some_task: images missing 1, equal to another (counted) 2" in notes
@@ -68,6 +74,63 @@ def test_tables_have_models_side_by_side_and_the_best_in_bold() -> None:
     page = lxml.html.document_fromstring(files["results.html"])
     assert page.xpath("//h1/text()") == ["some_suite & more"]
     assert page.xpath("//td/b/text()") == ["0.625 [0.525, 0.725]", "0.625", "0.625"]
+
+
+def task(domain: str, kind: str = "multiclass", **values: float | None) -> dict[str, Any]:
+    models = {name: value if value is None else of_model(value) for name, value in values.items()}
+    return {"domain": domain, "kind": kind, "metric": "accuracy", "models": models}
+
+
+def test_means_count_the_tasks_that_all_models_have() -> None:
+    tasks = {
+        "easy": task("pathology", one=0.9, two=None, none=None),
+        "hard": task("pathology", one=0.2, two=0.3, none=None),
+        "scan": task("radiology", one=0.4, two=0.7, none=None),
+        "pairs": task("retrieval", "retrieval", one=0.1, two=0.2, none=None),
+    }
+    found, over = means(tasks, ["one", "two", "none"])
+    assert over == {
+        "pathology": ["hard"],
+        "overall": ["hard", "scan"],
+        "radiology": ["scan"],
+        "retrieval": ["pairs"],
+    }
+    assert found["one"] == pytest.approx({"pathology": 0.2, "overall": 0.3, "radiology": 0.4, "retrieval": 0.1})
+    assert found["two"] == pytest.approx({"pathology": 0.3, "overall": 0.5, "radiology": 0.7, "retrieval": 0.2})
+    assert found["none"] == {}  # and it takes no task from the others
+    alone, over = means(tasks, ["one"])
+    assert over["pathology"] == ["easy", "hard"]
+    assert alone["one"]["overall"] == pytest.approx(0.5)
+    assert means(tasks, ["none"]) == ({"none": {}}, {})
+
+
+def test_what_a_model_lacks_is_noted() -> None:
+    both = document(one=0.5, two=0.625)
+    both["tasks"]["some_task"]["models"]["two"]["images"] = 9
+    assert "- some_task: models read 9 to 10 images; 10 are all's" in render(both)["results.md"]
+    lacking = document(one=0.5)
+    lacking["models"].append("two")
+    lacking["tasks"]["some_task"]["models"]["two"] = None
+    lacking |= {"tests": [], "means_over": {}, "means": {"one": {}, "two": {}}}
+    assert "- some_task: no score of two; the means leave it out" in render(lacking)["results.md"]
+
+
+def scored(rows: list[int], outcomes: list[float]) -> Scored:
+    scores = TaskScores({}, {}, 0.5, np.array(outcomes), [], {})
+    return Scored(scores, np.array(rows), [], 0)
+
+
+def test_each_pair_of_models_is_tested_once_on_the_images_of_both() -> None:
+    models = {"a": {"task": scored([0, 1, 2], [1, 1, 0])}}
+    tests = against("a", models)
+    models["b"] = {"task": scored([1, 2, 3], [0, 0, 1])}
+    tests += against("b", models)
+    models["c"] = {"task": Scored(None, np.zeros(0, np.int64), [], 0)}
+    tests += against("c", models)
+    assert tests == [Paired("task", ("a", "b"), 0.5, 1.0)]
+    assert adjusted([]) == []
+    two = [Paired("x", ("a", "b"), 0.5, 0.01), Paired("y", ("a", "b"), 0.5, 0.04)]
+    assert [test["adjusted_p"] for test in adjusted(two)] == [0.02, 0.04]
 
 
 def test_changes_name_what_fell_first(tmp_path: Path) -> None:
