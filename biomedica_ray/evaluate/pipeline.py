@@ -35,7 +35,20 @@ log = logging.getLogger(__name__)
 VERSION = 3
 """Raise it when the same model and samples would give other scores."""
 
-_OF_SETS = {"suite", "tasks", "models", "prompts", "probe", "shots", "into", "compare", "tolerance", "memory_gb"}
+_OF_SETS = {
+    "suite",
+    "tasks",
+    "models",
+    "prompts",
+    "probe",
+    "shots",
+    "mistakes",
+    "published",
+    "into",
+    "compare",
+    "tolerance",
+    "memory_gb",
+}
 IRRELEVANT = {*OF_A_RUN, "num_cpus", "use_gpu", "batch_size", "data", "selection", *_OF_SETS}
 """Keys that do not change the scores; the data counts by what it holds."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ def document(
     scored: dict[str, dict[str, Scored]],
     *,
     tests: list[Paired],
+    published: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """The results as plain data.
 
@@ -40,6 +41,7 @@ def document(
         prepared: What was evaluated, and what not.
         scored: Model -> task -> what came of it.
         tests: Of all pairs of models.
+        published: Scores of others to stand beside them.
     """
     found = {name: _task(tasks, name, ready, scored) for name, ready in prepared.ready.items()}
     of_models, over = means(found, list(scored))
@@ -52,6 +54,7 @@ def document(
         "means": of_models,
         "means_over": over,
         "tests": adjusted(tests),
+        "published": published,
         "missing": {name: _missing(tasks, name, what) for name, what in prepared.missing.items()},
         "errors": prepared.wrong,
     }
@@ -95,6 +98,16 @@ def _scores(scored: Scored) -> dict[str, Any] | None:
         "unreadable_images": len(scored.unreadable),
         "confusion": found.confusion,
         "per_class": found.per_class,
+        "calibration": asdict(found.calibration) if found.calibration else None,
+        "mistakes": [
+            {
+                "image": each.image,
+                "predicted": each.mistake.predicted,
+                "true": each.mistake.true,
+                "probability": each.mistake.probability,
+            }
+            for each in scored.shown
+        ],
     }
 
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import lxml.html
 import numpy as np
 import open_clip
 import pyarrow.parquet as pq
@@ -61,7 +62,7 @@ def test_two_models_on_several_sets(tmp_path: Path, tiny_model: str, ray_cluster
     other = tmp_path / "other"
     export_for_transformers(*build(resolve_model(tiny_model, None)), other)
 
-    found = evaluate(store, data, tasks=[*TASKS, "pcam"], models=["tiny", f"hf:{other}"])
+    found = evaluate(store, data, tasks=[*TASKS, "pcam"], models=["tiny", f"hf:{other}"], mistakes=2, published=True)
     assert list(found["tasks"]) == TASKS
     assert found["missing"]["pcam"]["get"] == packaged().sets["pcam"].get
     of_lung = found["tasks"]["lc25000_lung"]
@@ -89,7 +90,7 @@ def test_two_models_on_several_sets(tmp_path: Path, tiny_model: str, ray_cluster
     assert of_lung["models"]["tiny"]["scores"]["accuracy"] == pytest.approx(expected, abs=1e-4)
 
     results = store / "evaluations" / "tasks"
-    assert {path.suffix for path in results.iterdir()} == {".json", ".md", ".tex", ".csv", ".html"}
+    mistakes_are_shown(of_lung, results)
     old = json.loads((results / "results.json").read_text())
     old["tasks"]["breastmnist"]["models"]["tiny"]["scores"]["accuracy"] = 2.0
     (tmp_path / "old.json").write_text(json.dumps(old))
@@ -112,6 +113,19 @@ def test_two_models_on_several_sets(tmp_path: Path, tiny_model: str, ray_cluster
         evaluate(store, data, models=["tiny"], into="wrong")
     wrong = json.loads((store / "evaluations" / "wrong" / "results.json").read_text())
     assert list(wrong["tasks"]) == TASKS[1:]
+
+
+def mistakes_are_shown(of_lung: dict[str, Any], results: Path) -> None:
+    mistakes = of_lung["models"]["tiny"]["mistakes"]
+    wrong = sum(n for c, row in enumerate(of_lung["models"]["tiny"]["confusion"]) for d, n in enumerate(row) if c != d)
+    assert len(mistakes) == wrong and mistakes[0]["probability"] >= mistakes[-1]["probability"]
+    assert all(f"/{each['true']}/" in each["image"] for each in mistakes)
+    page = lxml.html.document_fromstring((results / "results.html").read_text())
+    shown = page.xpath("//details[contains(summary, 'LC25000')]//figure//img")
+    assert 0 < len(shown) <= 4 and {image.get("width") for image in shown} == {"8"}
+    assert shown[0].get("alt") == mistakes[0]["image"]
+    assert "BMC-CLIP (published)" in (results / "results.md").read_text()
+    assert {path.suffix for path in results.iterdir()} == {".json", ".md", ".tex", ".csv", ".html"}
 
 
 def open_clip_accuracy(model: Any, tokenizer: Any, folder: Path, names: list[str], task: Any) -> float:
