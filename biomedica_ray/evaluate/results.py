@@ -95,7 +95,7 @@ def _scores(scored: Scored) -> dict[str, Any] | None:
         "intervals": found.intervals,
         "chance": found.chance,
         "images": len(scored.rows),
-        "unreadable_images": len(scored.unreadable),
+        "unreadable": len(scored.unreadable),
         "confusion": found.confusion,
         "per_class": found.per_class,
         "calibration": asdict(found.calibration) if found.calibration else None,
