@@ -139,8 +139,8 @@ def _encode(model: Scorable, task: EvalTask, rank: int, workers: int, threads: i
     from biomedica_ray.evaluate.set_vectors import encode_images, encode_texts  # noqa: PLC0415 - imports torch
 
     questions = task.questions
-    rows, texts = (part[_share(len(part), rank, workers)] for part in (questions.rows.tolist(), questions.texts))
-    of_texts = encode_texts(model, texts, _BATCH)
+    rows: list[int] = questions.rows[_share(len(questions.rows), rank, workers)].tolist()
+    of_texts = encode_texts(model, questions.texts[_share(len(questions.texts), rank, workers)], _BATCH)
     try:
         found = encode_images(model, task.images, rows, _BATCH, threads)
     except (MissingDataError, BadDataError, StoreError, OSError) as error:
