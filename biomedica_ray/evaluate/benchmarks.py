@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,12 @@ import numpy as np
 
 from biomedica_ray.cluster import StageFailedError, on_a_worker
 from biomedica_ray.config import ConfigError
-from biomedica_ray.evaluate import features, results, tables
+from biomedica_ray.evaluate import features, page, results, tables
+from biomedica_ray.evaluate.comparisons import Paired, against
 from biomedica_ray.evaluate.config import EvaluateConfig
+from biomedica_ray.evaluate.mistakes import Shown, show
 from biomedica_ray.evaluate.preparing import Images, Ready, Split, Texts, prepare
+from biomedica_ray.evaluate.published import beside
 from biomedica_ray.evaluate.questions import of_rows
 from biomedica_ray.evaluate.statistics import Indices
 from biomedica_ray.evaluate.task_files import packaged
@@ -63,17 +66,23 @@ def run(config: EvaluateConfig, record: Run) -> None:
         sources |= {id(ready.images): ready.images, id(ready.texts): ready.texts}
         sources |= {id(split.images): split.images for split in (ready.train, ready.validation) if split}
     scored: dict[str, dict[str, Scored]] = {}
+    tests: list[Paired] = []
     document: dict[str, Any] = {}
     place = f"evaluations/{config.title}"
+    published = beside(config.suite, prepared.ready) if config.published else []
     for model, mark in zip(models, marks, strict=True):
         log.info("evaluate: %s on %d tasks", model.text, len(prepared.ready))
         features.encode(config, record, model, mark, list(sources.values()))
         work = partial(score_model, record.store, model, prepared.ready, config)
         scored[model.text] = on_a_worker(work, num_cpus=1, memory_gb=config.memory_gb)
+        tests += against(model.text, scored)
         # After each model, so that the scores of others are there where the next one cannot be loaded.
-        document = results.document(config.title, record.run_id, tasks, prepared, scored)
+        document = results.document(
+            config.title, record.run_id, tasks, prepared, scored, tests=tests, published=published
+        )
         record.store.write_json(f"{place}/results.json", document)
-        for name, text in tables.render(document).items():
+        files = tables.render(document) | {"results.html": page.render(document, _shown(scored))}
+        for name, text in files.items():
             record.store.write_bytes(f"{place}/{name}", text.encode())
     record.results.update(evaluation=record.store.uri(place), means=document["means"])
     log.info("evaluate: results in %s", record.store.uri(place))
@@ -98,12 +107,23 @@ class Scored:
         rows: Rows of the set that were scored, shape (n,).
         unreadable: Images that could not be read.
         duplicates: Images of which an equal one came before under another name; they count.
+        shown: Its worst mistakes, as they are shown.
     """
 
     scores: TaskScores | None
     rows: np.ndarray[Any, np.dtype[np.int64]]
     unreadable: list[str]
     duplicates: int
+    shown: list[Shown] = field(default_factory=list)
+
+
+def _shown(scored: dict[str, dict[str, Scored]]) -> dict[str, dict[str, list[Shown]]]:
+    """Task -> model -> the mistakes that have pictures."""
+    found: dict[str, dict[str, list[Shown]]] = {}
+    for model, tasks in scored.items():
+        for name, each in tasks.items():
+            found.setdefault(name, {})[model] = [shown for shown in each.shown if shown.picture]
+    return found
 
 
 def score_model(store: Store, model: ModelName, ready: dict[str, Ready], config: EvaluateConfig) -> dict[str, Scored]:
@@ -128,7 +148,8 @@ def score_model(store: Store, model: ModelName, ready: dict[str, Ready], config:
             scores = score(questions, vectors, texts, config.bootstrap, config.seed)
             of_probes = _probes(partial(features.read, store, model), each, config, vectors, questions.truth)
             scores = replace(scores, scores=scores.scores | of_probes)
-        found[name] = Scored(scores, questions.rows, seen.errors, len(where) - len(digests))
+        shown = show(each, questions.rows, scores.mistakes if scores else [], config.mistakes)
+        found[name] = Scored(scores, questions.rows, seen.errors, len(where) - len(digests), shown)
     return found
 
 

@@ -9,8 +9,14 @@ from pydantic import Field, field_validator, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
 from biomedica_ray.config.needs import Need
+from biomedica_ray.evaluate.task_scores import MISTAKES
 
 ONE_DATASET = "selection: cannot be combined with data, which also names a dataset"
+
+
+def by_commas(value: Any) -> Any:
+    """The parts of a text, as a command line has a list; anything else as it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 class EvaluateConfig(StageConfig):
@@ -53,6 +59,14 @@ class EvaluateConfig(StageConfig):
     )
     probe: bool = Field(False, description="fit a linear classifier as well, on sets that have a train split")
     shots: list[int] = Field([], description="and such ones on so many images of each class, as [1, 4, 16]")
+    mistakes: int = Field(
+        6,
+        ge=0,
+        le=MISTAKES,
+        description="wrong answers of each model on each task to show as pictures in results.html; 0: none, where a "
+        "set's licence permits no copies",
+    )
+    published: bool = Field(False, description="published scores of other models beside ours, each with its source")
     into: str | None = Field(
         None, pattern=NAME, description="results go to <store>/evaluations/<into>; none: the suite's name, or tasks"
     )
@@ -89,7 +103,7 @@ class EvaluateConfig(StageConfig):
     @field_validator("tasks", "models", "shots", mode="before")
     @classmethod
     def _by_commas(cls, value: Any) -> Any:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return by_commas(value)
 
     @model_validator(mode="after")
     def _published_sets(self) -> Self:
@@ -98,7 +112,7 @@ class EvaluateConfig(StageConfig):
         if self.on_published_sets and not self.data:
             raise ValueError("data: with suite or tasks, expected the folder of the sets")
         if not self.on_published_sets:
-            for key in ("models", "probe", "shots", "into", "compare"):
+            for key in ("models", "probe", "shots", "published", "into", "compare"):
                 if getattr(self, key):
                     raise ValueError(f"{key}: goes with suite or tasks")
         return self

@@ -7,15 +7,8 @@ was, and what has changed is made anew.
 
 from __future__ import annotations
 
-import hashlib
-import tarfile
-import zlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,25 +16,17 @@ import pyarrow as pa
 import ray.data
 
 from biomedica_ray import schema
-from biomedica_ray.ahead import ordered_map
 from biomedica_ray.cluster import Actors, Row, cluster_resource, collect_units, unit_row, unit_rows
 from biomedica_ray.config.needs import GIB
 from biomedica_ray.evaluate.config import EvaluateConfig
-from biomedica_ray.evaluate.layouts import Image
-from biomedica_ray.evaluate.layouts.base import BadDataError, Opened
 from biomedica_ray.evaluate.preparing import Images, Texts
-from biomedica_ray.evaluate.zero_shot import Vectors, normalised
-from biomedica_ray.images import ImageError
-from biomedica_ray.messages import one_line
+from biomedica_ray.evaluate.zero_shot import Vectors
 from biomedica_ray.models.names import ModelName
 from biomedica_ray.reading.shards import Unreadable
 from biomedica_ray.runs import Run, UnitsOf
 from biomedica_ray.schema import ERRORS
 from biomedica_ray.store import Store
 from biomedica_ray.units import Counts, Flow, fingerprint, stable_hash
-
-if TYPE_CHECKING:
-    import torch
 
 VERSION = 1
 """Raise it when the same model would give other vectors."""
@@ -143,91 +128,37 @@ class EncodeActor:
         return unit_row(self._of, self._stage, row, lambda: self._commit(row["unit"], row["fingerprint"]))
 
     def _commit(self, unit: int, mark: str) -> Counts:
+        from biomedica_ray.evaluate.set_vectors import encode_images, encode_texts  # noqa: PLC0415
+
         piece = self._pieces[unit]
-        errors: list[Unreadable] = []
+        wanted = range(piece.start, piece.stop)
         if isinstance(piece.source, Images):
-            numbers, digests, vectors = self._images(piece, piece.source, errors)
+            kind, found = "images", encode_images(self._model, piece.source, wanted, self._batch_size, self._threads)
+            rows, digests, vectors, errors = found.rows, found.sha256, found.vectors, found.errors
         else:
-            numbers, digests = list(range(piece.start, piece.stop)), [""] * (piece.stop - piece.start)
-            vectors = self._texts(list(piece.source.texts[piece.start : piece.stop]))
-        whole = np.isfinite(vectors).all(axis=1)
-        bad = [numbers[position] for position in np.flatnonzero(~whole)]
-        errors += [Unreadable(str(n), "bad-embedding", "the model gave numbers that are not finite") for n in bad]
-        kind = "images" if isinstance(piece.source, Images) else "texts"
-        rows = [
+            kind, texts = "texts", piece.source.texts[piece.start : piece.stop]
+            vectors = encode_texts(self._model, texts, self._batch_size)
+            whole = np.isfinite(vectors).all(axis=1)
+            rows, digests, vectors = np.array(wanted)[whole].tolist(), [""] * int(whole.sum()), vectors[whole]
+            not_finite = "the model gave numbers that are not finite"
+            errors = [Unreadable(texts[n], "bad-embedding", not_finite) for n in np.flatnonzero(~whole)]
+        error_rows = [
             schema.error_row("evaluate", f"{piece.source.name}: {e.what}", e.kind, e.message, entity=kind)
             for e in errors
         ]
         table = pa.table(
             {
-                "row": pa.array(np.array(numbers, np.int64)[whole]),
-                "sha256": pa.array(np.array(digests, object)[whole], pa.string()),
-                "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors[whole].reshape(-1)), vectors.shape[1]),
+                "row": pa.array(rows, pa.int64()),
+                "sha256": pa.array(digests, pa.string()),
+                "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
             }
         )
         with self._of.store.write_unit(self._stage, unit, mark, self._of.run_id) as writer:
             features = writer.table("features", table.schema, directory=self._stage)
             features.write(table)
-            writer.table("errors", ERRORS, directory=f"errors/{self._stage}").write(rows)
-            counts = {kind: Flow(piece.stop - piece.start, features.rows, len(rows))}
+            writer.table("errors", ERRORS, directory=f"errors/{self._stage}").write(error_rows)
+            counts = {kind: Flow(piece.stop - piece.start, features.rows, len(error_rows))}
             return writer.commit(counts).counts
-
-    def _images(self, piece: Piece, source: Images, errors: list[Unreadable]) -> tuple[list[int], list[str], Vectors]:
-        import torch  # noqa: PLC0415
-
-        def prepare(each: tuple[int, Image]) -> tuple[int, str, torch.Tensor] | Unreadable:
-            number, image = each
-            name = str(names[number])
-            if isinstance(image, Unreadable):
-                return Unreadable(name, image.kind, image.message)
-            from biomedica_ray.evaluate.layouts.pixels import to_rgb  # noqa: PLC0415
-
-            try:
-                return number, _digest(image), self._model.pixels(to_rgb(image, source.window))
-            except ImageError as error:
-                return Unreadable(name, error.kind, str(error))
-
-        opened = source.opened
-        names = opened.listing.table["id"]
-        wanted = range(piece.start, piece.stop)
-        numbers: list[int] = []
-        digests: list[str] = []
-        batches: list[Vectors] = []
-        with ThreadPoolExecutor(self._threads) as pool:
-            images = _readable(opened, wanted)
-            prepared = ordered_map(pool, prepare, zip(wanted, images, strict=True), 2 * self._threads)
-            while batch := list(islice(prepared, self._batch_size)):
-                errors += [each for each in batch if isinstance(each, Unreadable)]
-                good = [each for each in batch if not isinstance(each, Unreadable)]
-                if good:
-                    numbers += [number for number, _, _ in good]
-                    digests += [digest for _, digest, _ in good]
-                    batches.append(_vectors(self._model.images(torch.stack([pixels for _, _, pixels in good]))))
-        return numbers, digests, np.concatenate(batches) if batches else np.zeros((0, 1), np.float32)
-
-    def _texts(self, texts: list[str]) -> Vectors:
-        starts = range(0, len(texts), self._batch_size)
-        return np.concatenate([_vectors(self._model.texts(texts[at : at + self._batch_size])) for at in starts])
-
-
-def _readable(opened: Opened, wanted: Sequence[int]) -> Iterator[Image]:
-    """The images of some rows; where a file is damaged, those that were to come after it cannot be read."""
-    done = 0
-    try:
-        for image in opened.images(wanted):
-            done += 1
-            yield image
-    except (BadDataError, EOFError, tarfile.TarError, zlib.error) as error:
-        yield from [Unreadable("", "unreadable-image", one_line(error))] * (len(wanted) - done)
-
-
-def _digest(image: bytes | npt.NDArray[np.uint8]) -> str:
-    data = image if isinstance(image, bytes) else f"{image.shape}".encode() + image.tobytes()
-    return hashlib.sha256(data).hexdigest()
-
-
-def _vectors(found: torch.Tensor) -> Vectors:
-    return normalised(found.float().cpu().numpy())
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,20 @@ log = logging.getLogger(__name__)
 VERSION = 3
 """Raise it when the same model and samples would give other scores."""
 
-_OF_SETS = {"suite", "tasks", "models", "prompts", "probe", "shots", "into", "compare", "tolerance", "memory_gb"}
+_OF_SETS = {
+    "suite",
+    "tasks",
+    "models",
+    "prompts",
+    "probe",
+    "shots",
+    "mistakes",
+    "published",
+    "into",
+    "compare",
+    "tolerance",
+    "memory_gb",
+}
 IRRELEVANT = {*OF_A_RUN, "num_cpus", "use_gpu", "batch_size", "data", "selection", *_OF_SETS}
 """Keys that do not change the scores; the data counts by what it holds."""
 
@@ -59,8 +72,7 @@ def run(config: EvaluateConfig, record: Run) -> None:
     held_out = find_held_out(dataset_of(config, record.store), "test", config.samples, config.seed)
     mark = fingerprint(VERSION, config.model_dump(mode="json", exclude=IRRELEVANT), origin, held_out.content)
     done = record.committed(f"evaluate/{config.name}").get(0)
-    there = record.store.has(checkpoints.path("evaluation.json"))
-    if done and done.complete and done.fingerprint == mark and there:
+    if done and done.complete and done.fingerprint == mark and _written(record.store, checkpoints) == mark:
         log.info("evaluate: %s is already evaluated", config.name)
         record.add(done.counts, before=True)
         _tell(record, checkpoints)
@@ -80,10 +92,20 @@ def run(config: EvaluateConfig, record: Run) -> None:
     for name, task in scored.tasks.items():
         if "skipped" in task:
             log.warning("evaluate: %s: %s", name, task["skipped"])
-    document = {"name": config.name, "step": origin["step"], "tasks": scored.tasks, "run_id": record.run_id}
-    record.store.write_json(checkpoints.path("evaluation.json"), document)
+    # First, as it fails where samples were lost; scores of which it knows and that are not there are made again.
     _commit(record, config, mark, len(numbers), scored, complete=True)
+    document = {"name": config.name, "step": origin["step"], "tasks": scored.tasks, "run_id": record.run_id}
+    record.store.write_json(checkpoints.path("evaluation.json"), {**document, "fingerprint": mark})
     _tell(record, checkpoints)
+
+
+def _written(store: Store, checkpoints: TrainedModel) -> str | None:
+    """The fingerprint of the scores that are there; None where there are none, or those of an earlier version."""
+    try:
+        found: str | None = store.read_json(checkpoints.path("evaluation.json")).get("fingerprint")
+    except FileNotFoundError:
+        return None
+    return found
 
 
 def _tell(record: Run, checkpoints: TrainedModel) -> None:

@@ -39,8 +39,15 @@ class Images:
 
     @cached_property
     def opened(self) -> Opened:
-        """The set, opened once a process."""
-        return self.found.open()
+        """The set, opened once a process.
+
+        Raises:
+            MissingDataError, BadDataError: It is gone, or has other rows than when it was listed.
+        """
+        opened = self.found.open()
+        if (n := opened.listing.table.num_rows) != self.n:
+            raise BadDataError(f"{self.found.root.root}: {n:,} images, and {self.n:,} when it was listed")
+        return opened
 
 
 @dataclass(frozen=True)

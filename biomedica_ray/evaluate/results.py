@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.evaluate.comparisons import Paired, adjusted, means
 from biomedica_ray.evaluate.preparing import Prepared, Ready
 from biomedica_ray.evaluate.task_files import Tasks
 from biomedica_ray.store import StoreError
@@ -21,13 +20,17 @@ if TYPE_CHECKING:
     from biomedica_ray.evaluate.benchmarks import Scored
 
 FORMAT = 1
-OVERALL = "overall"
-RETRIEVAL = "retrieval"
-"""The kind of tasks that the overall mean leaves out, as their scores are of another sort."""
 
 
 def document(
-    title: str, run_id: str, tasks: Tasks, prepared: Prepared, scored: dict[str, dict[str, Scored]]
+    title: str,
+    run_id: str,
+    tasks: Tasks,
+    prepared: Prepared,
+    scored: dict[str, dict[str, Scored]],
+    *,
+    tests: list[Paired],
+    published: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """The results as plain data.
 
@@ -37,16 +40,21 @@ def document(
         tasks: All tasks and sets.
         prepared: What was evaluated, and what not.
         scored: Model -> task -> what came of it.
+        tests: Of all pairs of models.
+        published: Scores of others to stand beside them.
     """
     found = {name: _task(tasks, name, ready, scored) for name, ready in prepared.ready.items()}
+    of_models, over = means(found, list(scored))
     return {
         "format": FORMAT,
         "title": title,
         "run_id": run_id,
         "models": list(scored),
         "tasks": found,
-        "means": {model: _means(found, model) for model in scored},
-        "tests": _tests(scored),
+        "means": of_models,
+        "means_over": over,
+        "tests": adjusted(tests),
+        "published": published,
         "missing": {name: _missing(tasks, name, what) for name, what in prepared.missing.items()},
         "errors": prepared.wrong,
     }
@@ -55,7 +63,7 @@ def document(
 def _task(tasks: Tasks, name: str, ready: Ready, scored: dict[str, dict[str, Scored]]) -> dict[str, Any]:
     task = tasks.tasks[name]
     images = tasks.set_of(task)
-    first = next(iter(scored.values()))[name]
+    of_task = [each[name] for each in scored.values()]
     return {
         "title": task.title,
         "domain": task.domain,
@@ -66,12 +74,13 @@ def _task(tasks: Tasks, name: str, ready: Ready, scored: dict[str, dict[str, Sco
         "unknown": [*task.unknown, *images.unknown],
         "prompts": ready.questions.prompts_from,
         "classes": ready.questions.names,
-        "images": len(first.rows),
+        # Those that all models were scored on, and those that any of them could not read.
+        "images": len(reduce(np.intersect1d, [each.rows for each in of_task])),
         "left_out": ready.questions.left_out,
         "missing_images": [each.what for each in ready.listing.missing],
         "repeated_rows": ready.listing.repeated,
-        "unreadable_images": first.unreadable,
-        "duplicate_images": first.duplicates,
+        "unreadable_images": sorted({what for each in of_task for what in each.unreadable}),
+        "duplicate_images": max(each.duplicates for each in of_task),
         "differs": ready.remarks,
         "models": {model: _scores(each[name]) for model, each in scored.items()},
     }
@@ -85,70 +94,26 @@ def _scores(scored: Scored) -> dict[str, Any] | None:
         "scores": found.scores,
         "intervals": found.intervals,
         "chance": found.chance,
+        "images": len(scored.rows),
+        "unreadable": len(scored.unreadable),
         "confusion": found.confusion,
         "per_class": found.per_class,
+        "calibration": asdict(found.calibration) if found.calibration else None,
+        "mistakes": [
+            {
+                "image": each.image,
+                "predicted": each.mistake.predicted,
+                "true": each.mistake.true,
+                "probability": each.mistake.probability,
+            }
+            for each in scored.shown
+        ],
     }
 
 
 def _missing(tasks: Tasks, name: str, what: str) -> dict[str, Any]:
     images = tasks.set_of(tasks.tasks[name])
     return {"looked_for": what, "set": images.title, "get": images.get, "licence": images.licence}
-
-
-def _means(found: dict[str, dict[str, Any]], model: str) -> dict[str, float]:
-    """The mean of the tasks' own metrics in each domain, and over all tasks but retrieval: each task counts once."""
-    values = defaultdict[str, list[float]](list)
-    for task in found.values():
-        scores = task["models"][model]
-        if scores is None:
-            continue
-        value = scores["scores"].get(task["metric"])
-        if value is not None:
-            values[task["domain"]].append(value)
-            if task["kind"] != RETRIEVAL:
-                values[OVERALL].append(value)
-    return {name: float(np.mean(each)) for name, each in values.items()}
-
-
-def _tests(scored: dict[str, dict[str, Scored]]) -> list[dict[str, Any]]:
-    """Paired tests between all pairs of models on every task, corrected for their number.
-
-    The p-values are adjusted over all tasks and pairs by Benjamini and Hochberg (1995).
-    """
-    from scipy.stats import false_discovery_control  # noqa: PLC0415 - takes a second
-
-    found = []
-    for one, other in combinations(scored, 2):
-        for name in scored[one]:
-            a, b = scored[one][name], scored[other][name]
-            if a.scores is None or b.scores is None:
-                continue
-            _, of_a, of_b = np.intersect1d(a.rows, b.rows, return_indices=True)
-            if not len(of_a):
-                continue
-            difference = a.scores.outcomes[of_a] - b.scores.outcomes[of_b]
-            test = {"task": name, "models": [one, other], "difference": float(difference.mean())}
-            found.append({**test, "p": paired(difference)})
-    adjusted = false_discovery_control([each["p"] for each in found]) if found else []
-    return [{**each, "adjusted_p": float(p)} for each, p in zip(found, adjusted, strict=True)]
-
-
-def paired(difference: npt.NDArray[np.float64]) -> float:
-    """Two-sided p-value of no difference between two models on the same images.
-
-    Where images are right or wrong, McNemar's exact test (McNemar 1947); else Wilcoxon's signed-rank test.
-
-    Args:
-        difference: Of how right the models are on each image, shape (n,).
-    """
-    from scipy.stats import binomtest, wilcoxon  # noqa: PLC0415
-
-    apart = difference[difference != 0]
-    if not len(apart):
-        return 1.0
-    if set(np.abs(apart)) == {1.0}:
-        return float(binomtest(int((apart > 0).sum()), len(apart)).pvalue)
-    return float(wilcoxon(apart).pvalue)
 
 
 def read(path: str, endpoint_url: str | None = None) -> dict[str, Any]:

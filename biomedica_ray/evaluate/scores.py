@@ -15,7 +15,8 @@ import numpy.typing as npt
 from scipy.special import gammaln, softmax
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
-from biomedica_ray.evaluate.questions import Questions
+from biomedica_ray.evaluate.calibration import calibration, worst
+from biomedica_ray.evaluate.questions import Choice, Questions
 from biomedica_ray.evaluate.statistics import LEVEL, Indices
 from biomedica_ray.evaluate.task_scores import Floats, Interval, TaskScores
 from biomedica_ray.evaluate.zero_shot import TIED, Vectors, class_vectors, predict
@@ -89,6 +90,8 @@ def _multiclass(questions: Questions, images: Vectors, texts: Vectors, draws: _D
         one_hot = truth[:, None] == present
         scores["auroc"] = float(roc_auc_score(one_hot, softmax(logits, axis=1)[:, present], average="macro"))
     right = predicted == truth
+    given = logits.argmax(axis=1)
+    probability = softmax(logits, axis=1)[np.arange(len(given)), given]
     recalls = np.diag(confusion[:, :n_classes]) / np.maximum(confusion.sum(axis=1), 1)
     return TaskScores(
         scores,
@@ -97,6 +100,8 @@ def _multiclass(questions: Questions, images: Vectors, texts: Vectors, draws: _D
         right.astype(np.float64),
         confusion.tolist(),
         {questions.names[number]: float(recalls[number]) for number in present},
+        calibration(probability, right),
+        worst(probability, right, range(len(right)), lambda n: (questions.names[given[n]], questions.names[truth[n]])),
     )
 
 
@@ -156,7 +161,23 @@ def _multilabel(questions: Questions, images: Vectors, texts: Vectors, draws: _D
         return np.asarray(total / len(outcomes))
 
     per_class = {questions.names[number]: float(right[:, number].mean()) for number in range(truth.shape[1])}
-    return TaskScores(scores, {"accuracy": draws.interval(accuracy)}, 0.5, outcomes, [], per_class)
+    probability = np.maximum(shown, 1 - shown).ravel()
+
+    def names(answer: int) -> tuple[str, str]:
+        image, number = divmod(answer, truth.shape[1])
+        said = (questions.names[number], f"no {questions.names[number]}")
+        return (said[1], said[0]) if truth[image, number] else said
+
+    return TaskScores(
+        scores,
+        {"accuracy": draws.interval(accuracy)},
+        0.5,
+        outcomes,
+        [],
+        per_class,
+        calibration(probability, right.ravel()),
+        worst(probability, right.ravel(), np.repeat(np.arange(len(truth)), truth.shape[1]).tolist(), names),
+    )
 
 
 def _balanced(truth: npt.NDArray[np.bool_], right: npt.NDArray[np.bool_]) -> float:
@@ -174,13 +195,16 @@ def _choice(questions: Questions, images: Vectors, texts: Vectors, draws: _Draws
     """The right option must be more similar than all others; phrasings of a question are averaged."""
     outcomes = np.empty(len(questions.choices))
     chances = np.empty(len(questions.choices))
+    answers: list[tuple[int, Choice, int, float, bool]] = []
     for position, asked in enumerate(questions.choices):
-        right = []
         for choice in asked:
             similarity = texts[choice.options] @ images[position]
             others = np.delete(similarity, choice.answer)
-            right.append(float(similarity[choice.answer] > others.max(initial=-np.inf)))
-        outcomes[position] = np.mean(right)
+            probability = softmax(SCALE * similarity.astype(np.float64))
+            is_right = bool(similarity[choice.answer] > others.max(initial=-np.inf))
+            given = int(probability.argmax())
+            answers.append((position, choice, given, float(probability[given]), is_right))
+        outcomes[position] = np.mean([answer[-1] for answer in answers[-len(asked) :]])
         chances[position] = np.mean([1 / len(choice.options) for choice in asked])
     groups = [np.flatnonzero(questions.truth == number) for number in np.unique(questions.truth)]
     named = [group for group in groups if questions.names and questions.truth[group[0]] >= 0]
@@ -200,7 +224,23 @@ def _choice(questions: Questions, images: Vectors, texts: Vectors, draws: _Draws
         for group in groups
         if questions.names and questions.truth[group[0]] >= 0
     }
-    return TaskScores(scores, intervals, float(chances.mean()), outcomes, [], per_class)
+    probabilities = np.array([answer[3] for answer in answers])
+    rights = np.array([answer[4] for answer in answers])
+
+    def names(number: int) -> tuple[str, str]:
+        _, choice, given, *_ = answers[number]
+        return questions.texts[choice.options[given]], questions.texts[choice.options[choice.answer]]
+
+    return TaskScores(
+        scores,
+        intervals,
+        float(chances.mean()),
+        outcomes,
+        [],
+        per_class,
+        calibration(probabilities, rights),
+        worst(probabilities, rights, [answer[0] for answer in answers], names),
+    )
 
 
 def _retrieval(questions: Questions, images: Vectors, texts: Vectors, draws: _Draws) -> TaskScores:

@@ -1,17 +1,31 @@
-"""Results as tables: models side by side, by task and by domain, in Markdown, LaTeX, CSV and HTML."""
+"""Results as tables: models side by side, by task and by domain, in Markdown, LaTeX and CSV, and as pages have them."""
 
 from __future__ import annotations
 
 import csv
-import html
 import io
+from dataclasses import dataclass
 from typing import Any
 
-from biomedica_ray.evaluate.results import OVERALL
+from biomedica_ray.evaluate.comparisons import OVERALL
+from biomedica_ray.pages.formats import things
 
 Row = list[str]
 
-_STYLE = "body{font:14px sans-serif}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:2px 8px}"
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts.
+
+    Attributes:
+        header: Names of the columns.
+        rows: The rows.
+        best: Of each row, the columns of the best among our models.
+    """
+
+    header: Row
+    rows: list[Row]
+    best: list[set[int]]
 
 
 def render(document: dict[str, Any]) -> dict[str, str]:
@@ -20,12 +34,11 @@ def render(document: dict[str, Any]) -> dict[str, str]:
         "results.md": _markdown(document),
         "results.tex": _latex(document),
         "results.csv": _csv(document),
-        "results.html": _html(document),
     }
 
 
-def _rows(document: dict[str, Any]) -> tuple[Row, list[Row], list[set[int]]]:
-    """Header, rows, and of each row the columns of its best models."""
+def scores_table(document: dict[str, Any]) -> Table:
+    """Models side by side: a row for each task, then the means."""
     models = document["models"]
     header = ["domain", "task", "metric", "images", "chance", *models]
     tasks = sorted(document["tasks"].items(), key=lambda item: (item[1]["domain"], item[0]))
@@ -38,12 +51,38 @@ def _rows(document: dict[str, Any]) -> tuple[Row, list[Row], list[set[int]]]:
         rows.append([task["domain"], f"{name}{mark}", task["metric"], str(task["images"]), chance])
         rows[-1] += [_cell(each, task["metric"]) for each in found]
         best.append(_best(values))
-    names = list(dict.fromkeys(name for model in models for name in document["means"][model]))
-    for name in [*sorted(set(names) - {OVERALL}), *([OVERALL] if OVERALL in names else [])]:
+    for name, over in sorted(document["means_over"].items(), key=lambda item: (item[0] == OVERALL, item[0])):
         values = [document["means"][model].get(name) for model in models]
-        rows.append([name, "mean", "", "", "", *("" if value is None else f"{value:.3f}" for value in values)])
+        what = f"mean of {things(len(over), 'task')}"
+        rows.append([name, what, "", "", "", *("" if value is None else f"{value:.3f}" for value in values)])
         best.append(_best(values))
-    return header, rows, best
+    return Table(header, rows, best)
+
+
+def published_table(document: dict[str, Any]) -> Table | None:
+    """Scores that others published beside ours, a row for each task that they have; None without such scores."""
+    models = document["models"]
+    others = {model: of_model for each in document["published"] for model, of_model in each["scores"].items()}
+    names = sorted({name for of_model in others.values() for name in of_model})
+    if not names:
+        return None
+    rows = []
+    for name in names:
+        task = document["tasks"][name]
+        ours = [found and found["scores"].get(task["metric"]) for found in (task["models"][model] for model in models)]
+        values = [*ours, *(of_model.get(name) for of_model in others.values())]
+        rows.append([name, task["metric"], *("" if value is None else f"{value:.3f}" for value in values)])
+    return Table(["task", "metric", *models, *(f"{model} (published)" for model in others)], rows, [set()] * len(rows))
+
+
+def published_notes(document: dict[str, Any]) -> list[str]:
+    """Where published scores are from, and means that others published."""
+    notes = []
+    for each in document["published"]:
+        remarks = f"; {each['remarks']}" if each["remarks"] else ""
+        means = "".join(f"; {model} {value:.3f}" for model, value in each["means"].items())
+        notes.append(f"{each['source']} ({each['version']}, {each['url']}{remarks}){means}")
+    return notes
 
 
 def _best(values: list[float | None]) -> set[int]:
@@ -59,7 +98,7 @@ def _cell(found: dict[str, Any] | None, metric: str) -> str:
     return f"{found['scores'][metric]:.3f}{span}"
 
 
-def _notes(document: dict[str, Any]) -> list[str]:
+def notes(document: dict[str, Any]) -> list[str]:
     """What a reader of the table has to know: marked tasks, images that do not count, what is missing."""
     notes = []
     for name, task in document["tasks"].items():
@@ -71,6 +110,15 @@ def _notes(document: dict[str, Any]) -> list[str]:
             "named twice": len(task["repeated_rows"]),
             "equal to another (counted)": task["duplicate_images"],
         }
+        lacking = [model for model, found in task["models"].items() if found is None]
+        if lacking:
+            averaged = name in document["means_over"].get(task["domain"], [])
+            notes.append(f"{name}: no score of {', '.join(lacking)}" + ("" if averaged else "; the means leave it out"))
+        counted = {found["images"] for found in task["models"].values() if found}
+        if len(counted) > 1:
+            notes.append(
+                f"{name}: models read {min(counted):,} to {max(counted):,} images; {task['images']:,} are all's"
+            )
         if any(counts.values()):
             notes.append(f"{name}: images {', '.join(f'{what} {n:,}' for what, n in counts.items() if n)}")
     for test in document["tests"]:
@@ -84,11 +132,21 @@ def _notes(document: dict[str, Any]) -> list[str]:
 
 
 def _markdown(document: dict[str, Any]) -> str:
-    header, rows, best = _rows(document)
-    lines = [f"# {document['title']}", "", _line(header), _line(["---"] * len(header))]
-    for row, bold in zip(rows, best, strict=True):
+    lines = [f"# {document['title']}", "", *_markdown_table(scores_table(document)), ""]
+    lines += [*(f"- {note}" for note in notes(document)), ""]
+    if document["published"]:
+        lines += ["## Published by others", ""]
+        if table := published_table(document):
+            lines += [*_markdown_table(table), ""]
+        lines += [*(f"- {note}" for note in published_notes(document)), ""]
+    return "\n".join(lines)
+
+
+def _markdown_table(table: Table) -> list[str]:
+    lines = [_line(table.header), _line(["---"] * len(table.header))]
+    for row, bold in zip(table.rows, table.best, strict=True):
         lines.append(_line([f"**{cell}**" if n in bold else cell for n, cell in enumerate(row)]))
-    return "\n".join([*lines, "", *(f"- {note}" for note in _notes(document)), ""])
+    return lines
 
 
 def _line(cells: Row) -> str:
@@ -103,13 +161,18 @@ _TEX = str.maketrans(
 
 
 def _latex(document: dict[str, Any]) -> str:
-    header, rows, best = _rows(document)
-    lines = [rf"\begin{{tabular}}{{lll{'r' * (len(header) - 3)}}}", r"\hline"]
-    lines += [" & ".join(cell.translate(_TEX) for cell in header) + r" \\", r"\hline"]
-    for row, bold in zip(rows, best, strict=True):
+    tables = [table for table in (scores_table(document), published_table(document)) if table]
+    sources = [f"% {note}" for note in published_notes(document)]
+    return "\n".join([*(line for table in tables for line in _latex_table(table)), *sources, ""])
+
+
+def _latex_table(table: Table) -> list[str]:
+    lines = [rf"\begin{{tabular}}{{lll{'r' * (len(table.header) - 3)}}}", r"\hline"]
+    lines += [" & ".join(cell.translate(_TEX) for cell in table.header) + r" \\", r"\hline"]
+    for row, bold in zip(table.rows, table.best, strict=True):
         cells = [cell.translate(_TEX) for cell in row]
         lines.append(" & ".join(rf"\textbf{{{c}}}" if n in bold else c for n, c in enumerate(cells)) + r" \\")
-    return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
+    return [*lines, r"\hline", r"\end{tabular}"]
 
 
 def _csv(document: dict[str, Any]) -> str:
@@ -119,19 +182,12 @@ def _csv(document: dict[str, Any]) -> str:
     writer.writerow(["model", "domain", "task", "score", "value", "low", "high", "images"])
     for name, task in document["tasks"].items():
         for model, found in task["models"].items():
-            for score, value in (found or {"scores": {}})["scores"].items():
-                low, high = (found["intervals"].get(score) or ("", "")) if found else ("", "")
-                writer.writerow([model, task["domain"], name, score, value, low, high, task["images"]])
+            if found is None:
+                continue
+            for score, value in found["scores"].items():
+                low, high = found["intervals"].get(score) or ("", "")
+                writer.writerow([model, task["domain"], name, score, value, low, high, found["images"]])
+            if found["calibration"]:
+                ece = found["calibration"]["ece"]
+                writer.writerow([model, task["domain"], name, "ece", ece, "", "", found["images"]])
     return file.getvalue()
-
-
-def _html(document: dict[str, Any]) -> str:
-    header, rows, best = _rows(document)
-    title = html.escape(document["title"])
-    lines = [f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1><table>"]
-    lines.append(f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in header)}</tr>")
-    for row, bold in zip(rows, best, strict=True):
-        cells = [f"<b>{html.escape(cell)}</b>" if n in bold else html.escape(cell) for n, cell in enumerate(row)]
-        lines.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in _notes(document))
-    return "\n".join([*lines, f"</table><ul>{notes}</ul>", ""])

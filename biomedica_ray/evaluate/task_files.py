@@ -140,10 +140,11 @@ class Tasks:
         """The set of a task."""
         return self.sets[task.set]
 
-    def chosen(self, suite: str | None, names: Iterable[str]) -> list[TaskSpec]:
+    def chosen(self, suite: str | None, names: Iterable[str], key: str = "tasks") -> list[TaskSpec]:
         """The tasks of a suite, and further ones by id or as the path of a file of one's own.
 
-        A file of one's own names a set that comes with the package, or has the set's keys under ``set``.
+        A file of one's own names a set that comes with the package, or has the set's keys under ``set``. The config's
+        ``key`` of the names is for messages.
 
         Raises:
             ConfigError: There is no such suite or task, or a file is not right; one line that names file and key.
@@ -151,20 +152,20 @@ class Tasks:
         ids = list(_suite(suite)) if suite else []
         for name in names:
             if name.endswith((".yaml", ".yml")):
-                task, images = _own(Path(name))
+                task, images = _own(Path(name), key)
                 if task.id in self.tasks or (images and task.set in self.sets):
                     raise ConfigError(
-                        f"tasks: {name}: there is a task or a set {task.id} already; give the file another name"
+                        f"{key}: {name}: there is a task or a set {task.id} already; give the file another name"
                     )
                 self.tasks[task.id] = task
                 if images:
                     self.sets[task.set] = images
                 elif task.set not in self.sets:
-                    raise ConfigError(f"{name}: set: {task.set}: unknown set; {suggest(task.set, self.sets)}")
+                    raise ConfigError(f"{key}: {name}: set: {task.set}: unknown set; {suggest(task.set, self.sets)}")
                 name = task.id  # noqa: PLW2901
             elif name not in self.tasks:
                 hint = suggest(name, self.tasks)
-                raise ConfigError(f"tasks: {name}: unknown task; `biomedica tasks` lists them; {hint}")
+                raise ConfigError(f"{key}: {name}: unknown task; `biomedica tasks` lists them; {hint}")
             ids.append(name)
         return [self.tasks[name] for name in dict.fromkeys(ids)]
 
@@ -195,11 +196,11 @@ _Spec = TypeVar("_Spec", TaskSpec, SetSpec)
 @cache
 def _all(model: type[_Spec], folder: Path) -> Mapping[str, _Spec]:
     paths = sorted(folder.glob("*.yaml"))
-    return {path.stem: _parse(model, _read(path), path) for path in paths}
+    return {path.stem: _parse(model, _read(path, "tasks"), path) for path in paths}
 
 
-def _own(path: Path) -> tuple[TaskSpec, SetSpec | None]:
-    document = _read(path)
+def _own(path: Path, key: str) -> tuple[TaskSpec, SetSpec | None]:
+    document = _read(path, key)
     images = None
     if isinstance(document.get("set"), dict):
         images = _parse(SetSpec, document["set"], path, "set.")
@@ -207,15 +208,15 @@ def _own(path: Path) -> tuple[TaskSpec, SetSpec | None]:
     return _parse(TaskSpec, document, path), images
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, key: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"tasks: {path}: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{key}: {path}: {' '.join(str(error).split())}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"tasks: {path}: not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{key}: {path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
-        raise ConfigError(f"tasks: {path}: expected keys and values")
+        raise ConfigError(f"{key}: {path}: expected keys and values")
     return document
 
 

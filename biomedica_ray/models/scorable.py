@@ -40,7 +40,7 @@ class Scorable(Protocol):
 class OfOpenClip:
     """A model of open_clip."""
 
-    def __init__(self, model: Any, tokenize: Callable[[list[str]], torch.Tensor], device: str) -> None:
+    def __init__(self, model: Any, tokenize: Callable[[list[str]], torch.Tensor], device: str | torch.device) -> None:
         self._model, self._tokenize, self._device = model.to(device).eval(), tokenize, device
         self._preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
 

@@ -53,9 +53,13 @@ ABSENT = Picture(problem="no longer among the figures")
 def picture(data: bytes, side: int) -> Picture:
     """A JPEG of an image file, scaled down to at most ``side`` pixels; never raises, whatever the bytes are."""
     try:
-        image = decode(data)
+        return thumbnail(decode(data), side)
     except ImageError as error:
         return Picture(problem=error.kind)
+
+
+def thumbnail(image: Image.Image, side: int) -> Picture:
+    """A JPEG of an RGB image, which is scaled down in place to at most ``side`` pixels."""
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ class Training:
         waiting: Share of the time in which the first worker waited for data.
         loss: The loss over steps, with the chance loss for comparison.
         lr: The learning rate over steps.
+        scores: Name of each score that was measured while training -> its last value, and the scores over steps.
     """
 
     steps: int
@@ -37,6 +38,7 @@ class Training:
     waiting: float
     loss: LineChart
     lr: LineChart
+    scores: Mapping[str, tuple[float, LineChart]]
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,19 @@ def read_training(store: Store, name: str) -> Training | None:
         sum(record["wait"] * record["seconds"] for record in records) / seconds,
         line_chart(steps, [record["loss"] for record in records], chance),
         line_chart(steps, [record["lr"] for record in records]),
+        _measured(records),
     )
+
+
+def _measured(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, LineChart]]:
+    """Scores that were measured every so many steps: of retrieval recall@1, and of tasks all."""
+    names = dict.fromkeys(key for record in records for key in record)
+    shown = [name for name in names if name.startswith("tasks.") or name.endswith("recall@1")]
+    found = {}
+    for name in sorted(shown):
+        steps, values = zip(*((record["step"], record[name]) for record in records if name in record), strict=True)
+        found[name] = (values[-1], line_chart(steps, values))
+    return found
 
 
 def read_evaluation(store: Store, name: str) -> Evaluation | None:

@@ -18,7 +18,8 @@ class Suite:
         title: Its name.
         page: Path of its own page, relative to the store's root.
         models: The models.
-        means: Domain, and the mean of each model over the tasks of it, None where there is none; the overall one last.
+        means: Domain, the number of tasks of it that all models have, and the mean of each model over these, None where
+            there is none; the overall one last. Results of an earlier version do not have the number.
         tasks: How many tasks were evaluated.
         missing: How many were not, as their sets were not there or could not be used.
     """
@@ -26,7 +27,7 @@ class Suite:
     title: str
     page: str
     models: tuple[str, ...]
-    means: tuple[tuple[str, tuple[float | None, ...]], ...]
+    means: tuple[tuple[str, int | None, tuple[float | None, ...]], ...]
     tasks: int
     missing: int
 
@@ -42,12 +43,13 @@ def _read(store: Store, name: str) -> Suite | None:
     except FileNotFoundError:
         return None
     means, models = document["means"], tuple(document["models"])
+    over = {domain: len(names) for domain, names in document.get("means_over", {}).items()}
     domains = sorted({domain for model in models for domain in means[model]}, key=lambda d: (d == _OVERALL, d))
     return Suite(
         document["title"],
         f"evaluations/{name}/results.html",
         models,
-        tuple((domain, tuple(means[model].get(domain) for model in models)) for domain in domains),
+        tuple((domain, over.get(domain), tuple(means[model].get(domain) for model in models)) for domain in domains),
         len(document["tasks"]),
         len(document["missing"]) + len(document["errors"]),
     )

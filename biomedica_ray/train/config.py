@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_validator, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
 from biomedica_ray.config.needs import Need
 from biomedica_ray.config.wording import BUCKETS
-from biomedica_ray.evaluate.config import ONE_DATASET
+from biomedica_ray.evaluate.config import ONE_DATASET, by_commas
 from biomedica_ray.models.folders import is_folder
 from biomedica_ray.reading.texts import TextKind
 from biomedica_ray.train.gpus import Gpu
@@ -197,8 +197,14 @@ class TrainConfig(StageConfig):
         2000,
         ge=2,
         description="maximum number of validation samples to measure retrieval on; of more, this many are drawn, "
-        "in stretches of neighbours",
+        "in stretches of neighbours; and of images of each of eval_tasks",
     )
+    eval_tasks: list[str] = Field(
+        [],
+        description="tasks on published sets (`biomedica tasks` lists them), or files of one's own, to measure "
+        "zero-shot with the retrieval, every eval_steps",
+    )
+    eval_data: str | None = Field(None, description="folder of the sets of eval_tasks, as evaluate's data")
     wandb: str | None = Field(None, description="Weights & Biases project to send the metrics to")
     mlflow: str | None = Field(None, description="MLflow tracking URI to send the metrics to")
     dry_run: bool = Field(
@@ -282,6 +288,21 @@ class TrainConfig(StageConfig):
                 f"min_workers: {uneven[0]} workers cannot share the {total} samples of a step; choose a batch_size so "
                 f"that every number from {self.min_workers} to {self.num_workers} divides num_workers x batch_size"
             )
+        return self
+
+    @field_validator("eval_tasks", mode="before")
+    @classmethod
+    def _by_commas(cls, value: Any) -> Any:
+        return by_commas(value)
+
+    @model_validator(mode="after")
+    def _tasks_are_measured(self) -> Self:
+        if self.eval_tasks and self.eval_steps is None:
+            raise ValueError("eval_steps: with eval_tasks, expected after how many steps they are measured")
+        if self.eval_tasks and not self.eval_data:
+            raise ValueError("eval_data: with eval_tasks, expected the folder of the sets")
+        if self.eval_data and not self.eval_tasks:
+            raise ValueError("eval_data: goes with eval_tasks")
         return self
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from biomedica_ray.reading.mixture import Mixture
 from biomedica_ray.reading.stream import Stream
 from biomedica_ray.store import Store
 from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train.eval_tasks import EvalTask
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Job:
     held_out: Validation | None
     settings: dict[str, Any]
     board: Board
+    eval_tasks: tuple[EvalTask, ...] = ()
 
 
 def train_worker(job: Job) -> None:

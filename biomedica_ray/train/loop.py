@@ -60,7 +60,7 @@ def run(config: TrainConfig, record: Run) -> None:
         checkpoints.remove()
     plan = make_plan(config, record, checkpoints)
     if config.dry_run:
-        job = Job(config, plan.spec, record.store, plan.stream, plan.held_out, plan.settings, Board())
+        job = Job(config, plan.spec, record.store, plan.stream, plan.held_out, plan.settings, Board(), plan.eval_tasks)
         explored = on_a_worker(partial(explore, job), num_cpus=min(config.cpus_per_worker, REHEARSAL_CPUS))
         record.results.update(report(job, explored, config.gpu or (found(nodes()) if config.use_gpu else None)))
         return
@@ -72,7 +72,7 @@ def run(config: TrainConfig, record: Run) -> None:
     else:
         if is_local(config.ray_address):  # again, as the order of a resumed run may have more lanes than workers
             check([config.need(len(plan.stream.sizes))], nodes())
-        job = Job(config, plan.spec, record.store, plan.stream, plan.held_out, plan.settings, Board())
+        job = Job(config, plan.spec, record.store, plan.stream, plan.held_out, plan.settings, Board(), plan.eval_tasks)
         if config.use_gpu and not _done(checkpoints):
             rehearsed = on_a_worker(partial(rehearse, job), num_cpus=min(config.cpus_per_worker, REHEARSAL_CPUS))
             log.info("train: one step on %s, on a CPU: loss %.3f", rehearsed.sample, rehearsed.loss)

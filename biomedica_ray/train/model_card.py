@@ -13,6 +13,7 @@ from biomedica_ray.models.spec import ModelSpec
 from biomedica_ray.reading.place import Place
 from biomedica_ray.reading.shards import Shard
 from biomedica_ray.train.config import TrainConfig
+from biomedica_ray.train.eval_tasks import SCORES
 
 _HUB = "hf://datasets/"
 _RECIPE = (
@@ -85,7 +86,12 @@ Data: figures and captions of PubMed Central's Open Access Subset, from `{data}`
 {results}
 
 Retrieval is measured on held-out figures of the same source: whether a figure's own caption is among the k most similar
-of those samples, and the other way round. It depends on how many they are, and says nothing of other data."""
+of those samples, and the other way round. It depends on how many they are, and says nothing of other data.{tasks}"""
+
+_TASKS = """
+
+`tasks.` are zero-shot scores on published sets, on at most {most:,} images of each, by the authors' prompts where they
+are known. The training data have not been searched for these images."""
 
 _MERGING = """\
 ## Merging
@@ -120,13 +126,14 @@ def model_card(
             if settings[key] is not None and settings[key] is not False and settings[key] != _OFF.get(key)
         },
     }
-    results = {key: value for key, value in last.items() if key == "loss" or key.startswith("retrieval.")}
+    results = {key: value for key, value in last.items() if key == "loss" or key.startswith(SCORES)}
     about = _TRAINING.format(
         origin=f"`{spec.name}`, begun with {_weights(spec)}.",
         data="`, `".join(config.uris) or Place(config.selection).folder("dataset"),
         groups=_table("licence group", "samples", {**dict(sorted(samples.items())), "all": samples.total()}),
         recipe=_table("setting", "value", recipe),
         results=_table("metric", "value", {key: f"{value:.4g}" for key, value in results.items()}),
+        tasks=_TASKS.format(most=config.eval_samples) if config.eval_tasks else "",
     )
     return _page(config.name, "trained", spec, _datasets(config.uris), about)
 

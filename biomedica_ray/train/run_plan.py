@@ -16,7 +16,7 @@ from biomedica_ray.reading.mixing import PERFECT, Shuffle, measure
 from biomedica_ray.reading.mixture import Mixture, quotas
 from biomedica_ray.reading.pairs import Pairs
 from biomedica_ray.reading.place import Place
-from biomedica_ray.reading.shards import Shard, Source
+from biomedica_ray.reading.shards import Shard, Source, read_shards
 from biomedica_ray.reading.stream import Stream
 from biomedica_ray.reading.texts import TextChoice, TextKind
 from biomedica_ray.runs import Run
@@ -25,6 +25,7 @@ from biomedica_ray.train.checkpoints import Checkpoints
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.course import Course, doubts
 from biomedica_ray.train.data import find_shards
+from biomedica_ray.train.eval_tasks import EvalTask, choose_tasks
 from biomedica_ray.train.trackers import check_trackers
 from biomedica_ray.units import fingerprint
 
@@ -60,6 +61,8 @@ _IRRELEVANT = {
     "log_steps",
     "eval_steps",
     "eval_samples",
+    "eval_tasks",
+    "eval_data",
     "wandb",
     "mlflow",
 }
@@ -77,6 +80,7 @@ class Plan:
         spec: The model.
         stream: The samples in their order.
         held_out: Samples on which retrieval is measured while training; None where that is not wanted.
+        eval_tasks: Tasks on published sets that are measured then as well.
         settings: All that makes this run's model another than that of other settings.
         shuffle: How well the order is shuffled, of each of several data.
     """
@@ -84,6 +88,7 @@ class Plan:
     spec: ModelSpec
     stream: Stream | Mixture
     held_out: Validation | None
+    eval_tasks: tuple[EvalTask, ...]
     settings: dict[str, Any]
     shuffle: tuple[Shuffle, ...]
 
@@ -92,7 +97,8 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
     """What ``config`` asks for; a run that goes on must have the settings that it was started with. Writes nothing.
 
     Raises:
-        ConfigError: The model or the settings cannot be used, or differ from those the run was started with.
+        ConfigError: The model, the settings or an evaluation task cannot be used, or the settings differ from those the
+            run was started with.
         StoreError: There is no dataset, or it has fewer than 2 of the validation samples that are wanted.
     """
     data = _data(config, record)
@@ -104,6 +110,7 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
     )
     check_trackers(config)
     held_out = _held_out(config, data)
+    eval_tasks = choose_tasks(config)
     begun = _begun(checkpoints)
     # The order's lanes are as many as there were workers when the run began.
     lanes = (begun or {}).get("lanes", config.num_workers)
@@ -113,7 +120,7 @@ def make_plan(config: TrainConfig, record: Run, checkpoints: Checkpoints) -> Pla
     log.info("train: %s", Course.of(config, stream))
     for doubt in doubts(config, stream):
         log.warning("train: %s", doubt)
-    return Plan(spec, stream, held_out, settings, _shuffle(stream))
+    return Plan(spec, stream, held_out, eval_tasks, settings, _shuffle(stream))
 
 
 def _model(config: TrainConfig, store: Store) -> ModelSpec:
@@ -250,6 +257,9 @@ def _held_out(config: TrainConfig, data: Sequence[_Data]) -> Validation | None:
         raise ConfigError("validation_fraction: a dataset has a validation split of its own; leave it out")
     if config.eval_steps is None:
         return None
+    if config.eval_tasks and not config.keep_best and not any(_holds_out(config, each.source) for each in data):
+        log.info("train: nothing is held out; only eval_tasks are measured")
+        return None
     if not config.validation_fraction and not any(isinstance(each.source, Store) for each in data):
         raise ConfigError(
             "eval_steps: samples without a dataset.json have no validation split; set validation_fraction, or leave it "
@@ -260,6 +270,13 @@ def _held_out(config: TrainConfig, data: Sequence[_Data]) -> Validation | None:
     if config.keep_best and found.size <= int(config.keep_best.rpartition("@")[2]):
         raise ConfigError(f"keep_best: {found.size} held-out samples are too few for {config.keep_best}")
     return found
+
+
+def _holds_out(config: TrainConfig, source: Source | Pairs) -> bool:
+    """Whether there are samples of data that nothing is trained on."""
+    if isinstance(source, Store):
+        return bool(read_shards(source, None, "validation"))
+    return config.validation_fraction > 0
 
 
 def _settings(config: TrainConfig, spec: ModelSpec, data: Sequence[_Data], lanes: int) -> dict[str, Any]:

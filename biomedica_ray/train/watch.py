@@ -9,6 +9,7 @@ from typing import Any
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
 from biomedica_ray.progress import Progress
+from biomedica_ray.train.eval_tasks import SCORES
 from biomedica_ray.train.trackers import Trackers
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class Watch:
         note = f"loss {item['loss']:.3f}, lr {item['lr']:.1e}"
         self._progress.update(rows=samples_of(item), note=note)
         self._trackers.log(item)
-        if self._step % self._log_steps == 0 or any(key.startswith("retrieval.") for key in item):
+        if self._step % self._log_steps == 0 or _scores(item):
             rate = f"{item['samples_per_s']:,.1f} samples/s"
             log.info("train: step %d of %d: %s, %s, %s", self._step, self._steps, note, rate, _details(item))
 
@@ -118,5 +119,10 @@ def _details(record: dict[str, Any]) -> str:
     ]
     if used := [value for value in record["gpu_utilisation"] if value is not None]:
         parts.append(f"GPUs {min(used):.0f}-{max(used):.0f} %")
-    parts += [f"{key} {value:.1%}" for key, value in record.items() if key.startswith("retrieval.")]
+    parts += [f"{key} {value:.1%}" for key, value in _scores(record).items()]
     return ", ".join(parts)
+
+
+def _scores(record: dict[str, Any]) -> dict[str, float]:
+    """The scores in a record; most steps have none."""
+    return {key: value for key, value in record.items() if key.startswith(SCORES)}

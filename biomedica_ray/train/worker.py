@@ -26,6 +26,7 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.encode import Model
 from biomedica_ray.messages import one_line
 from biomedica_ray.models.clip import build, export, lock_towers
+from biomedica_ray.models.scorable import OfOpenClip
 from biomedica_ray.models.tf32 import set_tf32
 from biomedica_ray.reading.actors import batches_of_actors
 from biomedica_ray.reading.order import LanePosition, batch_digest
@@ -34,6 +35,7 @@ from biomedica_ray.store import StoreError
 from biomedica_ray.train.checkpoints import Checkpoints, Position, Rule, Snapshot
 from biomedica_ray.train.consensus import Agreed, Word, agree, gpu_utilisation
 from biomedica_ray.train.divergence import DivergedError, advice, message, rows_not_finite
+from biomedica_ray.train.eval_tasks import zero_shot
 from biomedica_ray.train.held_out import retrieval
 from biomedica_ray.train.job import Job
 from biomedica_ray.train.learner import Learner, Update
@@ -176,6 +178,7 @@ class _Worker:
         self.accumulate = math.ceil(config.accumulate * config.num_workers / workers)
         self.how = preparation(job, model, tokenizer)
         self.open: _Open | None = None
+        self.told: set[str] = set()
 
     def _restore(self, source: Checkpoints, step: int) -> None:
         if self.group is not None and source.is_divided(step):
@@ -282,25 +285,33 @@ class _Worker:
 
     def _is_scored(self, step: int) -> bool:
         every = self.job.config.eval_steps
-        return self.job.held_out is not None and every is not None and (step % every == 0 or step == self.total)
+        wanted = self.job.held_out is not None or bool(self.job.eval_tasks)
+        return wanted and every is not None and (step % every == 0 or step == self.total)
 
     def _scores(self, step: int) -> Mapping[str, float]:
-        """How well the model does on held-out samples, where that is due."""
-        config, held_out = self.job.config, self.job.held_out
-        if held_out is None or not self._is_scored(step):
+        """How well the model does on held-out samples and on tasks, where that is due."""
+        config, held_out, tasks = self.job.config, self.job.held_out, self.job.eval_tasks
+        if not self._is_scored(step):
             return {}
-        model = Model(self.learner.result, self.tokenizer, self.learner.device)
-        scores = retrieval(
-            model,
-            held_out,
-            _gather,
-            rank=self.rank,
-            workers=self.workers,
-            batch_size=-(-config.batch_size // config.accumulate),
-            threads=max(1, int(config.cpus_per_worker)),
-        )
+        how: dict[str, Any] = {
+            "rank": self.rank,
+            "workers": self.workers,
+            "threads": max(1, int(config.cpus_per_worker)),
+        }
+        model = (self.learner.result, self.tokenizer, self.learner.device)
+        scores: dict[str, float] = {}
+        if held_out is not None:
+            batch_size = -(-config.batch_size // config.accumulate)
+            scores |= retrieval(Model(*model), held_out, _gather, **how, batch_size=batch_size)
+        scores |= zero_shot(OfOpenClip(*model), tasks, _gather, **how, tell=self._tell)
         self.learner.train_mode()
         return scores
+
+    def _tell(self, what: str) -> None:
+        """Have the driver log what does not count in a task, once."""
+        if what not in self.told:
+            self.told.add(what)
+            self.job.board.post({"unreadable": f"eval_tasks: {what}"})
 
     def _diverged(self, what: str, step: int, keys: list[str], suspects: list[int]) -> NoReturn:
         everywhere = _gather([keys[row] for row in suspects])

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import lxml.html
 import numpy as np
 import open_clip
 import pyarrow.parquet as pq
@@ -27,8 +28,16 @@ from biomedica_ray.runs import Run
 from tests.evaluate.written import picture, write_set
 from tests.models.finished import leave_model
 
-SETS = ["lc25000_lung", "breastmnist", "dresden", "ubench", "biomed_flickr"]
-TASKS = ["lc25000_lung", "breastmnist", "dresden_colon", "ubench_tang_et_al_2019", "ubench_domain", "biomed_flickr"]
+SETS = ["lc25000_lung", "ham10000", "breastmnist", "dresden", "ubench", "biomed_flickr"]
+TASKS = [
+    "lc25000_lung",
+    "ham10000",
+    "breastmnist",
+    "dresden_colon",
+    "ubench_tang_et_al_2019",
+    "ubench_domain",
+    "biomed_flickr",
+]
 
 
 def evaluate(store: Path, data: Path, **changes: Any) -> dict[str, Any]:
@@ -56,17 +65,17 @@ def test_two_models_on_several_sets(tmp_path: Path, tiny_model: str, ray_cluster
     lung = data / "lc25000_lung" / "Test Set" / "lung_n"
     (lung / "broken.jpeg").write_bytes(b"no image")
     shutil.copy(next(lung.glob("[0-9].jpeg")), lung / "again.jpeg")
+    (data / "ham10000/ISIC2018_Task3_Test_Input/patient/image_3.png").unlink()
     leave_model(store, "tiny", tiny_model, seed=0)
     torch.manual_seed(1)
     other = tmp_path / "other"
     export_for_transformers(*build(resolve_model(tiny_model, None)), other)
 
-    found = evaluate(store, data, tasks=[*TASKS, "pcam"], models=["tiny", f"hf:{other}"])
+    found = evaluate(store, data, tasks=[*TASKS, "pcam"], models=["tiny", f"hf:{other}"], mistakes=2, published=True)
     assert list(found["tasks"]) == TASKS
     assert found["missing"]["pcam"]["get"] == packaged().sets["pcam"].get
     of_lung = found["tasks"]["lc25000_lung"]
-    assert (of_lung["images"], of_lung["duplicate_images"]) == (10, 1)
-    assert [what.rpartition("/")[2] for what in of_lung["unreadable_images"]] == ["broken.jpeg"]
+    bad_images_are_told(found, store)
     assert found["tasks"]["breastmnist"]["differs"] == ["6 images in the set, expected 156"]
     # Its train split has the same pictures: a probe knows them, as far as the model tells them apart.
     of_breast = found["tasks"]["breastmnist"]["models"]["tiny"]["scores"]
@@ -78,9 +87,6 @@ def test_two_models_on_several_sets(tmp_path: Path, tiny_model: str, ray_cluster
     assert set(metrics) == {"accuracy"}
     assert found["means"]["tiny"]["overall"] == pytest.approx(np.mean(values))
     assert len(found["tests"]) == len(TASKS)
-    errors = [row for path in (store / "errors").rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
-    assert [row["kind"] for row in errors] == ["not-an-image"] * 2  # by both models
-
     # The scores of the model are those that open_clip's own functions give it.
     folder = store / "checkpoints" / "tiny" / "model"
     model, tokenizer = load_folder(folder)
@@ -89,7 +95,7 @@ def test_two_models_on_several_sets(tmp_path: Path, tiny_model: str, ray_cluster
     assert of_lung["models"]["tiny"]["scores"]["accuracy"] == pytest.approx(expected, abs=1e-4)
 
     results = store / "evaluations" / "tasks"
-    assert {path.suffix for path in results.iterdir()} == {".json", ".md", ".tex", ".csv", ".html"}
+    mistakes_are_shown(of_lung, results)
     old = json.loads((results / "results.json").read_text())
     old["tasks"]["breastmnist"]["models"]["tiny"]["scores"]["accuracy"] = 2.0
     (tmp_path / "old.json").write_text(json.dumps(old))
@@ -112,6 +118,29 @@ def test_two_models_on_several_sets(tmp_path: Path, tiny_model: str, ray_cluster
         evaluate(store, data, models=["tiny"], into="wrong")
     wrong = json.loads((store / "evaluations" / "wrong" / "results.json").read_text())
     assert list(wrong["tasks"]) == TASKS[1:]
+
+
+def bad_images_are_told(found: dict[str, Any], store: Path) -> None:
+    of_lung = found["tasks"]["lc25000_lung"]
+    assert (of_lung["images"], of_lung["duplicate_images"]) == (10, 1)
+    assert [what.rpartition("/")[2] for what in of_lung["unreadable_images"]] == ["broken.jpeg"]
+    assert (found["tasks"]["ham10000"]["images"], found["tasks"]["ham10000"]["missing_images"]) == (20, ["image_3"])
+    assert "- ham10000: images missing 1" in (store / "evaluations/tasks/results.md").read_text()
+    errors = [row for path in (store / "errors").rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
+    assert [row["kind"] for row in errors] == ["not-an-image"] * 2  # by both models
+
+
+def mistakes_are_shown(of_lung: dict[str, Any], results: Path) -> None:
+    mistakes = of_lung["models"]["tiny"]["mistakes"]
+    wrong = sum(n for c, row in enumerate(of_lung["models"]["tiny"]["confusion"]) for d, n in enumerate(row) if c != d)
+    assert len(mistakes) == wrong and mistakes[0]["probability"] >= mistakes[-1]["probability"]
+    assert all(f"/{each['true']}/" in each["image"] for each in mistakes)
+    page = lxml.html.document_fromstring((results / "results.html").read_text())
+    shown = page.xpath("//details[contains(summary, 'LC25000')]//figure//img")
+    assert 0 < len(shown) <= 4 and {image.get("width") for image in shown} == {"8"}
+    assert shown[0].get("alt") == mistakes[0]["image"]
+    assert "BMC-CLIP (published)" in (results / "results.md").read_text()
+    assert {path.suffix for path in results.iterdir()} == {".json", ".md", ".tex", ".csv", ".html"}
 
 
 def open_clip_accuracy(model: Any, tokenizer: Any, folder: Path, names: list[str], task: Any) -> float:

@@ -270,6 +270,18 @@ def test_npz_files_that_are_damaged_or_of_another_shape(tmp_path: Path) -> None:
         opened(Npz(kind="npz", file="a.npz"), tmp_path)
 
 
+def test_a_stream_that_breaks_is_an_error_each_time_it_is_asked(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", test_images=images, test_labels=np.zeros((4, 1), np.uint8))
+    data = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(data.replace(images[3].tobytes(), images[2].tobytes()))
+    found = opened(Npz(kind="npz", file="a.npz"), tmp_path)
+    for _ in range(2):
+        with pytest.raises(BadDataError, match=r"a\.npz: test_images: Bad CRC-32"):
+            list(found.images([2, 3]))
+    assert [pixels.tolist() for pixels in found.images([1])] == [images[1].tolist()]
+
+
 def test_samples_of_tars_are_told_where_they_are_left_out(tmp_path: Path) -> None:
     layout = packaged().sets["pcam_webdataset"].layouts[0]
     (tmp_path / "test").mkdir()

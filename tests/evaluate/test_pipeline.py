@@ -38,6 +38,10 @@ def test_scores_and_counts(tmp_path: Path, tiny_model: str, ray_cluster: None) -
 
     assert score(tmp_path).counts == scored.counts
     assert json.loads((tmp_path / "checkpoints/tiny/evaluation.json").read_text())["run_id"] == scored.run_id
+    # A run that was killed between its commit and its scores left those of another one.
+    path = tmp_path / "checkpoints/tiny/evaluation.json"
+    path.write_text(json.dumps({**document, "fingerprint": "of another", "tasks": {}}))
+    assert score(tmp_path).results["tasks"] == document["tasks"]
     assert score(tmp_path, samples=4).counts["samples"].rows_in == 4
 
 
@@ -56,6 +60,7 @@ def test_a_sample_that_is_lost_fails_the_run(
     monkeypatch.setattr(pipeline, "on_a_worker", lambda work, **_: work())
     with pytest.raises(LostRowsError, match=r"samples: 6 in but 5 out \+ 0 errors"):
         score(tmp_path)
+    assert not (tmp_path / "checkpoints/tiny/evaluation.json").exists()
 
 
 def test_evaluation_needs_a_model_first(tmp_path: Path) -> None:

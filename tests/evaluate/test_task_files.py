@@ -24,6 +24,7 @@ def test_suites_name_tasks_that_there_are() -> None:
     assert sizes["medpmc-26"] == 26
     assert sizes["openpmc-19"] == 19
     assert sizes["medmnist"] == 12
+    assert sizes["unimed"] == 23
     assert sizes[ALL] == len(tasks.tasks)
     assert {task.set for task in tasks.tasks.values()} == set(tasks.sets)
 

@@ -161,6 +161,9 @@ def test_training_and_evaluation(page: lxml.html.HtmlElement) -> None:
     assert told == "Run clip : 8 steps, 160 samples at 10 a second; 25.0 % of the time was spent waiting for data."
     points = page.xpath("//h2[@id='training']/following::polyline[1]/@points")[0].split()
     assert len(points) == 8
+    curves = page.xpath("//h3[contains(., 'tasks.') or contains(., 'retrieval.')]")
+    assert [text(curve) for curve in curves] == ["tasks.pcam.accuracy by step; at last 80.0 %"]
+    assert len(curves[0].xpath("./following::polyline[1]/@points")[0].split()) == 2
     assert [row[:6] for row in table_after(page, "evaluation")] == [
         ["zero shot primary label", "accuracy", "50", "0.625", "0.500 – 0.750", "0.125"],
         ["retrieval", "image to text recall@1", "50", "0.250", "", "0.020"],
@@ -238,14 +241,19 @@ def test_scores_on_published_sets_stand_side_by_side(tmp_path: Path) -> None:
         "clip": {"overall": 0.5, "pathology": 0.25, "surgery": 0.75},
         "<b>": {"pathology": 0.125, "overall": 0.125},
     }
-    document = {"title": "biomedica-40", "models": list(means), "means": means}
+    over = {"overall": ["a", "b"], "pathology": ["a"]}
+    document = {"title": "biomedica-40", "models": list(means), "means": means, "means_over": over}
     some = {"tasks": {"a": {}, "b": {}}, "missing": {"c": {}}, "errors": {"d": ""}}
     store.write_json("evaluations/biomedica-40/results.json", {**document, **some})
     store.write_json("evaluations/unfinished/other.json", {})
     (table,) = parse(store).xpath("//table[@class='suite']")
-    assert [text(cell) for cell in table.xpath("./thead/tr/th")] == ["domain", "clip", "<b>"]
+    assert [text(cell) for cell in table.xpath("./thead/tr/th")] == ["domain", "tasks", "clip", "<b>"]
     rows = [[text(cell) for cell in row.xpath("./td")] for row in table.xpath("./tbody/tr")]
-    assert rows == [["pathology", "0.250", "0.125"], ["surgery", "0.750", ""], ["overall", "0.500", "0.125"]]
+    assert rows == [
+        ["pathology", "1", "0.250", "0.125"],
+        ["surgery", "", "0.750", ""],
+        ["overall", "2", "0.500", "0.125"],
+    ]
     (said,) = parse(store).xpath("//h3[.='biomedica-40']/following-sibling::p[1]")
     assert text(said).startswith("2 tasks on published sets; 2 more could not be evaluated.")
     assert said.xpath("./a/@href") == ["evaluations/biomedica-40/results.html"]

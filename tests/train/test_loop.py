@@ -20,6 +20,8 @@ from safetensors.torch import load_file
 
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.config import ConfigError
+from biomedica_ray.models.clip import load_folder
+from biomedica_ray.models.scorable import OfOpenClip
 from biomedica_ray.reading.held_out import is_held_out
 from biomedica_ray.reading.order import LanePosition, batch_digest, rows_of_worker
 from biomedica_ray.reading.shards import read_shards
@@ -28,6 +30,8 @@ from biomedica_ray.runs import LostRowsError, Run
 from biomedica_ray.store import Store
 from biomedica_ray.train import loop, run_plan
 from biomedica_ray.train.checkpoints import Checkpoints
+from biomedica_ray.train.eval_tasks import choose_tasks, zero_shot
+from tests.evaluate.written import write_set
 from tests.reading.shards import sample, write_dataset
 from tests.train.half_done import leave_half_done
 from tests.train.training import last_step, metrics, processes, signalled, tiny, train
@@ -40,7 +44,10 @@ def test_every_sample_is_counted_and_what_is_trained_is_not_trained_again(
 ) -> None:
     broken = sample(7, image=b"no image")
     write_dataset(tmp_path / "dataset", [map(sample, range(7)), [broken, *map(sample, range(8, 21))]])
-    run = train(tmp_path, tiny_model)
+    for name in ("lc25000_lung", "breastmnist"):
+        write_set(tmp_path / "sets", name)
+    measured = {"eval_tasks": "lc25000_lung,breastmnist", "eval_data": str(tmp_path / "sets"), "eval_steps": 3}
+    run = train(tmp_path, tiny_model, **measured)
     flow = run.counts["samples"]
     assert (flow.rows_in, flow.rows_out, flow.errors) == (63, 60, 3)
     found = metrics(tmp_path)
@@ -48,6 +55,17 @@ def test_every_sample_is_counted_and_what_is_trained_is_not_trained_again(
     # Two lanes share 21 samples, and the last step is filled up.
     assert [record["samples"] for record in found] == [10] * 7
     assert sum(record["distinct"] for record in found) == 60
+    scored = [record for record in found if "tasks.overall" in record]
+    assert [record["step"] for record in scored] == [3, 6, 7]
+    # Two workers have measured what one does.
+    tasks = choose_tasks(tiny(tmp_path, tiny_model, **measured))
+    model = OfOpenClip(*load_folder(tmp_path / "checkpoints/tiny/model"), "cpu")
+    alone = zero_shot(model, tasks, lambda part: [part], rank=0, workers=1, threads=1, tell=pytest.fail)
+    assert len(alone) == 3
+    assert {name: value for name, value in found[-1].items() if name.startswith("tasks.")} == alone
+    card = (tmp_path / "checkpoints/tiny/model/README.md").read_text()
+    assert f"| tasks.overall | {alone['tasks.overall']:.4g} |" in card
+    assert "zero-shot scores on published sets, on at most 2,000 images of each" in card
     assert run.results["steps"] == 7
     assert run.results["last_loss"] < run.results["first_loss"]
     assert 0 < run.results["shuffle"]["distance"] < 0.5

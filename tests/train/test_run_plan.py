@@ -93,6 +93,10 @@ def test_what_is_held_out_must_be_there_and_be_wanted(tmp_path: Path, tiny_model
     refused(r"^validation_fraction: a dataset has a validation split of its own", validation_fraction=0.1)
     refused(r"dataset: 0 validation samples, expected .* serialize with a greater validation_fraction$", eval_steps=1)
     refused(r"^eval_steps: samples without a dataset.json have no validation split; set valid", eval_steps=1, data=tar)
+    # Tasks are measured without, but choose no checkpoint.
+    tasks = {"eval_steps": 1, "eval_tasks": ["pcam"], "eval_data": str(tmp_path)}
+    refused(r"^eval_tasks: pcam: not in ", **tasks)
+    refused(r"dataset: 0 validation samples", keep_best="retrieval.image_to_text.recall@1", **tasks)
 
 
 def test_words_of_panels_are_refused_where_samples_are_whole_figures(tmp_path: Path, tiny_model: str) -> None:

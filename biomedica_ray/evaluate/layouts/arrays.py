@@ -44,9 +44,13 @@ class NpzImages:
         for number in numbers:
             if not self._next or number < self._next:
                 self._next, self._rows = 0, self._all()
-            while self._next <= number:
-                pixels = next(self._rows)
-                self._next += 1
+            try:
+                while self._next <= number:
+                    pixels = next(self._rows)
+                    self._next += 1
+            except BadDataError:
+                self._next = 0  # a stream that broke does not go on
+                raise
             yield pixels
 
     def _all(self) -> Iterator[Pixels]:
