@@ -34,7 +34,7 @@ MAX_DISTANCE = 8
 """Bits in which the hashes of a window and of a picture may differ. It only makes candidates."""
 MIN_SCORE = 0.4
 """Least correlation of their thumbnails, once laid over one another: of 100 copies one or two stay below."""
-LEAST_SIDE = 32
+LEAST_SIDE = 16
 """Pixels of the shorter side below which a picture is not sought: there is too little in it to be certain."""
 _BLANK = 4.0
 """Standard deviation of the grey values of a thumbnail in which there is next to nothing."""
