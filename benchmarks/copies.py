@@ -1,12 +1,14 @@
 """Which copies of real figures are found as near duplicates, and which different figures are taken for copies.
 
-    python -m benchmarks.copies FOLDER [--hash phash] [--every 1] [--panels tests/panels/boxes.tsv]
+    python -m benchmarks.copies FOLDER [--hash phash] [--every 1] [--against | --panels tests/panels/boxes.tsv]
 
 Each image below the folder is copied in every way of COPIES. Of each way the table has the share of copies whose hash
-is within a distance of the original's, whose thumbnails correlate, and for which both holds, so that they are found
-within a store; and the share that is found where the copies are another set (``--against``).
+is within a distance of the original's, whose thumbnails correlate, and for which both holds, so that they are found.
 Then the originals are compared with one another, but for those of one name in one folder, which are a figure in two
-formats: pairs within 8 bits are listed by path, to be looked at; and so are copies that are found in another figure.
+formats: pairs within 8 bits are listed by path, to be looked at.
+
+With --against, instead: of the ways of ALTERED, the share of copies that the hashes find, and the share that is found
+where the copies are another set; and figures in which a copy of another one is found, by path, to be looked at.
 
 With --panels, instead: how many panels of compound figures, cut out as the file says and saved as JPEG, are found by
 the hashes of the whole figure, how many by those of the panels that are found in it, and how many as another set.
@@ -85,11 +87,17 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
     **{f"JPEG q {quality}": partial(saved, format_="JPEG", quality=quality) for quality in (30, 60, 95)},
     "as GIF": partial(saved, format_="GIF"),
     "grey": lambda image: image.convert("L").convert("RGB"),
+    "cropped by 3 %": partial(cropped, share=0.03),
+    "border of 2 px": partial(ImageOps.expand, border=2, fill="black"),
+}
+
+ALTERED: dict[str, Callable[[Image.Image], Image.Image]] = {
     "longer side 160 px": partial(within, side=160),
     "brighter by 20 %": lambda image: ImageEnhance.Brightness(image).enhance(1.2),
     **{f"cropped by {percent} %": partial(cropped, share=percent / 100) for percent in (1, 3, 5, 10)},
     **{f"at a corner by {percent} %": partial(cropped_at_a_corner, share=percent / 100) for percent in (5, 10)},
-    "border of 2 px": partial(ImageOps.expand, border=2, fill="black"),
+    "JPEG q 30": COPIES["JPEG q 30"],
+    "border of 2 px": COPIES["border of 2 px"],
     "white border of 10 %": partial(framed, share=0.1),
     "flipped": ImageOps.mirror,
     **{f"rotated by {angle}": partial(turned, way=Image.Transpose[f"ROTATE_{angle}"]) for angle in (90, 180, 270)},
@@ -212,11 +220,41 @@ def panels_found(folder: Path, labelled: Path, hasher: Hasher) -> tuple[int, int
     return len(compound), counts[0], counts[1], counts[2], len(against)
 
 
+def print_against(
+    images: dict[Path, Image.Image],
+    seen: dict[Path, Seen],
+    hasher: Hasher,
+    folder: Path,
+    small: npt.NDArray[np.bool_],
+) -> None:
+    """The table of --against, and copies that are found in another figure."""
+    print("| copy | by hashes | found | by hashes, not small | found, not small |")
+    print("|---|---:|---:|---:|---:|")
+    paths = list(images)
+    regions: list[Region] = [(image.convert("L"), (0, 0, *image.size)) for image in images.values()]
+    false: set[tuple[Path, Path]] = set()
+    for name, copied in ALTERED.items():
+        copies = [copied(image) for image in images.values()]
+        compared = np.array([compare(a, see(b, hasher)) for a, b in zip(seen.values(), copies, strict=True)])
+        by_hash = (compared[:, 0] <= MAX_DISTANCE) & (compared[:, 1] >= MIN_CORRELATION)
+        against = by_hash.copy()
+        for region, picture, _ in found_against(regions, copies):
+            against[picture] |= region == picture
+            if paths[region].with_suffix("") != paths[picture].with_suffix(""):
+                false.add((paths[region], paths[picture]))
+        shares = (each.mean() for each in (by_hash, against, by_hash[~small], against[~small]))
+        print(f"| {name} |", " | ".join(f"{share:.3f}" for share in shares), "|", flush=True)
+    print()
+    for pair in sorted(false):
+        print(*(path.relative_to(folder) for path in pair))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--hash", choices=HASHES, default="phash")
     parser.add_argument("--every", type=int, default=1, help="take only each so many-th image")
+    parser.add_argument("--against", action="store_true", help="as pictures of another set")
     parser.add_argument("--panels", type=Path, help="a table of boxes: file, left, top, right, bottom")
     arguments = parser.parse_args()
     if arguments.panels:
@@ -236,25 +274,16 @@ def main() -> None:
 
     small = np.array([min(image.size) < SMALL for image in images.values()])
     print(f"{arguments.hash}, {len(images)} images, {np.count_nonzero(small)} of them small\n")
-    print(f"| {arguments.hash} | d 0 | d 2 | d 4 | d 8 | alike | found | found, not small | against | not small |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
-    paths = list(images)
     seen = {path: see(image, hasher) for path, image in images.items()}
-    regions: list[Region] = [(image.convert("L"), (0, 0, *image.size)) for image in images.values()]
-    false: set[tuple[int, int]] = set()
+    if arguments.against:
+        print_against(images, seen, hasher, arguments.folder, small)
+        return
+    print(f"| {arguments.hash} | d 0 | d 2 | d 4 | d 8 | alike | found | found, not small |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, copied in COPIES.items():
-        copies = [copied(image) for image in images.values()]
-        compared = np.array([compare(a, see(b, hasher)) for a, b in zip(seen.values(), copies, strict=True)])
-        against = (compared[:, 0] <= MAX_DISTANCE) & (compared[:, 1] >= MIN_CORRELATION)
-        for region, picture, _ in found_against(regions, copies):
-            against[picture] |= region == picture
-            if paths[region].with_suffix("") != paths[picture].with_suffix(""):
-                false.add((region, picture))
-        cells = f"{found(compared)} | {found(compared[~small]).rpartition(' ')[2]}"
-        print(f"| {name} | {cells} | {against.mean():.3f} | {against[~small].mean():.3f} |", flush=True)
+        compared = np.array([compare(seen[path], see(copied(image), hasher)) for path, image in images.items()])
+        print(f"| {name} | {found(compared)} | {found(compared[~small]).rpartition(' ')[2]} |", flush=True)
     print()
-    for a, b in sorted(false):
-        print("against", *(paths[each].relative_to(arguments.folder) for each in (a, b)))
     for distance, alike, a, b in different_pairs(seen):
         print(distance, f"{alike:.3f}", a.relative_to(arguments.folder), b.relative_to(arguments.folder))
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray
 
 from biomedica_ray.dedupe.columns import Rows
@@ -58,13 +57,12 @@ columns of :class:`~biomedica_ray.dedupe.sought.Candidate`."""
 COPIES = pa.schema(
     [
         ("figure_id", pa.string()),
-        ("number", pa.int32()),
         ("picture", pa.int32()),
         ("how", pa.string()),
         ("distance", pa.float32()),
     ]
 )
-"""A picture in a figure: the number of the panel by which it was found (0: none), in what way, and 1 - correlation."""
+"""A picture in a figure: which one, in what way, and 1 - correlation of the pixels."""
 
 
 class Looks(NamedTuple):
@@ -121,8 +119,11 @@ def find_copies(
         return COPIES.empty_table()
     starts = np.cumsum([0, *(len(part.pictures) for part in parts)])
     sought = ray.put(build_sought(*joined))
-    units = _rows_by_unit(figures)
-    searches = {unit: (store, extracted[unit], panelled.get(unit), rows, sought) for unit, rows in units.items()}
+    rows = figures["row"].to_numpy()
+    searches = {
+        unit: (store, extracted[unit], panelled.get(unit), np.sort(rows[own]), sought)
+        for unit, own in _grouped(figures["unit"].to_numpy()).items()
+    }
     candidates = _CANDIDATES.empty_table()
     for _, found in in_tasks(find_in_unit, searches):
         candidates = pa.concat_tables([candidates, found])
@@ -132,13 +133,13 @@ def find_copies(
     log.info("dedupe: %s places where pictures of other sets may be are looked at", f"{candidates.num_rows:,}")
     which = np.searchsorted(starts, candidates["look"].to_numpy(), side="right") - 1
     checks = {}
-    for unit in pc.unique(candidates["unit"]).to_pylist():
-        own = candidates.filter(pc.equal(candidates["unit"], unit))
-        needed = np.unique(which[candidates["unit"].to_numpy() == unit]).tolist()
-        trimmed = joined.trimmed[own["look"].to_numpy()]
-        checks[unit] = (store, extracted[unit], own, trimmed, {int(starts[part]): greys[part] for part in needed})
+    for unit, own in _grouped(candidates["unit"].to_numpy()).items():
+        guesses = candidates.take(pa.array(own))
+        guesses = guesses.append_column("trimmed", pa.array(joined.trimmed[guesses["look"].to_numpy()]))
+        needed = np.unique(which[own]).tolist()
+        checks[unit] = (store, extracted[unit], guesses, starts[needed], *(greys[part] for part in needed))
     copies = [COPIES.empty_table(), *(found for _, found in in_tasks(look_at_unit, checks, _TASK_GB))]
-    return pa.concat_tables(copies).sort_by([(name, "ascending") for name in ("figure_id", "picture", "number")])
+    return pa.concat_tables(copies).sort_by([(name, "ascending") for name in ("figure_id", "picture")])
 
 
 def best_candidates(candidates: pa.Table, most: int) -> pa.Table:
@@ -205,25 +206,21 @@ def _made(data: bytes) -> bytes:
         return bytes(SIDE * SIDE)
 
 
-def look_at_unit(
-    store: Store, commit: Commit, candidates: pa.Table, trimmed: npt.NDArray[np.bool_], greys: Mapping[int, Any]
-) -> pa.Table:
+def look_at_unit(store: Store, commit: Commit, candidates: pa.Table, starts: Rows, *greys: list[Grey]) -> pa.Table:
     """Rows of :data:`COPIES` for the candidates of a unit that are copies, of each figure and picture the best one.
 
     Args:
         store: The store.
         commit: The unit's commit of extract.
-        candidates: Rows of candidates.
-        trimmed: (n,) whether their looks are trimmed.
-        greys: Number of the first look of each part of the set that is needed -> reference of its grey values.
+        candidates: Rows of candidates, with ``trimmed``: whether their looks are.
+        starts: Number of the first look of each part of the set that is needed, ascending.
+        greys: The grey values of these parts' looks.
     """
     rows = np.unique(candidates["row"].to_numpy())
-    firsts = np.array(sorted(greys))
-    parts = dict(zip(firsts.tolist(), ray.get([greys[first] for first in firsts.tolist()]), strict=True))
     guesses: dict[int, list[dict[str, Any]]] = {row: [] for row in rows.tolist()}
-    for guess, is_trimmed in zip(candidates.to_pylist(), trimmed.tolist(), strict=True):
-        first = int(firsts[np.searchsorted(firsts, guess["look"], side="right") - 1])
-        guesses[guess["row"]].append({**guess, "trimmed": is_trimmed, "grey": parts[first][guess["look"] - first]})
+    for guess in candidates.to_pylist():
+        part = int(np.searchsorted(starts, guess["look"], side="right")) - 1
+        guesses[guess["row"]].append({**guess, "grey": greys[part][guess["look"] - int(starts[part])]})
     found: list[dict[str, Any]] = []
     for row, figure in zip(rows.tolist(), store.rows(commit, "figures", rows.tolist(), _IMAGE), strict=True):
         best: dict[int, dict[str, Any]] = {}
@@ -245,12 +242,11 @@ def _copies_in(data: bytes, guesses: list[dict[str, Any]]) -> Iterator[dict[str,
         aligned, share = lay_over(figure, box, guess["grey"], turn, tuple(guess["window"]), larger=larger)
         if aligned.is_copy:
             how = in_words(share, turn, larger=larger, trimmed=guess["trimmed"])
-            away = 1 - aligned.correlation
-            yield {"number": guess["number"], "picture": guess["picture"], "how": how, "distance": away}
+            yield {"picture": guess["picture"], "how": how, "distance": 1 - aligned.correlation}
 
 
-def _rows_by_unit(figures: pa.Table) -> dict[int, Rows]:
-    units, rows = figures["unit"].to_numpy(), figures["row"].to_numpy()
-    order = np.lexsort((rows, units))
-    values, starts = np.unique(units[order], return_index=True)
-    return dict(zip(values.tolist(), np.split(rows[order], starts[1:]), strict=True))
+def _grouped(keys: npt.NDArray[np.int32]) -> dict[int, Rows]:
+    """Key -> the places that have it, ascending."""
+    order = np.argsort(keys, kind="stable")
+    values, starts = np.unique(keys[order], return_index=True)
+    return dict(zip(values.tolist(), np.split(order, starts[1:]), strict=True)) if len(keys) else {}
