@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +13,19 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from benchmarks.copies import ALTERED, cropped, found_against, framed, read, turned
+from biomedica_ray import schema
 from biomedica_ray.dedupe.alignment import align
-from biomedica_ray.dedupe.copies import best_candidates
-from biomedica_ray.dedupe.sought import looks_of
+from biomedica_ray.dedupe.copies import as_part, best_candidates, find_in_unit, look_at_unit
+from biomedica_ray.dedupe.sought import build_sought, looks_of
 from biomedica_ray.dedupe.windows import TURNS, turned_back
 from biomedica_ray.images.thumbnails import SIDE, thumbnail
-from tests.synthetic import picture
+from biomedica_ray.panels.boxes import Box
+from biomedica_ray.panels.found import FoundPanel
+from biomedica_ray.panels.rows import panel_row
+from biomedica_ray.store import Store
+from biomedica_ray.units import unit_of
+from tests.dedupe.test_panels import compound
+from tests.synthetic import N_UNITS, article, encoded, figure, picture, write_extracted
 
 FIGURES = [picture(seed, (400, 300)) for seed in (0, 1, 3, 4, 5, 6)]  # that of 2 is smooth
 REGIONS = [(image.convert("L"), (0, 0, *image.size)) for image in FIGURES]
@@ -117,6 +126,41 @@ def test_the_best_candidates_of_each_picture_in_any_order() -> None:
     for each in (rows, rows[::-1]):
         best = best_candidates(pa.Table.from_pylist(each), 2).to_pylist()
         assert [(row["picture"], row["unit"]) for row in best] == wanted
+
+
+@pytest.mark.parametrize("format_1", [False, True])
+def test_pictures_in_the_figures_and_panels_of_units(tmp_path: Path, format_1: bool) -> None:
+    """As Ray hands the arguments over: arrays that nobody can write to."""
+    store = Store(str(tmp_path))
+    images = {"PMC1.1": picture(1, (400, 300)), "PMC2.1": compound(4, 5, 6, 0, 3)}
+    figures = [figure(article_id, 1, encoded(image)) for article_id, image in images.items()]
+    figures.append({**figure("PMC2.1", 2, encoded(picture(6))), "image": b"damaged since"})
+    write_extracted(store, [article("PMC1"), article("PMC2")], figures, format_1=format_1)
+    boxes = [FoundPanel(Box(220 * n, 0, 220 * n + 200, 150, 1)) for n in range(5)]
+    unit = unit_of("PMC2", N_UNITS)
+    with store.write_unit("panels", unit, "aa") as writer:
+        writer.table("panels", schema.PANELS).write([panel_row("PMC2.1_001", images["PMC2.1"], boxes, None, [])])
+        writer.commit({})
+    pictures = [turned(cropped(images["PMC1.1"], 0.1), Image.Transpose.ROTATE_180), picture(9), picture(3, (190, 140))]
+    looks, greys = read_only(as_part((number, looks_of(image)) for number, image in enumerate(pictures)))
+    sought = read_only(build_sought(*looks))
+    panelled = store.commits("panels")
+    found = []
+    for commit in store.commits("extract").values():
+        rows = np.arange(store.read(commit, "figures", ["figure_id"]).num_rows)
+        guesses = find_in_unit(store, commit, panelled.get(commit.unit), rows, sought)
+        trimmed = pa.array(looks.trimmed[guesses["look"].to_numpy()])
+        copies = look_at_unit(store, commit, guesses.append_column("trimmed", trimmed), np.array([0]), greys)
+        found += copies.to_pylist()
+    told = sorted((row["figure_id"], row["picture"], row["how"]) for row in found)
+    assert told == [("PMC1.1_001", 0, "crop, rotated by 180"), ("PMC2.1_001", 2, "part")]
+    assert all(row["distance"] < 0.02 for row in found)
+
+
+def read_only(value: Any) -> Any:
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    return pickle.loads(data, buffers=[bytes(buffer) for buffer in buffers])
 
 
 @pytest.mark.corpus
