@@ -38,9 +38,9 @@ LEAST_SIDE = 16
 """Pixels of the shorter side below which a picture is not sought: there is too little in it to be certain."""
 _BLANK = 4.0
 """Standard deviation of the grey values of a thumbnail in which there is next to nothing."""
-MOST_PICTURES = 32
-"""Pictures that a figure or panel is compared with by thumbnails, those with the nearest hashes: of a set of X-rays
-thousands may hash alike."""
+MOST_PLACES = 64
+"""Places of a figure or panel that are compared by thumbnails, those with the nearest hashes: thousands of X-rays may
+hash alike."""
 _LOOKS_TURNED = 4096
 _CHUNK = 32
 """Figures and panels that are looked up at a time: with 100,000 pictures, 30 MB."""
@@ -126,7 +126,7 @@ def build_sought(pictures: npt.NDArray[np.int32], trimmed: npt.NDArray[np.bool_]
 
 
 def find_candidates(sought: Sought, regions: Thumbnails) -> list[Candidate]:
-    """Where the pictures may be in these figures and panels: of each pair the place with the nearest hash.
+    """Where the pictures may be in these figures and panels: of each pair the place where the thumbnails fit best.
 
     Args:
         sought: The pictures.
@@ -135,10 +135,13 @@ def find_candidates(sought: Sought, regions: Thumbnails) -> list[Candidate]:
     found = []
     for start in range(0, len(regions), _CHUNK):
         chosen = start + np.flatnonzero(regions[start : start + _CHUNK].std(axis=1) >= _BLANK)
+        best: dict[tuple[int, int], Candidate] = {}
         for place in _places(sought, regions[chosen]):
             candidate = _scored(sought, regions, int(chosen[place["region"]]), place)
-            if candidate.score >= MIN_SCORE:
-                found.append(candidate)
+            pair = candidate.region, int(sought.pictures[candidate.look])
+            if candidate.score > max(MIN_SCORE, best[pair].score if pair in best else 0.0):
+                best[pair] = candidate
+        found += best.values()
     return found
 
 
@@ -148,25 +151,22 @@ _PLACE = np.dtype(
 
 
 def _places(sought: Sought, regions: Thumbnails) -> npt.NDArray[np.void]:
-    """Where the hashes are near, of each region and picture the nearest, of each region the nearest pictures."""
+    """Where the hashes are near: a few places of each region, the nearest.
+
+    A picture may have several: with its margins it seems to be in one place, without in another, and one is wrong.
+    """
     found = np.concatenate(
         [*(_in_regions(sought, regions, each) for each in (CROPS, PARTS)), _in_pictures(sought, regions)]
     )
-    pictures = sought.pictures[found["look"]]
-    order = np.lexsort((found["bits"], pictures, found["region"]))
-    found, pictures = found[order], pictures[order]
-    is_first = np.ones(len(found), np.bool_)
-    is_first[1:] = (found["region"][1:] != found["region"][:-1]) | (pictures[1:] != pictures[:-1])
-    found = found[is_first]
-    found = found[np.lexsort((found["bits"], found["region"]))]
-    return found[np.arange(len(found)) - np.searchsorted(found["region"], found["region"]) < MOST_PICTURES]
+    found = found[np.lexsort((found["look"], found["bits"], found["region"]))]
+    return found[np.arange(len(found)) - np.searchsorted(found["region"], found["region"]) < MOST_PLACES]
 
 
 def _in_regions(sought: Sought, regions: Thumbnails, intervals: Sequence[Interval]) -> npt.NDArray[np.void]:
     """Windows of regions that hash as a picture does."""
     queries = window_hashes(regions, intervals).reshape(len(regions), -1)
-    owners = np.repeat(sought.pictures, len(TURNS))
-    region, window, found, bits = nearest(sought.turned, queries, owners, MOST_PICTURES).T
+    owners = np.repeat(np.arange(len(sought.pictures), dtype=np.int32), len(TURNS))
+    region, window, found, bits = nearest(sought.turned, queries, owners, MOST_PLACES).T
     look, turn = np.divmod(found, len(TURNS))
     return _as_places(region, look, turn, bits, _windows(window, intervals), larger=False)
 
@@ -175,8 +175,8 @@ def _in_pictures(sought: Sought, regions: Thumbnails) -> npt.NDArray[np.void]:
     """Windows of pictures that hash as a region does."""
     turned = turned_back(regions).reshape(-1, SIDE * SIDE)
     queries = window_hashes(turned, WHOLE).reshape(len(regions), -1)
-    owners = np.repeat(sought.pictures, len(COARSE) ** 2)
-    region, turn, found, bits = nearest(sought.windows, queries, owners, MOST_PICTURES).T
+    owners = np.repeat(np.arange(len(sought.pictures), dtype=np.int32), len(COARSE) ** 2)
+    region, turn, found, bits = nearest(sought.windows, queries, owners, MOST_PLACES).T
     look, window = np.divmod(found, len(COARSE) ** 2)
     return _as_places(region, look, turn, bits, _windows(window, COARSE), larger=True)
 
