@@ -1,14 +1,17 @@
 """Which copies of real figures are found as near duplicates, and which different figures are taken for copies.
 
-    python -m benchmarks.copies FOLDER [--hash phash] [--every 1] [--panels tests/panels/boxes.tsv]
+    python -m benchmarks.copies FOLDER [--hash phash] [--every 1] [--against | --panels tests/panels/boxes.tsv]
 
 Each image below the folder is copied in every way of COPIES. Of each way the table has the share of copies whose hash
 is within a distance of the original's, whose thumbnails correlate, and for which both holds, so that they are found.
 Then the originals are compared with one another, but for those of one name in one folder, which are a figure in two
 formats: pairs within 8 bits are listed by path, to be looked at.
 
+With --against, instead: of the ways of ALTERED, the share of copies that the hashes find, and the share that is found
+where the copies are another set; and figures in which a copy of another one is found, by path, to be looked at.
+
 With --panels, instead: how many panels of compound figures, cut out as the file says and saved as JPEG, are found by
-the hashes of the whole figure, and how many by those of the panels that are found in it.
+the hashes of the whole figure, how many by those of the panels that are found in it, and how many as another set.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,10 +27,12 @@ from typing import Any
 import imagehash
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageEnhance, ImageOps
 
 from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.dedupe.hamming import pair_blocks
+from biomedica_ray.dedupe.laid_over import Box, in_words, lay_over
+from biomedica_ray.dedupe.sought import build_sought, find_candidates, looks_of
 from biomedica_ray.dedupe.thumbnails import correlation
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.images.thumbnails import thumbnail
@@ -59,6 +64,24 @@ def cropped(image: Image.Image, share: float) -> Image.Image:
     return image.crop((x, y, image.width - x, image.height - y))
 
 
+def cropped_at_a_corner(image: Image.Image, share: float) -> Image.Image:
+    """Without this share of its width on the left and of its height on the top."""
+    return image.crop((round(image.width * share), round(image.height * share), image.width, image.height))
+
+
+def within(image: Image.Image, side: int) -> Image.Image:
+    return resized(image, min(1.0, side / max(image.size)))
+
+
+def framed(image: Image.Image, share: float) -> Image.Image:
+    """In a white border of this share of its shorter side."""
+    return ImageOps.expand(image, border=max(1, round(min(image.size) * share)), fill="white")
+
+
+def turned(image: Image.Image, way: Image.Transpose) -> Image.Image:
+    return image.transpose(way)
+
+
 COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
     **{f"resized x {factor}": partial(resized, factor=factor) for factor in (0.5, 0.75, 1.5, 2)},
     **{f"JPEG q {quality}": partial(saved, format_="JPEG", quality=quality) for quality in (30, 60, 95)},
@@ -68,13 +91,36 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "border of 2 px": partial(ImageOps.expand, border=2, fill="black"),
 }
 
+ALTERED: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "longer side 160 px": partial(within, side=160),
+    "brighter by 20 %": lambda image: ImageEnhance.Brightness(image).enhance(1.2),
+    **{f"cropped by {percent} %": partial(cropped, share=percent / 100) for percent in (1, 3, 5, 10)},
+    **{f"at a corner by {percent} %": partial(cropped_at_a_corner, share=percent / 100) for percent in (5, 10)},
+    "JPEG q 30": COPIES["JPEG q 30"],
+    "border of 2 px": COPIES["border of 2 px"],
+    "white border of 10 %": partial(framed, share=0.1),
+    "flipped": ImageOps.mirror,
+    **{f"rotated by {angle}": partial(turned, way=Image.Transpose[f"ROTATE_{angle}"]) for angle in (90, 180, 270)},
+    "cropped by 5 %, rotated by 90, JPEG q 30": lambda image: saved(
+        turned(cropped(image, 0.05), Image.Transpose.ROTATE_90), "JPEG", quality=30
+    ),
+}
+
 
 Hasher = Callable[[Image.Image], int]
 
 
-def compare(image: Image.Image, copy: Image.Image, hasher: Hasher) -> tuple[int, float]:
+Seen = tuple[int, npt.NDArray[np.uint8]]
+"""Hash and thumbnail of an image."""
+
+
+def see(image: Image.Image, hasher: Hasher) -> Seen:
+    return hasher(image), thumbnail(image)
+
+
+def compare(image: Seen, copy: Seen) -> tuple[int, float]:
     """Distance of the hashes and correlation of the thumbnails."""
-    return (hasher(image) ^ hasher(copy)).bit_count(), correlation(thumbnail(image), thumbnail(copy))
+    return (image[0] ^ copy[0]).bit_count(), correlation(image[1], copy[1])
 
 
 def read(folder: Path) -> dict[Path, Image.Image]:
@@ -95,13 +141,31 @@ def found(compared: npt.NDArray[np.float64]) -> str:
     return " | ".join(f"{share.mean():.3f}" for share in shares)
 
 
-def different_pairs(images: dict[Path, Image.Image], hasher: Hasher) -> list[tuple[int, float, Path, Path]]:
+Region = tuple[Image.Image, Box]
+"""A figure, mode L, and the part of it that is compared: a panel, or all of it."""
+
+
+def found_against(regions: Sequence[Region], pictures: Iterable[Image.Image]) -> Iterator[tuple[int, int, str]]:
+    """Region and picture of those that dedupe finds beyond hashes of whole images, and in what way, as words."""
+    looks = [(number, look) for number, picture in enumerate(pictures) for look in looks_of(picture)]
+    numbers, trimmed = (np.array(each) for each in zip(*((n, look.trimmed) for n, look in looks), strict=True))
+    sought = build_sought(numbers.astype(np.int32), trimmed, np.stack([look.thumbnail for _, look in looks]))
+    thumbnails = np.stack([thumbnail(figure.crop(box)) for figure, box in regions])
+    for guess in find_candidates(sought, thumbnails):
+        figure, box = regions[guess.region]
+        number, look = looks[guess.look]
+        aligned, share = lay_over(figure, box, look.grey, guess.turn, guess.window, larger=guess.larger)
+        if aligned.is_copy:
+            yield guess.region, number, in_words(share, guess.turn, larger=guess.larger, trimmed=look.trimmed)
+
+
+def different_pairs(seen: dict[Path, Seen]) -> list[tuple[int, float, Path, Path]]:
     """Pairs of originals within 8 bits that are not of one name: distance, correlation and both."""
-    paths = list(images)
-    hashes, which = np.unique(np.array([hasher(images[path]) for path in paths], np.uint64), return_inverse=True)
+    paths = list(seen)
+    hashes, which = np.unique(np.array([seen[path][0] for path in paths], np.uint64), return_inverse=True)
     near = [*np.concatenate(list(pair_blocks(hashes, 8))).tolist(), *((i, i) for i in range(len(hashes)))]
     return sorted(
-        (*compare(images[paths[a]], images[paths[b]], hasher), paths[a], paths[b])
+        (*compare(seen[paths[a]], seen[paths[b]]), paths[a], paths[b])
         for i, j in near
         for a in np.flatnonzero(which == i).tolist()
         for b in np.flatnonzero(which == j).tolist()
@@ -109,8 +173,11 @@ def different_pairs(images: dict[Path, Image.Image], hasher: Hasher) -> list[tup
     )
 
 
-def panels_found(folder: Path, labelled: Path, hasher: Hasher) -> tuple[int, int, int, int]:
-    """Figures, their panels, those found by the whole figure, and those found by its own panels."""
+def panels_found(folder: Path, labelled: Path, hasher: Hasher) -> tuple[int, int, int, int, int]:
+    """Figures, their panels, those found by the whole figure, by its own panels, and as pictures of another set.
+
+    Prints what is found in another figure.
+    """
     cut: dict[str, list[list[int]]] = {}
     with labelled.open() as file:
         for row in csv.DictReader(file, delimiter="\t"):
@@ -119,20 +186,67 @@ def panels_found(folder: Path, labelled: Path, hasher: Hasher) -> tuple[int, int
     assert look is not None
     compound = {name: boxes for name, boxes in cut.items() if len(boxes) > 1}
     counts = [0, 0, 0]
+    by_hash: set[int] = set()
+    regions: list[Region] = []
+    regions_of, pictures, names = [], [], []
     for name, boxes in compound.items():
         image = decode((folder / name).read_bytes())
-        whole = [(0, 0, *image.size)]
+        whole: list[Box] = [(0, 0, *image.size)]
         seen, letters = look(image)
         own = [panel.box[:4] for panel in find_panels(np.asarray(image), None, letters, seen)]
+        grey = image.convert("L")
+        big = [box for box in own if min(box[2] - box[0], box[3] - box[1]) >= LEAST_SIDE] if len(own) > 1 else []
+        regions += ((grey, box) for box in [*whole, *big])
+        regions_of += [name] * (1 + len(big))
         for left, top, right, bottom in boxes:
             if min(right - left, bottom - top) < LEAST_SIDE:
                 continue
             copy = saved(image.crop((left, top, right, bottom)), "JPEG", quality=90)
+            seen_copy = see(copy, hasher)
             counts[0] += 1
             for place, candidates in ((1, whole), (2, own if len(own) > 1 else [])):
-                compared = (compare(image.crop(box), copy, hasher) for box in candidates)
-                counts[place] += any(bits <= MAX_DISTANCE and alike >= MIN_CORRELATION for bits, alike in compared)
-    return (len(compound), *counts)
+                compared = (compare(see(image.crop(box), hasher), seen_copy) for box in candidates)
+                if any(bits <= MAX_DISTANCE and alike >= MIN_CORRELATION for bits, alike in compared):
+                    counts[place] += 1
+                    by_hash.add(len(pictures))
+            pictures.append(copy)
+            names.append(name)
+    against = set(by_hash)
+    for region, picture, how in found_against(regions, pictures):
+        if regions_of[region] == names[picture]:
+            against.add(picture)
+        else:
+            print(f"{how}: in {regions_of[region]} a panel of {names[picture]}")
+    return len(compound), counts[0], counts[1], counts[2], len(against)
+
+
+def print_against(
+    images: dict[Path, Image.Image],
+    seen: dict[Path, Seen],
+    hasher: Hasher,
+    folder: Path,
+    small: npt.NDArray[np.bool_],
+) -> None:
+    """The table of --against, and copies that are found in another figure."""
+    print("| copy | by hashes | found | by hashes, not small | found, not small |")
+    print("|---|---:|---:|---:|---:|")
+    paths = list(images)
+    regions: list[Region] = [(image.convert("L"), (0, 0, *image.size)) for image in images.values()]
+    false: set[tuple[Path, Path]] = set()
+    for name, copied in ALTERED.items():
+        copies = [copied(image) for image in images.values()]
+        compared = np.array([compare(a, see(b, hasher)) for a, b in zip(seen.values(), copies, strict=True)])
+        by_hash = (compared[:, 0] <= MAX_DISTANCE) & (compared[:, 1] >= MIN_CORRELATION)
+        against = by_hash.copy()
+        for region, picture, _ in found_against(regions, copies):
+            against[picture] |= region == picture
+            if paths[region].with_suffix("") != paths[picture].with_suffix(""):
+                false.add((paths[region], paths[picture]))
+        shares = (each.mean() for each in (by_hash, against, by_hash[~small], against[~small]))
+        print(f"| {name} |", " | ".join(f"{share:.3f}" for share in shares), "|", flush=True)
+    print()
+    for pair in sorted(false):
+        print(*(path.relative_to(folder) for path in pair))
 
 
 def main() -> None:
@@ -140,13 +254,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--hash", choices=HASHES, default="phash")
     parser.add_argument("--every", type=int, default=1, help="take only each so many-th image")
+    parser.add_argument("--against", action="store_true", help="as pictures of another set")
     parser.add_argument("--panels", type=Path, help="a table of boxes: file, left, top, right, bottom")
     arguments = parser.parse_args()
     if arguments.panels:
-        n_figures, n_panels, by_whole, by_panels = panels_found(
+        n_figures, n_panels, by_whole, by_panels, against = panels_found(
             arguments.folder, arguments.panels, lambda image: int(str(HASHES[arguments.hash](image)), 16)
         )
-        print(f"{n_panels} panels of {n_figures} figures: found by the whole figure {by_whole}, by panels {by_panels}")
+        print(
+            f"{n_panels} panels of {n_figures} figures: found by the whole figure {by_whole}, by panels {by_panels}, "
+            f"as another set {against}"
+        )
         return
     images = dict(list(read(arguments.folder).items())[:: arguments.every])
     hash_of = HASHES[arguments.hash]
@@ -156,13 +274,17 @@ def main() -> None:
 
     small = np.array([min(image.size) < SMALL for image in images.values()])
     print(f"{arguments.hash}, {len(images)} images, {np.count_nonzero(small)} of them small\n")
+    seen = {path: see(image, hasher) for path, image in images.items()}
+    if arguments.against:
+        print_against(images, seen, hasher, arguments.folder, small)
+        return
     print(f"| {arguments.hash} | d 0 | d 2 | d 4 | d 8 | alike | found | found, not small |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, copied in COPIES.items():
-        compared = np.array([compare(image, copied(image), hasher) for image in images.values()])
+        compared = np.array([compare(seen[path], see(copied(image), hasher)) for path, image in images.items()])
         print(f"| {name} | {found(compared)} | {found(compared[~small]).rpartition(' ')[2]} |", flush=True)
     print()
-    for distance, alike, a, b in different_pairs(images, hasher):
+    for distance, alike, a, b in different_pairs(seen):
         print(distance, f"{alike:.3f}", a.relative_to(arguments.folder), b.relative_to(arguments.folder))
 
 

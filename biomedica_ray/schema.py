@@ -364,7 +364,15 @@ DUPLICATES = pa.schema(
         _field(
             "distance",
             pa.float32(),
-            "near and against: bits in which the perceptual hashes differ; semantic: 1 - cosine; else 0",
+            "near and against: bits in which the perceptual hashes differ, or, where how is not exact, same-pixels or "
+            "near, 1 - correlation of the pixels; semantic: 1 - cosine; else 0",
+        ),
+        _field(
+            "how",
+            pa.string(),
+            "how a figure occurs in the picture of another set (against): exact, same-pixels, near; altered, crop, "
+            "part, larger, and whether flipped, rotated, or with margins; else null",
+            null=True,
         ),
     ]
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -17,11 +17,13 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.dedupe.copies import Part, as_part
 from biomedica_ray.dedupe.slim import HASHES, digests, usable_hashes, what_is_wrong
+from biomedica_ray.dedupe.sought import Look, looks_of
 from biomedica_ray.images import ImageError, decode, read_image
 from biomedica_ray.images.thumbnails import SIDE, thumbnail
 from biomedica_ray.schema import error_row
-from biomedica_ray.store import Store, StoreError, open_filesystem
+from biomedica_ray.store import Commit, Store, StoreError, open_filesystem
 
 IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".bmp", ".webp")
 _THUMBNAIL = "thumbnail"
@@ -53,11 +55,13 @@ class Piece:
         base: What the names of its pictures begin with: the path or URI of the set, or of the file.
         paths: One tar, one Parquet file, or images; paths in the file system that ``base`` is in.
         endpoint_url: S3 server, when it is not AWS.
+        images: The Parquet file that has the bytes of its pictures, row by row, where it is another one.
     """
 
     base: str
     paths: tuple[str, ...]
     endpoint_url: str | None = None
+    images: str | None = None
 
     @property
     def filesystem(self) -> pafs.FileSystem:
@@ -99,7 +103,7 @@ def find_pieces(uri: str, endpoint_url: str | None) -> tuple[list[Piece], list[A
         filesystem, root = open_filesystem(uri, endpoint_url)
         if (store := Store(uri, endpoint_url)).list("commits/extract"):
             commits = store.commits("extract").values()
-            pieces = [Piece(uri, (store.path(commit.files["figures"]),), endpoint_url) for commit in commits]
+            pieces = [_piece_of(store, commit, uri, endpoint_url) for commit in commits]
             return pieces, [uri, *(commit.content for commit in commits)]
         info = filesystem.get_file_info(root)
         found = [info] if info.is_file else filesystem.get_file_info(pafs.FileSelector(root, recursive=True))
@@ -117,6 +121,12 @@ def find_pieces(uri: str, endpoint_url: str | None) -> tuple[list[Piece], list[A
     if not pieces:
         raise ConfigError(f"{expected}; found none")
     return pieces, [uri, *((file.path, file.size, file.mtime_ns) for file in files)]
+
+
+def _piece_of(store: Store, commit: Commit, uri: str, endpoint_url: str | None) -> Piece:
+    images = commit.files.get("images")
+    figures = store.path(commit.files["figures"])
+    return Piece(uri, (figures,), endpoint_url, images and store.path(images))
 
 
 def read_hashes(number: int, piece: Piece) -> Hashed:
@@ -153,6 +163,23 @@ def read_hashes(number: int, piece: Piece) -> Hashed:
 
 def _error(name: str, kind: str, message: str) -> dict[str, Any]:
     return error_row("dedupe", name, kind, message, entity="picture")
+
+
+def read_looks(piece: Piece, rows: npt.NDArray[np.int64], numbers: npt.NDArray[np.int32]) -> Part:
+    """How the pictures at ``rows`` of a piece, ascending, are sought in figures; ``numbers`` are theirs among all.
+
+    What cannot be read has become an error when its hashes were.
+    """
+    with_bytes = replace(piece, paths=(piece.images,)) if piece.images else piece
+    number_of = dict(zip(rows.tolist(), numbers.tolist(), strict=True))
+
+    def looks() -> Iterator[tuple[int, list[Look]]]:
+        with suppress(*_UNREADABLE):
+            for picture in read_pictures(with_bytes, rows.tolist()):
+                with suppress(ImageError):
+                    yield number_of[picture.row], looks_of(decode(picture.data))
+
+    return as_part(looks())
 
 
 def read_thumbnails(piece: Piece, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:

@@ -62,6 +62,8 @@ def duplicate_rows(
     repeats: tuple[pa.ChunkedArray, Rows],
     of: tuple[pa.ChunkedArray, Rows],
     distance: npt.NDArray[np.float32] | None = None,
+    *,
+    how: Sequence[str] | None = None,
 ) -> pa.Table:
     """Rows of the duplicates table.
 
@@ -71,6 +73,7 @@ def duplicate_rows(
         repeats: Ids, and the rows of those that repeat another.
         of: Ids, and the row of the one that each repeats.
         distance: Each row's; none: 0.
+        how: Each row's; none: null.
     """
     n = len(repeats[1])
     columns = {
@@ -79,5 +82,6 @@ def duplicate_rows(
         "entity": pa.repeat(entity, n),
         "kind": pa.repeat(kind, n) if isinstance(kind, str) else pa.array(kind, pa.string()),
         "distance": pa.array(np.zeros(n, np.float32) if distance is None else distance),
+        "how": pa.nulls(n, pa.string()) if how is None else pa.array(how, pa.string()),
     }
     return pa.table(columns, schema=schema.DUPLICATES)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,14 @@ import ray
 
 from biomedica_ray import schema, usage
 from biomedica_ray.ahead import map_in_threads
-from biomedica_ray.cluster import RETRIES, cluster_resource, with_usage
-from biomedica_ray.dedupe.against import PICTURES, Piece, read_hashes, read_thumbnails
+from biomedica_ray.cluster import RETRIES
+from biomedica_ray.dedupe.against import PICTURES, Piece, read_hashes, read_looks, read_thumbnails
 from biomedica_ray.dedupe.articles import ArticleGroups, article_duplicates, in_order
 from biomedica_ray.dedupe.boilerplate import boilerplate
 from biomedica_ray.dedupe.captions import other_captions
-from biomedica_ray.dedupe.columns import Rows, distinct
+from biomedica_ray.dedupe.columns import Rows, distinct, duplicate_rows
 from biomedica_ray.dedupe.config import DedupeConfig
+from biomedica_ray.dedupe.copies import MOST_PICTURES, find_copies
 from biomedica_ray.dedupe.figures import FindPairs, figure_duplicates, find_candidates
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.occurrences import Occurrences, find_occurrences, occurrences
@@ -37,24 +38,21 @@ from biomedica_ray.dedupe.panels import (
 )
 from biomedica_ray.dedupe.shuffle import pair_blocks_by_shuffle
 from biomedica_ray.dedupe.slim import read_slim
+from biomedica_ray.dedupe.tasks import in_tasks
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.images.thumbnails import SIDE, thumbnail
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, counts_to_json, fingerprint
 from biomedica_ray.usage import Usage
 
-WORKER_GB = 0.5
-"""Memory of a task that reads one unit's images, or writes one unit's duplicates."""
 ROWS_DIGITS = 16
 """Digits of a unit's fingerprint that stand for its rows, and not for how many there were to compare."""
 
 _LICENCES = ("commercial", "noncommercial", "other")
 """Licence groups, the freest first."""
 
-_TASKS_A_CPU, _LEAST_AT_A_TIME = 4, 64
-"""Tasks under way for each CPU of the cluster, as it grows; and at least."""
+log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 Row = dict[str, Any]
 Thumbnails = npt.NDArray[np.uint8]
 
@@ -166,6 +164,7 @@ class _Comparison:
         )
         new = pc.invert(pc.is_in(in_panels["id"], value_set=leaks["id"].combine_chunks()))
         leaks = pa.concat_tables([leaks, in_panels.filter(pc.and_(new, pc.equal(in_panels["entity"], "figure")))])
+        leaks = pa.concat_tables([leaks, self._copies(figures, others, leaks)])
         by_id = [("id", "ascending"), ("kind", "ascending")]
         of_figures = pa.concat_tables([repeats, useless, leaks]).sort_by(by_id)
         duplicates = pa.concat_tables(
@@ -220,6 +219,39 @@ class _Comparison:
         looks = self._panel_thumbnails(panels, found.rows), self._other_thumbnails(found)
         return occurrences(found, *looks, self._config.min_correlation)
 
+    def _copies(self, figures: pa.Table, others: pa.Table, leaks: pa.Table) -> pa.Table:
+        """Rows of the duplicates table for further figures that occur in other sets: cropped, turned, as a part...
+
+        Args:
+            figures: All figures.
+            others: The pictures of the other sets.
+            leaks: Those rows that the hashes have led to.
+        """
+        if others.num_rows > MOST_PICTURES:
+            log.warning(
+                "dedupe: against: %s pictures are too many to look for crops and turned ones (at most %s); they are "
+                "compared by hashes alone",
+                f"{others.num_rows:,}",
+                f"{MOST_PICTURES:,}",
+            )
+            return leaks.slice(0, 0)
+        rest = figures.filter(pc.invert(pc.is_in(figures["figure_id"], value_set=leaks["id"].combine_chunks())))
+        rows = others["row"].to_numpy()
+        calls = {
+            number: (self._inputs.pieces[number], rows[each], each.astype(np.int32))
+            for number, each in _grouped(others["piece"].to_numpy(), rows).items()
+        }
+        inputs = self._inputs
+        copies = find_copies(self._store, inputs.extracted, inputs.panelled, rest, look=read_looks, calls=calls)
+        # A figure is told by the picture that it is most like.
+        order = [("figure_id", "ascending"), ("distance", "ascending"), ("picture", "ascending")]
+        copies = copies.sort_by(order)
+        ids = copies["figure_id"].to_numpy()
+        first = np.flatnonzero(np.concatenate([ids[:1] == ids[:1], ids[1:] != ids[:-1]]))
+        found = (copies["figure_id"], first), (others["name"], copies["picture"].to_numpy()[first].astype(np.int64))
+        how = copies["how"].take(pa.array(first)).to_pylist()
+        return duplicate_rows("figure", "against", *found, copies["distance"].to_numpy()[first], how=how)
+
     def _panel_thumbnails(self, panels: pa.Table, rows: Rows) -> Thumbnails:
         """Thumbnails (k, 1024) of panels, read unit by unit wherever there is room."""
         result = np.zeros((len(rows), SIDE * SIDE), np.uint8)
@@ -229,7 +261,7 @@ class _Comparison:
             unit: (self._store, self._inputs.panelled[unit], places[each], numbers[each])
             for unit, each in members.items()
         }
-        for unit, thumbnails in _in_tasks(read_panel_thumbnails, calls):
+        for unit, thumbnails in in_tasks(read_panel_thumbnails, calls):
             result[members[unit]] = thumbnails
         return result
 
@@ -268,12 +300,14 @@ class _Comparison:
         calls = {number: (number, piece) for number, piece in enumerate(self._inputs.pieces)}
         found = [PICTURES.empty_table()]
         met = n_errors = 0
-        for _, hashed in _in_tasks(read_hashes, calls):
+        for _, hashed in in_tasks(read_hashes, calls):
             found.append(hashed.pictures)
             self._errors[unit] += hashed.errors
             met, n_errors = met + hashed.met, n_errors + len(hashed.errors)
         self._errors[unit].sort(key=lambda row: str(row["what"]))
-        pictures = pa.concat_tables(found)
+        pictures = pa.concat_tables(found).sort_by(
+            [("name", "ascending"), ("piece", "ascending"), ("row", "ascending")]
+        )
         self._elsewhere = Flow(met, pictures.num_rows, n_errors)
         return pictures
 
@@ -284,7 +318,7 @@ class _Comparison:
         """
         result = np.zeros((len(rows), SIDE * SIDE), np.uint8)
         members, calls = self._reads(figures, rows)
-        for unit, (thumbnails, errors) in _in_tasks(_unit_thumbnails, calls):
+        for unit, (thumbnails, errors) in in_tasks(_unit_thumbnails, calls):
             result[members[unit]] = thumbnails
             self._errors[unit] += (row for row in errors if row["what"] not in self._undecoded)
             self._undecoded.update(row["what"] for row in errors)
@@ -297,7 +331,7 @@ class _Comparison:
         members = _grouped(chosen["piece"].to_numpy(), chosen["row"].to_numpy())
         rows = chosen["row"].to_numpy()
         calls = {number: (self._inputs.pieces[number], rows[each]) for number, each in members.items()}
-        for number, thumbnails in _in_tasks(read_thumbnails, calls):
+        for number, thumbnails in in_tasks(read_thumbnails, calls):
             result[members[number]] = thumbnails
         return result
 
@@ -312,7 +346,7 @@ class _Comparison:
         wanted = distinct(np.concatenate([rows[chosen], kept[chosen]]))
         captions: dict[str, str | None] = {}
         _, calls = self._reads(figures, wanted)
-        for _, found in _in_tasks(_unit_captions, calls):
+        for _, found in in_tasks(_unit_captions, calls):
             captions |= found
         names = figures["figure_id"]
         groups = zip(*(names.take(pa.array(each[chosen])).to_pylist() for each in (kept, rows)), strict=True)
@@ -383,26 +417,6 @@ def _by_shuffle(hashes: npt.NDArray[np.uint64], max_distance: int) -> Iterator[R
     options = {"num_cpus": 0, "num_returns": "streaming", "max_retries": RETRIES}
     for block in task.options(**options).remote(hashes, max_distance):
         yield ray.get(block)
-
-
-def _in_tasks(function: Callable[..., T], calls: Mapping[int, tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
-    """Call a function in a Ray task for each key's arguments; yields results as they come.
-
-    A few tasks for each CPU are under way at a time: to wait for one of all takes time that grows with their number.
-    """
-    task: Any = ray.remote(with_usage).options(num_cpus=1, memory=int(WORKER_GB * 2**30), max_retries=RETRIES)
-    todo = iter(calls.items())
-    pending: dict[Any, int] = {}
-    while True:
-        at_a_time = max(_LEAST_AT_A_TIME, _TASKS_A_CPU * int(cluster_resource("CPU")))
-        for key, arguments in islice(todo, at_a_time - len(pending)):
-            pending[task.remote(function, *arguments)] = key
-        if not pending:
-            return
-        done, _ = ray.wait(list(pending), num_returns=1)
-        result, used = ray.get(done[0])
-        usage.add(used)
-        yield pending.pop(done[0]), result
 
 
 def _unit_thumbnails(store: Store, commit: Commit, rows: Rows) -> tuple[Thumbnails, list[Row]]:

@@ -29,8 +29,8 @@ class DedupeConfig(StageConfig):
     )
     against: list[str] = Field(
         [],
-        description="also look for the figures in these sets of pictures: images, tars, Parquet files, folders of "
-        f"them, or stores; local, or {BUCKETS} on the store's server",
+        description="also look for the figures in these sets of pictures, cropped, turned or in part as well: images, "
+        f"tars, Parquet files, folders of them, or stores; local, or {BUCKETS} on the store's server",
     )
     semantic_model: str | None = Field(
         None,

@@ -107,7 +107,7 @@ def joined(hashes: Hashes, max_distance: int, bands: list[Band], threads: int = 
     radii = np.array([band.radius for band in bands], np.int64)
     with ThreadPoolExecutor(threads) as pool:
         for number, band in enumerate(bands):
-            starts, order = _sort(hashes, band.shift, band.bits)
+            starts, order = sort_by_band(hashes, band.shift, band.bits)
             buckets = _Buckets(hashes[order], order, starts, band.flips, masks[:number], radii[:number])
             edges = np.unique([*np.searchsorted(starts, np.arange(0, len(hashes), _PIECE)), len(starts) - 1])
             join = partial(_piece, buckets, max_distance)
@@ -168,7 +168,7 @@ def in_any(differing: np.uint64, masks: Hashes, radii: Ints) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _sort(hashes: Hashes, shift: int, bits: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def sort_by_band(hashes: Hashes, shift: int, bits: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """First place of each bucket (2^bits + 1,) and the indices (n,) int32 of the hashes by bucket."""
     low = np.uint64((1 << bits) - 1)
     starts = np.zeros((1 << bits) + 1, np.int32)

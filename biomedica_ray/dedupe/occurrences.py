@@ -104,6 +104,9 @@ def occurrences(
             away = np.bitwise_count(hashes[row] ^ other_hashes[alike])
             of[row], bits[row] = alike[away.argmin()], away.min()
     rows = np.flatnonzero(of >= 0)
-    return duplicate_rows(
-        "figure", "against", (found.figures["figure_id"], rows), (found.others["name"], of[rows]), bits[rows]
-    )
+    how = np.where(found.exact[rows] >= 0, "same-pixels", "near").astype(object)
+    if "sha256" in found.figures.column_names:
+        ours, theirs = found.figures["sha256"].take(pa.array(rows)), found.others["sha256"].take(pa.array(of[rows]))
+        how[pc.equal(ours, theirs).to_numpy()] = "exact"
+    ids, names = (found.figures["figure_id"], rows), (found.others["name"], of[rows])
+    return duplicate_rows("figure", "against", ids, names, bits[rows], how=how.tolist())

@@ -16,8 +16,9 @@ from biomedica_ray.cluster import RETRIES, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.against import find_pieces
 from biomedica_ray.dedupe.compared import DOCUMENT, read_compared, write_compared
-from biomedica_ray.dedupe.comparison import ROWS_DIGITS, WORKER_GB, Found, Inputs, compare
+from biomedica_ray.dedupe.comparison import ROWS_DIGITS, Found, Inputs, compare
 from biomedica_ray.dedupe.config import DedupeConfig
+from biomedica_ray.dedupe.tasks import WORKER_GB
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.store.known import write_record
@@ -25,7 +26,7 @@ from biomedica_ray.units import Counts, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 5
+VERSION = 6
 """Raise it when the same input gives other rows."""
 
 _RULES = {"max_distance", "min_correlation", "boilerplate_articles", "semantic_model", "min_cosine"}

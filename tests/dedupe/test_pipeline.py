@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from biomedica_ray import cli, schema
 from biomedica_ray.annotate.kmeans import ClusterModel
@@ -150,6 +151,8 @@ def test_every_kind_and_the_same_by_a_shuffle(ray_cluster: None, store: Store, t
     elsewhere = tmp_path / "set"
     elsewhere.mkdir()
     (elsewhere / "near.png").write_bytes(encoded(picture(4, (400, 300))))
+    crop = picture(6, (400, 300)).crop((20, 15, 380, 285)).transpose(Image.Transpose.ROTATE_90)
+    (elsewhere / "crop.png").write_bytes(encoded(crop))
     (elsewhere / "broken.png").write_bytes(encoded(picture(4))[:60])
     keys = {"against": [str(elsewhere)], "boilerplate_articles": 3}
     first = run(store, **keys)
@@ -162,6 +165,7 @@ def test_every_kind_and_the_same_by_a_shuffle(ray_cluster: None, store: Store, t
             ("PMC3.1_003", "PMC5.1_001", "near"),
             ("PMC6.1_003", "PMC5.1_001", "near"),
             ("PMC4.1_001", f"{elsewhere}/near.png", "against"),
+            ("PMC6.1_001", f"{elsewhere}/crop.png", "against"),
             # Kept is the first in the freest licence group, in an article that is neither a repeat nor retracted.
             *((logo, "PMC4.1_002", "boilerplate") for logo in logos),
             *((logo, "PMC4.1_002", "exact") for logo in logos if logo != "PMC4.1_002"),
@@ -177,8 +181,12 @@ def test_every_kind_and_the_same_by_a_shuffle(ray_cluster: None, store: Store, t
     assert first.counts == {
         "articles": Flow(6, 6, 0),
         "figures": Flow(14, 14, 0),
-        "pictures elsewhere": Flow(2, 1, 1),
+        "pictures elsewhere": Flow(3, 2, 1),
     }
+    how = {row["of"]: (row["how"], row["distance"]) for row in found(store, "duplicates") if row["kind"] == "against"}
+    assert how[f"{elsewhere}/near.png"][0] == "near"
+    assert how[f"{elsewhere}/crop.png"] == ("crop, rotated by 90", pytest.approx(0, abs=0.02))
+    assert {row["how"] for row in found(store, "duplicates") if row["kind"] != "against"} == {None}
     tables = {name: found(store, name) for name in ("duplicates", "captions", "errors")}
     for commit in store.commits("dedupe").values():
         store.drop(commit)
