@@ -131,7 +131,7 @@ def on_ray(model_folder: Path, folder: Path, batch_size: int, actors: int) -> Ra
             models=[str(model_folder)],
             batch_size=batch_size,
             max_actors=actors,
-            memory_gb=1,
+            memory_gb=1.5,
         )
         with Run("evaluate", config) as run:
             model = ModelName(str(model_folder), run.store)
