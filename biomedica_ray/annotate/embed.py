@@ -113,7 +113,9 @@ def embed_units(
     todo, done, before = missing_units(record, stage, units)
     if not todo:
         return done
-    known = {"extract": extracted} | ({} if before is None else {stage: before})
+    known: dict[str, Mapping[int, Commit]] = {"extract": extracted}
+    if before is not None:
+        known[stage] = before
     gpus = config.num_gpus
     if gpus is None:
         gpus = 1.0 if cluster_resource("GPU") >= 1 else 0.0

@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -71,8 +70,7 @@ class StoredObject(ABC):
         """All of it: one request, where it is no longer than :data:`RANGE_BYTES`; raises as :meth:`get`."""
         first = self.get(0, RANGE_BYTES)
         starts = range(RANGE_BYTES, self.size, RANGE_BYTES)
-        rest = map_in_threads(lambda start: self.get(start, start + RANGE_BYTES), starts, AHEAD) if starts else ()
-        return b"".join([first, *rest])
+        return b"".join([first, *map_in_threads(lambda start: self.get(start, start + RANGE_BYTES), starts, AHEAD)])
 
     def get(self, start: int, stop: int) -> bytes:
         """The bytes from ``start`` to ``stop`` (exclusive), or to the end of the object.
@@ -258,10 +256,11 @@ class RangedFile:
             for start in range(first, stop, RANGE_BYTES)
         ]
         self._fetched = []
-        get = partial(map_in_threads, threads=AHEAD) if len(parts) > 1 else map
-        pieces = get(lambda part: self._item.get(*part), parts)
-        for (start, _), piece in zip(parts, pieces, strict=True):
+        for (start, _), piece in zip(parts, map_in_threads(self._get, parts, AHEAD), strict=True):
             self._fetched.append((start, memoryview(piece)))
+
+    def _get(self, part: tuple[int, int]) -> bytes:
+        return self._item.get(*part)
 
     def read(self, size: int = -1) -> bytes | memoryview:
         """So many bytes from where :meth:`seek` went; what was not fetched is asked for now."""
