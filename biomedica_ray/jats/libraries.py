@@ -14,7 +14,7 @@ _SOURCES = re.compile(
     r"|science\sphoto\slibrary|biodiversity\sheritage|library\sof\scongress|wellcome\s(?:images|library|collection)"
     r"|public\shealth\simage\slibrary|phil\s?(?:#|id\b)\s?\d|copernicus\s(?:sentinel|data)|dall[\s\u00b7\u2022.-]?e\b"
     r"|our\sworld\sin\sdata|midjourney|stable\sdiffusion|chatgpt|blausen)"
-    r"|\bscreen\s?(?:shot|capture)s?\s(?:\w+\s){0,2}from\s",
+    r"|\bscreen\s?(?:shot|capture)s?\s(?:\w+\s)?from\s",
     re.IGNORECASE,
 )
 _NAMED = (
