@@ -132,7 +132,7 @@ def find_candidates(sought: Sought, regions: Thumbnails) -> list[Candidate]:
         sought: The pictures.
         regions: Thumbnails (n, 1024) of figures and panels.
     """
-    found = []
+    found: list[Candidate] = []
     for start in range(0, len(regions), _CHUNK):
         chosen = start + np.flatnonzero(regions[start : start + _CHUNK].std(axis=1) >= _BLANK)
         best: dict[tuple[int, int], Candidate] = {}
