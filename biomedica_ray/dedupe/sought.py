@@ -126,7 +126,7 @@ def build_sought(pictures: npt.NDArray[np.int32], trimmed: npt.NDArray[np.bool_]
 
 
 def find_candidates(sought: Sought, regions: Thumbnails) -> list[Candidate]:
-    """Where the pictures may be in these figures and panels: of each pair the place where the thumbnails fit best.
+    """Where the pictures may be in these figures and panels: of each region and look the place that fits best.
 
     Args:
         sought: The pictures.
@@ -138,7 +138,7 @@ def find_candidates(sought: Sought, regions: Thumbnails) -> list[Candidate]:
         best: dict[tuple[int, int], Candidate] = {}
         for place in _places(sought, regions[chosen]):
             candidate = _scored(sought, regions, int(chosen[place["region"]]), place)
-            pair = candidate.region, int(sought.pictures[candidate.look])
+            pair = candidate.region, candidate.look
             if candidate.score > max(MIN_SCORE, best[pair].score if pair in best else 0.0):
                 best[pair] = candidate
         found += best.values()
