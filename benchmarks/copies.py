@@ -151,12 +151,15 @@ def found_against(regions: Sequence[Region], pictures: Iterable[Image.Image]) ->
     numbers, trimmed = (np.array(each) for each in zip(*((n, look.trimmed) for n, look in looks), strict=True))
     sought = build_sought(numbers.astype(np.int32), trimmed, np.stack([look.thumbnail for _, look in looks]))
     thumbnails = np.stack([thumbnail(figure.crop(box)) for figure, box in regions])
+    best: dict[tuple[int, int], tuple[float, str]] = {}
     for guess in find_candidates(sought, thumbnails):
         figure, box = regions[guess.region]
         number, look = looks[guess.look]
         aligned, share = lay_over(figure, box, look.grey, guess.turn, guess.window, larger=guess.larger)
         if aligned.is_copy:
-            yield guess.region, number, in_words(share, guess.turn, larger=guess.larger, trimmed=look.trimmed)
+            how = in_words(share, guess.turn, larger=guess.larger, trimmed=look.trimmed)
+            best[guess.region, number] = max(best.get((guess.region, number), (0.0, "")), (aligned.correlation, how))
+    yield from ((region, number, how) for (region, number), (_, how) in best.items())
 
 
 def different_pairs(seen: dict[Path, Seen]) -> list[tuple[int, float, Path, Path]]:

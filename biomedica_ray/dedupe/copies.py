@@ -29,7 +29,7 @@ from biomedica_ray.store import Commit, Store
 log = logging.getLogger(__name__)
 
 MOST_PICTURES = 500_000
-"""Pictures up to which a set is sought in this way: of each some 3 KB are in the memory of every node, and its grey
+"""Pictures up to which a set is sought in this way: of each some 5 KB are in the memory of every node, and its grey
 values (40 KB) in that of the cluster. A larger one is no evaluation set, and is compared by hashes alone."""
 MOST_CANDIDATES = 50
 """Candidates of a picture that are looked at, the best by their thumbnails."""

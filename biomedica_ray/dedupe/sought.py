@@ -126,19 +126,19 @@ def build_sought(pictures: npt.NDArray[np.int32], trimmed: npt.NDArray[np.bool_]
 
 
 def find_candidates(sought: Sought, regions: Thumbnails) -> list[Candidate]:
-    """Where the pictures may be in these figures and panels: of each pair the place where the thumbnails fit best.
+    """Where the pictures may be in these figures and panels: of each region and look the place that fits best.
 
     Args:
         sought: The pictures.
         regions: Thumbnails (n, 1024) of figures and panels.
     """
-    found = []
+    found: list[Candidate] = []
     for start in range(0, len(regions), _CHUNK):
         chosen = start + np.flatnonzero(regions[start : start + _CHUNK].std(axis=1) >= _BLANK)
         best: dict[tuple[int, int], Candidate] = {}
         for place in _places(sought, regions[chosen]):
             candidate = _scored(sought, regions, int(chosen[place["region"]]), place)
-            pair = candidate.region, int(sought.pictures[candidate.look])
+            pair = candidate.region, candidate.look
             if candidate.score > max(MIN_SCORE, best[pair].score if pair in best else 0.0):
                 best[pair] = candidate
         found += best.values()
