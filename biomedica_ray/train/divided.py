@@ -18,12 +18,14 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from safetensors import SafetensorError
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.filesystem import FileSystem
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load as load_parts
+from torch.distributed.checkpoint.state_dict_saver import save as save_parts
 
 from biomedica_ray.messages import one_line
 from biomedica_ray.models.trained import TrainedModel
@@ -51,7 +53,7 @@ def save(run: TrainedModel, folder: str, files: Files, group: dist.ProcessGroup)
     with _as_store_error(run, folder):
         # Of what all workers have, the first one's counts.
         planner = DefaultSavePlanner(dedup_save_to_lowest_rank=True)
-        dcp.save(tensors, storage_writer=writer, planner=planner, process_group=group)
+        save_parts(tensors, storage_writer=writer, planner=planner, process_group=group)
 
 
 def load(
@@ -74,12 +76,13 @@ def load(
     with _as_store_error(run, folder), _reader(run, folder) as reader:
         there: Files = {}
         for path, found in reader.read_metadata().state_dict_metadata.items():
+            assert isinstance(found, TensorStorageMetadata)
             file, _, name = path.partition("/")
             there.setdefault(file, {})[name] = torch.empty(found.size, dtype=found.properties.dtype, device="meta")
         files = room(there)
         tensors = {f"{file}/{name}": tensor for file, each in files.items() for name, tensor in each.items()}
         with warnings.catch_warnings(action="ignore"):  # that no process group is used
-            dcp.load(tensors, storage_reader=reader, process_group=group, no_dist=group is None)
+            load_parts(tensors, storage_reader=reader, process_group=group, no_dist=group is None)
         return files
 
 
