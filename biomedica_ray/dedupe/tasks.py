@@ -11,7 +11,7 @@ import ray
 from biomedica_ray import usage
 from biomedica_ray.cluster import RETRIES, cluster_resource
 
-WORKER_GB = 0.5
+WORKER_GB = 0.75
 """Memory of a task that reads one unit's images, or writes one unit's duplicates."""
 _TASKS_A_CPU, _LEAST_AT_A_TIME = 4, 64
 """Tasks under way for each CPU of the cluster, as it grows; and at least."""

@@ -81,7 +81,7 @@ def encode_images(model: Scorable, source: Images, wanted: Sequence[int], batch_
                 found += [(number, digest) for number, digest, _ in good]
                 batches.append(_numpy(model.images(torch.stack([pixels for _, _, pixels in good]))))
     vectors = np.concatenate(batches) if batches else np.zeros((0, 1), np.float32)
-    whole: npt.NDArray[np.bool_] = np.isfinite(vectors).all(axis=1)
+    whole = np.logical_and.reduce(np.isfinite(vectors), axis=1)
     not_finite = "the model gave numbers that are not finite"
     errors += [Unreadable(str(names[found[n][0]]), "bad-embedding", not_finite) for n in np.flatnonzero(~whole)]
     kept = [each for each, is_whole in zip(found, whole.tolist(), strict=True) if is_whole]

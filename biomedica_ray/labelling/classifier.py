@@ -85,8 +85,8 @@ class ImageClassifier:
 
         (size,) = struct.unpack("<Q", data[:8])
         about: dict[str, Any] = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["classifier"])
-        names, concepts = tuple(about.pop("names")), tuple(about.pop("concepts"))
-        return cls(names=names, concepts=concepts, **about, **load(data))
+        about |= {"names": tuple(about["names"]), "concepts": tuple(about["concepts"]), **load(data)}
+        return cls(**about)
 
 
 def softmax(logits: npt.NDArray[np.floating]) -> Floats:

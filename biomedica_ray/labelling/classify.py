@@ -174,7 +174,8 @@ def make_classifier(config: ClassifyConfig, store: Store, asked: Asked) -> Made:
     file = f"classifiers/{model_slug(model)}/{asked.mark}.safetensors"
     store.write_bytes(file, classifier.dump())
     unknown = len(asked.examples) - len(known)
-    made = Made(asked.mark, file, classifier.how, list(classifier.names), unknown, judged and asdict(judged), refused)
+    told = None if judged is None else asdict(judged)
+    made = Made(asked.mark, file, classifier.how, list(classifier.names), unknown, told, refused)
     store.write_json(classifier_path(model), asdict(made))
     return made
 

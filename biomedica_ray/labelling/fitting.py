@@ -313,12 +313,12 @@ def _loss(probabilities: Floats, said: _Labelled) -> float:
     return float(-(told * said.weights).sum() / said.weights.sum())
 
 
-def _judge(probabilities: Floats, examples: Sequence[Example], names: Sequence[str], precision: float) -> Judged:
+def _judge(probabilities: Floats, examples: Sequence[Example], names: Sequence[str], precision: float | None) -> Judged:
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = np.array([names[n] in example.primary for n, example in zip(predicted.tolist(), examples, strict=True)])
     sure_from = None if precision is None else find_sure(confidence, right, precision)
     sure = np.zeros(len(right), np.bool_) if sure_from is None else confidence >= sure_from
-    concepts = []
+    concepts: list[dict[str, Any]] = []
     for n, name in enumerate(names):
         there = np.array([name in example.primary for example in examples])
         found = predicted == n

@@ -213,7 +213,7 @@ class Learner:
 
         load(room)
         if self.average and not averaged:
-            self.average.set(self.model)
+            self.average.set(self.model)  # type: ignore[no-untyped-call]
 
 
 def _has_statistics(module: torch.nn.Module) -> bool:

@@ -9,14 +9,14 @@ from typing import Any
 
 from biomedica_ray.config import OF_A_RUN, ConfigError
 from biomedica_ray.config.wording import as_typed
-from biomedica_ray.evaluate.validation import OneSet, Validation, find_validation
+from biomedica_ray.evaluate.validation import OneSet, Validation, find_validation, holds_out
 from biomedica_ray.models.spec import ModelSpec, resolve_model
 from biomedica_ray.models.variants import for_training
 from biomedica_ray.reading.mixing import PERFECT, Shuffle, measure
 from biomedica_ray.reading.mixture import Mixture, quotas
 from biomedica_ray.reading.pairs import Pairs
 from biomedica_ray.reading.place import Place
-from biomedica_ray.reading.shards import Shard, Source, read_shards
+from biomedica_ray.reading.shards import Shard, Source
 from biomedica_ray.reading.stream import Stream
 from biomedica_ray.reading.texts import TextChoice, TextKind
 from biomedica_ray.runs import Run
@@ -257,7 +257,11 @@ def _held_out(config: TrainConfig, data: Sequence[_Data]) -> Validation | None:
         raise ConfigError("validation_fraction: a dataset has a validation split of its own; leave it out")
     if config.eval_steps is None:
         return None
-    if config.eval_tasks and not config.keep_best and not any(_holds_out(config, each.source) for each in data):
+    if (
+        config.eval_tasks
+        and not config.keep_best
+        and not any(holds_out(each.source, config.validation_fraction) for each in data)
+    ):
         log.info("train: nothing is held out; only eval_tasks are measured")
         return None
     if not config.validation_fraction and not any(isinstance(each.source, Store) for each in data):
@@ -270,13 +274,6 @@ def _held_out(config: TrainConfig, data: Sequence[_Data]) -> Validation | None:
     if config.keep_best and found.size <= int(config.keep_best.rpartition("@")[2]):
         raise ConfigError(f"keep_best: {found.size} held-out samples are too few for {config.keep_best}")
     return found
-
-
-def _holds_out(config: TrainConfig, source: Source | Pairs) -> bool:
-    """Whether there are samples of data that nothing is trained on."""
-    if isinstance(source, Store):
-        return bool(read_shards(source, None, "validation"))
-    return config.validation_fraction > 0
 
 
 def _settings(config: TrainConfig, spec: ModelSpec, data: Sequence[_Data], lanes: int) -> dict[str, Any]:

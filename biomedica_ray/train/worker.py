@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 import ray.train
 import ray.train.torch
@@ -166,7 +166,9 @@ class _Worker:
         rule = Rule(config.keep_last, config.keep_best)
         self.learner = Learner(model, config, self.total, ray.train.torch.get_device(), rank=rank, workers=workers)
         # Checkpoints are written by a thread, whose messages must not come between those of the steps.
-        self.group = dist.new_group(backend="gloo", timeout=SLOWEST) if self.learner.divided else None
+        self.group: dist.ProcessGroup | None = None
+        if self.learner.divided:
+            self.group = cast("dist.ProcessGroup", dist.new_group(backend="gloo", timeout=SLOWEST))
         save = partial(self.checkpoints.save, rule=rule, settings=job.settings, group=self.group)
         self.writer = Writer(save, self.position.step)
         if before := _begins_with(job):
