@@ -21,7 +21,8 @@ from biomedica_ray.annotate.vectors import model_slug, read_vectors
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.prompts import Prompts
-from biomedica_ray.labelling.classifier import How, ImageClassifier, image_label_rows
+from biomedica_ray.labelling.classifier import ImageClassifier, image_label_rows
+from biomedica_ray.labelling.classifier_file import Made, classifier_path, read_made
 from biomedica_ray.labelling.concept_scores import concept_vectors, load_prompts
 from biomedica_ray.labelling.config import ClassifyConfig
 from biomedica_ray.labelling.examples import Example, embedded_examples, read_examples
@@ -80,7 +81,7 @@ def run(config: ClassifyConfig, record: Run) -> None:
         inputs={clustering.stage: embedded},
     )
     judged = made.judged and {
-        key: value for key, value in made.judged.items() if key not in {"concepts", "reliability"}
+        key: value for key, value in made.judged.items() if key not in {"concepts", "calibration"}
     }
     record.results |= {
         "model": clustering.model,
@@ -107,42 +108,6 @@ class Asked:
     examples: Sequence[Example]
     prompts: Prompts | None
     mark: str
-
-
-@dataclass(frozen=True)
-class Made:
-    """A classifier that a store has: ``classifiers/<model>.json``.
-
-    Attributes:
-        mark: Changes with the embeddings, the examples and the settings.
-        file: The :class:`ImageClassifier`, relative to the store's root.
-        how: What it was made of.
-        concepts: The global concepts that it tells apart.
-        unknown: Examples without an embedding.
-        judged: :class:`~biomedica_ray.labelling.fitting.Judged` as plain data; None where there were too few examples.
-        refused: Why nothing was fitted on the examples; empty where that was done.
-    """
-
-    mark: str
-    file: str
-    how: How
-    concepts: list[str]
-    unknown: int
-    judged: dict[str, Any] | None
-    refused: str = ""
-
-
-def classifier_path(model: str) -> str:
-    """Where the classifier of a model's embeddings is described, relative to the store's root."""
-    return f"classifiers/{model_slug(model)}.json"
-
-
-def read_made(store: Store, model: str) -> Made | None:
-    """The classifier of a model's embeddings; None where there is none yet."""
-    try:
-        return Made(**store.read_json(classifier_path(model)))
-    except FileNotFoundError:
-        return None
 
 
 def make_classifier(config: ClassifyConfig, store: Store, asked: Asked) -> Made:

@@ -19,6 +19,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
+from biomedica_ray.evaluate.calibration import calibration
+from biomedica_ray.evaluate.task_scores import Calibration
 from biomedica_ray.labelling.classifier import Floats, ImageClassifier, softmax
 from biomedica_ray.labelling.examples import Example
 
@@ -34,8 +36,6 @@ _DOUBT = 0.1
 """Chance that the precision at ``sure_from`` is less than what was asked for."""
 _STEP = 5
 """Examples by which the search for ``sure_from`` goes on."""
-_BINS = 10
-"""Bins of equal numbers of examples in which confidence is compared with how often it is right."""
 
 Integers = npt.NDArray[np.int64]
 
@@ -54,9 +54,7 @@ class Judged:
         sure_from: As in :class:`ImageClassifier`.
         sure: Share of the examples that are sure.
         sure_precision: Share of these that are right; None where there are none.
-        calibration_error: Mean distance of confidence and accuracy over the bins, weighted by their examples (expected
-            calibration error, Guo et al., 2017, with bins of equal numbers).
-        reliability: For each bin its mean confidence, the share that is right, and its examples.
+        calibration: How often it is right at which confidence.
         concepts: For each concept its name, examples, precision and recall; precision is None where nothing got it.
         left_out: Concept -> articles, of those with examples of fewer than :data:`MIN_ARTICLES`.
     """
@@ -69,8 +67,7 @@ class Judged:
     sure_from: float | None
     sure: float
     sure_precision: float | None
-    calibration_error: float
-    reliability: list[tuple[float, float, int]]
+    calibration: Calibration
     concepts: list[dict[str, Any]]
     left_out: dict[str, int]
 
@@ -331,8 +328,6 @@ def _judge(probabilities: Floats, examples: Sequence[Example], names: Sequence[s
             }
         )
     recalls = [each["recall"] for each in concepts if each["recall"] is not None]
-    bins = [each for each in np.array_split(np.argsort(confidence, kind="stable"), _BINS) if len(each)]
-    reliability = [(float(confidence[each].mean()), float(right[each].mean()), len(each)) for each in bins]
     return Judged(
         examples=len(examples),
         articles=len({example.article_id for example in examples}),
@@ -342,8 +337,7 @@ def _judge(probabilities: Floats, examples: Sequence[Example], names: Sequence[s
         sure_from=sure_from,
         sure=round(float(sure.mean()), 4),
         sure_precision=round(float(right[sure].mean()), 4) if sure.any() else None,
-        calibration_error=round(sum(abs(c - share) * n for c, share, n in reliability) / len(examples), 4),
-        reliability=[(round(c, 4), round(share, 4), n) for c, share, n in reliability],
+        calibration=calibration(confidence, right),
         concepts=concepts,
         left_out={},
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
 from biomedica_ray.files import VOTES
+from biomedica_ray.labelling.classifier_file import read_made
 from biomedica_ray.report.charts import LineChart, line_chart
 from biomedica_ray.store import Store
 
@@ -103,3 +104,15 @@ def read_votes(store: Store) -> Votes | None:
         sum(each["against_proposal"] for each in document["clusters"]),
         tuple(document["agreement"]),
     )
+
+
+def read_image_labels(store: Store, classified: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How good the classifier of images is, as :class:`~biomedica_ray.labelling.classifier_file.Made` has it.
+
+    Args:
+        store: The store.
+        classified: The last run of classify, or nothing; then there is none.
+    """
+    results = classified.get("results", {})
+    made = read_made(store, results["model"]) if "model" in results else None
+    return asdict(made) if made else None

@@ -14,7 +14,7 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.files import write_file
 from biomedica_ray.pages import formats, page_environment
 from biomedica_ray.report import charts
-from biomedica_ray.report.annotation import read_clustering, read_votes
+from biomedica_ray.report.annotation import read_clustering, read_image_labels, read_votes
 from biomedica_ray.report.collect import (
     COUNTED_UNITS,
     count_duplicates,
@@ -96,6 +96,7 @@ def make_page(store: Store, name: str, title: str) -> str:
         groups=duplicate_groups(store, extracted),
         clusters=clusters,
         clustering=read_clustering(last.get("annotate", {}), clusters),
+        image_labels=read_image_labels(store, last.get("classify", {})),
         votes=read_votes(store),
         sheets=cluster_sheets(store, extracted, labels),
         cards=figure_cards(store, extracted, invented=invented) if extracted else [],

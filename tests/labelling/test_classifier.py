@@ -36,7 +36,7 @@ def test_what_is_apart_is_told_apart_and_sure() -> None:
     classifier, judged = fit_to_examples(examples, vectors, precision=0.95, seed=0)
     assert classifier.names == CONCEPTS
     assert (judged.examples, judged.articles, judged.accuracy, judged.sure_precision) == (300, 150, 1.0, 1.0)
-    assert judged.sure > 0.98 and judged.calibration_error < 0.02
+    assert judged.sure > 0.98 and judged.calibration.ece < 0.02
     _, others, shown = drawn(200, 0.1, seed=1)
     rows = image_label_rows([(f"PMC1.1_{n}", 0) for n in range(200)], others, classifier)
     assert [row["image_label"] for row in rows] == [CONCEPTS[each] for each in shown]
@@ -135,7 +135,7 @@ def test_prompts_are_calibrated_where_enough_was_said() -> None:
     calibrated, judged = calibrate(prompts, examples, vectors, precision=0.9)
     assert judged is not None and judged.calibrated_on == "images"
     assert calibrated.temperature > 5  # a scale of 50 claims far more than is so
-    assert judged.calibration_error < 0.06
+    assert judged.calibration.ece < 0.06
     assert calibrate(prompts, examples[:5], vectors[:5], precision=0.9) == (prompts, None)
 
 

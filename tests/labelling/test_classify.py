@@ -17,7 +17,9 @@ from biomedica_ray import cli
 from biomedica_ray.evaluate.prompts import papers_prompts
 from biomedica_ray.evaluate.zero_shot import class_vectors
 from biomedica_ray.labelling.classifier import ImageClassifier
-from biomedica_ray.labelling.classify import STAGE, ClassifyWorker, read_made
+from biomedica_ray.labelling.classifier_file import read_made
+from biomedica_ray.labelling.classify import STAGE, ClassifyWorker
+from biomedica_ray.report.pipeline import make_page
 from biomedica_ray.runs import read_runs
 from biomedica_ray.store import Store
 from biomedica_ray.units import LostRowsError, unit_of
@@ -107,6 +109,11 @@ def test_every_image_gets_its_label_from_those_that_people_named(
     )
     sure = [rows[id_] for id_ in FIGURES if rows[id_]["image_sure"] and id_ not in experts]
     assert {row["image_confidence"] >= results["sure_from"] for row in sure} == {True} and len(sure) > 30
+
+    page = lxml.html.fromstring(make_page(store, "clip", "report"))
+    assert len(page.xpath("//svg[@class='reliability']/circle")) >= 1
+    told = page.xpath("//h2[@id='image-labels']/following-sibling::p[1]")[0].text_content()
+    assert "judged by 41 figures of 21 articles that it had not seen" in told and "of them right" in told
 
     before = store.commits(STAGE)
     assert classify(store, "--precision", "0.9") == 0
