@@ -136,7 +136,19 @@ def committed_stages(store: Store) -> list[str]:
     selector = pafs.FileSelector(store.path("commits"), allow_not_found=True, recursive=True)
     folders = {info.path.rpartition("/")[0] for info in store.filesystem.get_file_info(selector) if info.is_file}
     root = store.path("commits") + "/"
-    stages = ("extract", "enrich", "dedupe", "panels", "embed", "label", "sheets", "votes", "serialize", "train")
+    stages = (
+        "extract",
+        "enrich",
+        "dedupe",
+        "panels",
+        "embed",
+        "label",
+        "classify",
+        "sheets",
+        "votes",
+        "serialize",
+        "train",
+    )
     order = {stage: index for index, stage in enumerate(stages)}
     names = (folder.removeprefix(root) for folder in folders)
     return sorted(names, key=lambda name: (order.get(name.split("/", maxsplit=1)[0], len(order)), name))

@@ -67,6 +67,7 @@ def test_rows_of_each_stage(page: lxml.html.HtmlElement) -> None:
         ["dedupe", "figures", "5", "5", "0"],
         ["annotate", "figures", "5", "5", "0"],
         ["label", "labels", "5", "5", "0"],
+        ["classify", "not done yet: biomedica classify"],
         ["propose", "not done yet: biomedica propose"],
         ["select", "not done yet: biomedica select"],
         ["serialize", "figures", "5", "5", "0"],
