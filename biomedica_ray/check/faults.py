@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -54,6 +55,7 @@ def find_faults(store: Store, settled_ns: int) -> Faults:
         for file in commit.files.values():
             folder, _, name = file.rpartition("/")
             named[folder].add(name)
+    forms = {folder: set(map(_form, names)) for folder, names in named.items()}
     there = {
         folder: {info.base_name: info.mtime_ns for info in infos}
         for folder, infos in zip(named, map_in_threads(lambda folder: _files(store, folder), named), strict=True)
@@ -66,10 +68,18 @@ def find_faults(store: Store, settled_ns: int) -> Faults:
         f"{folder}/{name}"
         for folder, names in there.items()
         for name, written_ns in names.items()
-        if name not in named[folder] and not name.startswith(".") and written_ns < settled_ns
+        if name not in named[folder]
+        and not name.startswith(".")
+        and written_ns < settled_ns
+        and _form(name) in forms[folder]
     )
     faults.commits, faults.files = len(commits), sum(map(len, named.values()))
     return faults
+
+
+def _form(name: str) -> str:
+    """A name without numbers and fingerprints; what is no unit's but stands beside their files has another one."""
+    return re.sub(r"(?<![a-z])[0-9a-f]+(?![a-z])", "#", name)
 
 
 def _records(store: Store) -> list[tuple[str, Commit | None]]:

@@ -15,8 +15,9 @@ class Made:
     """A classifier that a store has: ``classifiers/<model>.json``.
 
     Attributes:
-        mark: Changes with the embeddings, the examples and the settings.
+        mark: Changes with the examples, their embeddings and the settings.
         file: The :class:`ImageClassifier`, relative to the store's root.
+        sha256: Of that file, hex.
         how: What it was made of.
         concepts: The global concepts that it tells apart.
         unknown: Examples without an embedding.
@@ -26,6 +27,7 @@ class Made:
 
     mark: str
     file: str
+    sha256: str
     how: How
     concepts: list[str]
     unknown: int

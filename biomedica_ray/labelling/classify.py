@@ -6,8 +6,9 @@ was said and a CLIP model made the embeddings, made of that model's prompts.
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -31,7 +32,7 @@ from biomedica_ray.labelling.taxonomy import Taxonomy, load_taxonomy
 from biomedica_ray.models.weights import local_weights
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, StoreError
-from biomedica_ray.units import Counts, Flow, fingerprint
+from biomedica_ray.units import Counts, Flow, fingerprint, pmcid_of
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,9 @@ def run(config: ClassifyConfig, record: Run) -> None:
     clustering = find_clustering(store, config.model)
     prompts = _prompts(config, store, taxonomy, clustering)
     embedded = store.commits(clustering.stage)
-    contents = {unit: embedded[unit].content for unit in sorted(embedded)}
+    # Only what the examples' own units hold goes into the classifier: new articles elsewhere leave it as it is.
+    theirs = store.units_of({pmcid_of(example.figure_id) for example in examples})
+    contents = {unit: embedded[unit].content for unit in sorted(theirs.keys() & embedded.keys())}
     settings = config.how, config.precision, prompts and prompts.model_dump()
     mark = fingerprint(VERSION, clustering.model, contents, [asdict(example) for example in examples], *settings)
     asked = Asked(clustering, examples, prompts, mark)
@@ -69,7 +72,10 @@ def run(config: ClassifyConfig, record: Run) -> None:
     )
     _tell(config, made)
     experts = {example.figure_id: example for example in examples if example.alone}
-    units = {unit: fingerprint(mark, content) for unit, content in contents.items()}
+    units = {
+        unit: fingerprint(VERSION, made.sha256, commit.content, _said_of(experts, theirs.get(unit, ())))
+        for unit, commit in embedded.items()
+    }
     worker = partial(ClassifyWorker, store, record.run_id, clustering.stage, made.file, experts)
     run_units(
         record,
@@ -93,6 +99,13 @@ def run(config: ClassifyConfig, record: Run) -> None:
     }
 
 
+def _said_of(experts: Mapping[str, Example], pmcids: Collection[str]) -> list[dict[str, Any]]:
+    """What was said of single figures of some articles, as plain data."""
+    if not pmcids:
+        return []
+    return [asdict(example) for figure, example in sorted(experts.items()) if pmcid_of(figure) in pmcids]
+
+
 @dataclass(frozen=True)
 class Asked:
     """What a classifier is to be made of.
@@ -101,7 +114,7 @@ class Asked:
         clustering: Whose embeddings.
         examples: What people said.
         prompts: Of zero-shot labels; None where these are not possible or not wanted.
-        mark: Changes with the embeddings and with all of that.
+        mark: Changes with the examples' embeddings and with all of that.
     """
 
     clustering: Clustering
@@ -137,10 +150,12 @@ def make_classifier(config: ClassifyConfig, store: Store, asked: Asked) -> Made:
         zero_shot = _of_prompts(config, store, asked.clustering, asked.prompts)
         classifier, judged = fitting.calibrate(zero_shot, known, vectors, precision=config.precision)
     file = f"classifiers/{model_slug(model)}/{asked.mark}.safetensors"
-    store.write_bytes(file, classifier.dump())
+    data = classifier.dump()
+    store.write_bytes(file, data)
+    sha256 = hashlib.sha256(data).hexdigest()
     unknown = len(asked.examples) - len(known)
     told = None if judged is None else asdict(judged)
-    made = Made(asked.mark, file, classifier.how, list(classifier.names), unknown, told, refused)
+    made = Made(asked.mark, file, sha256, classifier.how, list(classifier.names), unknown, told, refused)
     store.write_json(classifier_path(model), asdict(made))
     return made
 

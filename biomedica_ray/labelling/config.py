@@ -47,14 +47,14 @@ class ClassifyConfig(StageConfig):
     )
     labels: str | None = Field(
         None,
-        description="labels YAML, local or s3://: what annotators said of clusters' exemplars and of single figures; "
-        "none: <store>/labels.yaml, which votes writes",
+        description=f"labels YAML, local, {BUCKETS}: what annotators said of clusters' exemplars and of single "
+        "figures; none: <store>/labels.yaml, which votes writes",
     )
     taxonomy: str | None = Field(None, description=_TAXONOMY)
     prompts: str | None = Field(
         None,
-        description="prompts YAML, local or s3://, for zero-shot; none: <store>/prompts.yaml if it exists, otherwise "
-        "those for the paper's taxonomy",
+        description=f"prompts YAML, local, {BUCKETS}, for zero-shot; none: <store>/prompts.yaml if it exists, "
+        "otherwise those for the paper's taxonomy",
     )
     precision: float = Field(
         0.95, ge=0.5, lt=1, description="share of the labels marked sure that is to be right, at least"
@@ -111,9 +111,11 @@ class SheetsConfig(StageConfig):
         1,
         ge=1,
         description="1: all clusters; from 2 on: those that are disputed by the votes; of images any number, which "
-        "names the sheets: disputed ones are always among them, those that have been answered never",
+        "names the sheets: those that are disputed, or have too few votes, are always among them, decided ones never",
     )
-    images: int = Field(200, ge=1, description="with of: images, how many to ask about, beside the disputed ones")
+    images: int = Field(
+        200, ge=1, description="with of: images, how many to ask about beside those that have been asked about"
+    )
     clusters_per_sheet: int = Field(50, ge=1, description="clusters, or single images, in one file")
     members: int = Field(
         8, ge=1, description="figures of a cluster that are nearest to its centre; as many farthest out, and at random"

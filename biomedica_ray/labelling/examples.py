@@ -31,11 +31,6 @@ class Example:
     secondary: tuple[str, ...]
     alone: bool
 
-    @property
-    def article_id(self) -> str:
-        """The article that the figure is in."""
-        return self.figure_id.rpartition("_")[0]
-
 
 def read_examples(said: LabelsFile) -> list[Example]:
     """The examples of a labels file, by figure_id.

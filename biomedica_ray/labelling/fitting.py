@@ -6,7 +6,7 @@ Imported by workers only, as scikit-learn takes seconds.
 from __future__ import annotations
 
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +23,7 @@ from biomedica_ray.evaluate.calibration import calibration
 from biomedica_ray.evaluate.task_scores import Calibration
 from biomedica_ray.labelling.classifier import Floats, ImageClassifier, softmax
 from biomedica_ray.labelling.examples import Example
+from biomedica_ray.units import pmcid_of
 
 MIN_ARTICLES = 3
 """A concept with examples of fewer articles is left out: it can be neither learned nor judged."""
@@ -213,8 +214,8 @@ def find_sure(confidence: Floats, right: npt.NDArray[np.bool_], precision: float
 
 
 def _articles(examples: Sequence[Example]) -> Integers:
-    """(n,) number of each example's article."""
-    return np.unique([example.article_id for example in examples], return_inverse=True)[1].astype(np.int64)
+    """(n,) number of each example's article, whatever its version."""
+    return np.unique([pmcid_of(example.figure_id) for example in examples], return_inverse=True)[1].astype(np.int64)
 
 
 def _learnable(said: Sequence[Sequence[str]], articles: Integers) -> tuple[list[str], dict[str, int]]:
@@ -242,7 +243,9 @@ def _folds(
 ) -> Iterator[npt.NDArray[np.bool_]]:
     """Masks (n,) of the examples that each fold judges; an article is in one fold."""
     first = [next(each for each in example.primary if each in names) for example in examples]
-    splitter = StratifiedGroupKFold(min(_FOLDS, len(set(articles.tolist()))), shuffle=True, random_state=seed)
+    most = max(Counter(first).values())  # scikit-learn takes no more folds than the most frequent concept has figures
+    folds = min(_FOLDS, len(set(articles.tolist())), most)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # A concept of fewer articles than folds is absent from some of them, which does no harm.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
@@ -330,7 +333,7 @@ def _judge(probabilities: Floats, examples: Sequence[Example], names: Sequence[s
     recalls = [each["recall"] for each in concepts if each["recall"] is not None]
     return Judged(
         examples=len(examples),
-        articles=len({example.article_id for example in examples}),
+        articles=len(set(_articles(examples).tolist())),
         accuracy=round(float(right.mean()), 4),
         balanced_accuracy=round(float(np.mean(recalls)), 4),
         calibrated_on="",

@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 
 from biomedica_ray import schema
 from biomedica_ray.ahead import map_in_threads
+from biomedica_ray.labelling.label_table import still_there
 from biomedica_ray.labelling.proposals_file import Proposal, Proposals
 from biomedica_ray.store import Commit, Store, StoreError
-from biomedica_ray.units import stable_hash
+from biomedica_ray.units import pmcid_of, stable_hash
 
 IMAGES = "images"
 """What sheets and answers have in place of the clustering where each picture is asked about by itself."""
@@ -55,7 +56,7 @@ def choose_images(labels: Iterable[pa.Table], wanted: int, answered: Collection[
         return schema.IMAGE_LABELS.empty_table()
     n_random = round(wanted * RANDOM_SHARE)
     least_sure = _one_an_article(_order(best, "image_confidence"), best, wanted - n_random, set())
-    articles = {_article(best["figure_id"][row].as_py()) for row in least_sure}
+    articles = {pmcid_of(best["figure_id"][row].as_py()) for row in least_sure}
     drawn = _one_an_article(_order(best, "draw"), best, n_random, articles)
     return best.take([*least_sure, *drawn])
 
@@ -73,15 +74,11 @@ def _order(table: pa.Table, key: str) -> np.ndarray:
 def _one_an_article(order: np.ndarray, table: pa.Table, most: int, articles: set[str]) -> list[int]:
     ids, chosen = table["figure_id"].to_pylist(), list[int]()
     for row in order.tolist():
-        article = _article(ids[row])
+        article = pmcid_of(ids[row])
         if len(chosen) < most and article not in articles:
             articles.add(article)
             chosen.append(row)
     return chosen
-
-
-def _article(figure_id: str) -> str:
-    return figure_id.rpartition("_")[0]
 
 
 @dataclass(frozen=True)
@@ -89,15 +86,15 @@ class ImagesAsked:
     """What is asked, and how.
 
     Attributes:
-        images: How many, beside those that the annotators dispute.
-        disputed: figure_ids of these.
-        answered: figure_ids that need not be asked about again.
+        images: How many, beside those that annotators have begun to answer for.
+        begun: figure_ids of those of which nothing is decided yet.
+        decided: figure_ids of the others, which need not be asked about again.
         seed: Of the random ones.
     """
 
     images: int
-    disputed: Collection[str]
-    answered: Collection[str]
+    begun: Collection[str]
+    decided: Collection[str]
     seed: int
 
 
@@ -116,9 +113,14 @@ def write_images(store: Store, labelled: list[Commit], file: str, asked: ImagesA
         table = pq.read_table(store.path(file), columns=["cluster_id"], filesystem=store.filesystem)
     except FileNotFoundError:
         columns = ["figure_id", "panel", "image_how", "image_confidence", "image_label"]
-        pieces = map_in_threads(lambda commit: store.read(commit, "image_labels", columns), labelled)
-        chosen = choose_images(pieces, asked.images, {*asked.answered, *asked.disputed}, asked.seed)
-        figures = [*chosen["figure_id"].to_pylist(), *sorted(asked.disputed)]
+        extracted = store.commits("extract")
+
+        def read(commit: Commit) -> pa.Table:
+            return still_there(store.read(commit, "image_labels", columns), extracted.get(commit.unit))
+
+        pieces = map_in_threads(read, labelled)
+        chosen = choose_images(pieces, asked.images, {*asked.decided, *asked.begun}, asked.seed)
+        figures = [*chosen["figure_id"].to_pylist(), *sorted(asked.begun)]
         if not figures:
             raise StoreError(f"{store.root}: annotators have answered all images") from None
         rows = [
@@ -150,7 +152,7 @@ def image_proposals(store: Store, labelled: Mapping[int, Commit], file: str, cla
     figures = pq.read_table(store.path(file), columns=["figure_id"], filesystem=store.filesystem)[
         "figure_id"
     ].to_pylist()
-    units = store.units_of({figure.rpartition(".")[0] for figure in figures}).keys() & labelled.keys()
+    units = store.units_of(set(map(pmcid_of, figures))).keys() & labelled.keys()
 
     def read(unit: int) -> list[tuple[int, list[Proposal]]]:
         table = store.read(labelled[unit], "image_labels", ["figure_id", "panel", "image_label", "image_confidence"])

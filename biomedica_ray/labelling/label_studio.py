@@ -41,7 +41,7 @@ def config(taxonomy: Taxonomy) -> str:
             *(f"    <Choice value={quoteattr(panel)}/>" for panel in panels),
             "  </Choices>",
             '  <Header value="Concepts"/>',
-            '  <Taxonomy name="concepts" toName="sheet" placeholder="All that the cluster shows">',
+            '  <Taxonomy name="concepts" toName="sheet" placeholder="All concepts that are shown">',
             *_choices(taxonomy),
             "  </Taxonomy>",
             '  <TextArea name="note" toName="sheet" placeholder="Note" maxSubmissions="1"/>',

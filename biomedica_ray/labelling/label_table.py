@@ -34,17 +34,27 @@ def labelled_members(store: Store, labelled: Iterable[Commit], wanted: Wanted) -
         StoreError: Some units have the clusters of an earlier clustering.
     """
     clusterings: set[bytes] = set()
-    dropped = {unit: commit.dropped for unit, commit in store.commits("extract").items()}
+    extracted = store.commits("extract")
 
     def read(commit: Commit) -> pa.Table:
         table = store.read(commit, "labels", ["figure_id", "cluster_id", "distance"])
         clusterings.add(table.schema.metadata[b"clustering"])
-        article_ids = pc.replace_substring_regex(table["figure_id"], "_[0-9]+$", "")
-        left = pc.is_in(article_ids, value_set=pa.array(dropped.get(commit.unit, ()), pa.string()))
-        return table.filter(pc.invert(left)).replace_schema_metadata(None)
+        return still_there(table, extracted.get(commit.unit)).replace_schema_metadata(None)
 
     table = choose_members(map_in_threads(read, labelled), wanted)
     if len(clusterings) > 1:
         message = "some units have the clusters of an earlier clustering; run `biomedica label` again"
         raise StoreError(f"{store.root}: {message}")
     return table, next(iter(clusterings)).decode()
+
+
+def still_there(table: pa.Table, extracted: Commit | None) -> pa.Table:
+    """The rows of a unit without those of articles that have left it since its figures were embedded.
+
+    Args:
+        table: Rows with a figure_id.
+        extracted: The unit's commit of its figures; None where it no longer exists.
+    """
+    article_ids = pc.replace_substring_regex(table["figure_id"], "_[0-9]+$", "")
+    left = pc.is_in(article_ids, value_set=pa.array(extracted.dropped if extracted else (), pa.string()))
+    return table.filter(pc.invert(left))

@@ -116,20 +116,20 @@ def _ask_of_clusters(config: SheetsConfig, store: Store, taxonomy: Taxonomy) -> 
 
 
 def _ask_of_images(config: SheetsConfig, store: Store) -> Asked:
-    """Images that the classifier is unsure of, and those that the votes dispute."""
+    """Images that the classifier is unsure of, and those that annotators dispute or have begun to answer for."""
     labelled = store.commits("classify")
     if not labelled:
         raise StoreError(f"{store.root}: no labels of images yet; run `biomedica classify` first")
     votes = _votes(store).get("images", [])
-    disputed = {each["exemplars"][0]: each["tallies"] for each in votes if each["state"] == "disputed"}
-    answered = sorted(each["exemplars"][0] for each in votes if each["state"] != "disputed")
+    begun = {each["exemplars"][0]: each["tallies"] for each in votes if each["state"] != "decided"}
+    decided = sorted(each["exemplars"][0] for each in votes if each["state"] == "decided")
     contents = {unit: commit.content for unit, commit in labelled.items()}
-    settings = contents, config.images, config.seed, sorted(disputed), answered
+    settings = contents, config.images, config.seed, sorted(begun), decided
     file = f"sheets/images-{fingerprint(VERSION, *settings)}.parquet"
-    asked = ImagesAsked(config.images, disputed.keys(), answered, config.seed)
+    asked = ImagesAsked(config.images, begun.keys(), decided, config.seed)
     work = partial(write_images, store, list(labelled.values()), file, asked)
     shown = on_a_worker(work, memory_gb=config.memory_gb)
-    earlier = {image_number(figure): earlier_votes(tallies) for figure, tallies in disputed.items()}
+    earlier = {image_number(figure): earlier_votes(tallies) for figure, tallies in begun.items()}
     return Asked(IMAGES, file, shown, earlier, image_proposals(store, labelled, file, "the classifier"))
 
 

@@ -60,7 +60,7 @@ def run(config: VotesConfig, record: Run) -> None:
     of_images = [each for each in found_verdicts if each.clustering == IMAGES]
     proposed = proposed_concepts(store, of_clusters, taxonomy)
     differing = [each.of for each in of_clusters if each.of in proposed and each.differs_from(proposed[each.of])]
-    agreements = agreement_on(answers, taxonomy)
+    agreements = agreement_on((answer for answer in answers if answer.clustering != IMAGES), taxonomy)
     write_file(output, _labels_yaml(labels_file(found_verdicts, taxonomy), answers), config.endpoint_url)
     store.write_json(
         files.VOTES,

@@ -21,7 +21,7 @@ SCHEMA = pa.schema([("id", pa.string())])
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Three units, and a file that is not the store's."""
+    """Three units, and files that are no unit's, some of them beside those of one."""
     store = Store(str(tmp_path))
     store.open_or_create(3)
     for unit in range(3):
@@ -29,7 +29,12 @@ def store(tmp_path: Path) -> Store:
             writer.table("figures", SCHEMA).write([{"id": str(unit)}])
             writer.table("extras", SCHEMA, directory="extras/extract").write([])
             writer.commit({"figures": Flow(1, 1)})
-    store.write_bytes("labels.yaml", b"mine")
+    with store.write_unit("serialize", 0, "dd") as writer:
+        writer.table("attribution", SCHEMA, path="dataset/attribution.parquet").write([{"id": "0"}])
+        writer.commit({"attributions": Flow(1, 1)})
+    for path in ("labels.yaml", "dataset/dataset.json", "dataset/README.md", "dataset/statistics.json"):
+        store.write_bytes(path, b"no unit's")
+        os.utime(store.path(path), (0, 0))
     return store
 
 

@@ -118,6 +118,30 @@ def test_images_of_which_people_spoke_alone_are_what_it_is_judged_by_where_there
     assert (judged.sure_from, judged.sure) == (None, 0.0)  # what was said of a cluster need not hold for each image
 
 
+@pytest.mark.parametrize("each", [3, 4])
+def test_a_few_figures_of_each_concept_are_enough(each: int) -> None:
+    examples = [
+        Example(f"PMC{n}{number}.1_001", (concept,), (), alone=True)
+        for number, concept in enumerate(CONCEPTS)
+        for n in range(1, each + 1)
+    ]
+    vectors = np.repeat(np.eye(16)[:3], each, axis=0).astype(np.float16)
+    classifier, judged = fit_to_examples(examples, vectors, precision=0.95, seed=0)
+    assert (classifier.names, judged.examples, judged.accuracy) == (CONCEPTS, 3 * each, 1.0)
+
+
+def test_versions_of_an_article_are_in_one_fold() -> None:
+    """What would be told from the other version's copy alone is not told."""
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(40, 64))
+    concepts = [CONCEPTS[n] for n in random.integers(0, 2, 40)]
+    examples = [
+        Example(f"PMC{n}.{version}_001", (concepts[n],), (), alone=True) for version in (1, 2) for n in range(40)
+    ]
+    _, judged = fit_to_examples(examples, np.concatenate([vectors, vectors]), precision=0.95, seed=0)
+    assert judged.articles == 40 and judged.accuracy < 0.8
+
+
 def test_a_classifier_survives_its_file() -> None:
     examples, vectors, _ = drawn(60, 0.1)
     examples = [Example(each.figure_id, each.primary, each.primary[:1], alone=False) for each in examples]

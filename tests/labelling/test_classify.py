@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import lxml.html
@@ -22,7 +23,8 @@ from biomedica_ray.labelling.classify import STAGE, ClassifyWorker
 from biomedica_ray.report.pipeline import make_page
 from biomedica_ray.runs import read_runs
 from biomedica_ray.store import Store
-from biomedica_ray.units import LostRowsError, unit_of
+from biomedica_ray.store.known import write_record
+from biomedica_ray.units import LostRowsError, pmcid_of, unit_of
 from tests.labelling.embedded import add_clusters, tiny_clip
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
 
@@ -125,6 +127,32 @@ def test_every_image_gets_its_label_from_those_that_people_named(
 
 
 @pytest.mark.cluster
+def test_an_update_relabels_what_changed_and_no_figure_that_left_is_asked_about(
+    ray_cluster: None, store: Store
+) -> None:
+    add_clusters(store, "timm/x", FIGURES, clouds())
+    unit = unit_of("PMC0", N_UNITS)
+    others = [id_ for id_ in FIGURES if unit_of(pmcid_of(id_), N_UNITS) != unit]
+    write_labels(store, [], others)
+    assert classify(store) == 0
+    before = store.commits(STAGE)
+    commit = store.commit("embed/timm-x", unit)
+    rows = store.read(commit, "embeddings")
+    with store.write_unit(commit.stage, unit, "changed") as writer:
+        writer.table("embeddings", rows.schema).write(rows)
+        writer.commit(commit.counts)
+    assert classify(store) == 0
+    after = store.commits(STAGE)
+    assert {each for each in after if after[each].fingerprint != before[each].fingerprint} == {unit}
+
+    extracted = store.commit("extract", unit)
+    write_record(store, replace(extracted, dropped=("PMC0.1",)))
+    assert cli.main(["sheets", "--store", store.root, "--of", "images", "--images", "40"]) == 0
+    asked = {pmcid_of(each["exemplars"][0]) for each in read_sheet(store, "images-round-1/sheet-001.html")}
+    assert asked == {pmcid_of(id_) for id_ in FIGURES if id_ not in others} - {"PMC0"} != set()
+
+
+@pytest.mark.cluster
 def test_without_labels_a_clip_models_own_prompts_speak(
     ray_cluster: None, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,6 +213,8 @@ def test_annotators_are_asked_about_the_images_that_it_is_least_sure_of(
                 "cluster": each["cluster"],
                 "exemplars": each["exemplars"],
                 "answered": "2026-01-02T03:04:05Z",
+                "panel_type": "single",
+                "panel_subtype": "single panel",
                 "primary": ["Tables" if (annotator, number) == ("b", 7) else "Maps"],
             }
             for number, each in enumerate(asked)
