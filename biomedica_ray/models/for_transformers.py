@@ -189,7 +189,7 @@ def _main(arguments: list[str]) -> int:
     try:
         spec: ModelSpec = resolve_model(name, name if is_folder(name) else None)
         if spec.pretrained is None:
-            raise ConfigError(f"model: {name}: expected a folder with weights, local-dir:PATH, {BUCKETS} or hf-hub:ID")
+            raise ConfigError(f"model: {name}: expected a folder with weights, local-dir:PATH, {BUCKETS}, or hf-hub:ID")
         export_for_transformers(*build(spec), Path(folder))
     except ConfigError as error:
         print(error, file=sys.stderr)

@@ -98,17 +98,18 @@ class Root:
 
     def read_bytes(self, path: str) -> bytes:
         """A small file at ``path`` below the root, in one request; raises FileNotFoundError if it does not exist."""
-        if self.is_s3:
-            from biomedica_ray.store.objects import read_object  # noqa: PLC0415 - botocore, for those who use S3
-
-            return read_object(self.uri(path), self.endpoint_url)
 
         def read() -> bytes:
             with self.filesystem.open_input_stream(self.path(path)) as stream:
                 data: bytes = stream.read()
             return data
 
-        data = read_again(read)
+        if self.is_s3:
+            from biomedica_ray.store.objects import read_object  # noqa: PLC0415 - botocore, for those who use S3
+
+            data = read_object(self.uri(path), self.endpoint_url)
+        else:
+            data = read_again(read)
         usage.count("bytes", "read", len(data))
         return data
 

@@ -203,7 +203,7 @@ def test_an_image_that_another_unit_had_is_not_embedded_again(store: Store, weig
     """PMC0 goes to a unit of the next generation with one of its pictures, and another one is new."""
     config = AnnotateConfig(store=store.root, model=MODEL, weights=weights)
     info = load_encoder(MODEL, weights).info
-    actor = EmbedActor(config, info, store, STAGE, "run")
+    actor = EmbedActor(config, info, UnitsOf(store, "run", "annotate", "text"), STAGE)
 
     def embed_unit(unit: int, earlier: EarlierVectors) -> tuple[int, dict[str, list[float]]]:
         """How many images were decoded for it, and its vectors."""

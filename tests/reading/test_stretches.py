@@ -122,7 +122,7 @@ def test_the_parts_of_all_workers_are_the_samples_in_order(data: Store, workers:
 
 def test_what_is_read_from_s3_is_in_proportion_to_what_is_drawn(data: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "RANGE_BYTES", 20_000)
-    monkeypatch.setattr(ranges, "wait_after", lambda _: None)
+    monkeypatch.setattr("biomedica_ray.store.objects.wait_after", lambda _: None)
     refused: set[str] = set()
 
     def spoil(what: str, times: int) -> str | None:
