@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import select
+import selectors
 import socket
 import threading
 import time
@@ -143,10 +143,12 @@ def watch_s3() -> None:
 
 
 def _watch(datagrams: socket.socket) -> None:
-    while True:
-        select.select([datagrams], [], [])
-        with _lock:
-            _read_datagrams()
+    with selectors.DefaultSelector() as selector:  # select() fails on descriptors from 1,024 on
+        selector.register(datagrams, selectors.EVENT_READ)
+        while True:
+            selector.select()
+            with _lock:
+                _read_datagrams()
 
 
 def _read_datagrams() -> None:
@@ -156,6 +158,8 @@ def _read_datagrams() -> None:
         except BlockingIOError:
             return
         except ValueError:
+            continue
+        if not isinstance(event, dict):
             continue
         if event.get("Type") == "ApiCallAttempt":
             _count("requests", event["Api"], 1)

@@ -83,7 +83,7 @@ class EarlierVectors:
             wanted: SHA-256 of the images' bytes.
         """
         units = self.units(pmcids)
-        found, sought = Vectors(), set(wanted)
+        found, sought = Vectors(), {sha256 for sha256 in wanted if sha256}
         for vectors in map_in_threads(lambda unit: self._read(store, self.files[unit], sought), sorted(units)):
             found |= vectors
         return found

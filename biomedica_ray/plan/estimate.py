@@ -120,7 +120,7 @@ class Estimate:
         hours: CPU-hours and GPU-hours.
         bound: CPU, GPU, network or requests: which would be busy the longest.
         wall: Hours with as many nodes as there may be.
-        dollars: Of the nodes, on demand.
+        dollars: Of the nodes, on demand, while they wait as well.
         spot: Of the nodes, spot where a price is known.
         bytes: By :data:`BYTES`.
         requests: By :data:`REQUESTS`.
@@ -228,14 +228,17 @@ def estimate(run: Measured, size: Size, machines: Iterable[Machine], storage: St
         walls["network"] = max(into, out) / (mb_s * 1e6) / 3600
     walls["requests"] = max(reads / READS_A_SECOND, writes / WRITES_A_SECOND) / 3600
     bound = max(walls, key=lambda kind: walls[kind])
+    # Nodes that wait for the network or for S3 are paid for as well.
+    computing = max(walls[kind] for kind in KINDS)
+    waiting = walls[bound] / computing if computing else 1.0
     return Estimate(
         run,
         rows,
         needed,
         bound,
         walls[bound],
-        dollars,
-        spot,
+        dollars * waiting,
+        spot * waiting,
         moved,
         requests,
         (reads * storage.reads + writes * storage.writes) / 1e6,

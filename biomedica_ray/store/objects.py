@@ -156,6 +156,8 @@ class S3Object(StoredObject):
             raise
         with closing(answer["Body"]) as body:
             data = body.read()
+        if "ContentRange" not in answer:
+            raise StoreError(f"{self.uri}: the server does not answer requests for a part of an object (Range)")
         self.size, self._etag = int(answer["ContentRange"].rpartition("/")[2]), answer["ETag"]
         return data
 

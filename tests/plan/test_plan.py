@@ -74,7 +74,7 @@ USAGE = {
 
 
 def test_bytes_grow_with_rows_and_requests_with_units() -> None:
-    """1,000 articles in 4 units: a million are 4,000 units. 1,760,000 PUTs and 16,000 listings are 8.88 dollars."""
+    """1,000 articles in 4 units: a million are 4,000 units. 440,000 PUTs and 4,000 listings are 2.22 dollars."""
     ((_, extract),) = measured([run("extract", 1000, 3600, 32, usage=USAGE)]).items()
     found = estimate(extract, MILLION, [CPU_NODE], S3)
     assert found.bytes == {
@@ -99,6 +99,7 @@ def test_what_is_short_may_be_the_network_or_requests() -> None:
     (quick,) = measured([run("extract", 1000, 0.036, 32, usage=USAGE)]).values()
     found = estimate(quick, MILLION, [CPU_NODE], S3)
     assert (found.bound, found.wall) == ("network", pytest.approx(1250 / 3600))
+    assert found.dollars == pytest.approx(1250 / 3600 * CPU_NODE.most * CPU_NODE.dollars)  # all nodes wait meanwhile
     few_bytes = {**USAGE, "bytes": {"written": 1e6}}
     (quick,) = measured([run("extract", 1000, 0.036, 32, usage=few_bytes)]).values()
     found = estimate(quick, MILLION, [CPU_NODE], S3)
