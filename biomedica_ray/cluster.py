@@ -464,6 +464,8 @@ def unit_row(of: UnitsOf, stage: str, row: Row, work: Callable[[], object]) -> R
     try:
         with knowing(row["records"]) as known, of.unit(stage, row["unit"]):
             work()
+        if not known.made:
+            raise RuntimeError(f"{stage}: unit {row['unit']} was done, and not committed")
         usage.count("units", stage)
         commit = json.dumps(known.made[-1].to_json())
         return {"unit": row["unit"], "commit": commit, "failure": "", "usage": json.dumps(usage.take_work())}
