@@ -161,7 +161,7 @@ class Checkpoints(TrainedModel):
             StoreError: Something cannot be written; the checkpoint before this one is still the last one.
         """
         step = snapshot.position.step
-        if not self._write(_folder(step), snapshot.files, group):
+        if not self._write(step, snapshot.files, group):
             return
         self.write_json(f"{_folder(step)}/position.json", asdict(snapshot.position))
         kept = self.kept()
@@ -175,20 +175,21 @@ class Checkpoints(TrainedModel):
         for old in self._steps() - {kept.step for kept in staying}:
             self._delete(_folder(old))
 
-    def _write(self, folder: str, files: Files, group: torch.distributed.ProcessGroup | None) -> bool:
+    def _write(self, step: int, files: Files, group: torch.distributed.ProcessGroup | None) -> bool:
         """Write the tensors of a checkpoint; returns whether the caller is who does what remains to be done."""
-        if group is None:
-            import safetensors.torch  # noqa: PLC0415
+        folder = _folder(step)
+        is_first = group is None or group.rank() == 0
+        if is_first:
+            self._clear(step)
+        if group is not None:
+            from biomedica_ray.train import divided  # noqa: PLC0415
 
-            for name, tensors in files.items():
-                self.write(f"{folder}/{name}", partial(safetensors.torch.save_file, tensors))
-            return True
-        from biomedica_ray.train import divided  # noqa: PLC0415
+            divided.save(self, folder, files, group)
+            return is_first
+        import safetensors.torch  # noqa: PLC0415
 
-        is_first = group.rank() == 0
-        if is_first:  # as parts that more workers left would be read with those that are written now
-            self._delete(folder)
-        divided.save(self, folder, files, group)
+        for name, tensors in files.items():
+            self.write(f"{folder}/{name}", partial(safetensors.torch.save_file, tensors))
         return is_first
 
     def kept(self) -> list[Kept]:
@@ -212,6 +213,14 @@ class Checkpoints(TrainedModel):
 
         with open_ahead(self.store, self.path(folder, name)) as stream:
             return safetensors.torch.load(stream.read())
+
+    def _clear(self, step: int) -> None:
+        """Remove what workers left that died while they wrote a checkpoint, which never counted.
+
+        Parts of theirs would be read with, or instead of, what is written now.
+        """
+        if step not in {kept.step for kept in self.kept()}:
+            self._delete(_folder(step))
 
     def _delete(self, folder: str) -> None:
         path = self.path(folder)
