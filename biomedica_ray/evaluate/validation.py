@@ -71,6 +71,20 @@ def holds_out(source: Source | Pairs, fraction: float) -> bool:
     return bool(read_shards(source, None, "validation")) if isinstance(source, Store) else fraction > 0
 
 
+def merged(sets: Sequence[OneSet]) -> list[OneSet]:
+    """The different sets, in their order: one that is there twice counts once, with the sum of its weights.
+
+    A dataset is known by its place, other data by their shards too: what tars are called names but the first and last.
+    """
+    found: dict[tuple[str, ...], OneSet] = {}
+    for each in sets:
+        shards = () if isinstance(each.source, Store) else (shard.path for shard in each.shards)
+        key = (each.source.root, *shards)
+        before = found.get(key)
+        found[key] = replace(each, weight=each.weight + (before.weight if before else 0))
+    return list(found.values())
+
+
 def find_validation(sets: Sequence[OneSet], fraction: float, most: int, seed: int = 0) -> Validation:
     """At most ``most`` held-out samples, of each set as many as its weight says; drawn at random from the seed.
 
@@ -86,23 +100,20 @@ def find_validation(sets: Sequence[OneSet], fraction: float, most: int, seed: in
     Raises:
         StoreError: There are fewer than 2.
     """
-    merged: dict[str, OneSet] = {}
-    for each in sets:
-        before = merged.get(each.source.root)
-        merged[each.source.root] = replace(each, weight=each.weight + (before.weight if before else 0))
-    having = [each for each in merged.values() if holds_out(each.source, fraction)]
-    for each in merged.values():
+    different = merged(sets)
+    having = [each for each in different if holds_out(each.source, fraction)]
+    for each in different:
         if having and each not in having:
             log.info("%s: nothing is held out; scores are those of the other data", each.source.root)
     asked = quotas(most, [each.weight for each in having]) if having else []
     found = [_draw(each, fraction, number, seed) for each, number in zip(having, asked, strict=True)]
     validation = Validation(tuple(part for part in found if part.numbers))
     if validation.size < 2:
-        first = next(iter(merged.values())).source
+        first = different[0].source
         more = (
             "serialize with a greater validation_fraction" if isinstance(first, Store) else "raise validation_fraction"
         )
-        where = ", ".join(merged)
+        where = ", ".join(each.source.root for each in different)
         raise StoreError(f"{where}: {validation.size} validation samples, expected at least 2; {more}")
     return validation
 

@@ -158,11 +158,29 @@ class Checkpoints(TrainedModel):
             group: Workers that have a part of it each, all of which call this; None where one has the whole.
 
         Raises:
-            StoreError: Something cannot be written; the checkpoint before this one is still the last one.
+            StoreError: Something cannot be written; the checkpoint before this one is still the last one. Raised on all
+                of a group, so that none of them begins another checkpoint and waits there for the others.
         """
-        step = snapshot.position.step
-        if not self._write(_folder(step), snapshot.files, group):
+        from biomedica_ray.train.consensus import by_the_first  # noqa: PLC0415
+
+        by_the_first(partial(self._clear, snapshot.position.step), group)
+        self._write(_folder(snapshot.position.step), snapshot.files, group)
+        by_the_first(partial(self._record, snapshot, rule, settings), group)
+
+    def _write(self, folder: str, files: Files, group: torch.distributed.ProcessGroup | None) -> None:
+        if group is not None:
+            from biomedica_ray.train import divided  # noqa: PLC0415
+
+            divided.save(self, folder, files, group)
             return
+        import safetensors.torch  # noqa: PLC0415
+
+        for name, tensors in files.items():
+            self.write(f"{folder}/{name}", partial(safetensors.torch.save_file, tensors))
+
+    def _record(self, snapshot: Snapshot, rule: Rule, settings: dict[str, Any] | None) -> None:
+        """Make the checkpoint whose tensors are written the last one, and remove those that are not kept."""
+        step = snapshot.position.step
         self.write_json(f"{_folder(step)}/position.json", asdict(snapshot.position))
         kept = self.kept()
         if settings is not None and not kept:
@@ -174,22 +192,6 @@ class Checkpoints(TrainedModel):
         self.write_json("latest.json", latest)
         for old in self._steps() - {kept.step for kept in staying}:
             self._delete(_folder(old))
-
-    def _write(self, folder: str, files: Files, group: torch.distributed.ProcessGroup | None) -> bool:
-        """Write the tensors of a checkpoint; returns whether the caller is who does what remains to be done."""
-        if group is None:
-            import safetensors.torch  # noqa: PLC0415
-
-            for name, tensors in files.items():
-                self.write(f"{folder}/{name}", partial(safetensors.torch.save_file, tensors))
-            return True
-        from biomedica_ray.train import divided  # noqa: PLC0415
-
-        is_first = group.rank() == 0
-        if is_first:  # as parts that more workers left would be read with those that are written now
-            self._delete(folder)
-        divided.save(self, folder, files, group)
-        return is_first
 
     def kept(self) -> list[Kept]:
         """The checkpoints that exist, ascending by step."""
@@ -212,6 +214,14 @@ class Checkpoints(TrainedModel):
 
         with open_ahead(self.store, self.path(folder, name)) as stream:
             return safetensors.torch.load(stream.read())
+
+    def _clear(self, step: int) -> None:
+        """Remove what workers left that died while they wrote a checkpoint, which never counted.
+
+        Parts of theirs would be read with, or instead of, what is written now.
+        """
+        if step not in {kept.step for kept in self.kept()}:
+            self._delete(_folder(step))
 
     def _delete(self, folder: str) -> None:
         path = self.path(folder)

@@ -1,12 +1,15 @@
-"""What all workers must know of each other after a step, in one small reduction and one read from the device."""
+"""What all workers must know of each other after a step, and of what the first one does for all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 import torch.distributed as dist
+
+from biomedica_ray.messages import one_line
+from biomedica_ray.store import StoreError
 
 _BITS, _PARTS = 16, 4
 """A digest of 64 bits goes in parts, whose sums float64 holds exactly."""
@@ -57,7 +60,7 @@ class Agreed:
 def agree(loss: torch.Tensor, word: Word, rank: int, workers: int, also: torch.Tensor | None = None) -> Agreed:
     """Sum up the losses (scalars) and the words of all workers; every worker gets the same answer.
 
-    Waits until the device has the loss, and for nothing else.
+    In one small reduction and one read from the device. Waits until the device has the loss, and for nothing else.
 
     Args:
         loss: This worker's.
@@ -91,6 +94,33 @@ def agree(loss: torch.Tensor, word: Word, rank: int, workers: int, also: torch.T
 
 def _joined(parts: Sequence[float]) -> int:
     return sum(int(part) << (_BITS * number) for number, part in enumerate(parts)) % 2**64
+
+
+def by_the_first(work: Callable[[], object], group: dist.ProcessGroup | None) -> None:
+    """Let the first worker of a group do something while the others wait; without a group, this one.
+
+    Args:
+        work: What only the first one does.
+        group: Of workers all of which call this, with a backend that sends from the CPU.
+
+    Raises:
+        Exception: On the first worker what ``work`` raises.
+        StoreError: On the others what that says, in one line.
+    """
+    if group is None:
+        work()
+        return
+    told: list[str | None] = [None]
+    try:
+        if group.rank() == 0:
+            work()
+    except Exception as error:
+        told = [one_line(error)]
+        raise
+    finally:
+        dist.broadcast_object_list(told, dist.get_global_rank(group, 0), group)
+    if told[0] is not None:
+        raise StoreError(told[0])
 
 
 def gpu_utilisation(device: torch.device) -> float | None:

@@ -92,8 +92,8 @@ def zero_shot(
     """Scores of a model in the tasks' own metrics, and their mean over all tasks but retrieval, if there are several.
 
     Each worker encodes its part of the images and texts; the first one gets the scores, which do not depend on how many
-    workers there are. Images that cannot be read do
-    not count; a task of which fewer than 2 can has no score, and then there is no mean.
+    workers there are. Images that cannot be read do not count; a task of which fewer than 2 can has no score, and then
+    there is no mean.
 
     Args:
         model: The model as it is now, in evaluation mode.

@@ -131,6 +131,21 @@ def test_what_a_killed_worker_left_half_written_goes_with_the_next_checkpoint(tm
     assert not half.exists()
 
 
+def test_a_whole_checkpoint_takes_the_place_of_parts_that_killed_workers_left(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(Store(str(tmp_path)), "run")
+    save(checkpoints, 1)
+    left = tmp_path / "checkpoints/run/step-000002/shard-00002-model-00001-of-00001.safetensors"
+    left.parent.mkdir()
+    left.write_bytes((tmp_path / "checkpoints/run/step-000001/model.safetensors").read_bytes())
+    save(checkpoints, 2)
+    assert not checkpoints.is_divided(2)
+    assert torch.equal(weight(checkpoints), trained(2)[0].weight)
+    assert [kept.step for kept in checkpoints.kept()] == [1, 2]
+    with pytest.raises(StoreError, match="step-000002"):
+        checkpoints.save(Snapshot(position(2), {"model.safetensors/file": {}}, []), Rule())
+    assert torch.equal(weight(checkpoints), trained(2)[0].weight)  # one that counts stays where it cannot be replaced
+
+
 def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
     checkpoints = Checkpoints(Store(str(tmp_path)), "run")
     may_write = threading.Event()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import resource
+from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from biomedica_ray.train import consolidate
 from biomedica_ray.train.checkpoints import Checkpoints, Position, Rule, Snapshot
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.learner import Learner
+from biomedica_ray.train.writer import Writer
 from tests.fakes.s3 import client, s3_server
 from tests.train.conftest import TINY
 
@@ -84,7 +86,7 @@ def result(worker: Learner, **numbers: torch.Tensor) -> dict[str, torch.Tensor]:
 def _process(rank: int, folder: str, endpoint: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=WORKERS)
-    group = dist.new_group(backend="gloo")
+    group = dist.new_group(backend="gloo", timeout=timedelta(seconds=120))
     for name in CASES:
         store = Store("s3://bucket/store", endpoint) if name == "average" else Store(f"{folder}/store")
         checkpoints = Checkpoints(store, name)
@@ -124,6 +126,21 @@ def _process(rank: int, folder: str, endpoint: str) -> None:
         Checkpoints(Store(f"{folder}/store"), "plain").save(snapshot(other, 3), Rule(), {}, group)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     (Path(folder) / f"full-{rank}").write_text(str(caught.value))
+
+    # The first one finds a file where a folder is to be deleted, and a folder where a file is to be written.
+    for name, at in {"delete": "step-000003", "metrics": "metrics.jsonl/file"}.items():
+        checkpoints = Checkpoints(Store(f"{folder}/store"), name)
+        if rank == 0:
+            there = Path(f"{folder}/store", checkpoints.path(at))
+            there.parent.mkdir(parents=True)
+            there.write_text("")
+        dist.barrier(group)
+        writer = Writer(lambda taken, to=checkpoints: to.save(taken, Rule(), {}, group), 0)
+        for step in (3, 4):  # of which the second is not begun, by any of them
+            writer.write(lambda step=step: snapshot(other, step))
+        with pytest.raises(StoreError) as caught:
+            writer.wait()
+        (Path(folder) / f"first-{name}-{rank}").write_text(str(caught.value))
     dist.destroy_process_group()
 
 
@@ -219,6 +236,17 @@ def test_a_worker_that_cannot_write_its_part_is_one_line_on_all(trained: Path) -
     latest = Checkpoints(Store(str(trained / "store")), "plain").latest()
     assert latest
     assert latest.step == STOP
+
+
+@pytest.mark.parametrize(("name", "path"), [("delete", "step-000003"), ("metrics", "metrics.jsonl")])
+def test_what_only_the_first_worker_fails_to_do_is_one_line_on_all(trained: Path, name: str, path: str) -> None:
+    told = [(trained / f"first-{name}-{rank}").read_text() for rank in range(WORKERS)]
+    assert told[0].startswith(f"{trained}/store/checkpoints/{name}/{path}: ")
+    assert "\n" not in told[0]
+    assert set(told) == {told[0]}
+    checkpoints = Checkpoints(Store(str(trained / "store")), name)
+    assert checkpoints.latest() is None
+    assert not (trained / "store" / checkpoints.path("step-000004")).exists()
 
 
 @pytest.mark.parametrize(

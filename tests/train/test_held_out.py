@@ -8,9 +8,12 @@ import pytest
 from biomedica_ray.config import ConfigError, validate
 from biomedica_ray.evaluate.encode import Model, encode
 from biomedica_ray.evaluate.retrieval import recall
-from biomedica_ray.evaluate.validation import OneSet, Validation, find_validation
+from biomedica_ray.evaluate.validation import OneSet, Validation, find_validation, merged
 from biomedica_ray.models.clip import build
 from biomedica_ray.models.spec import resolve_model
+from biomedica_ray.reading.shards import Shard
+from biomedica_ray.reading.tars import Tars
+from biomedica_ray.store import Store
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.held_out import retrieval
 from tests.reading.shards import sample, write_dataset
@@ -58,6 +61,23 @@ def test_the_score_is_that_of_all_samples_however_many_workers(tmp_path: Path, t
 def test_no_score_of_samples_that_cannot_be_read(tmp_path: Path, tiny_model: str) -> None:
     data = write_dataset(tmp_path, [[sample(0), sample(1, image=b"no image")]], "validation")
     assert scores(model_of(tiny_model), find_validation([OneSet(data, ())], 0, 100), 1) == {}
+
+
+def test_sets_are_one_where_all_their_shards_are_not_where_the_first_and_last_are() -> None:
+    def tars(numbers: str, weight: float) -> OneSet:
+        shards = tuple(Shard(f"{number}.tar", "", "train", 10, "") for number in numbers)
+        return OneSet(Tars(f"{numbers[0]}.tar ... {numbers[-1]}.tar"), shards, weight)
+
+    def dataset(groups: str, weight: float) -> OneSet:
+        return OneSet(Store("data"), tuple(Shard(f"{group}/0.tar", group, "train", 10, "") for group in groups), weight)
+
+    found = merged([tars("029", 1), dataset("ab", 2), tars("059", 4), tars("029", 8), dataset("a", 16)])
+    assert [(each.source.root, each.weight) for each in found] == [
+        ("0.tar ... 9.tar", 9),
+        (Store("data").root, 18),
+        ("0.tar ... 9.tar", 4),
+    ]
+    assert [shard.path for shard in found[2].shards] == ["0.tar", "5.tar", "9.tar"]
 
 
 @pytest.mark.parametrize(
