@@ -282,10 +282,11 @@ def missing_units(
 
     Returns:
         The units to do, the commits of the others, and all that the stage has committed before; None where everything
-        is done again, and nobody has looked.
+        is done again.
     """
     commits = run.committed(stage)
-    list(map_in_threads(run.store.drop, [commits.pop(unit) for unit in commits.keys() - units.keys()]))
+    there = run.store.commits(stage) if run.again else commits
+    list(map_in_threads(run.store.drop, [there.pop(unit) for unit in there.keys() - units.keys()]))
     done = {unit: c for unit, c in commits.items() if c.complete and units.get(unit) == c.fingerprint}
     for commit in done.values():
         run.add(commit.counts, before=True)
