@@ -156,7 +156,7 @@ def test_again_does_what_is_done(ray_cluster: None, tmp_path: Path) -> None:
     again = start(tmp_path, units, again=True)
     assert (again.counts, again.before) == ({"rows": Flow(3, 3)}, {})
     start(tmp_path, {unit: mark for unit, mark in units.items() if unit != max(units)}, again=True)
-    assert set(again.store.commits("dedupe")) == units.keys() - {max(units)}  # what is no longer there is dropped
+    assert set(again.store.commits("stage")) == units.keys() - {max(units)}  # what is no longer there is dropped
 
 
 def test_a_store_of_another_format_is_refused_by_every_stage(tmp_path: Path) -> None:
