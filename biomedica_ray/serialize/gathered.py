@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from biomedica_ray import schema
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.reading.place import Place
-from biomedica_ray.serialize import changes, statistics
+from biomedica_ray.serialize import before, changes, statistics
 from biomedica_ray.store import Store
 from biomedica_ray.store.filesystem import read_again
 from biomedica_ray.store.root import Root
@@ -71,9 +71,9 @@ class GatheringWorker:
             return writer.commit({"attributions": Flow(n_samples, rows)}).counts
 
     def _changes(self, n_samples: int) -> str:
-        """The file of changes, with what is changed now by what metadata.parquet says that was there."""
+        """The file of changes, with what has become of the dataset of before."""
         folder, previous = self._place.folder("dataset"), self._previous
-        found = self._compared(folder) if previous else None
+        found = self._compared(folder, previous) if previous else None
         entry = changes.section(found, n_samples, self._dates, previous)
         try:
             text = self._store.read_bytes(f"{folder}/{changes.FILE}").decode()
@@ -81,28 +81,21 @@ class GatheringWorker:
             text = ""
         return changes.with_section(text, entry, previous)
 
-    def _compared(self, folder: str) -> changes.Changes | None:
+    def _compared(self, folder: str, previous: str) -> changes.Changes | None:
         """What became of the shards; None where none of before is left, or nothing says what was in them."""
-        path = self._store.path(f"{folder}/{METADATA}")
-
-        def before(columns: list[str], **options: Any) -> pa.Table:
-            return read_again(
-                lambda: pq.read_table(path, columns=columns, filesystem=self._store.filesystem, **options)
-            )
-
-        paths = [shard["path"] for shard in self._shards]
-        try:
-            known = set(pc.unique(before(["path"])["path"]).to_pylist())
-        except FileNotFoundError:
-            return None
+        store, place = self._store, self._place
+        before.keep(store, place, f"{folder}/{METADATA}", previous)
+        paths, known = {shard["path"] for shard in self._shards}, before.paths(store, place)
         if known.isdisjoint(paths):
             return None
-        old = before(changes.COLUMNS, filters=[("path", "not in", set(paths))] if paths else None)
+        pieces = list(before.samples(store, place))
+        every = pa.concat_tables(pieces)
+        old = every.filter(pc.invert(pc.is_in(every["path"], value_set=pa.array(sorted(paths)))))
         shards = [shard for shard in self._shards if shard["path"] not in known]
         of_now = schema.METADATA
-        tables = [rows_of(shard, samples, of_now) for shard, samples in samples_of(self._store, folder, shards)]
+        tables = [rows_of(shard, samples, of_now) for shard, samples in samples_of(store, folder, shards)]
         new = pa.concat_tables([of_now.empty_table(), *tables]).select(changes.COLUMNS)
-        articles = set(pc.unique(before(["article_accession_id"])["article_accession_id"]).to_pylist())
+        articles = set(pc.unique(every["article_accession_id"]).to_pylist())
         return changes.compare(old, new, articles, self._left_out(changes.gone_figures(old, new)))
 
     def _left_out(self, gone: pa.Table) -> dict[str, str]:
