@@ -19,8 +19,8 @@ _OF = b"dataset.json"
 """Key in the footer: SHA-256 of the dataset.json that the samples are of."""
 _GROUP = 100_000
 """Rows of a row group."""
-_ROWS = 500_000
-"""Rows that are held at a time: at some 110 bytes, 55 MB."""
+_ROWS = 1_000_000
+"""Rows that are held at a time: at some 110 bytes, 110 MB."""
 
 
 def keep(store: Store, place: Place, metadata: str, previous: str) -> None:
