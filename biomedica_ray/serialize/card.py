@@ -140,11 +140,14 @@ def _annotation(found: dict[str, Any] | None) -> str:
     """How labels came about, and how good they are, in Markdown; empty where annotators said nothing."""
     if found is None:
         return ""
+    images = f", and in {found['image_answers']:,} what single images do" if found.get("image_answers") else ""
     states = ", ".join(f"{count:,} {state}" for state, count in found["clusters"].items())
     text = (
         f"Figures were clustered by what they look like, and {found['annotators']} annotators said in "
-        f"{found['answers']:,} answers what clusters show. Of the clusters are, by their votes: {states}."
+        f"{found['answers']:,} answers what clusters show{images}."
     )
+    if states:
+        text += f" Of the clusters are, by their votes: {states}."
     if found["proposed"]:
         text += (
             f" In {found['against_proposal']:,} of {found['proposed']:,} clusters that were put before them with a "
@@ -276,6 +279,12 @@ other captions of the same picture; `panels`, the caption cut at its panel marke
 caption); and what the figure is and whom to credit, from `figure_id` to `attribution`. What is unknown is null; dates
 are ISO 8601. In Parquet the same fields are columns.
 
+What annotators said of a figure's cluster is in `image_primary_label` (global concepts) and `image_secondary_label`
+(local ones). What the image itself shows, as a classifier of its embedding or an annotator says, is in `image_label`:
+`image_confidence` is how probably it is right, `image_sure` whether that is enough for the precision that was asked
+for, by what annotators said of single images, and `image_how` who says so (`classifier`, `zero-shot` or `expert`). They
+are null where nobody said anything, and of panels.
+
 `image_panel_type` and `n_panels` are by what is seen in the image, null where nobody looked; what annotators said of
 its cluster is in `cluster_panel_type`. `panel_boxes` has where each panel of a compound figure is, in pixels of the
 JPEG, with its words.
@@ -299,7 +308,8 @@ that a caption is right, and a figure of an article is chosen to show something,
 - What is open access is not what is published: journals, countries, languages and years are represented unequally, and
   mostly by English text.
 - Captions were written for readers of the article. Many speak of what the picture alone does not show.
-- Labels, where there are any, are those of a figure's cluster, and wrong for some of its members.
+- `image_primary_label` and `image_secondary_label`, where there are any, are those of a figure's cluster, and wrong for
+  some of its members; `image_label` is of the image itself, and wrong the more often the lower its confidence is.
 - Retracted articles are left out by what PubMed Central said of them when the dataset was made.
 
 ## Personal data
