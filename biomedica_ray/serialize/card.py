@@ -120,6 +120,7 @@ def card(document: dict[str, Any], statistics: str = "") -> str:
         group=group,
         shards=braces([PurePosixPath(shard["path"]).stem for shard in training]),
         training_samples=sum(shard["samples"] for shard in training),
+        largest=max((shard["samples"] for shard in training), default=1),
         # open_clip_train wants a shard a worker, and stops where there are fewer.
         workers=min(max(len(training), 1), _WORKERS),
         listed=_listed(document.get("listing")),
@@ -244,6 +245,9 @@ a stable hash says which. All versions and copies of an article, and all its fig
 
 ## Loading
 
+The rows of each Parquet file are sorted by `image_concept`, so that a part of it can be read alone. To train on them,
+shuffle with a buffer as large as a file, or take the shards, whose order is that of a hash of the article.
+
 ```python
 from pathlib import Path
 
@@ -251,6 +255,7 @@ from datasets import load_dataset
 
 here = Path.cwd()  # the folder of this card
 data = load_dataset(str(here), "{group}", split="train", streaming=True)  # from Parquet
+data = data.shuffle(seed=0, buffer_size={largest})
 data = load_dataset(str(here / "webdataset"), "{group}", split="train", streaming=True)  # the same from the shards
 ```
 
