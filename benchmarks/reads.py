@@ -6,7 +6,8 @@ A dataset as serialize writes it, its images 1.1 MB of noise on average, lies be
 - a lane: samples of a shard from its first on, as training reads them, without decoding;
 - start: whether the shards that dataset.json names are there, thousands of small files here;
 - checkpoint: a file of many megabytes, whole;
-- evaluation: a few of the held-out samples; at equal distances from the tars, or in stretches from the Parquet twins.
+- evaluation: a few of the held-out samples; at equal distances from the tars, or in stretches of neighbours, by
+  the offsets in the footers of the Parquet twins, from the tars too.
 
     python -m benchmarks.reads --rounds 3
 """
@@ -34,7 +35,9 @@ from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.reading.ranges import open_ahead
 from biomedica_ray.reading.shards import RawSample, Shard, read_samples, read_shards
 from biomedica_ray.reading.stretches import draw, read_numbers
+from biomedica_ray.serialize.samples import parquet_row
 from biomedica_ray.serialize.shards import ShardWriter
+from biomedica_ray.serialize.twins import TwinWriter
 from biomedica_ray.store import Store
 from biomedica_ray.store.objects import RANGE_BYTES
 from tests.fakes.s3 import CREDENTIALS
@@ -65,22 +68,23 @@ class Single:
 
 def write_dataset(root: Path, shards: int, samples: int) -> None:
     """Shards with their twins, all in the split test; the same as many small files in the split train."""
-    store, random = Store(str(root)), np.random.default_rng(0)
+    random = np.random.default_rng(0)
     filled = {field.name: _value(field.type) for field in schema.DATASET}
     text = " ".join(f"word{number % 997}" for number in range(6000))
     entries: list[dict[str, Any]] = []
     for number in range(shards):
         path, parquet = f"webdataset/commercial/test/{number:06d}.tar", f"parquet/commercial/test/{number:06d}.parquet"
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        with store.write_unit("shards", number, "0") as writer, ShardWriter(root / path) as tar:
-            table = writer.table("parquet", schema.DATASET, path=parquet)
+        for folder in ((root / path).parent, (root / parquet).parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        with ShardWriter(root / path) as tar:
             for row in range(samples):
                 jpg = random.bytes(int(random.gamma(2, MEAN_BYTES / 2)) + 1000)
                 key, caption = f"PMC{number * samples + row}-1_001", f"Figure {row}: what was seen."
                 fields = {**filled, "article_text": text, "image_primary_label": ["Plots and Charts"]}
                 tar.write(key, jpg, caption, {name: value for name, value in fields.items() if name != "jpg"})
-                table.write([{**fields, "key": key, "jpg": {"bytes": jpg, "path": f"{key}.jpg"}, "txt": caption}])
-            writer.commit({})
+        with TwinWriter(root / parquet, tar.offsets) as twin:
+            for sample in tar.by_concept():
+                twin.write(parquet_row(*sample))
         entry = {"path": path, "parquet": parquet, "license_group": "commercial", "split": "test"}
         entries.append({**entry, "samples": samples, "sha256": hashlib.sha256(path.encode()).hexdigest()})
     (root / "dataset.json").write_text(json.dumps({"shards": entries}))

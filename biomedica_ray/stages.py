@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from biomedica_ray.annotate.config import AnnotateConfig
 from biomedica_ray.check.config import CheckConfig
-from biomedica_ray.config import OF_A_RUN, STAGES, StageConfig, command_line, validate
+from biomedica_ray.config import OF_A_RUN, STAGES, ConfigError, StageConfig, command_line, validate
 from biomedica_ray.config.needs import Need
 from biomedica_ray.dedupe.config import DedupeConfig
 from biomedica_ray.enrich.config import EnrichConfig
@@ -63,6 +63,20 @@ class PipelineConfig(StageConfig):
         """The config of one stage; raises ConfigError, so that a pipeline fails before its first stage starts."""
         shared = {key: getattr(self, key) for key in OF_A_RUN}
         return validate(CONFIGS[stage], {**shared, **getattr(self, stage)}, prefix=f"{stage}.")
+
+    def check(self) -> None:
+        """Raise ConfigError where a section is wrong, or a stage would learn from another dataset than is written."""
+        configs = {stage: self.stage(stage) for stage in self.stages}
+        written = configs["serialize"]
+        assert isinstance(written, SerializeConfig)
+        if not written.made.name:
+            return
+        for stage, config in configs.items():
+            if isinstance(config, TrainConfig | EvaluateConfig) and not config.data:
+                raise ConfigError(
+                    f"{stage}.data: missing; {stage} would not take the dataset {written.made.name} that serialize "
+                    f"writes here; give --{stage}.data {self.store.rstrip('/')}/{written.place.folder('dataset')}"
+                )
 
     def needs(self) -> tuple[Need, ...]:
         """Those of all its stages."""
@@ -128,8 +142,7 @@ def load(stage: str, argv: Sequence[str]) -> StageConfig:
     """
     config = command_line.load(CONFIGS[stage], argv, _sections(stage))
     if isinstance(config, PipelineConfig):
-        for section in config.stages:
-            config.stage(section)
+        config.check()
     return config
 
 

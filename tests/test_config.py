@@ -88,6 +88,24 @@ def test_sections_of_a_pipeline() -> None:
     assert (extract.store, extract.limit) == ("s", 50)
 
 
+def test_a_pipeline_learns_from_the_dataset_that_it_writes() -> None:
+    """Of another profile than the archive it does so only where train and evaluate are told."""
+    profile, place = ["--serialize.profile", "train"], "s3://b/c/profiles/train-512-q90/dataset"
+    given: list[str] = []
+    for stage in ("train", "evaluate"):
+        with pytest.raises(ConfigError) as caught:
+            load("pipeline", ["--store", "s3://b/c/", *profile, *given])
+        assert str(caught.value) == (
+            f"{stage}.data: missing; {stage} would not take the dataset train-512-q90 that serialize writes here; "
+            f"give --{stage}.data {place}"
+        )
+        given += [f"--{stage}.data", place]
+    load("pipeline", ["--store", "s3://b/c/", *profile, *given])
+    with pytest.raises(ConfigError, match=r"archive-q80 .* s/selections/some/profiles/archive-q80/dataset$"):
+        load("pipeline", ["--store", "s", "--serialize.selection", "some", "--serialize.jpeg_quality", "80"])
+    load("pipeline", ["--store", "s", "--serialize.jpeg_quality", "95"])
+
+
 DEMO = str(Path(__file__).parents[1] / "jobs" / "demo.yaml")
 
 WRONG = [

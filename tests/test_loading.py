@@ -156,6 +156,7 @@ def test_of_one_concept_little_more_than_its_own_rows_is_read(ray_cluster: None,
         )
         group = footer.metadata.row_group(0)
         columns = {each.path_in_schema: each for each in map(group.column, range(group.num_columns))}
+        # Of pictures it has no smallest and largest one: values of more than 4 kB are in no statistics.
         assert columns["image_concept"].has_column_index and columns["jpg.bytes"].has_offset_index
         assert footer.metadata.num_row_groups == 20
     with s3_server() as server, flaky_proxy(server) as (url, seen):
@@ -166,7 +167,7 @@ def test_of_one_concept_little_more_than_its_own_rows_is_read(ray_cluster: None,
     assert rows == {row["key"]: row["jpg"]["bytes"] for row in own}
     assert 200 < len(rows) < 300
     whole = sum(file.stat().st_size for file in files)
-    assert bytes_of(gets) < 0.3 * whole
+    assert bytes_of(gets) < 0.18 * whole
 
 
 def test_what_is_not_there_is_one_line(dataset: Path, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ import pyarrow.fs as pafs
 
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.config import STAGES
+from biomedica_ray.reading.place import Place
 from biomedica_ray.schema import LABELS
+from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Flow, counts_from_json
 
@@ -34,6 +36,9 @@ LABEL_COLUMNS = ["figure_id", "cluster_id", "distance", "confidence", "panel_sub
 
 _SIDES = (0, 250, 500, 1000, 2000, 4000)
 """Classes of the longest side of an image, in pixels."""
+
+_OF_A_PLACE = ("selection", "profile", "longest_side", "jpeg_quality", "keep_metadata")
+"""Keys of serialize that say where a dataset goes."""
 
 T = TypeVar("T")
 
@@ -98,7 +103,8 @@ class Distribution:
 def stage_flows(runs: Iterable[dict[str, Any]]) -> list[StageFlow]:
     """Each stage but the report itself, in the order of the pipeline.
 
-    Where all figures have been serialized as an archive, that is told, and not what else of them has been.
+    Where all figures have been serialized as an archive with its defaults, that is told, and not what else of them
+    has been.
 
     Args:
         runs: Records of all runs, oldest first.
@@ -106,13 +112,15 @@ def stage_flows(runs: Iterable[dict[str, Any]]) -> list[StageFlow]:
     by_stage: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         by_stage[run["stage"]].append(run)
-    of_all = [
-        run
-        for run in by_stage["serialize"]
-        if not run["config"].get("selection") and run["config"].get("profile", "archive") == "archive"
-    ]
+    of_all = [run for run in by_stage["serialize"] if place_of(run) == Place(None)]
     by_stage["serialize"] = of_all or by_stage["serialize"]
     return [_stage_flow(stage, by_stage[stage]) for stage in STAGES if stage != "report"]
+
+
+def place_of(run: Mapping[str, Any]) -> Place:
+    """Where the dataset lies that a run of serialize wrote, by its record; of a key that it lacks, the default."""
+    keys = {key: run["config"][key] for key in _OF_A_PLACE if key in run["config"]}
+    return SerializeConfig(store=".", **keys).place
 
 
 def _stage_flow(stage: str, runs: list[dict[str, Any]]) -> StageFlow:

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from biomedica_ray.config import STAGES
 from biomedica_ray.pages.formats import count, duration, number, share, size, things
-from biomedica_ray.report.collect import StageFlow, count_duplicates, stage_flows
+from biomedica_ray.reading.place import Place
+from biomedica_ray.report.collect import StageFlow, count_duplicates, place_of, stage_flows
 from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.report.learning import read_evaluation, read_training
 from biomedica_ray.runs import read_runs
@@ -93,7 +94,7 @@ def facts(
         *_errors(stages),
         *(_duplicates(duplicates) if flows["dedupe"] else []),
         *(_clusters(flows["label"], last["label"]["results"]) if "label" in last else []),
-        *_dataset(store),
+        *_dataset(store, last.get("serialize")),
         *_learned(store, name),
     ]
 
@@ -118,9 +119,11 @@ def _clusters(flows: Mapping[str, Flow], results: Mapping[str, Any]) -> list[Fac
     return [Fact("clusters", count(results["clusters"]), f"of {things(figures, 'figure')}")] if figures else []
 
 
-def _dataset(store: Store) -> list[Fact]:
+def _dataset(store: Store, last: Mapping[str, Any] | None) -> list[Fact]:
+    """The archive of all figures; where there is none, the dataset that serialize wrote last."""
+    place = place_of(last) if last and not store.has(Place(None).document) else Place(None)
     try:
-        shards: list[dict[str, Any]] = store.read_json("dataset/dataset.json")["shards"]
+        shards: list[dict[str, Any]] = store.read_json(place.document)["shards"]
     except FileNotFoundError:
         return []
     samples, n_bytes = (sum(shard[key] for shard in shards) for key in ("samples", "bytes"))

@@ -120,6 +120,7 @@ def card(document: dict[str, Any], statistics: str = "") -> str:
         group=group,
         shards=braces([PurePosixPath(shard["path"]).stem for shard in training]),
         training_samples=sum(shard["samples"] for shard in training),
+        largest=max((shard["samples"] for shard in training), default=1),
         # open_clip_train wants a shard a worker, and stops where there are fewer.
         workers=min(max(len(training), 1), _WORKERS),
         listed=_listed(document.get("listing")),
@@ -140,11 +141,14 @@ def _annotation(found: dict[str, Any] | None) -> str:
     """How labels came about, and how good they are, in Markdown; empty where annotators said nothing."""
     if found is None:
         return ""
+    images = f", and in {found['image_answers']:,} what single images do" if found.get("image_answers") else ""
     states = ", ".join(f"{count:,} {state}" for state, count in found["clusters"].items())
     text = (
         f"Figures were clustered by what they look like, and {found['annotators']} annotators said in "
-        f"{found['answers']:,} answers what clusters show. Of the clusters are, by their votes: {states}."
+        f"{found['answers']:,} answers what clusters show{images}."
     )
+    if states:
+        text += f" Of the clusters are, by their votes: {states}."
     if found["proposed"]:
         text += (
             f" In {found['against_proposal']:,} of {found['proposed']:,} clusters that were put before them with a "
@@ -241,6 +245,9 @@ a stable hash says which. All versions and copies of an article, and all its fig
 
 ## Loading
 
+The rows of each Parquet file are sorted by `image_concept`, so that a part of it can be read alone. To train on them,
+shuffle with a buffer as large as a file, or take the shards, whose order is that of a hash of the article.
+
 ```python
 from pathlib import Path
 
@@ -248,6 +255,7 @@ from datasets import load_dataset
 
 here = Path.cwd()  # the folder of this card
 data = load_dataset(str(here), "{group}", split="train", streaming=True)  # from Parquet
+data = data.shuffle(seed=0, buffer_size={largest})
 data = load_dataset(str(here / "webdataset"), "{group}", split="train", streaming=True)  # the same from the shards
 ```
 
@@ -276,6 +284,12 @@ other captions of the same picture; `panels`, the caption cut at its panel marke
 caption); and what the figure is and whom to credit, from `figure_id` to `attribution`. What is unknown is null; dates
 are ISO 8601. In Parquet the same fields are columns.
 
+What annotators said of a figure's cluster is in `image_primary_label` (global concepts) and `image_secondary_label`
+(local ones). What the image itself shows, as a classifier of its embedding or an annotator says, is in `image_label`:
+`image_confidence` is how probably it is right, `image_sure` whether that is enough for the precision that was asked
+for, by what annotators said of single images, and `image_how` who says so (`classifier`, `zero-shot` or `expert`). They
+are null where nobody said anything, and of panels.
+
 `image_panel_type` and `n_panels` are by what is seen in the image, null where nobody looked; what annotators said of
 its cluster is in `cluster_panel_type`. `panel_boxes` has where each panel of a compound figure is, in pixels of the
 JPEG, with its words.
@@ -299,7 +313,8 @@ that a caption is right, and a figure of an article is chosen to show something,
 - What is open access is not what is published: journals, countries, languages and years are represented unequally, and
   mostly by English text.
 - Captions were written for readers of the article. Many speak of what the picture alone does not show.
-- Labels, where there are any, are those of a figure's cluster, and wrong for some of its members.
+- `image_primary_label` and `image_secondary_label`, where there are any, are those of a figure's cluster, and wrong for
+  some of its members; `image_label` is of the image itself, and wrong the more often the lower its confidence is.
 - Retracted articles are left out by what PubMed Central said of them when the dataset was made.
 
 ## Personal data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from biomedica_ray import schema
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.reading.place import Place
-from biomedica_ray.serialize import changes, statistics
+from biomedica_ray.serialize import before, changes, statistics
 from biomedica_ray.store import Store
 from biomedica_ray.store.filesystem import read_again
 from biomedica_ray.store.root import Root
@@ -57,67 +57,50 @@ class GatheringWorker:
         """Write and commit the files; returns the count of the lines of credit."""
         place, folder = self._place, self._place.folder("dataset")
         counted: dict[str, statistics.Counts] = {}
+        shards_before, new = self._shards_before(), []
         with self._store.write_unit(place.attribution_stage, unit, mark, self._run_id) as writer:
             tables = {name: writer.table(name, columns, path=f"{folder}/{name}") for name, columns in FILES.items()}
             for shard, samples in samples_of(self._store, folder, self._shards, statistics.COLUMNS):
                 for name, columns in FILES.items():
                     tables[name].write(rows_of(shard, samples, columns))
+                if shards_before and shard["path"] not in shards_before:
+                    new.append(_to_compare(shard, samples))
                 counted.setdefault(shard["license_group"], statistics.Counts()).add(samples)
             n_samples = sum(shard["samples"] for shard in self._shards)
-            writer.file("changes", f"{folder}/{changes.FILE}").write_text(self._changes(n_samples))
+            writer.file("changes", f"{folder}/{changes.FILE}").write_text(self._changes(n_samples, shards_before, new))
             found = {group: counted[group].to_json() for group in sorted(counted)}
             writer.file("statistics", f"{folder}/{statistics.FILE}").write_bytes(as_bytes(found))
             rows = min(table.rows for table in tables.values())
             return writer.commit({"attributions": Flow(n_samples, rows)}).counts
 
-    def _changes(self, n_samples: int) -> str:
-        """The file of changes, with what is changed now by what metadata.parquet says that was there."""
-        folder, previous = self._place.folder("dataset"), self._previous
-        found = self._compared(folder) if previous else None
-        entry = changes.section(found, n_samples, self._dates, previous)
+    def _changes(self, n_samples: int, shards_before: Collection[str], new: Sequence[pa.Table]) -> str:
+        """The file of changes, with what has become of the dataset of before."""
+        folder = self._place.folder("dataset")
+        found = None
+        if shards_before:
+            table = pa.concat_tables([changes.COLUMNS_OF_NOW.empty_table(), *new]).unify_dictionaries()
+            paths = [shard["path"] for shard in self._shards]
+            found = changes.compare(before.samples(self._store, self._place), table, paths, self._left_out)
+        entry = changes.section(found, n_samples, self._dates, self._previous)
         try:
             text = self._store.read_bytes(f"{folder}/{changes.FILE}").decode()
         except FileNotFoundError:
             text = ""
-        return changes.with_section(text, entry, previous)
+        return changes.with_section(text, entry, self._previous)
 
-    def _compared(self, folder: str) -> changes.Changes | None:
-        """What became of the shards; None where none of before is left, or nothing says what was in them."""
-        path = self._store.path(f"{folder}/{METADATA}")
+    def _shards_before(self) -> set[str]:
+        """Paths of the shards of before; none where not one of them is left, or nothing says what was in them."""
+        if not self._previous:
+            return set()
+        store, place = self._store, self._place
+        before.keep(store, place, f"{place.folder('dataset')}/{METADATA}", self._previous)
+        paths = before.paths(store, place)
+        return set() if paths.isdisjoint(shard["path"] for shard in self._shards) else paths
 
-        def before(columns: list[str], **options: Any) -> pa.Table:
-            return read_again(
-                lambda: pq.read_table(path, columns=columns, filesystem=self._store.filesystem, **options)
-            )
-
-        paths = [shard["path"] for shard in self._shards]
-        try:
-            known = set(pc.unique(before(["path"])["path"]).to_pylist())
-        except FileNotFoundError:
-            return None
-        if known.isdisjoint(paths):
-            return None
-        old = before(changes.COLUMNS, filters=[("path", "not in", set(paths))] if paths else None)
-        shards = [shard for shard in self._shards if shard["path"] not in known]
-        of_now = schema.METADATA
-        tables = [rows_of(shard, samples, of_now) for shard, samples in samples_of(self._store, folder, shards)]
-        new = pa.concat_tables([of_now.empty_table(), *tables]).select(changes.COLUMNS)
-        articles = set(pc.unique(before(["article_accession_id"])["article_accession_id"]).to_pylist())
-        return changes.compare(old, new, articles, self._left_out(changes.gone_figures(old, new)))
-
-    def _left_out(self, gone: pa.Table) -> dict[str, str]:
-        """Key -> why it is not written now, of samples that are gone and among the errors."""
-        keys = {
-            schema.panel_id(figure_id, number) if number else figure_id: key
-            for figure_id, number, key in zip(
-                *(gone[name].to_pylist() for name in ("figure_id", "panel_number", "key")), strict=True
-            )
-        }
-        if not keys:
-            return {}
+    def _left_out(self, ids: pa.ChunkedArray) -> pa.Table:
+        """Those figures and panels that are among the errors, and why."""
         errors = self._store.dataset(self._place.stage, "errors")
-        rows = errors.to_table(columns=["what", "kind"], filter=pc.field("what").isin(list(keys)))
-        return {keys[row["what"]]: row["kind"] for row in rows.to_pylist()}
+        return errors.to_table(columns=["what", "kind"], filter=pc.field("what").isin(ids.combine_chunks()))
 
 
 def as_bytes(document: Any) -> bytes:
@@ -152,3 +135,13 @@ def rows_of(shard: Mapping[str, Any], samples: pa.Table, columns: pa.Schema) -> 
         pa.repeat(shard[name], samples.num_rows) if name in _OF_SHARDS else samples[name] for name in columns.names
     ]
     return pa.table(arrays, names=columns.names).cast(columns)
+
+
+def _to_compare(shard: Mapping[str, Any], samples: pa.Table) -> pa.Table:
+    """The samples of a shard as :func:`biomedica_ray.serialize.changes.compare` takes them."""
+    first = pa.repeat(pa.scalar(0, pa.int32()), samples.num_rows)
+    arrays = [
+        pa.DictionaryArray.from_arrays(first, [shard[name]]) if name in _OF_SHARDS else samples[name]
+        for name in changes.COLUMNS_OF_NOW.names
+    ]
+    return pa.table(arrays, schema=changes.COLUMNS_OF_NOW)

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from biomedica_ray.files import VOTES
+from biomedica_ray.labelling.image_sheets import IMAGES
 from biomedica_ray.store import Store
 
 log = logging.getLogger(__name__)
@@ -32,18 +33,21 @@ def annotation(store: Store) -> dict[str, Any] | None:
     """How far annotators agree, and how pure clusters are; None where nobody has voted.
 
     Returns:
-        annotators, answers, clusters by state, how often annotators contradict what was proposed (``proposed`` and
-        ``against_proposal`` clusters), agreement by field, and ``purity`` where truth was at hand: the share of figures
-        with known truth that show what most figures of their cluster show.
+        annotators, answers on clusters and on single images (``image_answers``), clusters by state, how often
+        annotators contradict what was proposed (``proposed`` and ``against_proposal`` clusters), agreement by field,
+        and ``purity`` where truth was at hand: the share of figures with known truth that show what most figures of
+        their cluster show.
     """
     try:
         votes = store.read_json(VOTES)
     except FileNotFoundError:
         return None
     clusters = votes["clusters"]
+    on_images = sum(answer["clustering"] == IMAGES for answer in votes["answers"])
     return {
         "annotators": len({answer["annotator"] for answer in votes["answers"]}),
-        "answers": len(votes["answers"]),
+        "answers": len(votes["answers"]) - on_images,
+        "image_answers": on_images,
         "clusters": dict(sorted(Counter(each["state"] for each in clusters).items())),
         "proposed": sum(bool(each["proposed"] and each["said"]["primary"]) for each in clusters),
         "against_proposal": sum(each["against_proposal"] for each in clusters),

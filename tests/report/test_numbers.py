@@ -119,8 +119,9 @@ def test_a_failed_run_is_told_and_its_numbers_are_not() -> None:
 def test_the_dataset_of_all_figures_goes_before_selections_of_them(tmp_path: Path) -> None:
     whole = {**record("serialize", 60, 0, 5.0), "config": {"selection": None}}
     part = {**record("serialize", 20, 0, 5.0), "config": {"selection": "maps"}}
+    other = {**record("serialize", 40, 0, 5.0), "config": {"profile": "archive", "jpeg_quality": 90}}
     of_serialize = [stage.stage for stage in stage_flows([])].index("serialize")
-    for runs, rows in (([whole, part], 60), ([part], 20)):
+    for runs, rows in (([whole, part, other], 60), ([part], 20), ([part, other], 40)):
         assert stage_flows(runs)[of_serialize].flows == {"figures": Flow(rows, rows, 0)}
 
     store = Store(str(tmp_path))

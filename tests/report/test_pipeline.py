@@ -7,8 +7,10 @@ import pytest
 from biomedica_ray.cli import main
 from biomedica_ray.report.config import ReportConfig
 from biomedica_ray.report.summary import print_summary, summary_rows
-from biomedica_ray.runs import read_runs
+from biomedica_ray.runs import Run, read_runs
+from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.store import Store
+from biomedica_ray.units import Flow
 from tests.fakes.s3 import client, s3_server
 from tests.report.stores import whole_store
 
@@ -62,6 +64,16 @@ def test_summary_in_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert f"report: {store.root}/report.html" in printed
     rows = dict(summary_rows(store, "clip"))
     assert rows["time"].split()[::3] == ["extract", "dedupe", "annotate", "label", "serialize", "train", "evaluate"]
+
+
+def test_summary_of_a_store_whose_only_dataset_is_of_another_profile(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.open_or_create(1)
+    with Run("serialize", SerializeConfig(store=store.root, profile="train")) as run:
+        run.add({"figures": Flow(5, 5, 0)})
+    shards = {"shards": [{"path": "a.tar", "samples": 5, "bytes": 12_345}]}
+    store.write_json("profiles/train-512-q90/dataset/dataset.json", shards)
+    assert dict(summary_rows(store, "clip"))["samples"] == "5 (in 1 shard, 12.3 kB)"
 
 
 def test_summary_of_a_store_with_nothing_in_it(tmp_path: Path) -> None:

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
 
 from biomedica_ray import schema
-from biomedica_ray.serialize.changes import COLUMNS, Changes, Rewritten, compare, gone_figures, section, with_section
+from biomedica_ray.serialize import changes
+from biomedica_ray.serialize.changes import COLUMNS, COLUMNS_OF_NOW, Changes, Rewritten, compare, section, with_section
+from biomedica_ray.serialize.planning import plan_gb
 
 OF_NOW = {"run": "2026-11-29", "listing": "2026-11-28"}
 
@@ -60,11 +66,66 @@ CHANGES = Changes(
 )
 
 
+def of_now(table: pa.Table) -> pa.Table:
+    return table.select(COLUMNS_OF_NOW.names).cast(COLUMNS_OF_NOW)
+
+
 def test_what_became_of_each_shard() -> None:
-    gone = gone_figures(OLD, NEW)["key"].to_pylist()
-    assert gone == ["P2_1", "P3_1v1", "P4_1", "P5_1"]
-    articles = {"P1", "P2", "P3", "P4", "P5", "P6"}
-    assert compare(OLD, NEW, articles, {"P2_1": "retracted", "P4_1": "retracted"}) == CHANGES
+    asked = []
+
+    def left_out(ids: pa.ChunkedArray) -> pa.Table:
+        asked.append(ids.to_pylist())
+        return pa.table({"what": ["P4_1", "P2_1"], "kind": ["retracted"] * 2})
+
+    unchanged = samples(("h", "P8_1", "other"))
+    paths = ["d", "e", "f", "g", "h"]
+    for size in (1, 3, 100):
+        every = pa.concat_tables([OLD, unchanged])
+        pieces = [every.slice(start, size) for start in range(0, len(every), size)]
+        assert compare(pieces, of_now(NEW), paths, left_out) == CHANGES
+    assert asked == [["P2_1", "P3_1v1", "P4_1", "P5_1"]] * 3
+
+
+def test_a_new_sample_of_an_article_in_a_shard_that_stays_is_of_no_new_article() -> None:
+    found = compare([samples(("h", "P9_7", "other"))], of_now(NEW), ["d", "e", "f", "g", "h"], lambda _: pa.table({}))
+    assert (found.new, found.of_new_articles) == (6, 4)
+    assert (found.rewritten, found.removed) == ([], [])
+
+
+def test_panels_are_asked_for_by_their_own_ids() -> None:
+    row = {"path": "a", "key": "k", "figure_id": "F", "license_group": "other", "article_accession_id": "P"}
+    columns = OLD.schema
+    old = pa.Table.from_pylist([{**row, "panel_number": 2}, {**row, "panel_number": None}], columns)
+    none = of_now(OLD.slice(0, 0))
+    kinds = pa.table({"what": [schema.panel_id("F", 2)], "kind": ["too-small"]})
+    (shard,) = compare([old], none, [], lambda _: kinds).removed
+    assert shard.gone == {"too-small": 1, "no longer in the store or the selection": 1}
+
+
+def test_the_memory_that_a_comparison_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a dataset that is written anew as a whole, which is the most: less than the task reserves for each sample."""
+    n, size, at_a_time = 400_000, 2_500, 40_000
+    numbers, pool = np.arange(n), pa.default_memory_pool()
+    ids = [f"PMC{10_000_000 + number // 4}-1_00{number % 4}" for number in range(n)]
+    articles = pc.binary_join_element_wise("PMC", pc.cast(pa.array(numbers // 4 + 10**7), pa.string()), "")
+    columns = [pa.array(ids), pa.array(ids), pa.nulls(n), pa.repeat("commercial", n), articles]
+    old = pa.table([pa.array([f"old-{number:06d}" for number in numbers // size]), *columns], COLUMNS).cast(OLD.schema)
+    pieces = [old.slice(start, at_a_time) for start in range(0, n, at_a_time)]
+    paths = [f"new-{number:06d}" for number in range(n // size)]
+    of_each = [of_now(old.slice(k * size, size).set_column(0, "path", [[paths[k]] * size])) for k in range(n // size)]
+    new = pa.concat_tables(of_each).unify_dictionaries()
+
+    monkeypatch.setattr(changes, "_AT_A_TIME", at_a_time)
+    filled = pa.allocate_buffer(pool.max_memory() - pool.bytes_allocated())  # so that the next peak is the call's
+    before = pool.max_memory()
+    tracemalloc.start()
+    found = compare(pieces, new, paths, lambda _: pa.table({}))
+    in_python = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    del filled
+    assert (found.new, len(found.rewritten), found.gone.total()) == (0, n // size, 0)
+    used = (new.nbytes + pool.max_memory() - before + in_python) / n
+    assert used < plan_gb(2**30) - plan_gb(0)
 
 
 def test_an_entry() -> None:

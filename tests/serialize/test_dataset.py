@@ -48,6 +48,7 @@ def test_the_card(tmp_path: Path) -> None:
     assert "noncommercial" not in text
     assert "--train-num-samples 3 " in text
     assert "--workers 2 " in text
+    assert "sorted by `image_concept`" in text and "shuffle(seed=0, buffer_size=2)" in text
     assert "About 10% of the articles are held out as `test`, for a final score, and 5% as `validation`" in text
     assert "U.S. National Library of Medicine" in text
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 from PIL import Image
 
 from biomedica_ray import schema
+from biomedica_ray.labelling.image_sheets import IMAGES
 from biomedica_ray.serialize import charts
 from biomedica_ray.serialize.card import card
 from biomedica_ray.serialize.origins import annotation, listing_date
@@ -97,7 +98,10 @@ def test_what_the_store_says_of_labels_and_of_the_listing(tmp_path: Path) -> Non
     store.write_json(
         "votes.json",
         {
-            "answers": [{"annotator": name} for name in ("a", "b", "a")],
+            "answers": [
+                {"annotator": name, "clustering": of}
+                for name, of in (("a", "c0"), ("b", "c0"), ("a", "c0"), ("a", IMAGES), ("c", IMAGES))
+            ],
             "clusters": [
                 {"state": "decided", "proposed": "Plots", "said": said, "against_proposal": True},
                 {"state": "decided", "proposed": None, "said": said, "against_proposal": False},
@@ -109,8 +113,9 @@ def test_what_the_store_says_of_labels_and_of_the_listing(tmp_path: Path) -> Non
     store.write_json("runs/20260101T000000-annotate-aaaaaa/run.json", {"status": "done", "results": {"purity": 0.875}})
     found = annotation(store)
     assert found == {
-        "annotators": 2,
+        "annotators": 3,
         "answers": 3,
+        "image_answers": 2,
         "clusters": {"decided": 2, "open": 1},
         "proposed": 1,
         "against_proposal": 1,
@@ -121,4 +126,8 @@ def test_what_the_store_says_of_labels_and_of_the_listing(tmp_path: Path) -> Non
     text = card({**document, "listing": "2026-01-02"})
     assert "The articles are those that their source listed on 2026-01-02." in text
     assert "| primary | 3 | 6 | 0.750 | 0.500 |  |" in text
+    assert "in 3 answers what clusters show, and in 2 what single images do. Of the" in " ".join(text.split())
+    assert all(f"`{name}`" in text for name in ("image_label", "image_confidence", "image_sure", "image_how"))
+    alone = card({**document, "annotation": {**found, "image_answers": 0}})
+    assert "in 3 answers what clusters show. Of the clusters" in " ".join(alone.split())
     assert "87.5% show what most of their cluster" in " ".join(text.split())
