@@ -9,10 +9,10 @@ from typing import NamedTuple
 from biomedica_ray.jats.stems import has_any, least
 from biomedica_ray.jats.works import NAME
 
-_TITLE = r"(?:(?:Drs?|Dra|Prof|Profa|Mrs?|Ms)\.?\s)*"
-_PERSON = (
-    rf"{_TITLE}(?:(?:[A-Z]\.[\s-]?)+{NAME}|{NAME}(?:\s(?:[A-Z]\.?\s?|(?:de|da|van|von|der|den|la|di|del)\s)*{NAME})+)"
-)
+# A title is nothing else, and an initial has a sign behind it: else words in capitals could be read in countless ways.
+_TITLE = r"(?:(?:Drs?|Dra|Prof|Profa|Mrs?|Ms)\.?\s)*+"
+_BETWEEN = r"(?:[A-Z](?:\.\s?|\s)|(?:de|da|van|von|der|den|la|di|del)\s)"
+_PERSON = rf"{_TITLE}(?:(?:[A-Z]\.[\s-]?)+{NAME}|{NAME}(?:\s{_BETWEEN}*{NAME})+)"
 # Several of them: "Ann Roe and Jane Doe".
 _PEOPLE = rf"{_PERSON}(?:(?:,|\sand|\s&)\s{_PERSON})*"
 # Houses that have pictures.

@@ -9,7 +9,7 @@ from biomedica_ray.jats.stems import has_any
 
 RAISED = "\u2070\u00b9\u00b2\u00b3\u2074-\u2079"
 NAME = r"[A-Z\u00c0-\u00de][\w'\u2019-]+"
-_INITIALS = r"(?:[A-Z]\.?[\s-]?)*"
+_INITIALS = r"(?:[A-Z]{1,3}(?:\.[\s-]?|[\s-]))*"
 _YEAR = r"(?:1[89]|20)\d\d"
 # What may stand before a year and is nobody's name: "after Treatment (2010 cohort)", "(August 2013)".
 _NO_AUTHOR = (
