@@ -11,10 +11,13 @@ RAISED = "\u2070\u00b9\u00b2\u00b3\u2074-\u2079"
 NAME = r"[A-Z\u00c0-\u00de][\w'\u2019-]+"
 _INITIALS = r"(?:[A-Z]{1,3}(?:\.[\s-]?|[\s-]))*"
 _YEAR = r"(?:1[89]|20)\d\d"
-# What may stand before a year and is nobody's name: "after Treatment (2010 cohort)", "(August 2013)".
+# What may stand before a year and is nobody's name: "after Treatment (2010 cohort)", "(August 2013)". Some are surnames
+# as well, as which they have the year in brackets or other authors beside them: "after Winter (1990)", "August et al.".
 _NO_AUTHOR = (
-    r"(?!(?:Treatment|Surgery|Baseline|Lockdown|Intervention|Admission|Discharge|Exposure|Day|Week|Month|Year|Wave|Phase|Hurricane"
-    r"|Typhoon|Cyclone|Christmas|Easter|Ramadan|Fukushima|Chernobyl|Lake|Spring|Summer|Autumn|Fall|Winter|Jan|Feb|Mar(?:ch)?|Apr|May|June?|July?|Aug|Sept?|Oct|Nov|Dec)(?:[a-z]*er|[a-z]*ary|ust|il)?\b)"
+    r"(?!(?:Treatment|Surgery|Baseline|Lockdown|Intervention|Admission|Discharge|Exposure|Week|Month|Year|Wave|Phase|Hurricane"
+    r"|Typhoon|Cyclone|Christmas|Easter|Ramadan|Fukushima|Chernobyl|Autumn|Jan(?:uary)?|Feb(?:ruary)?|Mar|Apr(?:il)?|June?"
+    r"|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\b(?!,?\set\sal)"
+    r"|(?:May|March|Spring|Summer|Fall|Winter)\b(?=,?\s\d))"
 )
 _AND = r"(?:and|und|et|e|y|&)"
 

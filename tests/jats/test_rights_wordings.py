@@ -472,6 +472,15 @@ OTHERS = [
     "Drawn by medical artist Peter Lamb.",
     "Data from FAOSTAT, chart by Our World in Data (CC BY).",
     "Chart: Our World in Data.",
+    "Skull, after Mayer (1999).",
+    "From Mayer (1999).",
+    "Skull redrawn by hand after Decker (1987).",
+    "Skull (after Junger [3]).",
+    "Plan of the tomb (Marker, 1990).",
+    "Skull, after Winter (1990).",
+    "Skull, after August et al. (1990).",
+    "From May [3].",
+    "Map after Day 1999.",
 ]
 
 OWN = [
@@ -726,6 +735,12 @@ OWN = [
     "After Ramadan (2016).",
     "After Fukushima (2011).",
     "Fuente: datos obtenidos de la encuesta.",
+    "After September (2010).",
+    "From January (2012) to May (2013).",
+    "Before and after May 2010.",
+    "The lake after Winter 2010.",
+    "The site from the air (March 2013).",
+    "The site from the air (May, 2013).",
 ]
 
 
