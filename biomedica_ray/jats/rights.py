@@ -20,8 +20,9 @@ from biomedica_ray.jats.tree import Element, href
 from biomedica_ray.jats.works import CITATION, is_of_cited
 
 _COPYRIGHT = re.compile(
-    r"©|\(c\)\s*(?=(?:19|20)\d\d,?\s(?:by\s)?(?-i:[A-Z]))"
-    r"|\bcopyright\b(?!\s(?:infring|laws?\b|issues|polic|protect|violat|disput|cases|legislat|transfer|exception|reform))",
+    r"©|\(c\)\s*(?=(?:19|20)\d\d[.,]?\s(?:by\s(?:the\s)?(?:publishers?\s)?)?(?-i:[A-Z]))"
+    r"|\bcopyright\b(?!\s(?:infring|laws?\b|issues|polic|protect(?!ed\s(?:by|material|image|work))|violat|disput|cases|legislat"
+    r"|transfer|exception|reform))",
     re.IGNORECASE,
 )
 # A source that is the authors' own: "Source: own elaboration", "Fonte: dados da pesquisa".
