@@ -157,13 +157,17 @@ _ENDS_CITED = re.compile(
     rf"|\({_NO_AUTHOR}{NAME}(?:\s(?:et\sal\.?|{_AND}\s{NAME}))?,?\s{_YEAR}[a-z]?\))\s?\.?\Z"
 )
 _HOW = re.compile(
-    r"as|in|by|of|to|with|using|see|and|from|for|on|than|per|via|under|at|(?-i:[A-Z]{2,}[\w-]*)|literature|methods?|models?|algorithms?|approach"
+    r"as|in|by|of|to|with|using|see|and|from|for|on|than|per|via|under|at|literature|methods?|models?|algorithms?|approach"
     r"|equations?|software|package|tests?|criteri\w+|protocols?|procedures?|data|datasets?|databases?|program(?:me)?s?|tools?"
     r"|toolbox|framework|scales?|scores?|index|classification|systems?|techniques?|analys[ei]s|stud(?:y|ies)|reported|described"
     r"|published|previously|works?|plasmids?|strains?|vectors?|primers?|medium|buffer"
     r"|inventory|questionnaires?|instruments?|checklists?|surveys?|guidelines?|recommendations?|corrections?|formulas?|staging"
     r"|grading|statistics?|assays?|kits?|nomenclature|terminology|numbering|definitions?|measures?",
     re.IGNORECASE,
+)
+# A method by its letters: "selection based on AIC", though not "structure of DNA".
+_BY_LETTERS = re.compile(
+    r"\b(?i:by|using|with|via|through|per|under|based\son|compared\sto)\s(?:the\s)?[A-Z]{2,}[\w-]*\Z"
 )
 _LONGEST_CITED = 200
 # "From: Doe J, Anatomy of the hand", "Available at: https://...": a title or an address without a year.
@@ -203,4 +207,6 @@ def is_of_cited(caption: str) -> bool:
     Where the word before the citation tells how a picture was made, ``by the method [11]``, it is the authors' own.
     """
     found = _ENDS_CITED.search(caption) if len(caption) <= _LONGEST_CITED else None
-    return found is not None and _HOW.fullmatch(found["last"]) is None
+    if found is None or _HOW.fullmatch(found["last"]):
+        return False
+    return _BY_LETTERS.search(caption[: found.end("last")]) is None

@@ -481,6 +481,13 @@ OTHERS = [
     "Skull, after August et al. (1990).",
     "From May [3].",
     "Map after Day 1999.",
+    "Image copyright protected by National Geographic.",
+    "(c) 2010. Elsevier.",
+    "© 2010. Elsevier.",
+    "(c) 2010 by the publisher Elsevier.",
+    "Structure of DNA [11].",
+    "Map of the USA [11].",
+    "Trends in obesity in the USA (Poe, 1980).",
 ]
 
 OWN = [
@@ -741,6 +748,11 @@ OWN = [
     "The lake after Winter 2010.",
     "The site from the air (March 2013).",
     "The site from the air (May, 2013).",
+    "Trends in copyright protection.",
+    "Copyright protected by the authors.",
+    "© 2020. The Author(s).",
+    "(c) 2020. The Authors, Wiley.",
+    "Accuracy of the classification with SVM [11].",
 ]
 
 
