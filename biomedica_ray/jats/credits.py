@@ -258,11 +258,16 @@ _CREDITS = (
         ("cdc/", "nasa/", "esa/", "noaa/", "usgs/", "nih/", "usda/"),
         re.compile(rf"\b(?P<who>(?:{_AGENCY})/\s?{_PERSON})"),
     ),
-    # A maker's picture of what it makes: "Image of the robot: Robots, Inc."
+    # A maker's picture of what it makes: "Image of the robot: Robots, Inc.", though not of what is stained with it.
     _Credit(
         (" inc.", " inc)", " gmbh", " ltd", " corp."),
-        re.compile(r":\s(?P<who>[A-Z][^.;:\n]{0,60}?\s(?:Inc|GmbH|Ltd|Corp)\b)"),
-        re.compile(rf"\b(?:{_PICTURES})\sof\s[^.:;\n]*\Z", re.IGNORECASE),
+        re.compile(
+            r":\s(?P<who>[A-Z][^.;:\n]{0,60}?\s(?:Inc|GmbH|Ltd|Corp)\b)(?=\.?(?:[;)\n]|,\s[A-Z]|\s[A-Z(]|\s?\Z))"
+        ),
+        re.compile(
+            rf"\b(?:{_PICTURES})\sof\s[^.:;\n]*(?<!stained)(?<!labeled)(?<!labelled)(?<!treated)(?<!cultured)(?<!fected)\Z",
+            re.IGNORECASE,
+        ),
     ),
     # What lies below a map.
     _Credit(

@@ -488,6 +488,13 @@ OTHERS = [
     "Structure of DNA [11].",
     "Map of the USA [11].",
     "Trends in obesity in the USA (Poe, 1980).",
+    "Image from the Cell Image Library.",
+    "Illustration from the Chemical Heritage Foundation library.",
+    "Pictures from the internet.",
+    "We acknowledge our colleagues at the zoo for the pictures.",
+    "The authors acknowledge the Museum for providing photographs.",
+    "Image of the chip: Illumina Inc., San Diego, CA.",
+    "Image in the public domain of Germany.",
 ]
 
 OWN = [
@@ -753,6 +760,18 @@ OWN = [
     "© 2020. The Author(s).",
     "(c) 2020. The Authors, Wiley.",
     "Accuracy of the classification with SVM [11].",
+    "Schematic diagram of RNA from the library preparation.",
+    "Illustration of hits from the phage display library.",
+    "Photo of the plate from the compound library screen.",
+    "Images from the library of small molecule inhibitors.",
+    "Image of clones from a BAC genomic library.",
+    "CT images were taken from the internet-connected scanner.",
+    "Maps from the atlas-based segmentation.",
+    "Authors acknowledge limitations for the figures shown.",
+    "We acknowledge that the resolution is too low for the figures shown.",
+    "Image of cells stained: Thermo Fisher Scientific Inc.",
+    "Image of the cells: Thermo Fisher Scientific Inc dye was used.",
+    "The public domain of the receptor.",
 ]
 
 
