@@ -210,9 +210,11 @@ def _is_permitted(text: str) -> bool:
     return any(not _is_consent(text, found) for found in _PERMISSION.finditer(text))
 
 
-# Who is thanked for a picture.
+# Who is thanked for a picture; limitations are acknowledged too.
 _THANKED = re.compile(
-    r"\b(?:thanks?|grateful\sto|indebted\sto|acknowledge)\b(?:[^.]|\b(?:Drs?|Prof|[A-Z])\.){0,120}?\bfor\s(?:\w+\s){0,5}?"
+    r"\b(?:thanks?|grateful\sto|indebted\sto"
+    r"|acknowledge(?=\s(?:(?!of\b|in\b|for\b|that\b)[\w'\u2019-]+\s){0,4}?(?:[A-Z]|colleague|staff|team|member|friend|artist"
+    r"|photographer|author|museum|librar|centre|center|laborator|department|facilit|institut|universit)))\b(?:[^.]|\b(?:Drs?|Prof|[A-Z])\.){0,120}?\bfor\s(?:\w+\s){0,5}?"
     r"(?:images?|photo\w*|pictures?|figures?|drawings?|maps?|illustrations?|micrographs?|radiographs?)\b"
 )
 _THANKS = ("thank", "grateful", "indebted", "acknowledge")

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from biomedica_ray.jats.stems import has_any, least
 from biomedica_ray.jats.works import NAME
 
-_TITLE = r"(?:(?:Drs?|Dra|Prof|Profa|Mrs?|Ms)\.?\s)*"
-_PERSON = (
-    rf"{_TITLE}(?:(?:[A-Z]\.[\s-]?)+{NAME}|{NAME}(?:\s(?:[A-Z]\.?\s?|(?:de|da|van|von|der|den|la|di|del)\s)*{NAME})+)"
-)
+# A title is nothing else, and an initial has a sign behind it: else words in capitals could be read in countless ways.
+_TITLE = r"(?:(?:Drs?|Dra|Prof|Profa|Mrs?|Ms)\.?\s)*+"
+_BETWEEN = r"(?:[A-Z](?:\.\s?|\s)|(?:de|da|van|von|der|den|la|di|del)\s)"
+_PERSON = rf"{_TITLE}(?:(?:[A-Z]\.[\s-]?)+{NAME}|{NAME}(?:\s{_BETWEEN}*{NAME})+)"
 # Several of them: "Ann Roe and Jane Doe".
 _PEOPLE = rf"{_PERSON}(?:(?:,|\sand|\s&)\s{_PERSON})*"
 # Houses that have pictures.
@@ -258,11 +258,16 @@ _CREDITS = (
         ("cdc/", "nasa/", "esa/", "noaa/", "usgs/", "nih/", "usda/"),
         re.compile(rf"\b(?P<who>(?:{_AGENCY})/\s?{_PERSON})"),
     ),
-    # A maker's picture of what it makes: "Image of the robot: Robots, Inc."
+    # A maker's picture of what it makes: "Image of the robot: Robots, Inc.", though not of what is stained with it.
     _Credit(
         (" inc.", " inc)", " gmbh", " ltd", " corp."),
-        re.compile(r":\s(?P<who>[A-Z][^.;:\n]{0,60}?\s(?:Inc|GmbH|Ltd|Corp)\b)"),
-        re.compile(rf"\b(?:{_PICTURES})\sof\s[^.:;\n]*\Z", re.IGNORECASE),
+        re.compile(
+            r":\s(?P<who>[A-Z][^.;:\n]{0,60}?\s(?:Inc|GmbH|Ltd|Corp)\b)(?=\.?(?:[;)\n]|,\s[A-Z]|\s[A-Z(]|\s?\Z))"
+        ),
+        re.compile(
+            rf"\b(?:{_PICTURES})\sof\s[^.:;\n]*(?<!stained)(?<!labeled)(?<!labelled)(?<!treated)(?<!cultured)(?<!fected)\Z",
+            re.IGNORECASE,
+        ),
     ),
     # What lies below a map.
     _Credit(

@@ -33,11 +33,12 @@ _LABEL_WORDS = (
     r"|esquema|tab(?:le|ela|la)?s?|charts?|gr[aá]fic[oa]s?|plates?|abb(?:ildung)?|box|panels?|quadro|mapa|рис\w*"
     r"|图|図|그림|[a-z]?\d+[a-z]?|[a-z]|[ivx]+"
 )
+# Runs of signs are taken whole, else a long one would be divided among three places in all ways.
 _NUMBER = re.compile(
-    r"\W*(?:(?:supp\w*|extended\s+data|appendix|additional|online)[\W_]*)?"
+    r"\W*+(?:(?:supp\w*|extended\s+data|appendix|additional|online)[\W_]*+)?"
     r"(?:(?:fig(?:ure|ura|uras)?s?|schem\w*|esquema|tab(?:le|ela|la)?s?|charts?|plates?|abb(?:ildung)?|рис\w*|图|図|그림"
-    r"|(?:images?|imagem|imagen|graphs?|gr[aá]fic[oa]|maps?|mapa|photos?|foto|slides?|pictures?|panels?)(?=[\W_]*\d))[\W_]*)?"
-    r"(?:[a-z]?\d+[a-z]?|[a-z]|[ivx]+)?(?:\s?\([a-z]\))?\W*(?:cont(?:inued|['\u2019]?d|\.)?)?\W*\Z",
+    r"|(?:images?|imagem|imagen|graphs?|gr[aá]fic[oa]|maps?|mapa|photos?|foto|slides?|pictures?|panels?)(?=[\W_]*\d))[\W_]*+)?"
+    r"(?:[a-z]?\d+[a-z]?|[a-z]|[ivx]+)?(?:\s?\([a-z]\))?\W*+(?:cont(?:inued|['\u2019]?d|\.)?)?\W*+\Z",
     re.I,
 )
 # "Compound 1", "Reaction scheme 2b", "Structure IV": whatever is counted, that is a label.

@@ -46,13 +46,21 @@ _NAMED = (
     ),
     *("screencapture", "screen capture"),
 )
-# Kinds of places that a picture is from, and the picture before that.
+# What libraries of the bench hold, and what is done with them.
+_OF_BENCH = (
+    r"(?:DNA|RNA|phage|display|compound|mutant|sequenc|screen|peptide|genom|clone|molecul|chemical|fragment|plasmid|antibod"
+    r"|crispr|knock|hybrid|inhibitor|drug|spectr|variant|barcod|oligo|combinatori|transpos|single-cell)"
+)
+# Kinds of places that a picture is from, and the picture before that. "Internet-connected" is none.
 _PLACE = re.compile(
-    r"\sfrom\s(?:the\s|an?\s)?(?:[\w.,&'\u2019-]+\s){0,5}(?:atlas|museum|library|archives?|web\s?site|web\s?page|homepage"
-    r"|internet|(?:text|hand)book|brochure|encyclop\w+)\b"
+    r"\sfrom\s(?:the\s|an?\s)?(?:[\w.,&'\u2019-]+\s){0,5}(?:atlas|museum|archives?|web\s?site|web\s?page|homepage"
+    r"|internet|(?:text|hand)book|brochure|encyclop\w+"
+    rf"|library(?!\s(?:prep|screen|construct|sequenc|generat|siz|clon|member|pool|of\s(?:[\w-]+\s){{0,2}}?[\w-]*{_OF_BENCH})))"
+    r"\b(?![-\u2010\u2011]\w)"
     r"|\s(?:del?|do|da)\s(?:libro|livro|atlas|tratado|s[ií]tio|p[aá]gina|site)\b",
     re.IGNORECASE,
 )
+_BENCH_LIBRARY = re.compile(rf"{_OF_BENCH}[\w-]*\s(?:[\w-]+\s)?library\Z", re.IGNORECASE)
 _PLACES = (
     *("atlas", "museum", "librar", "archive", "website", "web site", "webpage", "web page", "homepage", "internet"),
     *("textbook", "handbook", "brochure", "encyclop", " libro", " livro", " tratado", " sitio", " sítio", " página"),
@@ -65,7 +73,10 @@ _OF_PLACE = re.compile(
 )
 _LONGEST_PICTURE = 50
 _PUBLIC_DOMAIN = re.compile(
-    r"\bpublic[\s-]domain\b(?!\s?:|\s(?:data|software|dedication|code|sequence|program|tool))", re.IGNORECASE
+    # A receptor may have a public domain.
+    r"\bpublic[\s-]domain\b(?!\s?:|\s(?:data|software|dedication|code|sequence|program|tool))"
+    r"(?:(?<=\bin\sthe\spublic[\s-]domain)|(?!\sof\b))",
+    re.IGNORECASE,
 )
 # What is in the public domain and is no picture.
 _NO_PICTURE = re.compile(r"\b(?:data\w*|sequences?|software|code|programs?|results?|records?)\b[^.]*\Z", re.IGNORECASE)
@@ -80,7 +91,9 @@ def is_from_library(text: str, lower: str) -> bool:
     """
     if has_any(lower, _NAMED) and _SOURCES.search(text):
         return True
-    if has_any(lower, _PLACES) and any(_follows(_OF_PLACE, found) for found in _PLACE.finditer(text)):
+    if has_any(lower, _PLACES) and any(
+        _follows(_OF_PLACE, found) and not _BENCH_LIBRARY.search(found[0]) for found in _PLACE.finditer(text)
+    ):
         return True
     return "public" in lower and any(not _follows(_NO_PICTURE, found) for found in _PUBLIC_DOMAIN.finditer(text))
 

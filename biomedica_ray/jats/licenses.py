@@ -37,7 +37,10 @@ _RUN_OF_TERMS = re.compile(r"(?:by|nc|nd|sa)+")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _NAMED = re.compile(r"creative\s+commons|\bcc[\s-]?(?:by|0)\b|\battribution\b.{0,40}\bnon-?\s?commercial", re.S)
 _ATTRIBUTION = re.compile(
-    r"attribution|creative\scommons\s(?:cc[\s-]?)?by(?=[\s-]*(?:\d|nc\b|nd\b|sa\b|licen))|\bcc[\s-]*by\b|\bby\b[\s-]*(?:nc|nd|sa)\b|\bcc[\s-]*nc\b"
+    r"attribution|creative\scommons\s(?:cc[\s-]?)?by(?=[\s-]*(?:\d|nc\b|nd\b|sa\b"
+    # Not "by licence holder".
+    r"|licen[sc]es?(?=\s*(?:[^\w\s]|\Z|https?\b|(?:which|that|unless|where)\b))))"
+    r"|\bcc[\s-]*by\b|\bby\b[\s-]*(?:nc|nd|sa)\b|\bcc[\s-]*nc\b"
 )
 _ZERO = re.compile(r"\bcc[\s-]?0\b|\b(?:cc|commons)[\s-]zero\b|public domain dedication")
 _WORDS = r"(?:[^\w.]+\w+)"
@@ -68,6 +71,11 @@ _PERMITTED = re.compile(
     r"|\b(?:without|no|not)\s(?:\w+\s){0,2}?(?:restrict\w*|limit\w*|permission|fee|charge)s?"
     r"(?:\s(?:is|are)\s(?:required|needed|necessary))?|\bpermission\sis\snot\s(?:required|needed)"
     r"|\bnot\s(?:prohibit|exclude|preclude|forbid)\w*|\bnot\s(?:only|just|limited\sto)\b"
+)
+# Words of terms that withhold something.
+_WITHHELD = re.compile(
+    r"\b(?:reserved|permission|authori[sz]ation|consent|only|not?|nor|cannot|without|personal|private|prohibit\w*|forbid\w*"
+    r"|restrict\w*|exclu\w+|subscri\w+)\b"
 )
 
 
@@ -159,7 +167,8 @@ def code_of_text(text: str) -> str:
 def read_license(article: Element) -> License:
     """The licence of an article, by ``license/@xlink:href``, ``ali:license_ref`` and the text, in that order of trust.
 
-    Where the text, or PMC's own note of the licence, permits less than the URL says, that counts.
+    Where the text, PMC's own note of the licence or ``license/@license-type`` permits less than the URL says, that
+    counts. The type alone counts where the article names no other address and withholds nothing in its texts.
     """
     meta = article.find("front/article-meta")
     licenses = [] if meta is None else [*meta.iterfind("permissions/license"), *meta.iterfind("license")]
@@ -170,20 +179,30 @@ def read_license(article: Element) -> License:
     named = ("ext-link", "uri", "graphic", "inline-graphic")
     links = [link for element in licenses for node in element.iter(*named) if (link := href(node))]
     texts = [text for element in licenses if (text := readable(element, skip=("license_ref",)))]
+    statements: list[str] = []
     if meta is not None:
-        statements = [*meta.iterfind("permissions/copyright-statement"), *meta.iterfind("copyright-statement")]
-        texts += [text for element in statements if (text := readable(element)) and code_of_text(text) != OTHER]
+        nodes = [*meta.iterfind("permissions/copyright-statement"), *meta.iterfind("copyright-statement")]
+        statements = [text for element in nodes if (text := readable(element))]
+        texts += [text for text in statements if code_of_text(text) != OTHER]
 
-    metas = [] if meta is None else [_value(node) for node in meta.iterfind("custom-meta-group/custom-meta")]
+    values = [] if meta is None else [_value(node) for node in meta.iterfind("custom-meta-group/custom-meta")]
+    metas = [value for value in values if value]
     types = [kind for element in licenses if (kind := element.get("license-type") or "")]
-    said = code_of_text("\n".join([*texts, *links, *types, *filter(None, metas)]))
     by_url = [code for url in [*hrefs, *refs] if (code := code_of_url(url)) != OTHER]
+    words = "\n".join([*texts, *links, *metas])
+    if by_url or code_of_text(words) != OTHER or not (hrefs or refs or _withholds([*texts, *statements, *metas])):
+        words = "\n".join([words, *types])
+    said = code_of_text(words)
     code = by_url[0] if by_url else said
     if said != OTHER:
         code = stricter(code, said)
     written = [found for text in texts if (found := named_url(text))]
     urls = [url for url in [*hrefs, *refs, *links, *written] if code_of_url(url) != OTHER] or [*hrefs, *refs]
     return License(urls[0] if urls else None, code, license_group(code))
+
+
+def _withholds(texts: list[str]) -> bool:
+    return any(_WITHHELD.search(_PERMITTED.sub(" ", text.lower())) for text in texts)
 
 
 def _code(*, nc: bool, nd: bool, sa: bool) -> str:

@@ -19,11 +19,19 @@ from biomedica_ray.jats.text import readable
 from biomedica_ray.jats.tree import Element, href
 from biomedica_ray.jats.works import CITATION, is_of_cited
 
+# The holder behind a year: "by the publisher Elsevier", "The Author(s)".
+_HOLDER = (
+    r"(?:by\s(?:the\s(?:[a-z]+\s){0,2})?)?"
+    r"(?-i:[A-Z][\w&'\u2019-]*(?:\s(?:(?:of|and|&|the)\s)?[A-Z][\w&'\u2019-]*){0,7})(?:\(s\))?"
+)
 _COPYRIGHT = re.compile(
-    r"©|\(c\)\s*(?=(?:19|20)\d\d,?\s(?:by\s)?(?-i:[A-Z]))"
-    r"|\bcopyright\b(?!\s(?:infring|laws?\b|issues|polic|protect|violat|disput|cases|legislat|transfer|exception|reform))",
+    rf"©|\(c\)\s*(?=(?:19|20)\d\d(?:,?\s{_HOLDER}|\.\s{_HOLDER}\s?(?:[.,;)\n]|\Z)))"
+    r"|\bcopyright\b(?!\s(?:infring|laws?\b|issues|polic|protect(?!ed)|protected\s(?:works|goods|products|content)|violat|disput"
+    r"|cases|legislat|transfer|exception|reform))",
     re.IGNORECASE,
 )
+# The full stop between a year and its holder, which ends no sentence.
+_DATED = re.compile(rf"(?:©|\(c\)|copyright|\s)+(?:19|20)\d\d\.\s(?={_HOLDER}\s?(?:[.,;)\n]|\Z))", re.IGNORECASE)
 # A source that is the authors' own: "Source: own elaboration", "Fonte: dados da pesquisa".
 _OWN = re.compile(
     r"\b(?:own|(?:co-?)?authors?\b|our|ours|we|this (?:study|paper|work)|present (?:study|paper|work)|research data"
@@ -86,8 +94,8 @@ _LETTERS = re.compile(r"\b[A-Z]{2,4}\b")
 # Words of a copyright line that name nobody.
 _NOBODY = """
 copyright the and all rights reserved author authors published publishing licensee exclusive under license licence
-licensed this article figure open access distributed terms creative commons attribution international with from for
-ltd inc llc gmbh limited periodicals press publishers publications behalf its are noncommercial non commercial
+licensed protected this article figure open access distributed terms creative commons attribution international with
+from for ltd inc llc gmbh limited periodicals press publishers publications behalf its are noncommercial non commercial
 derivatives unported https http creativecommons org licenses www des der prof professor mrs
 """
 _PHRASE = frozenset(_NOBODY.split())
@@ -286,7 +294,8 @@ def _copyrights(text: str) -> Iterator[str]:
     for match in _COPYRIGHT.finditer(text):
         # "(a) 1990, (b) 2000 and (c) 2010" are panels.
         if not (is_lettered and match[0].lower().startswith("(c)")):
-            yield text[match.start() :].split(". ", maxsplit=1)[0]
+            dated = _DATED.match(text, match.start())
+            yield text[dated.end() if dated else match.start() :].split(". ", maxsplit=1)[0]
 
 
 def _licences(text: str) -> Iterator[str]:

@@ -9,12 +9,15 @@ from biomedica_ray.jats.stems import has_any
 
 RAISED = "\u2070\u00b9\u00b2\u00b3\u2074-\u2079"
 NAME = r"[A-Z\u00c0-\u00de][\w'\u2019-]+"
-_INITIALS = r"(?:[A-Z]\.?[\s-]?)*"
+_INITIALS = r"(?:[A-Z]{1,3}(?:\.[\s-]?|[\s-]))*"
 _YEAR = r"(?:1[89]|20)\d\d"
-# What may stand before a year and is nobody's name: "after Treatment (2010 cohort)", "(August 2013)".
+# What may stand before a year and is nobody's name: "after Treatment (2010 cohort)", "(August 2013)". Some are surnames
+# as well, as which they have the year in brackets or other authors beside them: "after Winter (1990)", "August et al.".
 _NO_AUTHOR = (
-    r"(?!(?:Treatment|Surgery|Baseline|Lockdown|Intervention|Admission|Discharge|Exposure|Day|Week|Month|Year|Wave|Phase|Hurricane"
-    r"|Typhoon|Cyclone|Christmas|Easter|Ramadan|Fukushima|Chernobyl|Lake|Spring|Summer|Autumn|Fall|Winter|Jan|Feb|Mar(?:ch)?|Apr|May|June?|July?|Aug|Sept?|Oct|Nov|Dec)(?:[a-z]*er|[a-z]*ary|ust|il)?\b)"
+    r"(?!(?:Treatment|Surgery|Baseline|Lockdown|Intervention|Admission|Discharge|Exposure|Week|Month|Year|Wave|Phase|Hurricane"
+    r"|Typhoon|Cyclone|Christmas|Easter|Ramadan|Fukushima|Chernobyl|Autumn|Jan(?:uary)?|Feb(?:ruary)?|Mar|Apr(?:il)?|June?"
+    r"|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\b(?!,?\set\sal)"
+    r"|(?:May|March|Spring|Summer|Fall|Winter)\b(?=,?\s\d))"
 )
 _AND = r"(?:and|und|et|e|y|&)"
 
@@ -154,13 +157,17 @@ _ENDS_CITED = re.compile(
     rf"|\({_NO_AUTHOR}{NAME}(?:\s(?:et\sal\.?|{_AND}\s{NAME}))?,?\s{_YEAR}[a-z]?\))\s?\.?\Z"
 )
 _HOW = re.compile(
-    r"as|in|by|of|to|with|using|see|and|from|for|on|than|per|via|under|at|(?-i:[A-Z]{2,}[\w-]*)|literature|methods?|models?|algorithms?|approach"
+    r"as|in|by|of|to|with|using|see|and|from|for|on|than|per|via|under|at|literature|methods?|models?|algorithms?|approach"
     r"|equations?|software|package|tests?|criteri\w+|protocols?|procedures?|data|datasets?|databases?|program(?:me)?s?|tools?"
     r"|toolbox|framework|scales?|scores?|index|classification|systems?|techniques?|analys[ei]s|stud(?:y|ies)|reported|described"
     r"|published|previously|works?|plasmids?|strains?|vectors?|primers?|medium|buffer"
     r"|inventory|questionnaires?|instruments?|checklists?|surveys?|guidelines?|recommendations?|corrections?|formulas?|staging"
     r"|grading|statistics?|assays?|kits?|nomenclature|terminology|numbering|definitions?|measures?",
     re.IGNORECASE,
+)
+# A method by its letters: "selection based on AIC", though not "structure of DNA".
+_BY_LETTERS = re.compile(
+    r"\b(?i:by|using|with|via|through|per|under|based\son|compared\sto)\s(?:the\s)?[A-Z]{2,}[\w-]*\Z"
 )
 _LONGEST_CITED = 200
 # "From: Doe J, Anatomy of the hand", "Available at: https://...": a title or an address without a year.
@@ -200,4 +207,6 @@ def is_of_cited(caption: str) -> bool:
     Where the word before the citation tells how a picture was made, ``by the method [11]``, it is the authors' own.
     """
     found = _ENDS_CITED.search(caption) if len(caption) <= _LONGEST_CITED else None
-    return found is not None and _HOW.fullmatch(found["last"]) is None
+    if found is None or _HOW.fullmatch(found["last"]):
+        return False
+    return _BY_LETTERS.search(caption[: found.end("last")]) is None

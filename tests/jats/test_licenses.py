@@ -62,6 +62,9 @@ def test_urls(url: str, code: str) -> None:
         ("CC BY, no permission is needed, even for commercial purposes", "CC BY"),
         ("http://creativecommons.org/licenses/by/4.0/ Use for commercial purposes is excluded", "CC BY-NC"),
         ("for non-commercial use", "other"),
+        ("licensed under a Creative Commons by license holder", "other"),
+        ("under a Creative Commons by licence from the publisher", "other"),
+        ("the Creative Commons BY License, which permits unrestricted use", "CC BY"),
     ],
 )
 def test_texts(text: str, code: str) -> None:
@@ -89,6 +92,21 @@ def test_texts(text: str, code: str) -> None:
         ("<copyright-statement>Creative Commons BY 4.0 licence</copyright-statement>", "CC BY", "commercial"),
         ('<license license-type="cc-by-nc-nd"><p>Open access.</p></license>', "CC BY-NC-ND", "noncommercial"),
         (f'<license license-type="cc-by-nc" xlink:href="{BY}"/>', "CC BY-NC", "noncommercial"),
+        ('<license license-type="cc-by"><p>Open access, without restriction.</p></license>', "CC BY", "commercial"),
+        *(
+            (f'<license license-type="cc-by"><p>{text}</p></license>', "other", "other")
+            for text in (
+                "All rights reserved. No part may be reproduced without permission.",
+                "For personal research only.",
+                "Reuse requires the permission of the publisher.",
+            )
+        ),
+        (
+            '<copyright-statement>© House. All rights reserved.</copyright-statement><license license-type="cc-by"/>',
+            "other",
+            "other",
+        ),
+        ('<license license-type="cc-by" xlink:href="https://example.org/terms"/>', "other", "other"),
         ('<license license-type="open-access"><p>Open access.</p></license>', "other", "other"),
         (
             '<license><p>See <inline-graphic xlink:href="https://licensebuttons.net/l/by-sa/4.0/88x31.png"/></p></license>',

@@ -1,0 +1,54 @@
+"""Texts that nobody writes, but damaged files have: what they cost is bounded, whatever a caption begins with."""
+
+from __future__ import annotations
+
+import time
+from xml.sax.saxutils import escape
+
+import pytest
+
+from tests.jats.test_parse import article
+from tests.jats.test_rights import META
+
+# What the rules of rights, panels and mentions begin to read at.
+LEADS = [
+    *("", "Map by", "Illustration by", "Photo:", "Photo", "Drawn by the", "Image created by", "Figure generated using"),
+    *("Adapted from", "Skull, after", "From", "Map based on the map of", "(Obtained from", "Figure, modified"),
+    *("Images kindly provided by", "Image courtesy of", "Credit:", "Source:", "Image of the robot:", "Base map from"),
+    *("We thank Dr.", "With permission of", "Copyright", "(c) 2010", "Under CC BY by", "Diagram from the library"),
+    *("Available at:", "Public domain", "Figure 1", "Fig. 1A,", "(A)", "Supplementary", "Images"),
+]
+FILLERS = [
+    "UNITED STATES GEOLOGICAL SURVEY ",
+    "ABCDEFGHIJ",
+    ". , ; : - ",
+    ".",
+    "_ - ",
+    "A, b, C, ",
+    "A. B. C. ",
+    "a-b-",
+    "Dr Dr Dr and ",
+    "Ann de la Roe, Jane Doe and ",
+    "([(",
+    "((a) [1]) ",
+    "1234567890",
+    "1, 2-3 and ",
+    "Fig. 1A-C, ",
+]
+LENGTH = 2000
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("filler", [*FILLERS, None], ids=repr)
+def test_no_text_takes_long_to_read(filler: str | None) -> None:
+    for lead in LEADS:
+        # The end fits none of the rules, so that each tries whatever it can.
+        text = escape(f"{lead} {((filler or f'{lead} ') * LENGTH)[:LENGTH]} in so far as")
+        body = (
+            f'<p>{text} (<xref rid="f">Fig. 1</xref>)</p><fig id="f"><label>{text}</label>'
+            f'<caption><p>{text}</p></caption><attrib>{text}</attrib><graphic xlink:href="a"/></fig>'
+        )
+        start = time.process_time()
+        (figure,) = article(meta=META, body=body).figures
+        assert time.process_time() - start < 2, lead
+        assert figure.mentions
