@@ -135,6 +135,8 @@ def find_candidates(sought: Sought, regions: Thumbnails) -> list[Candidate]:
     found: list[Candidate] = []
     for start in range(0, len(regions), _CHUNK):
         chosen = start + np.flatnonzero(regions[start : start + _CHUNK].std(axis=1) >= _BLANK)
+        if not len(chosen):
+            continue
         best: dict[tuple[int, int], Candidate] = {}
         for place in _places(sought, regions[chosen]):
             candidate = _scored(sought, regions, int(chosen[place["region"]]), place)

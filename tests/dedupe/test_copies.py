@@ -16,7 +16,7 @@ from benchmarks.copies import ALTERED, cropped, found_against, framed, read, tur
 from biomedica_ray import schema
 from biomedica_ray.dedupe.alignment import align
 from biomedica_ray.dedupe.copies import as_part, best_candidates, find_in_unit, look_at_unit
-from biomedica_ray.dedupe.sought import build_sought, looks_of
+from biomedica_ray.dedupe.sought import build_sought, find_candidates, looks_of
 from biomedica_ray.dedupe.windows import TURNS, turned_back
 from biomedica_ray.images.thumbnails import SIDE, thumbnail
 from biomedica_ray.panels.boxes import Box
@@ -110,6 +110,14 @@ def test_a_curve_more_is_no_copy() -> None:
 def test_nothing_is_certain_of_a_smooth_picture() -> None:
     smooth = picture(2, (400, 300))
     assert list(found_against([(smooth.convert("L"), (0, 0, 400, 300))], [smooth.crop((0, 0, 200, 150))])) == []
+
+
+def test_blank_figures_alone() -> None:
+    (look,) = looks_of(FIGURES[0])
+    sought = build_sought(np.array([0], np.int32), np.array([False]), look.thumbnail[None])
+    assert find_candidates(sought, np.zeros((2, SIDE * SIDE), np.uint8)) == []
+    after = np.concatenate([np.zeros((40, SIDE * SIDE), np.uint8), look.thumbnail[None]])
+    assert [candidate.region for candidate in find_candidates(sought, after)] == [40]
 
 
 def test_small_and_blank_pictures_are_not_sought() -> None:
