@@ -8,7 +8,7 @@ each picture are compared pixel by pixel where the figures are, so that image by
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,13 +34,13 @@ values (40 KB) in that of the cluster. A larger one is no evaluation set, and is
 MOST_CANDIDATES = 50
 """Candidates of a picture that are looked at, the best by their thumbnails."""
 _PRUNED_AT = 2_000_000
-"""Candidates in memory at which those that will not be looked at are dropped."""
+"""Candidates in memory at which those that will not be looked at are dropped; later at twice as many as were left."""
 _TASK_GB = 2.0
 """Memory of a task that looks at a part of a set, or a unit's figures, one decoded image at a time."""
 
 _IMAGE = ["figure_id", "image"]
 _BOX = ("left", "top", "right", "bottom")
-_CANDIDATES = pa.schema(
+CANDIDATES = pa.schema(
     [
         *((name, pa.int32()) for name in ("picture", "look", "unit")),
         ("row", pa.int64()),
@@ -124,12 +124,7 @@ def find_copies(
         unit: (store, extracted[unit], panelled.get(unit), np.sort(rows[own]), sought)
         for unit, own in _grouped(figures["unit"].to_numpy()).items()
     }
-    candidates = _CANDIDATES.empty_table()
-    for _, found in in_tasks(find_in_unit, searches):
-        candidates = pa.concat_tables([candidates, found])
-        if candidates.num_rows > _PRUNED_AT:
-            candidates = best_candidates(candidates, MOST_CANDIDATES)
-    candidates = best_candidates(candidates, MOST_CANDIDATES)
+    candidates = gather_best(found for _, found in in_tasks(find_in_unit, searches))
     log.info("dedupe: %s places where pictures of other sets may be are looked at", f"{candidates.num_rows:,}")
     which = np.searchsorted(starts, candidates["look"].to_numpy(), side="right") - 1
     checks = {}
@@ -140,6 +135,27 @@ def find_copies(
         checks[unit] = (store, extracted[unit], guesses, starts[needed], *(greys[part] for part in needed))
     copies = [COPIES.empty_table(), *(found for _, found in in_tasks(look_at_unit, checks, _TASK_GB))]
     return pa.concat_tables(copies).sort_by([(name, "ascending") for name in ("figure_id", "picture")])
+
+
+def gather_best(tables: Iterable[pa.Table], most: int = MOST_CANDIDATES, pruned_at: int = _PRUNED_AT) -> pa.Table:
+    """:func:`best_candidates` of all tables, of which those that are not among them are dropped now and then.
+
+    So that each row is sorted a few times at most, that is when there are twice as many as were left the last time.
+
+    Args:
+        tables: Rows of candidates.
+        most: Candidates of a picture that are kept.
+        pruned_at: Rows in memory at which it is done for the first time.
+    """
+    kept, rows, limit = [CANDIDATES.empty_table()], 0, pruned_at
+    for table in tables:
+        kept.append(table)
+        rows += table.num_rows
+        if rows > limit:
+            kept = [best_candidates(pa.concat_tables(kept), most)]
+            rows = kept[0].num_rows
+            limit = max(pruned_at, 2 * rows)
+    return best_candidates(pa.concat_tables(kept), most)
 
 
 def best_candidates(candidates: pa.Table, most: int) -> pa.Table:
@@ -167,7 +183,7 @@ def find_in_unit(store: Store, commit: Commit, panelled: Commit | None, rows: Ro
                 "number": number,
             }
         )
-    return pa.Table.from_pylist(found, schema=_CANDIDATES)
+    return pa.Table.from_pylist(found, schema=CANDIDATES)
 
 
 def _regions(

@@ -14,8 +14,9 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from benchmarks.copies import ALTERED, cropped, found_against, framed, read, turned
 from biomedica_ray import schema
+from biomedica_ray.dedupe import copies
 from biomedica_ray.dedupe.alignment import align
-from biomedica_ray.dedupe.copies import as_part, best_candidates, find_in_unit, look_at_unit
+from biomedica_ray.dedupe.copies import CANDIDATES, as_part, best_candidates, find_in_unit, look_at_unit
 from biomedica_ray.dedupe.sought import build_sought, find_candidates, looks_of
 from biomedica_ray.dedupe.windows import TURNS, turned_back
 from biomedica_ray.images.thumbnails import SIDE, thumbnail
@@ -138,6 +139,25 @@ def test_the_best_candidates_of_each_picture_in_any_order() -> None:
         assert [(row["picture"], row["unit"]) for row in best] == wanted
 
 
+def test_candidates_are_pruned_only_when_they_have_doubled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(unit: int) -> pa.Table:
+        filled: dict[str, Any] = {field.name: None for field in CANDIDATES}
+        each = [{**filled, "picture": n, "unit": unit, "row": 0, "number": 0, "score": unit / 100} for n in range(20)]
+        return pa.Table.from_pylist(each, CANDIDATES)
+
+    sorted_rows = []
+    best = copies.best_candidates
+
+    def counted(candidates: pa.Table, most: int) -> pa.Table:
+        sorted_rows.append(candidates.num_rows)
+        return best(candidates, most)
+
+    monkeypatch.setattr(copies, "best_candidates", counted)
+    found = copies.gather_best((rows(unit) for unit in range(60)), most=3, pruned_at=50)
+    assert found.equals(best(pa.concat_tables(map(rows, range(60))), 3))
+    assert sum(sorted_rows) <= 2 * 60 * 20 + 50
+
+
 @pytest.mark.parametrize("format_1", [False, True])
 def test_pictures_in_the_figures_and_panels_of_units(tmp_path: Path, format_1: bool) -> None:
     """As Ray hands the arguments over: arrays that nobody can write to."""
@@ -160,8 +180,8 @@ def test_pictures_in_the_figures_and_panels_of_units(tmp_path: Path, format_1: b
         rows = np.arange(store.read(commit, "figures", ["figure_id"]).num_rows)
         guesses = find_in_unit(store, commit, panelled.get(commit.unit), rows, sought)
         trimmed = pa.array(looks.trimmed[guesses["look"].to_numpy()])
-        copies = look_at_unit(store, commit, guesses.append_column("trimmed", trimmed), np.array([0]), greys)
-        found += copies.to_pylist()
+        looked = look_at_unit(store, commit, guesses.append_column("trimmed", trimmed), np.array([0]), greys)
+        found += looked.to_pylist()
     told = sorted((row["figure_id"], row["picture"], row["how"]) for row in found)
     assert told == [("PMC1.1_001", 0, "crop, rotated by 180"), ("PMC2.1_001", 2, "part")]
     assert all(row["distance"] < 0.02 for row in found)
