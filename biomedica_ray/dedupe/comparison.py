@@ -24,7 +24,7 @@ from biomedica_ray.dedupe.boilerplate import boilerplate
 from biomedica_ray.dedupe.captions import other_captions
 from biomedica_ray.dedupe.columns import Rows, distinct, duplicate_rows
 from biomedica_ray.dedupe.config import DedupeConfig
-from biomedica_ray.dedupe.copies import MOST_PICTURES, find_copies
+from biomedica_ray.dedupe.copies import MOST_IN_PART, MOST_PICTURES, find_copies
 from biomedica_ray.dedupe.figures import FindPairs, figure_duplicates, find_candidates
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.occurrences import Occurrences, find_occurrences, occurrences
@@ -237,11 +237,13 @@ class _Comparison:
             return leaks.slice(0, 0)
         rest = figures.filter(pc.invert(pc.is_in(figures["figure_id"], value_set=leaks["id"].combine_chunks())))
         rows = others["row"].to_numpy()
-        calls = {
-            number: (self._inputs.pieces[number], rows[each], each.astype(np.int32))
-            for number, each in _grouped(others["piece"].to_numpy(), rows).items()
-        }
         inputs = self._inputs
+        parts = [
+            (inputs.pieces[number], rows[part], part.astype(np.int32))
+            for number, each in _grouped(others["piece"].to_numpy(), rows).items()
+            for part in np.split(each, range(MOST_IN_PART, len(each), MOST_IN_PART))
+        ]
+        calls = dict(enumerate(parts))
         copies = find_copies(self._store, inputs.extracted, inputs.panelled, rest, look=read_looks, calls=calls)
         # A figure is told by the picture that it is most like.
         order = [("figure_id", "ascending"), ("distance", "ascending"), ("picture", "ascending")]

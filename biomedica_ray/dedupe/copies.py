@@ -18,6 +18,7 @@ import ray
 
 from biomedica_ray.dedupe.columns import Rows
 from biomedica_ray.dedupe.compared import LEAST_SIDE
+from biomedica_ray.dedupe.config import SEARCH_GB
 from biomedica_ray.dedupe.laid_over import in_words, lay_over
 from biomedica_ray.dedupe.sought import Grey, Look, Sought, build_sought, find_candidates
 from biomedica_ray.dedupe.tasks import in_tasks, in_tasks_with_rest
@@ -29,14 +30,14 @@ from biomedica_ray.store import Commit, Store
 log = logging.getLogger(__name__)
 
 MOST_PICTURES = 500_000
-"""Pictures up to which a set is sought in this way: of each some 5 KB are in the memory of every node, and its grey
-values (40 KB) in that of the cluster. A larger one is no evaluation set, and is compared by hashes alone."""
+"""Pictures up to which a set is sought in this way; docs/dedupe.md says what memory that takes. A larger one is no
+evaluation set, and is compared by hashes alone."""
 MOST_CANDIDATES = 50
 """Candidates of a picture that are looked at, the best by their thumbnails."""
 _PRUNED_AT = 2_000_000
 """Candidates in memory at which those that will not be looked at are dropped; later at twice as many as were left."""
-_TASK_GB = 2.0
-"""Memory of a task that looks at a part of a set, or a unit's figures, one decoded image at a time."""
+MOST_IN_PART = 500
+"""Pictures that a task looks at: two looks of each, with their grey values, are 40 MB."""
 
 _IMAGE = ["figure_id", "image"]
 _BOX = ("left", "top", "right", "bottom")
@@ -106,12 +107,12 @@ def find_copies(
         panelled: Unit -> commit of panels, where it has been run.
         figures: unit and row of the figures in which pictures are sought.
         look: Looks at a part of the set, in a task; see :func:`as_part`.
-        calls: Arguments of ``look`` for each part.
+        calls: Arguments of ``look`` for each part, which has :data:`MOST_IN_PART` pictures at most.
     """
     if not figures.num_rows or not calls:
         return COPIES.empty_table()
     parts, greys = [], []
-    for _, part, rest in sorted(in_tasks_with_rest(look, calls, _TASK_GB), key=lambda each: each[0]):
+    for _, part, rest in sorted(in_tasks_with_rest(look, calls, SEARCH_GB), key=lambda each: each[0]):
         parts.append(part)
         greys.append(rest)
     joined = Looks(*(np.concatenate([getattr(part, name) for part in parts]) for name in Looks._fields))
@@ -132,8 +133,8 @@ def find_copies(
         guesses = candidates.take(pa.array(own))
         guesses = guesses.append_column("trimmed", pa.array(joined.trimmed[guesses["look"].to_numpy()]))
         needed = np.unique(which[own]).tolist()
-        checks[unit] = (store, extracted[unit], guesses, starts[needed], *(greys[part] for part in needed))
-    copies = [COPIES.empty_table(), *(found for _, found in in_tasks(look_at_unit, checks, _TASK_GB))]
+        checks[unit] = (store, extracted[unit], guesses, starts[needed], [greys[part] for part in needed])
+    copies = [COPIES.empty_table(), *(found for _, found in in_tasks(fetch_and_look, checks, SEARCH_GB))]
     return pa.concat_tables(copies).sort_by([(name, "ascending") for name in ("figure_id", "picture")])
 
 
@@ -222,21 +223,38 @@ def _made(data: bytes) -> bytes:
         return bytes(SIDE * SIDE)
 
 
-def look_at_unit(store: Store, commit: Commit, candidates: pa.Table, starts: Rows, *greys: list[Grey]) -> pa.Table:
+def fetch_and_look(store: Store, commit: Commit, candidates: pa.Table, starts: Rows, parts: list[Any]) -> pa.Table:
+    """:func:`look_at_unit` with the grey values that it needs, taken from one part after another.
+
+    Args:
+        store: The store.
+        commit: The unit's commit of extract.
+        candidates: As there.
+        starts: Number of the first look of each part of the set that is needed, ascending.
+        parts: References to the grey values of these parts' looks.
+    """
+    looks = np.unique(candidates["look"].to_numpy())
+    which = np.searchsorted(starts, looks, side="right") - 1
+    greys: dict[int, Grey] = {}
+    for part, (start, ref) in enumerate(zip(starts.tolist(), parts, strict=True)):
+        own = ray.get(ref)
+        greys |= {look: own[look - start].copy() for look in looks[which == part].tolist()}
+    return look_at_unit(store, commit, candidates, greys)
+
+
+def look_at_unit(store: Store, commit: Commit, candidates: pa.Table, greys: Mapping[int, Grey]) -> pa.Table:
     """Rows of :data:`COPIES` for the candidates of a unit that are copies, of each figure and picture the best one.
 
     Args:
         store: The store.
         commit: The unit's commit of extract.
         candidates: Rows of candidates, with ``trimmed``: whether their looks are.
-        starts: Number of the first look of each part of the set that is needed, ascending.
-        greys: The grey values of these parts' looks.
+        greys: The grey values of these looks.
     """
     rows = np.unique(candidates["row"].to_numpy())
     guesses: dict[int, list[dict[str, Any]]] = {row: [] for row in rows.tolist()}
     for guess in candidates.to_pylist():
-        part = int(np.searchsorted(starts, guess["look"], side="right")) - 1
-        guesses[guess["row"]].append({**guess, "grey": greys[part][guess["look"] - int(starts[part])]})
+        guesses[guess["row"]].append({**guess, "grey": greys[guess["look"]]})
     found: list[dict[str, Any]] = []
     for row, figure in zip(rows.tolist(), store.rows(commit, "figures", rows.tolist(), _IMAGE), strict=True):
         best: dict[int, dict[str, Any]] = {}

@@ -16,7 +16,7 @@ from benchmarks.copies import ALTERED, cropped, found_against, framed, read, tur
 from biomedica_ray import schema
 from biomedica_ray.dedupe import copies
 from biomedica_ray.dedupe.alignment import align
-from biomedica_ray.dedupe.copies import CANDIDATES, as_part, best_candidates, find_in_unit, look_at_unit
+from biomedica_ray.dedupe.copies import CANDIDATES, as_part, best_candidates, find_in_unit
 from biomedica_ray.dedupe.sought import build_sought, find_candidates, looks_of
 from biomedica_ray.dedupe.windows import TURNS, turned_back
 from biomedica_ray.images.thumbnails import SIDE, thumbnail
@@ -159,8 +159,11 @@ def test_candidates_are_pruned_only_when_they_have_doubled(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("format_1", [False, True])
-def test_pictures_in_the_figures_and_panels_of_units(tmp_path: Path, format_1: bool) -> None:
-    """As Ray hands the arguments over: arrays that nobody can write to."""
+def test_pictures_in_the_figures_and_panels_of_units(
+    tmp_path: Path, format_1: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray hands the arguments over: arrays that nobody can write to; the grey values in parts."""
+    monkeypatch.setattr(copies.ray, "get", lambda part: part)
     store = Store(str(tmp_path))
     images = {"PMC1.1": picture(1, (400, 300)), "PMC2.1": compound(4, 5, 6, 0, 3)}
     figures = [figure(article_id, 1, encoded(image)) for article_id, image in images.items()]
@@ -180,7 +183,8 @@ def test_pictures_in_the_figures_and_panels_of_units(tmp_path: Path, format_1: b
         rows = np.arange(store.read(commit, "figures", ["figure_id"]).num_rows)
         guesses = find_in_unit(store, commit, panelled.get(commit.unit), rows, sought)
         trimmed = pa.array(looks.trimmed[guesses["look"].to_numpy()])
-        looked = look_at_unit(store, commit, guesses.append_column("trimmed", trimmed), np.array([0]), greys)
+        guesses = guesses.append_column("trimmed", trimmed)
+        looked = copies.fetch_and_look(store, commit, guesses, np.array([0, 2]), [greys[:2], greys[2:]])
         found += looked.to_pylist()
     told = sorted((row["figure_id"], row["picture"], row["how"]) for row in found)
     assert told == [("PMC1.1_001", 0, "crop, rotated by 180"), ("PMC2.1_001", 2, "part")]
