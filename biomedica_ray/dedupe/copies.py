@@ -8,18 +8,21 @@ each picture are compared pixel by pixel where the figures are, so that image by
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import ray
+from PIL import Image
 
 from biomedica_ray.dedupe.columns import Rows
 from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.dedupe.config import SEARCH_GB
-from biomedica_ray.dedupe.laid_over import in_words, lay_over
+from biomedica_ray.dedupe.laid_over import Box, in_words, lay_over
 from biomedica_ray.dedupe.sought import Grey, Look, Sought, build_sought, find_candidates
 from biomedica_ray.dedupe.tasks import in_tasks, in_tasks_with_rest
 from biomedica_ray.dedupe.windows import Thumbnails
@@ -75,6 +78,8 @@ class Looks(NamedTuple):
 
 
 Part = tuple[Looks, list[Grey]]
+Region = tuple[int, int, Box]
+"""A figure or a panel of one: the figure's row, the panel's number and its box, 0 where it is all of the figure."""
 
 
 def as_part(looks: Iterator[tuple[int, list[Look]]]) -> Part:
@@ -170,7 +175,11 @@ def best_candidates(candidates: pa.Table, most: int) -> pa.Table:
 
 def find_in_unit(store: Store, commit: Commit, panelled: Commit | None, rows: Rows, sought: Sought) -> pa.Table:
     """Rows of candidates in the figures at ``rows`` of a unit, and their panels, by thumbnails alone."""
-    regions, thumbnails = _regions(store, commit, panelled, rows)
+    return candidates_in(sought, *_regions(store, commit, panelled, rows), commit.unit)
+
+
+def candidates_in(sought: Sought, regions: Sequence[Region], thumbnails: Thumbnails, unit: int) -> pa.Table:
+    """Rows of candidates in these regions of a unit's figures, by their thumbnails (n, 1024)."""
     found = []
     for candidate in find_candidates(sought, thumbnails):
         row, number, box = regions[candidate.region]
@@ -179,7 +188,7 @@ def find_in_unit(store: Store, commit: Commit, panelled: Commit | None, rows: Ro
                 **candidate._asdict(),
                 **dict(zip(_BOX, box, strict=True)),
                 "picture": int(sought.pictures[candidate.look]),
-                "unit": commit.unit,
+                "unit": unit,
                 "row": row,
                 "number": number,
             }
@@ -187,10 +196,8 @@ def find_in_unit(store: Store, commit: Commit, panelled: Commit | None, rows: Ro
     return pa.Table.from_pylist(found, schema=CANDIDATES)
 
 
-def _regions(
-    store: Store, commit: Commit, panelled: Commit | None, rows: Rows
-) -> tuple[list[tuple[int, int, tuple[int, int, int, int]]], Thumbnails]:
-    """Row, number of the panel and its box (0: all of the figure), and thumbnails (n, 1024)."""
+def _regions(store: Store, commit: Commit, panelled: Commit | None, rows: Rows) -> tuple[list[Region], Thumbnails]:
+    """The figures at ``rows`` and their panels, and thumbnails (n, 1024)."""
     wanted = rows.tolist()
     if "images" in commit.files:
         figures = list(store.rows(commit, "figures", wanted, ["figure_id", "thumbnail"]))
@@ -257,26 +264,29 @@ def look_at_unit(store: Store, commit: Commit, candidates: pa.Table, greys: Mapp
         guesses[guess["row"]].append({**guess, "grey": greys[guess["look"]]})
     found: list[dict[str, Any]] = []
     for row, figure in zip(rows.tolist(), store.rows(commit, "figures", rows.tolist(), _IMAGE), strict=True):
-        best: dict[int, dict[str, Any]] = {}
-        for copy in _copies_in(figure["image"], guesses[row]):
-            if copy["picture"] not in best or copy["distance"] < best[copy["picture"]]["distance"]:
-                best[copy["picture"]] = copy
-        found += ({"figure_id": figure["figure_id"], **copy} for copy in best.values())
+        with suppress(ImageError):  # of a store of format 1, not decoded yet; the comparison has an error for it
+            image = decode(figure["image"]).convert("L")
+            found += ({"figure_id": figure["figure_id"], **copy} for copy in copies_in(image, guesses[row]))
     return pa.Table.from_pylist(found, schema=COPIES)
 
 
-def _copies_in(data: bytes, guesses: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    try:
-        figure = decode(data).convert("L")
-    except ImageError:  # of a store of format 1, which has not been decoded yet; the comparison has an error for it
-        return
+def copies_in(figure: Image.Image, guesses: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of each picture the candidate that fits best, where one is a copy: its columns of :data:`COPIES`.
+
+    Args:
+        figure: The figure, mode L, upright.
+        guesses: Its candidates, each with ``trimmed`` and ``grey`` of its look.
+    """
+    best: dict[int, dict[str, Any]] = {}
     for guess in guesses:
         box = tuple(guess[name] for name in _BOX) if guess["number"] else (0, 0, *figure.size)
         larger, turn = guess["larger"], guess["turn"]
         aligned, share = lay_over(figure, box, guess["grey"], turn, tuple(guess["window"]), larger=larger)
         if aligned.is_copy:
             how = in_words(share, turn, larger=larger, trimmed=guess["trimmed"])
-            yield {"picture": guess["picture"], "how": how, "distance": 1 - aligned.correlation}
+            copy = {"picture": guess["picture"], "how": how, "distance": 1 - aligned.correlation}
+            best[copy["picture"]] = min(best.get(copy["picture"], copy), copy, key=itemgetter("distance"))
+    return list(best.values())
 
 
 def _grouped(keys: npt.NDArray[np.int32]) -> dict[int, Rows]:
