@@ -150,6 +150,8 @@ Figure = tuple[Image.Image, Sequence[Box]]
 def found_against(figures: Sequence[Figure], pictures: Iterable[Image.Image]) -> Iterator[tuple[int, int, str]]:
     """Figure and picture of those that dedupe finds beyond hashes of whole images, and in what way, as words."""
     looks, greys = as_part((number, looks_of(picture)) for number, picture in enumerate(pictures))
+    if not greys:
+        return
     regions = [
         (row, number, box)
         for row, (_, panels) in enumerate(figures)

@@ -22,7 +22,7 @@ from PIL import Image
 from biomedica_ray.dedupe.columns import Rows
 from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.dedupe.config import SEARCH_GB
-from biomedica_ray.dedupe.laid_over import Box, in_words, lay_over
+from biomedica_ray.dedupe.laid_over import Box, in_words, is_small, lay_over
 from biomedica_ray.dedupe.sought import Grey, Look, Sought, build_sought, find_candidates
 from biomedica_ray.dedupe.tasks import in_tasks, in_tasks_with_rest
 from biomedica_ray.dedupe.windows import Thumbnails
@@ -280,8 +280,10 @@ def copies_in(figure: Image.Image, guesses: Iterable[Mapping[str, Any]]) -> list
     best: dict[int, dict[str, Any]] = {}
     for guess in guesses:
         box = tuple(guess[name] for name in _BOX) if guess["number"] else (0, 0, *figure.size)
-        larger, turn = guess["larger"], guess["turn"]
-        aligned, share = lay_over(figure, box, guess["grey"], turn, tuple(guess["window"]), larger=larger)
+        larger, turn, window = guess["larger"], guess["turn"], tuple(guess["window"])
+        if is_small(box, window, larger=larger):
+            continue
+        aligned, share = lay_over(figure, box, guess["grey"], turn, window, larger=larger)
         if aligned.is_copy:
             how = in_words(share, turn, larger=larger, trimmed=guess["trimmed"])
             copy = {"picture": guess["picture"], "how": how, "distance": 1 - aligned.correlation}

@@ -34,8 +34,9 @@ MAX_DISTANCE = 8
 """Bits in which the hashes of a window and of a picture may differ. It only makes candidates."""
 MIN_SCORE = 0.4
 """Least correlation of their thumbnails, once laid over one another: of 100 copies one or two stay below."""
-LEAST_SIDE = 16
-"""Pixels of the shorter side below which a picture is not sought: there is too little in it to be certain."""
+LEAST_SOUGHT = 48
+"""Pixels of the shorter side below which a picture is not sought, nor found in less of a figure: there is too little in
+it to be certain. X-rays of one kind are alike but for details."""
 _BLANK = 4.0
 """Standard deviation of the grey values of a thumbnail in which there is next to nothing."""
 MOST_PLACES = 64
@@ -109,7 +110,7 @@ def looks_of(image: Image.Image) -> list[Look]:
     """
     box = content_box(image)
     views = [(False, image)] if box == (0, 0, *image.size) else [(False, image), (True, image.crop(box))]
-    looks = [Look(trimmed, thumbnail(view), _grey(view)) for trimmed, view in views if min(view.size) >= LEAST_SIDE]
+    looks = [Look(trimmed, thumbnail(view), _grey(view)) for trimmed, view in views if min(view.size) >= LEAST_SOUGHT]
     return [look for look in looks if look.thumbnail.std() >= _BLANK]
 
 

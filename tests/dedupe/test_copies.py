@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
+from scipy.ndimage import gaussian_filter
 
 from benchmarks.copies import ALTERED, cropped, found_against, framed, read, turned
 from biomedica_ray import schema
@@ -121,8 +122,26 @@ def test_blank_figures_alone() -> None:
     assert [candidate.region for candidate in find_candidates(sought, after)] == [40]
 
 
+@pytest.mark.parametrize(("side", "of_itself", "most"), [(28, 0, 0), (64, 6, 2)])
+def test_pictures_that_are_alike_but_for_details(side: int, of_itself: int, most: int) -> None:
+    """As X-rays are: of the same smooth shape, and 15 parts of 100 of their own; of small ones nothing is certain."""
+    rng = np.random.default_rng(1)
+    shape, *details = (smooth / smooth.std() for smooth in (blurred(rng, sigma) for sigma in (27, *[4.5] * 12)))
+    images = [
+        Image.fromarray(np.clip(128 + 45 * (0.85 * shape + 0.15 * own), 0, 255).astype(np.uint8)) for own in details
+    ]
+    pictures = [image.resize((side, side), Image.Resampling.BOX).convert("RGB") for image in images]
+    figures = [(image.convert("L"), ()) for image in pictures[:6]]
+    assert len(list(found_against(figures, pictures[6:]))) <= most  # of 36
+    assert len([1 for row, number, _ in found_against(figures, pictures[:6]) if row == number]) == of_itself
+
+
+def blurred(rng: np.random.Generator, sigma: float) -> Any:
+    return gaussian_filter(rng.standard_normal((224, 224)), sigma)
+
+
 def test_small_and_blank_pictures_are_not_sought() -> None:
-    assert looks_of(picture(1, (200, 15))) == []
+    assert looks_of(picture(1, (200, 47))) == []
     assert looks_of(Image.new("RGB", (200, 200), "white")) == []
     assert [look.trimmed for look in looks_of(picture(1))] == [False]
     assert [look.trimmed for look in looks_of(framed(picture(1), 0.1))] == [False, True]
