@@ -19,7 +19,7 @@ import pyarrow as pa
 import ray
 from PIL import Image
 
-from biomedica_ray.dedupe.columns import Rows
+from biomedica_ray.dedupe.columns import Rows, grouped
 from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.dedupe.config import SEARCH_GB
 from biomedica_ray.dedupe.laid_over import Box, in_words, is_small, lay_over
@@ -127,14 +127,14 @@ def find_copies(
     sought = ray.put(build_sought(*joined))
     rows = figures["row"].to_numpy()
     searches = {
-        unit: (store, extracted[unit], panelled.get(unit), np.sort(rows[own]), sought)
-        for unit, own in _grouped(figures["unit"].to_numpy()).items()
+        unit: (store, extracted[unit], panelled.get(unit), rows[own], sought)
+        for unit, own in grouped(figures["unit"].to_numpy(), rows).items()
     }
     candidates = gather_best(found for _, found in in_tasks(find_in_unit, searches))
     log.info("dedupe: %s places where pictures of other sets may be are looked at", f"{candidates.num_rows:,}")
     which = np.searchsorted(starts, candidates["look"].to_numpy(), side="right") - 1
     checks = {}
-    for unit, own in _grouped(candidates["unit"].to_numpy()).items():
+    for unit, own in grouped(candidates["unit"].to_numpy(), np.arange(candidates.num_rows)).items():
         guesses = candidates.take(pa.array(own))
         guesses = guesses.append_column("trimmed", pa.array(joined.trimmed[guesses["look"].to_numpy()]))
         needed = np.unique(which[own]).tolist()
@@ -289,10 +289,3 @@ def copies_in(figure: Image.Image, guesses: Iterable[Mapping[str, Any]]) -> list
             copy = {"picture": guess["picture"], "how": how, "distance": 1 - aligned.correlation}
             best[copy["picture"]] = min(best.get(copy["picture"], copy), copy, key=itemgetter("distance"))
     return list(best.values())
-
-
-def _grouped(keys: npt.NDArray[np.int32]) -> dict[int, Rows]:
-    """Key -> the places that have it, ascending."""
-    order = np.argsort(keys, kind="stable")
-    values, starts = np.unique(keys[order], return_index=True)
-    return dict(zip(values.tolist(), np.split(order, starts[1:]), strict=True)) if len(keys) else {}
