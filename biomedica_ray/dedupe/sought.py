@@ -33,7 +33,7 @@ from biomedica_ray.images.thumbnails import SIDE, thumbnail
 MAX_DISTANCE = 8
 """Bits in which the hashes of a window and of a picture may differ. It only makes candidates."""
 MIN_SCORE = 0.4
-"""Least correlation of their thumbnails, once laid over one another: of 100 copies one or two stay below."""
+"""Least correlation of their thumbnails, once laid over one another. It only makes candidates."""
 LEAST_SOUGHT = 48
 """Pixels of the shorter side below which a picture is not sought, nor found in less of a figure: there is too little in
 it to be certain. X-rays of one kind are alike but for details."""
