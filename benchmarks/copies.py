@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,9 +31,10 @@ import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageOps
 
 from biomedica_ray.dedupe.compared import LEAST_SIDE
+from biomedica_ray.dedupe.copies import MOST_CANDIDATES, as_part, best_candidates, candidates_in, copies_in
 from biomedica_ray.dedupe.hamming import pair_blocks
-from biomedica_ray.dedupe.laid_over import Box, in_words, lay_over
-from biomedica_ray.dedupe.sought import build_sought, find_candidates, looks_of
+from biomedica_ray.dedupe.laid_over import Box
+from biomedica_ray.dedupe.sought import build_sought, looks_of
 from biomedica_ray.dedupe.thumbnails import correlation
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.images.thumbnails import thumbnail
@@ -141,25 +143,29 @@ def found(compared: npt.NDArray[np.float64]) -> str:
     return " | ".join(f"{share.mean():.3f}" for share in shares)
 
 
-Region = tuple[Image.Image, Box]
-"""A figure, mode L, and the part of it that is compared: a panel, or all of it."""
+Figure = tuple[Image.Image, Sequence[Box]]
+"""A figure, mode L, and its panels."""
 
 
-def found_against(regions: Sequence[Region], pictures: Iterable[Image.Image]) -> Iterator[tuple[int, int, str]]:
-    """Region and picture of those that dedupe finds beyond hashes of whole images, and in what way, as words."""
-    looks = [(number, look) for number, picture in enumerate(pictures) for look in looks_of(picture)]
-    numbers, trimmed = (np.array(each) for each in zip(*((n, look.trimmed) for n, look in looks), strict=True))
-    sought = build_sought(numbers.astype(np.int32), trimmed, np.stack([look.thumbnail for _, look in looks]))
-    thumbnails = np.stack([thumbnail(figure.crop(box)) for figure, box in regions])
-    best: dict[tuple[int, int], tuple[float, str]] = {}
-    for guess in find_candidates(sought, thumbnails):
-        figure, box = regions[guess.region]
-        number, look = looks[guess.look]
-        aligned, share = lay_over(figure, box, look.grey, guess.turn, guess.window, larger=guess.larger)
-        if aligned.is_copy:
-            how = in_words(share, guess.turn, larger=guess.larger, trimmed=look.trimmed)
-            best[guess.region, number] = max(best.get((guess.region, number), (0.0, "")), (aligned.correlation, how))
-    yield from ((region, number, how) for (region, number), (_, how) in best.items())
+def found_against(figures: Sequence[Figure], pictures: Iterable[Image.Image]) -> Iterator[tuple[int, int, str]]:
+    """Figure and picture of those that dedupe finds beyond hashes of whole images, and in what way, as words."""
+    looks, greys = as_part((number, looks_of(picture)) for number, picture in enumerate(pictures))
+    if not greys:
+        return
+    regions = [
+        (row, number, box)
+        for row, (_, panels) in enumerate(figures)
+        for number, box in enumerate([(0, 0, 0, 0), *panels])
+    ]
+    parts = (figures[row][0].crop(box) if number else figures[row][0] for row, number, box in regions)
+    thumbnails = np.stack([thumbnail(part) for part in parts])
+    candidates = best_candidates(candidates_in(build_sought(*looks), regions, thumbnails, 0), MOST_CANDIDATES)
+    guesses: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for guess in candidates.to_pylist():
+        look = guess["look"]
+        guesses[guess["row"]].append({**guess, "grey": greys[look], "trimmed": bool(looks.trimmed[look])})
+    for row, own in guesses.items():
+        yield from ((row, copy["picture"], copy["how"]) for copy in copies_in(figures[row][0], own))
 
 
 def different_pairs(seen: dict[Path, Seen]) -> list[tuple[int, float, Path, Path]]:
@@ -190,17 +196,15 @@ def panels_found(folder: Path, labelled: Path, hasher: Hasher) -> tuple[int, int
     compound = {name: boxes for name, boxes in cut.items() if len(boxes) > 1}
     counts = [0, 0, 0]
     by_hash: set[int] = set()
-    regions: list[Region] = []
-    regions_of, pictures, names = [], [], []
+    figures: list[Figure] = []
+    pictures, names = [], []
     for name, boxes in compound.items():
         image = decode((folder / name).read_bytes())
         whole: list[Box] = [(0, 0, *image.size)]
         seen, letters = look(image)
         own = [panel.box[:4] for panel in find_panels(np.asarray(image), None, letters, seen)]
-        grey = image.convert("L")
         big = [box for box in own if min(box[2] - box[0], box[3] - box[1]) >= LEAST_SIDE] if len(own) > 1 else []
-        regions += ((grey, box) for box in [*whole, *big])
-        regions_of += [name] * (1 + len(big))
+        figures.append((image.convert("L"), big))
         for left, top, right, bottom in boxes:
             if min(right - left, bottom - top) < LEAST_SIDE:
                 continue
@@ -215,11 +219,12 @@ def panels_found(folder: Path, labelled: Path, hasher: Hasher) -> tuple[int, int
             pictures.append(copy)
             names.append(name)
     against = set(by_hash)
-    for region, picture, how in found_against(regions, pictures):
-        if regions_of[region] == names[picture]:
+    of = list(compound)
+    for row, picture, how in found_against(figures, pictures):
+        if of[row] == names[picture]:
             against.add(picture)
         else:
-            print(f"{how}: in {regions_of[region]} a panel of {names[picture]}")
+            print(f"{how}: in {of[row]} a panel of {names[picture]}")
     return len(compound), counts[0], counts[1], counts[2], len(against)
 
 
@@ -234,17 +239,17 @@ def print_against(
     print("| copy | by hashes | found | by hashes, not small | found, not small |")
     print("|---|---:|---:|---:|---:|")
     paths = list(images)
-    regions: list[Region] = [(image.convert("L"), (0, 0, *image.size)) for image in images.values()]
+    figures: list[Figure] = [(image.convert("L"), ()) for image in images.values()]
     false: set[tuple[Path, Path]] = set()
     for name, copied in ALTERED.items():
         copies = [copied(image) for image in images.values()]
         compared = np.array([compare(a, see(b, hasher)) for a, b in zip(seen.values(), copies, strict=True)])
         by_hash = (compared[:, 0] <= MAX_DISTANCE) & (compared[:, 1] >= MIN_CORRELATION)
         against = by_hash.copy()
-        for region, picture, _ in found_against(regions, copies):
-            against[picture] |= region == picture
-            if paths[region].with_suffix("") != paths[picture].with_suffix(""):
-                false.add((paths[region], paths[picture]))
+        for row, picture, _ in found_against(figures, copies):
+            against[picture] |= row == picture
+            if paths[row].with_suffix("") != paths[picture].with_suffix(""):
+                false.add((paths[row], paths[picture]))
         shares = (each.mean() for each in (by_hash, against, by_hash[~small], against[~small]))
         print(f"| {name} |", " | ".join(f"{share:.3f}" for share in shares), "|", flush=True)
     print()

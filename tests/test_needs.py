@@ -21,6 +21,14 @@ def reasons(stage: str, *arguments: str, nodes: list[dict[str, float]]) -> list[
     return [reason for need in needs if (reason := need.unmet(nodes))]
 
 
+def test_the_search_in_other_sets_needs_its_own_memory() -> None:
+    small = [{"CPU": 2.0, "memory": 1.5 * GIB}]
+    arguments = ["--memory_gb", "1"]
+    assert reasons("dedupe", *arguments, nodes=small) == []
+    told = "against: asks for 2 GB of memory, and there is 1.5 GB of memory"
+    assert reasons("dedupe", *arguments, "--against", "x.tar", nodes=small) == [told]
+
+
 @pytest.mark.parametrize(
     ("stage", "arguments", "reason"),
     [

@@ -168,18 +168,21 @@ def _error(name: str, kind: str, message: str) -> dict[str, Any]:
 def read_looks(piece: Piece, rows: npt.NDArray[np.int64], numbers: npt.NDArray[np.int32]) -> Part:
     """How the pictures at ``rows`` of a piece, ascending, are sought in figures; ``numbers`` are theirs among all.
 
-    What cannot be read has become an error when its hashes were.
+    Raises:
+        OSError: The piece cannot be read now; when its hashes were read, that was possible.
     """
     with_bytes = replace(piece, paths=(piece.images,)) if piece.images else piece
-    number_of = dict(zip(rows.tolist(), numbers.tolist(), strict=True))
 
     def looks() -> Iterator[tuple[int, list[Look]]]:
-        with suppress(*_UNREADABLE):
-            for picture in read_pictures(with_bytes, rows.tolist()):
-                with suppress(ImageError):
-                    yield number_of[picture.row], looks_of(decode(picture.data))
+        # No further than the last one that is wanted: a file may be broken behind it.
+        for number, picture in zip(numbers.tolist(), read_pictures(with_bytes, rows.tolist()), strict=False):
+            with suppress(ImageError):  # of another store, whose hashes were known; others have been decoded once
+                yield number, looks_of(decode(picture.data))
 
-    return as_part(looks())
+    try:
+        return as_part(looks())
+    except _UNREADABLE as error:
+        raise OSError(f"against: {piece.base}: its pictures cannot be read: {error}") from error
 
 
 def read_thumbnails(piece: Piece, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
@@ -205,11 +208,11 @@ def _stored_thumbnails(piece: Piece) -> pa.ChunkedArray | None:
 
 
 def read_pictures(piece: Piece, rows: Sequence[int] | None = None) -> Iterator[Picture]:
-    """The pictures of a piece, or those at ``rows``, in order.
+    """The pictures of a piece, or those at ``rows``, which have been read before, in order.
 
     Raises:
-        OSError, pyarrow.ArrowException, tarfile.TarError: The tar or the Parquet file is broken; pictures before that
-            have been given.
+        OSError, pyarrow.ArrowException, tarfile.TarError: The tar or the Parquet file is broken, or one of ``rows`` is
+            a file that has gone; pictures before that have been given.
     """
     wanted = None if rows is None else frozenset(rows)
     if _is_parquet(piece):
@@ -228,6 +231,8 @@ def _files(piece: Piece, wanted: frozenset[int] | None) -> Iterator[Picture]:
                 with filesystem.open_input_stream(path) as stream:
                     yield Picture(row, name, stream.read())
             except OSError as error:
+                if wanted is not None:
+                    raise
                 yield Picture(row, name, b"", str(error))
 
 

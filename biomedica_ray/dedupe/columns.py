@@ -44,6 +44,13 @@ def distinct(values: Rows) -> Rows:
     return ascending[is_first]
 
 
+def grouped(keys: npt.NDArray[np.int32], order: Rows) -> dict[int, Rows]:
+    """Key -> the rows that have it, by ``order``; both are (n,)."""
+    rows = np.lexsort((order, keys))
+    values, starts = np.unique(keys[rows], return_index=True)
+    return dict(zip(values.tolist(), np.split(rows, starts[1:]), strict=True)) if len(rows) else {}
+
+
 def connected(n: int, links: tuple[Rows, Rows]) -> Rows:
     """For each of ``n`` rows the first one that it is linked to, in any number of steps; itself if there is none.
 

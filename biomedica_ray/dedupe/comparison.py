@@ -22,9 +22,9 @@ from biomedica_ray.dedupe.against import PICTURES, Piece, read_hashes, read_look
 from biomedica_ray.dedupe.articles import ArticleGroups, article_duplicates, in_order
 from biomedica_ray.dedupe.boilerplate import boilerplate
 from biomedica_ray.dedupe.captions import other_captions
-from biomedica_ray.dedupe.columns import Rows, distinct, duplicate_rows
+from biomedica_ray.dedupe.columns import Rows, distinct, duplicate_rows, grouped
 from biomedica_ray.dedupe.config import DedupeConfig
-from biomedica_ray.dedupe.copies import MOST_PICTURES, find_copies
+from biomedica_ray.dedupe.copies import MOST_IN_PART, MOST_PICTURES, find_copies
 from biomedica_ray.dedupe.figures import FindPairs, figure_duplicates, find_candidates
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.occurrences import Occurrences, find_occurrences, occurrences
@@ -237,11 +237,13 @@ class _Comparison:
             return leaks.slice(0, 0)
         rest = figures.filter(pc.invert(pc.is_in(figures["figure_id"], value_set=leaks["id"].combine_chunks())))
         rows = others["row"].to_numpy()
-        calls = {
-            number: (self._inputs.pieces[number], rows[each], each.astype(np.int32))
-            for number, each in _grouped(others["piece"].to_numpy(), rows).items()
-        }
         inputs = self._inputs
+        parts = [
+            (inputs.pieces[number], rows[part], part.astype(np.int32))
+            for number, each in grouped(others["piece"].to_numpy(), rows).items()
+            for part in np.split(each, range(MOST_IN_PART, len(each), MOST_IN_PART))
+        ]
+        calls = dict(enumerate(parts))
         copies = find_copies(self._store, inputs.extracted, inputs.panelled, rest, look=read_looks, calls=calls)
         # A figure is told by the picture that it is most like.
         order = [("figure_id", "ascending"), ("distance", "ascending"), ("picture", "ascending")]
@@ -256,7 +258,7 @@ class _Comparison:
         """Thumbnails (k, 1024) of panels, read unit by unit wherever there is room."""
         result = np.zeros((len(rows), SIDE * SIDE), np.uint8)
         units, places, numbers = (panels[name].to_numpy()[rows] for name in ("unit", "row", "number"))
-        members = _grouped(units, places)
+        members = grouped(units, places)
         calls = {
             unit: (self._store, self._inputs.panelled[unit], places[each], numbers[each])
             for unit, each in members.items()
@@ -328,7 +330,7 @@ class _Comparison:
         """Thumbnails (m, 1024) of the pictures of other sets that figures may be near."""
         result = np.zeros((len(elsewhere.other_rows), SIDE * SIDE), np.uint8)
         chosen = elsewhere.others.take(pa.array(elsewhere.other_rows))
-        members = _grouped(chosen["piece"].to_numpy(), chosen["row"].to_numpy())
+        members = grouped(chosen["piece"].to_numpy(), chosen["row"].to_numpy())
         rows = chosen["row"].to_numpy()
         calls = {number: (self._inputs.pieces[number], rows[each]) for number, each in members.items()}
         for number, thumbnails in in_tasks(read_thumbnails, calls):
@@ -368,7 +370,7 @@ class _Comparison:
         """Unit -> which of ``rows`` are in it, by their place there; and the arguments of a task that reads them."""
         chosen = figures.select(["unit", "row"]).take(pa.array(rows))
         places = chosen["row"].to_numpy()
-        members = _grouped(chosen["unit"].to_numpy(), places)
+        members = grouped(chosen["unit"].to_numpy(), places)
         return members, {
             unit: (self._store, self._inputs.extracted[unit], places[each]) for unit, each in members.items()
         }
@@ -402,13 +404,6 @@ def _with_unit(found: pa.Table, key: str, rows: pa.Table, id_: str) -> pa.Table:
 def _by_unit(found: pa.Table) -> pa.Table:
     """The rows unit by unit, otherwise in the same order."""
     return found.take(np.argsort(found["unit"].to_numpy(), kind="stable"))
-
-
-def _grouped(keys: npt.NDArray[np.int32], order: Rows) -> dict[int, Rows]:
-    """Key -> the rows that have it, by ``order``."""
-    rows = np.lexsort((order, keys))
-    values, starts = np.unique(keys[rows], return_index=True)
-    return dict(zip(values.tolist(), np.split(rows, starts[1:]), strict=True)) if len(rows) else {}
 
 
 def _by_shuffle(hashes: npt.NDArray[np.uint64], max_distance: int) -> Iterator[Rows]:

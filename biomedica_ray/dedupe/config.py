@@ -7,8 +7,11 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, field_validator, model_validator
 
 from biomedica_ray.config import StageConfig
-from biomedica_ray.config.needs import Need
+from biomedica_ray.config.needs import GIB, Ask, Need
 from biomedica_ray.config.wording import BUCKETS
+
+SEARCH_GB = 2.0
+"""Memory of a task of the search in other sets, which looks at pictures, or a unit's figures, one image at a time."""
 
 
 class DedupeConfig(StageConfig):
@@ -50,8 +53,9 @@ class DedupeConfig(StageConfig):
     memory_gb: float = Field(4, gt=0, description="memory that the comparison reserves")
 
     def needs(self) -> tuple[Need, ...]:
-        """The comparison."""
-        return (Need.of(self, CPU="num_cpus", memory="memory_gb"),)
+        """The comparison, and the tasks of the search in other sets."""
+        search = Need((Ask("against", "memory", SEARCH_GB * GIB),))
+        return (Need.of(self, CPU="num_cpus", memory="memory_gb"), *([search] if self.against else []))
 
     @field_validator("against", mode="before")
     @classmethod

@@ -8,17 +8,21 @@ each picture are compared pixel by pixel where the figures are, so that image by
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import ray
+from PIL import Image
 
-from biomedica_ray.dedupe.columns import Rows
+from biomedica_ray.dedupe.columns import Rows, grouped
 from biomedica_ray.dedupe.compared import LEAST_SIDE
-from biomedica_ray.dedupe.laid_over import in_words, lay_over
+from biomedica_ray.dedupe.config import SEARCH_GB
+from biomedica_ray.dedupe.laid_over import Box, in_words, is_small, lay_over
 from biomedica_ray.dedupe.sought import Grey, Look, Sought, build_sought, find_candidates
 from biomedica_ray.dedupe.tasks import in_tasks, in_tasks_with_rest
 from biomedica_ray.dedupe.windows import Thumbnails
@@ -29,18 +33,18 @@ from biomedica_ray.store import Commit, Store
 log = logging.getLogger(__name__)
 
 MOST_PICTURES = 500_000
-"""Pictures up to which a set is sought in this way: of each some 5 KB are in the memory of every node, and its grey
-values (40 KB) in that of the cluster. A larger one is no evaluation set, and is compared by hashes alone."""
+"""Pictures up to which a set is sought in this way; docs/dedupe.md says what memory that takes. A larger one is no
+evaluation set, and is compared by hashes alone."""
 MOST_CANDIDATES = 50
 """Candidates of a picture that are looked at, the best by their thumbnails."""
 _PRUNED_AT = 2_000_000
-"""Candidates in memory at which those that will not be looked at are dropped."""
-_TASK_GB = 2.0
-"""Memory of a task that looks at a part of a set, or a unit's figures, one decoded image at a time."""
+"""Candidates in memory at which those that will not be looked at are dropped; later at twice as many as were left."""
+MOST_IN_PART = 500
+"""Pictures that a task looks at: two looks of each, with their grey values, are 40 MB."""
 
 _IMAGE = ["figure_id", "image"]
 _BOX = ("left", "top", "right", "bottom")
-_CANDIDATES = pa.schema(
+CANDIDATES = pa.schema(
     [
         *((name, pa.int32()) for name in ("picture", "look", "unit")),
         ("row", pa.int64()),
@@ -74,6 +78,8 @@ class Looks(NamedTuple):
 
 
 Part = tuple[Looks, list[Grey]]
+Region = tuple[int, int, Box]
+"""A figure or a panel of one: the figure's row, the panel's number and its box, 0 where it is all of the figure."""
 
 
 def as_part(looks: Iterator[tuple[int, list[Look]]]) -> Part:
@@ -106,12 +112,12 @@ def find_copies(
         panelled: Unit -> commit of panels, where it has been run.
         figures: unit and row of the figures in which pictures are sought.
         look: Looks at a part of the set, in a task; see :func:`as_part`.
-        calls: Arguments of ``look`` for each part.
+        calls: Arguments of ``look`` for each part, which has :data:`MOST_IN_PART` pictures at most.
     """
     if not figures.num_rows or not calls:
         return COPIES.empty_table()
     parts, greys = [], []
-    for _, part, rest in sorted(in_tasks_with_rest(look, calls, _TASK_GB), key=lambda each: each[0]):
+    for _, part, rest in sorted(in_tasks_with_rest(look, calls, SEARCH_GB), key=lambda each: each[0]):
         parts.append(part)
         greys.append(rest)
     joined = Looks(*(np.concatenate([getattr(part, name) for part in parts]) for name in Looks._fields))
@@ -121,25 +127,41 @@ def find_copies(
     sought = ray.put(build_sought(*joined))
     rows = figures["row"].to_numpy()
     searches = {
-        unit: (store, extracted[unit], panelled.get(unit), np.sort(rows[own]), sought)
-        for unit, own in _grouped(figures["unit"].to_numpy()).items()
+        unit: (store, extracted[unit], panelled.get(unit), rows[own], sought)
+        for unit, own in grouped(figures["unit"].to_numpy(), rows).items()
     }
-    candidates = _CANDIDATES.empty_table()
-    for _, found in in_tasks(find_in_unit, searches):
-        candidates = pa.concat_tables([candidates, found])
-        if candidates.num_rows > _PRUNED_AT:
-            candidates = best_candidates(candidates, MOST_CANDIDATES)
-    candidates = best_candidates(candidates, MOST_CANDIDATES)
+    candidates = gather_best(found for _, found in in_tasks(find_in_unit, searches))
     log.info("dedupe: %s places where pictures of other sets may be are looked at", f"{candidates.num_rows:,}")
     which = np.searchsorted(starts, candidates["look"].to_numpy(), side="right") - 1
     checks = {}
-    for unit, own in _grouped(candidates["unit"].to_numpy()).items():
+    for unit, own in grouped(candidates["unit"].to_numpy(), np.arange(candidates.num_rows)).items():
         guesses = candidates.take(pa.array(own))
         guesses = guesses.append_column("trimmed", pa.array(joined.trimmed[guesses["look"].to_numpy()]))
         needed = np.unique(which[own]).tolist()
-        checks[unit] = (store, extracted[unit], guesses, starts[needed], *(greys[part] for part in needed))
-    copies = [COPIES.empty_table(), *(found for _, found in in_tasks(look_at_unit, checks, _TASK_GB))]
+        checks[unit] = (store, extracted[unit], guesses, starts[needed], [greys[part] for part in needed])
+    copies = [COPIES.empty_table(), *(found for _, found in in_tasks(fetch_and_look, checks, SEARCH_GB))]
     return pa.concat_tables(copies).sort_by([(name, "ascending") for name in ("figure_id", "picture")])
+
+
+def gather_best(tables: Iterable[pa.Table], most: int = MOST_CANDIDATES, pruned_at: int = _PRUNED_AT) -> pa.Table:
+    """:func:`best_candidates` of all tables, of which those that are not among them are dropped now and then.
+
+    So that each row is sorted a few times at most, that is when there are twice as many as were left the last time.
+
+    Args:
+        tables: Rows of candidates.
+        most: Candidates of a picture that are kept.
+        pruned_at: Rows in memory at which it is done for the first time.
+    """
+    kept, rows, limit = [CANDIDATES.empty_table()], 0, pruned_at
+    for table in tables:
+        kept.append(table)
+        rows += table.num_rows
+        if rows > limit:
+            kept = [best_candidates(pa.concat_tables(kept), most)]
+            rows = kept[0].num_rows
+            limit = max(pruned_at, 2 * rows)
+    return best_candidates(pa.concat_tables(kept), most)
 
 
 def best_candidates(candidates: pa.Table, most: int) -> pa.Table:
@@ -153,7 +175,11 @@ def best_candidates(candidates: pa.Table, most: int) -> pa.Table:
 
 def find_in_unit(store: Store, commit: Commit, panelled: Commit | None, rows: Rows, sought: Sought) -> pa.Table:
     """Rows of candidates in the figures at ``rows`` of a unit, and their panels, by thumbnails alone."""
-    regions, thumbnails = _regions(store, commit, panelled, rows)
+    return candidates_in(sought, *_regions(store, commit, panelled, rows), commit.unit)
+
+
+def candidates_in(sought: Sought, regions: Sequence[Region], thumbnails: Thumbnails, unit: int) -> pa.Table:
+    """Rows of candidates in these regions of a unit's figures, by their thumbnails (n, 1024)."""
     found = []
     for candidate in find_candidates(sought, thumbnails):
         row, number, box = regions[candidate.region]
@@ -162,18 +188,16 @@ def find_in_unit(store: Store, commit: Commit, panelled: Commit | None, rows: Ro
                 **candidate._asdict(),
                 **dict(zip(_BOX, box, strict=True)),
                 "picture": int(sought.pictures[candidate.look]),
-                "unit": commit.unit,
+                "unit": unit,
                 "row": row,
                 "number": number,
             }
         )
-    return pa.Table.from_pylist(found, schema=_CANDIDATES)
+    return pa.Table.from_pylist(found, schema=CANDIDATES)
 
 
-def _regions(
-    store: Store, commit: Commit, panelled: Commit | None, rows: Rows
-) -> tuple[list[tuple[int, int, tuple[int, int, int, int]]], Thumbnails]:
-    """Row, number of the panel and its box (0: all of the figure), and thumbnails (n, 1024)."""
+def _regions(store: Store, commit: Commit, panelled: Commit | None, rows: Rows) -> tuple[list[Region], Thumbnails]:
+    """The figures at ``rows`` and their panels, and thumbnails (n, 1024)."""
     wanted = rows.tolist()
     if "images" in commit.files:
         figures = list(store.rows(commit, "figures", wanted, ["figure_id", "thumbnail"]))
@@ -206,47 +230,62 @@ def _made(data: bytes) -> bytes:
         return bytes(SIDE * SIDE)
 
 
-def look_at_unit(store: Store, commit: Commit, candidates: pa.Table, starts: Rows, *greys: list[Grey]) -> pa.Table:
+def fetch_and_look(store: Store, commit: Commit, candidates: pa.Table, starts: Rows, parts: list[Any]) -> pa.Table:
+    """:func:`look_at_unit` with the grey values that it needs, taken from one part after another.
+
+    Args:
+        store: The store.
+        commit: The unit's commit of extract.
+        candidates: As there.
+        starts: Number of the first look of each part of the set that is needed, ascending.
+        parts: References to the grey values of these parts' looks.
+    """
+    looks = np.unique(candidates["look"].to_numpy())
+    which = np.searchsorted(starts, looks, side="right") - 1
+    greys: dict[int, Grey] = {}
+    for part, (start, ref) in enumerate(zip(starts.tolist(), parts, strict=True)):
+        own = ray.get(ref)
+        greys |= {look: own[look - start].copy() for look in looks[which == part].tolist()}
+    return look_at_unit(store, commit, candidates, greys)
+
+
+def look_at_unit(store: Store, commit: Commit, candidates: pa.Table, greys: Mapping[int, Grey]) -> pa.Table:
     """Rows of :data:`COPIES` for the candidates of a unit that are copies, of each figure and picture the best one.
 
     Args:
         store: The store.
         commit: The unit's commit of extract.
         candidates: Rows of candidates, with ``trimmed``: whether their looks are.
-        starts: Number of the first look of each part of the set that is needed, ascending.
-        greys: The grey values of these parts' looks.
+        greys: The grey values of these looks.
     """
     rows = np.unique(candidates["row"].to_numpy())
     guesses: dict[int, list[dict[str, Any]]] = {row: [] for row in rows.tolist()}
     for guess in candidates.to_pylist():
-        part = int(np.searchsorted(starts, guess["look"], side="right")) - 1
-        guesses[guess["row"]].append({**guess, "grey": greys[part][guess["look"] - int(starts[part])]})
+        guesses[guess["row"]].append({**guess, "grey": greys[guess["look"]]})
     found: list[dict[str, Any]] = []
     for row, figure in zip(rows.tolist(), store.rows(commit, "figures", rows.tolist(), _IMAGE), strict=True):
-        best: dict[int, dict[str, Any]] = {}
-        for copy in _copies_in(figure["image"], guesses[row]):
-            if copy["picture"] not in best or copy["distance"] < best[copy["picture"]]["distance"]:
-                best[copy["picture"]] = copy
-        found += ({"figure_id": figure["figure_id"], **copy} for copy in best.values())
+        with suppress(ImageError):  # of a store of format 1, not decoded yet; the comparison has an error for it
+            image = decode(figure["image"]).convert("L")
+            found += ({"figure_id": figure["figure_id"], **copy} for copy in copies_in(image, guesses[row]))
     return pa.Table.from_pylist(found, schema=COPIES)
 
 
-def _copies_in(data: bytes, guesses: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    try:
-        figure = decode(data).convert("L")
-    except ImageError:  # of a store of format 1, which has not been decoded yet; the comparison has an error for it
-        return
+def copies_in(figure: Image.Image, guesses: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of each picture the candidate that fits best, where one is a copy: its columns of :data:`COPIES`.
+
+    Args:
+        figure: The figure, mode L, upright.
+        guesses: Its candidates, each with ``trimmed`` and ``grey`` of its look.
+    """
+    best: dict[int, dict[str, Any]] = {}
     for guess in guesses:
         box = tuple(guess[name] for name in _BOX) if guess["number"] else (0, 0, *figure.size)
-        larger, turn = guess["larger"], guess["turn"]
-        aligned, share = lay_over(figure, box, guess["grey"], turn, tuple(guess["window"]), larger=larger)
+        larger, turn, window = guess["larger"], guess["turn"], tuple(guess["window"])
+        if is_small(box, window, larger=larger):
+            continue
+        aligned, share = lay_over(figure, box, guess["grey"], turn, window, larger=larger)
         if aligned.is_copy:
             how = in_words(share, turn, larger=larger, trimmed=guess["trimmed"])
-            yield {"picture": guess["picture"], "how": how, "distance": 1 - aligned.correlation}
-
-
-def _grouped(keys: npt.NDArray[np.int32]) -> dict[int, Rows]:
-    """Key -> the places that have it, ascending."""
-    order = np.argsort(keys, kind="stable")
-    values, starts = np.unique(keys[order], return_index=True)
-    return dict(zip(values.tolist(), np.split(order, starts[1:]), strict=True)) if len(keys) else {}
+            copy = {"picture": guess["picture"], "how": how, "distance": 1 - aligned.correlation}
+            best[copy["picture"]] = min(best.get(copy["picture"], copy), copy, key=itemgetter("distance"))
+    return list(best.values())

@@ -7,7 +7,7 @@ import math
 from PIL import Image
 
 from biomedica_ray.dedupe.alignment import FINEST, Aligned, Window, align, size_within
-from biomedica_ray.dedupe.sought import Grey, turn_back
+from biomedica_ray.dedupe.sought import LEAST_SOUGHT, Grey, turn_back
 from biomedica_ray.dedupe.windows import TURNS
 
 Box = tuple[int, int, int, int]
@@ -16,6 +16,18 @@ _WHOLE_SHARE, _CROP_SHARE = 0.98, 0.5
 """Shares of a figure from which on a picture in it is all of it, or a crop rather than a part."""
 _INVERSE = {4: 5, 5: 4}
 """Turns that others undo; the rest undo themselves."""
+
+
+def is_small(box: Box, window: Window, *, larger: bool) -> bool:
+    """Whether what would be laid over a picture is so small a part of a figure that nothing is certain of it.
+
+    Args:
+        box: The part of the figure that the guess is about, in its pixels.
+        window: About where the picture is in it, in shares; for ``larger`` it is all of the part.
+        larger: Whether the part is in the picture, rather than the picture in the figure.
+    """
+    left, top, right, bottom = box if larger else _in_pixels(window, box)
+    return min(right - left, bottom - top) < LEAST_SOUGHT
 
 
 def lay_over(

@@ -57,9 +57,9 @@ def build_index(hashes: Hashes, max_distance: int) -> HashIndex:
 
 
 def nearest(index: HashIndex, queries: Hashes, owners: npt.NDArray[np.int32], most: int) -> npt.NDArray[np.int32]:
-    """Of each row of queries and each owner of hashes the nearest two, if within the index's distance.
+    """Of each row of queries and each owner of hashes the nearest pair, if within the index's distance.
 
-    Memory is 5 bytes for each row and owner, however many are near.
+    Memory is 9 bytes for each row and owner, and more for each pair that is found.
 
     Args:
         index: The index of n hashes.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import ray
 
 from biomedica_ray import usage
-from biomedica_ray.cluster import RETRIES, cluster_resource
+from biomedica_ray.cluster import RETRIES, cluster_resource, with_usage
 
 WORKER_GB = 0.75
 """Memory of a task that reads one unit's images, or writes one unit's duplicates."""
@@ -60,5 +60,5 @@ def _refs(
 
 
 def _and_usage(function: Callable[..., Any], n: int, *arguments: Any) -> tuple[Any, ...]:
-    found = function(*arguments)
-    return (*(found if n > 1 else (found,)), usage.take_work())
+    found, used = with_usage(function, *arguments)
+    return (*(found if n > 1 else (found,)), used)

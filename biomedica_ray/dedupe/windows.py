@@ -35,8 +35,7 @@ def _cut(step: float, most: float) -> tuple[Interval, ...]:
 
 
 CROPS = _cut(1 / 30, 0.1)
-"""Where crops are looked for on each axis. A crop is within 8 bits of the nearest of these windows 98 times of 100
-(``benchmarks/copies.py``); with steps of a twentieth 95 times."""
+"""Where crops are looked for on each axis: a crop must be near enough to one of these to hash alike."""
 COARSE = _cut(1 / 20, 0.1)
 """The same with fewer windows, for pictures in which a figure may be a crop."""
 _THIRD = 1 / 3

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from biomedica_ray.config import ConfigError
-from biomedica_ray.dedupe.against import find_pieces, read_hashes, read_thumbnails
+from biomedica_ray.dedupe.against import find_pieces, read_hashes, read_looks, read_thumbnails
 from biomedica_ray.images import decode, read_image
 from biomedica_ray.images.thumbnails import thumbnail
 from biomedica_ray.store import Store
@@ -153,6 +153,19 @@ def test_a_file_that_has_gone_meanwhile_is_an_error(tmp_path: Path) -> None:
     pictures, errors, _ = read_hashes(0, piece)
     assert pictures["row"].to_pylist() == [0, 2]
     assert [(row["what"], row["kind"]) for row in errors] == [(f"{root}/1.png", "unreadable")]
+
+
+@pytest.mark.parametrize("name", ["0.tar", "2.png"])
+def test_looks_of_what_cannot_be_read_again(tmp_path: Path, name: str) -> None:
+    root = write(tmp_path / "set", {"0.tar": as_tar(GOOD)} if name == "0.tar" else GOOD)
+    ((piece,), _) = find_pieces(str(root), None)
+    rows, numbers = np.array([0, 2]), np.array([5, 7], np.int32)
+    looks, greys = read_looks(piece, rows, numbers)
+    assert looks.pictures.tolist() == [5, 7] and len(greys) == 2
+    broken = root / name
+    broken.write_bytes(broken.read_bytes()[:5000]) if name == "0.tar" else broken.unlink()
+    with pytest.raises(OSError, match=f"^against: {piece.base}: its pictures cannot be read"):
+        read_looks(piece, rows, numbers)
 
 
 def test_in_s3() -> None:

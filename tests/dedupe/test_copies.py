@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
+from scipy.ndimage import gaussian_filter
 
 from benchmarks.copies import ALTERED, cropped, found_against, framed, read, turned
 from biomedica_ray import schema
+from biomedica_ray.dedupe import copies
 from biomedica_ray.dedupe.alignment import align
-from biomedica_ray.dedupe.copies import as_part, best_candidates, find_in_unit, look_at_unit
-from biomedica_ray.dedupe.sought import build_sought, looks_of
+from biomedica_ray.dedupe.copies import CANDIDATES, as_part, best_candidates, find_in_unit
+from biomedica_ray.dedupe.sought import build_sought, find_candidates, looks_of
 from biomedica_ray.dedupe.windows import TURNS, turned_back
 from biomedica_ray.images.thumbnails import SIDE, thumbnail
 from biomedica_ray.panels.boxes import Box
@@ -30,7 +32,7 @@ from tests.synthetic import N_UNITS, article, encoded, figure, picture, write_ex
 FIGURES = [
     picture(seed, (400, 300)) for seed in (1, 3, 4, 5, 6)
 ]  # that of 2 is smooth, one edge of that of 0 of one grey value
-REGIONS = [(image.convert("L"), (0, 0, *image.size)) for image in FIGURES]
+GREYS = [(image.convert("L"), ()) for image in FIGURES]
 
 
 @pytest.mark.parametrize(
@@ -58,14 +60,14 @@ REGIONS = [(image.convert("L"), (0, 0, *image.size)) for image in FIGURES]
     ],
 )
 def test_what_was_done_to_a_copy(copied: Callable[[Image.Image], Image.Image], how: str) -> None:
-    found = list(found_against(REGIONS, [copied(image) for image in FIGURES]))
+    found = list(found_against(GREYS, [copied(image) for image in FIGURES]))
     assert sorted(found) == [(number, number, how) for number in range(len(FIGURES))]
 
 
 @pytest.mark.parametrize("turn", range(len(TURNS)))
 def test_figures_that_are_crops_of_the_pictures(turn: int) -> None:
     """The pictures are larger, and turned."""
-    regions = [(cropped(image, 0.1).convert("L"), (0, 0, 360, 270)) for image in FIGURES]
+    figures = [(cropped(image, 0.1).convert("L"), ()) for image in FIGURES]
     name, back = TURNS[turn]
     undone = {
         Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
@@ -73,7 +75,7 @@ def test_figures_that_are_crops_of_the_pictures(turn: int) -> None:
     }
     pictures = [image if back is None else turned(image, undone.get(back, back)) for image in FIGURES]
     how = f"larger, {name}" if name else "larger"
-    assert sorted(found_against(regions, pictures)) == [(number, number, how) for number in range(len(FIGURES))]
+    assert sorted(found_against(figures, pictures)) == [(number, number, how) for number in range(len(FIGURES))]
 
 
 def test_thumbnails_are_turned_as_images_are() -> None:
@@ -103,17 +105,43 @@ def test_a_curve_more_is_no_copy() -> None:
         for x in range(44, 380):
             y = round(250 - 200 * abs(np.sin(x / 60 + number)))
             each.paste("blue", (x, y, x + 2, y + 6))
-    regions = [(plots[0].convert("L"), (0, 0, *plot.size))]
-    assert [picture for _, picture, _ in found_against(regions, [plots[1], cropped(plots[0], 0.05)])] == [1]
+    figures = [(plots[0].convert("L"), ())]
+    assert [picture for _, picture, _ in found_against(figures, [plots[1], cropped(plots[0], 0.05)])] == [1]
 
 
 def test_nothing_is_certain_of_a_smooth_picture() -> None:
     smooth = picture(2, (400, 300))
-    assert list(found_against([(smooth.convert("L"), (0, 0, 400, 300))], [smooth.crop((0, 0, 200, 150))])) == []
+    assert list(found_against([(smooth.convert("L"), ())], [smooth.crop((0, 0, 200, 150))])) == []
+
+
+def test_blank_figures_alone() -> None:
+    (look,) = looks_of(FIGURES[0])
+    sought = build_sought(np.array([0], np.int32), np.array([False]), look.thumbnail[None])
+    assert find_candidates(sought, np.zeros((2, SIDE * SIDE), np.uint8)) == []
+    after = np.concatenate([np.zeros((40, SIDE * SIDE), np.uint8), look.thumbnail[None]])
+    assert [candidate.region for candidate in find_candidates(sought, after)] == [40]
+
+
+@pytest.mark.parametrize(("side", "of_itself", "most"), [(28, 0, 0), (64, 6, 2)])
+def test_pictures_that_are_alike_but_for_details(side: int, of_itself: int, most: int) -> None:
+    """As X-rays are: of the same smooth shape, and 15 parts of 100 of their own; of small ones nothing is certain."""
+    rng = np.random.default_rng(1)
+    shape, *details = (smooth / smooth.std() for smooth in (blurred(rng, sigma) for sigma in (27, *[4.5] * 12)))
+    images = [
+        Image.fromarray(np.clip(128 + 45 * (0.85 * shape + 0.15 * own), 0, 255).astype(np.uint8)) for own in details
+    ]
+    pictures = [image.resize((side, side), Image.Resampling.BOX).convert("RGB") for image in images]
+    figures = [(image.convert("L"), ()) for image in pictures[:6]]
+    assert len(list(found_against(figures, pictures[6:]))) <= most  # of 36
+    assert len([1 for row, number, _ in found_against(figures, pictures[:6]) if row == number]) == of_itself
+
+
+def blurred(rng: np.random.Generator, sigma: float) -> Any:
+    return gaussian_filter(rng.standard_normal((224, 224)), sigma)
 
 
 def test_small_and_blank_pictures_are_not_sought() -> None:
-    assert looks_of(picture(1, (200, 15))) == []
+    assert looks_of(picture(1, (200, 47))) == []
     assert looks_of(Image.new("RGB", (200, 200), "white")) == []
     assert [look.trimmed for look in looks_of(picture(1))] == [False]
     assert [look.trimmed for look in looks_of(framed(picture(1), 0.1))] == [False, True]
@@ -130,9 +158,31 @@ def test_the_best_candidates_of_each_picture_in_any_order() -> None:
         assert [(row["picture"], row["unit"]) for row in best] == wanted
 
 
+def test_candidates_are_pruned_only_when_they_have_doubled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(unit: int) -> pa.Table:
+        filled: dict[str, Any] = {field.name: None for field in CANDIDATES}
+        each = [{**filled, "picture": n, "unit": unit, "row": 0, "number": 0, "score": unit / 100} for n in range(20)]
+        return pa.Table.from_pylist(each, CANDIDATES)
+
+    sorted_rows = []
+    best = copies.best_candidates
+
+    def counted(candidates: pa.Table, most: int) -> pa.Table:
+        sorted_rows.append(candidates.num_rows)
+        return best(candidates, most)
+
+    monkeypatch.setattr(copies, "best_candidates", counted)
+    found = copies.gather_best((rows(unit) for unit in range(60)), most=3, pruned_at=50)
+    assert found.equals(best(pa.concat_tables(map(rows, range(60))), 3))
+    assert sum(sorted_rows) <= 2 * 60 * 20 + 50
+
+
 @pytest.mark.parametrize("format_1", [False, True])
-def test_pictures_in_the_figures_and_panels_of_units(tmp_path: Path, format_1: bool) -> None:
-    """As Ray hands the arguments over: arrays that nobody can write to."""
+def test_pictures_in_the_figures_and_panels_of_units(
+    tmp_path: Path, format_1: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray hands the arguments over: arrays that nobody can write to; the grey values in parts."""
+    monkeypatch.setattr(copies.ray, "get", lambda part: part)
     store = Store(str(tmp_path))
     images = {"PMC1.1": picture(1, (400, 300)), "PMC2.1": compound(4, 5, 6, 0, 3)}
     figures = [figure(article_id, 1, encoded(image)) for article_id, image in images.items()]
@@ -152,8 +202,9 @@ def test_pictures_in_the_figures_and_panels_of_units(tmp_path: Path, format_1: b
         rows = np.arange(store.read(commit, "figures", ["figure_id"]).num_rows)
         guesses = find_in_unit(store, commit, panelled.get(commit.unit), rows, sought)
         trimmed = pa.array(looks.trimmed[guesses["look"].to_numpy()])
-        copies = look_at_unit(store, commit, guesses.append_column("trimmed", trimmed), np.array([0]), greys)
-        found += copies.to_pylist()
+        guesses = guesses.append_column("trimmed", trimmed)
+        looked = copies.fetch_and_look(store, commit, guesses, np.array([0, 2]), [greys[:2], greys[2:]])
+        found += looked.to_pylist()
     told = sorted((row["figure_id"], row["picture"], row["how"]) for row in found)
     assert told == [("PMC1.1_001", 0, "crop, rotated by 180"), ("PMC2.1_001", 2, "part")]
     assert all(row["distance"] < 0.02 for row in found)
@@ -169,8 +220,8 @@ def read_only(value: Any) -> Any:
 def test_copies_of_real_figures(corpus: Path) -> None:
     articles = ("10.7554_elife.46472", "10.1101_2021.12.08.471796")
     images = [image for name in articles for image in read(corpus / "packages" / name).values()]
-    regions = [(image.convert("L"), (0, 0, *image.size)) for image in images]
+    figures = [(image.convert("L"), ()) for image in images]
     for name in ("cropped by 10 %", "white border of 10 %"):
-        found = [(a, b) for a, b, _ in found_against(regions, [ALTERED[name](image) for image in images])]
+        found = [(a, b) for a, b, _ in found_against(figures, [ALTERED[name](image) for image in images])]
         assert [pair for pair in found if pair[0] != pair[1]] == []
         assert len(found) >= 0.95 * len(images), name
