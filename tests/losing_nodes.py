@@ -1,8 +1,8 @@
 """Stages that lose a node while they run: ``python -m tests.losing_nodes STORE``.
 
 A process of its own, as a process can be the driver of one cluster only. Each stage does again what the store has, on
-two nodes of one CPU. Once a worker has committed its first unit it is stopped, so that the next one is begun and not
-done, and its node's raylet is killed.
+two nodes of one CPU; serialize from nothing, as shards that are written again get other names. Once a worker has
+committed its first unit it is stopped, so that the next one is begun and not done, and its node's raylet is killed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -84,7 +85,10 @@ def main(root: str) -> None:
     told: dict[str, Any] = {}
     for stage in STAGES:
         before, since, codes = contents(store), time.time(), list[int]()
-        config = CONFIGS[stage](**{**configs[stage], "store": root, "again": True})
+        if stage == "serialize":
+            for folder in ("dataset", "shard-plan", "commits/serialize"):
+                shutil.rmtree(store / folder)
+        config = CONFIGS[stage](**{**configs[stage], "store": root, "again": stage != "serialize"})
         # Aside, as nodes can be added by the main thread only.
         running = threading.Thread(target=lambda: codes.append(run_stage(stage, config)))  # noqa: B023 - joined below
         running.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +17,10 @@ from tests.losing_nodes import STAGES
 
 @pytest.mark.cluster
 @pytest.mark.timeout(300)
-def test_a_stage_that_loses_a_node_ends_with_the_same_rows(demo_store: Path) -> None:
+def test_a_stage_that_loses_a_node_ends_with_the_same_rows(demo_store: Path, tmp_path: Path) -> None:
     clean = {run["stage"]: run["counts"] for run in read_runs(Store(str(demo_store)))}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.losing_nodes", str(demo_store)],
+        [sys.executable, "-m", "tests.losing_nodes", str(shutil.copytree(demo_store, tmp_path / "store"))],
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
