@@ -243,7 +243,7 @@ def test_what_only_the_first_worker_fails_to_do_is_one_line_on_all(trained: Path
     told = [(trained / f"first-{name}-{rank}").read_text() for rank in range(WORKERS)]
     assert told[0].startswith(f"{trained}/store/checkpoints/{name}/{path}: ")
     assert "\n" not in told[0]
-    assert set(told) == {told[0]}
+    assert all(told[0].startswith(each) and path in each for each in told)  # what is told to others is cut where long
     checkpoints = Checkpoints(Store(str(trained / "store")), name)
     assert checkpoints.latest() is None
     assert not (trained / "store" / checkpoints.path("step-000004")).exists()
