@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -72,10 +73,13 @@ def run(config: ClassifyConfig, record: Run) -> None:
     )
     _tell(config, made)
     experts = {example.figure_id: example for example in examples if example.alone}
-    units = {
-        unit: fingerprint(VERSION, made.sha256, commit.content, _said_of(experts, theirs.get(unit, ())))
-        for unit, commit in embedded.items()
-    }
+    by_article: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for figure, example in experts.items():
+        by_article[pmcid_of(figure)].append(asdict(example))
+    units = {}
+    for unit, commit in embedded.items():
+        of_figures = [each for pmcid in sorted(theirs.get(unit, ())) for each in by_article.get(pmcid, ())]
+        units[unit] = fingerprint(VERSION, made.sha256, commit.content, of_figures)
     worker = partial(ClassifyWorker, store, record.run_id, clustering.stage, made.file, experts)
     run_units(
         record,
@@ -97,13 +101,6 @@ def run(config: ClassifyConfig, record: Run) -> None:
         "examples_unknown": made.unknown,
         **(judged or {}),
     }
-
-
-def _said_of(experts: Mapping[str, Example], pmcids: Collection[str]) -> list[dict[str, Any]]:
-    """What was said of single figures of some articles, as plain data."""
-    if not pmcids:
-        return []
-    return [asdict(example) for figure, example in sorted(experts.items()) if pmcid_of(figure) in pmcids]
 
 
 @dataclass(frozen=True)
