@@ -19,11 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import pyarrow.fs as pafs
 
+from biomedica_ray.backoff import wait_after
 from biomedica_ray.store.atomic import is_running, unfinished_name
 from biomedica_ray.store.filesystem import ATTEMPTS, StoreError
 from biomedica_ray.store.root import Root
@@ -261,12 +263,26 @@ class _S3Place:
         self._client = s3_client(root.endpoint_url, ATTEMPTS)
 
     def read(self) -> Held | None:
-        code, found = self._ask(self._client.get_object)
+        code, found = self._ask(self._get)
         if code in {"NoSuchKey", "404"}:
             return None
-        now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
-        age_s = (now - found["LastModified"]).total_seconds()
-        return Held(json.loads(found["Body"].read()), age_s, found["ETag"])
+        answer, body = found
+        now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return Held(json.loads(body), (now - answer["LastModified"]).total_seconds(), answer["ETag"])
+
+    def _get(self, **where: str) -> tuple[Any, bytes]:
+        """The answer and its body; botocore sends no request again of which the body was cut."""
+        from botocore.exceptions import IncompleteReadError, ResponseStreamingError  # noqa: PLC0415
+
+        for attempt in count(1):
+            answer = self._client.get_object(**where)
+            try:
+                return answer, answer["Body"].read()
+            except (IncompleteReadError, ResponseStreamingError):
+                if attempt == ATTEMPTS:
+                    raise
+                wait_after(attempt)
+        raise AssertionError
 
     def write(self, holder: dict[str, Any], version: str | None) -> str | None:
         # different each time, as the version is a hash of the content

@@ -85,7 +85,7 @@ class Root:
             reason = why_not_local(Path(self.path()))
         else:
             filesystem, prefix = open_filesystem(self.root, self.endpoint_url, timeout_s=TRIAL_S)
-            reason = why_not_in_a_bucket(filesystem, prefix)
+            reason = why_not_in_a_bucket(filesystem, prefix, TRIAL_S)
         if reason:
             at = f" at {self.endpoint_url}" if self.endpoint_url else ""
             raise StoreError(f"store {self.root}{at}: {reason}")

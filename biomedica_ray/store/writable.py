@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import time
 import uuid
+from itertools import count
 from pathlib import Path
 
 import pyarrow.fs as pafs
 
+from biomedica_ray.backoff import wait_after
+
 TRIAL_S = 5.0
 """How long the server of a bucket may take to connect or to answer; it is asked twice."""
+
+_TRIALS = 3
+"""How often what fails at once is tried."""
 
 _BYTES = 2**16
 """As many as a full disk refuses even where a few would still fit into a block."""
@@ -54,21 +61,32 @@ def why_not_local(folder: Path) -> str | None:
     return None
 
 
-def why_not_in_a_bucket(filesystem: pafs.FileSystem, prefix: str) -> str | None:
+def why_not_in_a_bucket(filesystem: pafs.FileSystem, prefix: str, timeout_s: float) -> str | None:
     """Why no object can be written below ``prefix`` ("bucket/path"), or None where one can.
 
+    A request that fails at once is tried again, as a busy server cuts and refuses some.
+
     Args:
-        filesystem: With short timeouts, so that a server that does not answer costs two times :data:`TRIAL_S`.
+        filesystem: With a short timeout, so that a server that does not answer costs two times as much.
         prefix: Where a small object is written and removed.
+        timeout_s: That timeout; a request that took longer is not sent again.
     """
     path = f"{prefix}/.trial-{uuid.uuid4().hex}"
-    try:
-        filesystem.get_file_info(path)
-        filesystem.open_output_stream(path).close()
-        filesystem.delete_file(path)
-    except OSError as error:
-        return _s3_reason(str(error))
-    return None
+    started = time.monotonic()
+    for attempt in count(1):
+        try:
+            filesystem.get_file_info(path)
+            filesystem.open_output_stream(path).close()
+            filesystem.delete_file(path)
+        except FileNotFoundError:  # removed by a request whose answer was lost
+            return None
+        except OSError as error:
+            if is_final(error) or attempt == _TRIALS or time.monotonic() - started > timeout_s:
+                return _s3_reason(str(error))
+            wait_after(attempt)
+        else:
+            return None
+    raise AssertionError
 
 
 def is_final(error: OSError) -> bool:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.store.lease import Lease
+from tests.fakes.flaky_proxy import flaky_proxy
+from tests.fakes.s3 import client, s3_server
 
 
 def write(store: Store, part: str, **holder: object) -> None:
@@ -169,3 +172,20 @@ def test_a_lease_that_is_being_written_is_held(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="held by a run that is starting"), Lease(Store(str(tmp_path)), "extract", "x"):
         pass
     assert [path.name for path in (tmp_path / "leases").iterdir()] == ["extract.json"]
+
+
+@pytest.mark.parametrize("how", ["500", "503", "cut", "lose", "truncate"])
+def test_a_server_that_fails_now_and_then_costs_no_lease(how: str) -> None:
+    asked = count()
+    with (
+        s3_server() as server,
+        flaky_proxy(server, lambda _, __: how if next(asked) % 3 == 0 else None) as (url, seen),
+    ):
+        client(server).create_bucket(Bucket="stores")
+        store = Store("s3://stores/mine", url)
+        store.try_writing()
+        with Lease(store, "extract", "run-1"):
+            with pytest.raises(StoreError, match="held by run-1"), Lease(store, "extract", "run-2"):
+                pass
+            assert seen.asked["/stores/mine/leases/extract.json"] >= 4
+        assert Store("s3://stores/mine", server).list("leases") == []
