@@ -32,7 +32,6 @@ import pyarrow as pa
 
 from biomedica_ray import schema
 from biomedica_ray.ahead import map_in_threads
-from biomedica_ray.reading.ranges import open_ahead
 from biomedica_ray.reading.shards import RawSample, Shard, read_samples, read_shards
 from biomedica_ray.reading.stretches import draw, read_numbers
 from biomedica_ray.serialize.samples import parquet_row
@@ -40,6 +39,7 @@ from biomedica_ray.serialize.shards import ShardWriter
 from biomedica_ray.serialize.twins import TwinWriter
 from biomedica_ray.store import Store
 from biomedica_ray.store.objects import RANGE_BYTES
+from biomedica_ray.store.ranges import open_ahead
 from tests.fakes.s3 import CREDENTIALS
 from tests.fakes.served_folder import served_folder
 

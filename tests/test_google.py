@@ -11,11 +11,10 @@ import pytest
 
 import biomedica_ray
 from biomedica_ray.cli import main
-from biomedica_ray.reading import ranges
-from biomedica_ray.reading.ranges import open_ahead, open_random
 from biomedica_ray.reading.tars import Tars
 from biomedica_ray.runs import read_runs
-from biomedica_ray.store import Store
+from biomedica_ray.store import Store, ranges
+from biomedica_ray.store.ranges import open_ahead, open_random
 from tests.fakes.gcs import gcs_server
 
 

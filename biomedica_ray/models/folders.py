@@ -15,10 +15,10 @@ import pyarrow.fs as pafs
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.messages import one_line
-from biomedica_ray.reading.ranges import as_stream
 from biomedica_ray.store import StoreError, open_filesystem
 from biomedica_ray.store.filesystem import OBJECT_STORAGE
 from biomedica_ray.store.objects import RANGE_BYTES, stored_object
+from biomedica_ray.store.ranges import as_stream
 
 HUB = "hf-hub:"
 """What precedes the name of a repository of the Hugging Face hub, as in ``hf-hub:OWNER/NAME@REVISION``."""

@@ -14,8 +14,8 @@ from typing import Any
 import safetensors
 
 from biomedica_ray.backoff import wait_after
-from biomedica_ray.reading.ranges import open_ahead
 from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store.ranges import open_ahead
 
 log = logging.getLogger(__name__)
 

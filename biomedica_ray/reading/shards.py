@@ -9,9 +9,9 @@ from typing import IO, Any, Protocol
 
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.messages import one_line
-from biomedica_ray.reading.ranges import open_ahead
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.store.objects import RANGE_BYTES
+from biomedica_ray.store.ranges import open_ahead
 
 _TAR_BYTES = 2**16
 """What tarfile asks a stream for at a time; its own 10 KiB cost half as much processor time again."""

@@ -23,9 +23,9 @@ from biomedica_ray.ahead import ordered_map
 from biomedica_ray.messages import one_line
 from biomedica_ray.reading.pairs import Pairs
 from biomedica_ray.reading.place import OFFSETS
-from biomedica_ray.reading.ranges import open_random
 from biomedica_ray.reading.shards import RawSample, Shard, Source, Unreadable, read_samples
 from biomedica_ray.store import Store
+from biomedica_ray.store.ranges import open_random
 
 STRETCH = 64
 """Most samples of a stretch: some 16 articles, and, at 1.1 MB a figure, two row groups."""

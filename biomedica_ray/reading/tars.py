@@ -16,13 +16,13 @@ import pyarrow.fs as pafs
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import run_units
 from biomedica_ray.config import ConfigError
-from biomedica_ray.reading.ranges import as_stream
 from biomedica_ray.reading.shards import Shard, count_samples
 from biomedica_ray.reading.web import WebFile
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store, open_filesystem
 from biomedica_ray.store.filesystem import OBJECT_STORAGE
 from biomedica_ray.store.objects import stored_object
+from biomedica_ray.store.ranges import as_stream
 from biomedica_ray.units import Counts, Flow, fingerprint
 
 _WEB = ("http://", "https://", "hf://")

@@ -23,7 +23,7 @@ _COPY_BYTES = 8 * 2**20
 _ABANDONED_S = 24 * 3600.0
 """An unfinished file of another machine that has not been touched for this long belongs to a process that ended."""
 
-_SCHEMES = {"s3": "s3://", "gcs": "gs://"}
+_SCHEMES = {"py::s3": "s3://", "gcs": "gs://"}
 """How URIs begin, by what Arrow calls the kind of storage."""
 
 _swept: set[Path] = set()

@@ -45,6 +45,10 @@ def open_filesystem(
         anonymous: For S3, send unsigned requests.
         timeout_s: For object storage, give up a request that is not answered within about this time, at the second try.
 
+    Returns:
+        The filesystem; of S3, one whose reads are sent again, unless they are unsigned or have a ``timeout_s``. And the
+        path.
+
     Raises:
         StoreError: Another scheme.
     """
@@ -60,7 +64,12 @@ def open_filesystem(
         if endpoint_url:
             scheme, _, host = endpoint_url.rpartition("://")
             options |= {"endpoint_override": host, "scheme": scheme or "https"}
-        return pafs.S3FileSystem(**options), uri.removeprefix("s3://").rstrip("/")
+        filesystem: pafs.FileSystem = pafs.S3FileSystem(**options)
+        if not anonymous and timeout_s is None:
+            from biomedica_ray.store.s3_filesystem import persistent  # noqa: PLC0415 - botocore, for those who use S3
+
+            filesystem = persistent(filesystem, endpoint_url)
+        return filesystem, uri.removeprefix("s3://").rstrip("/")
     if "://" in uri and not uri.startswith("file://"):
         raise StoreError(f"{uri}: expected {A_PLACE}")
     return pafs.LocalFileSystem(), str(Path(uri.removeprefix("file://")).expanduser().absolute())

@@ -119,7 +119,9 @@ class Lease:
         self._mending = None if part == MENDING else _place(root, lease_path(MENDING))
         self._root, self._what, self._wait = root.root, f"{root.root}: {part}", wait
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        self._holder = {"run_id": run_id, "host": socket.gethostname(), "process": os.getpid(), "since": since}
+        own = uuid.uuid4().hex  # by which a write is known whose answer was lost
+        who = {"run_id": run_id, "host": socket.gethostname(), "process": os.getpid()}
+        self._holder = {**who, "since": since, "lease": own}
         self._version = ""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
@@ -293,7 +295,7 @@ class _S3Place:
             code, written = self._ask(self._client.put_object, Body=body)
         there = self.read()
         if code:  # another version is there; ours, where an earlier write came about, though nobody heard of it
-            return there.version if there is not None and version is not None and _is_same(there, holder) else None
+            return there.version if there is not None and _is_same(there, holder) else None
         return there.version if there is not None and there.version == written["ETag"] else None
 
     def delete(self, version: str) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.reading.order import LanePosition
-from biomedica_ray.reading.ranges import open_ahead
+from biomedica_ray.store.ranges import open_ahead
 
 if TYPE_CHECKING:  # the driver reads positions and metrics; torch takes seconds to import
     import torch

@@ -29,8 +29,8 @@ from torch.distributed.checkpoint.state_dict_saver import save as save_parts
 
 from biomedica_ray.messages import one_line
 from biomedica_ray.models.trained import TrainedModel
-from biomedica_ray.reading.ranges import open_ahead, open_random
 from biomedica_ray.store import StoreError
+from biomedica_ray.store.ranges import open_ahead, open_random
 from biomedica_ray.train.fsdp import SCALARS
 
 Files = dict[str, dict[str, torch.Tensor]]

@@ -92,7 +92,7 @@ def test_a_folder_in_every_form(tmp_path: Path, hub: Path) -> None:
 def test_a_copy_from_s3_is_whole_or_an_error(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("biomedica_ray.store.objects.wait_after", lambda _: None)
     monkeypatch.setattr("biomedica_ray.store.objects.RANGE_BYTES", 1000)
-    monkeypatch.setattr("biomedica_ray.reading.ranges.RANGE_BYTES", 1000)
+    monkeypatch.setattr("biomedica_ray.store.ranges.RANGE_BYTES", 1000)
     data = bytes(range(256)) * 10
     bad = {"/models/a/once.bin": 1, "/models/b/always.bin": 10**6}
 

@@ -15,15 +15,14 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from biomedica_ray.reading import ranges
 from biomedica_ray.reading.order import LanePosition, rows_of_worker
-from biomedica_ray.reading.ranges import open_ahead, open_random
 from biomedica_ray.reading.shards import read_shards
 from biomedica_ray.reading.stream import Batch, Stream
 from biomedica_ray.reading.tars import Tars, find_tars
 from biomedica_ray.runs import Run
-from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store import Store, StoreError, ranges
 from biomedica_ray.store.objects import S3Object
+from biomedica_ray.store.ranges import open_ahead, open_random
 from biomedica_ray.train.config import TrainConfig
 from tests.fakes.flaky_proxy import Seen, Spoil, flaky_proxy
 from tests.fakes.s3 import client, s3_server

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from biomedica_ray.evaluate.encode import primary_labels
 from biomedica_ray.evaluate.pipeline import HeldOut, find_held_out
-from biomedica_ray.reading import ranges
 from biomedica_ray.reading.shards import RawSample, Unreadable, read_samples, read_shards
 from biomedica_ray.reading.stretches import STRETCH, draw, read_numbers
-from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store import Store, StoreError, ranges
 from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.s3 import client, s3_server
 from tests.reading.shards import sample, write_dataset

@@ -255,7 +255,7 @@ def test_object_storage_that_refuses_is_tried_again_and_then_one_line(monkeypatc
 
 
 def test_a_checkpoint_in_object_storage_is_read_in_ranges_that_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("biomedica_ray.reading.ranges.RANGE_BYTES", 2**16)
+    monkeypatch.setattr("biomedica_ray.store.ranges.RANGE_BYTES", 2**16)
     monkeypatch.setattr("biomedica_ray.store.objects.wait_after", lambda _: None)
     broken: set[str] = set()
 

@@ -10,14 +10,14 @@ from itertools import islice
 from typing import IO, Any
 
 from biomedica_ray.ahead import map_in_threads
-from biomedica_ray.store import Store
 from biomedica_ray.store.objects import AHEAD, RANGE_BYTES, StoredObject, stored_object
+from biomedica_ray.store.root import Root
 
 _BUFFER_BYTES = 2**20
 """What small reads of a stream are served from."""
 
 
-def open_ahead(data: Store, path: str) -> IO[bytes]:
+def open_ahead(data: Root, path: str) -> IO[bytes]:
     """The file at ``path`` below a store's root as a stream, whose next ranges are read ahead in object storage.
 
     What is wrong with the file may show only when it is read.
@@ -38,12 +38,18 @@ def as_stream(item: StoredObject) -> io.BufferedReader:
     return io.BufferedReader(_Stream(item), _BUFFER_BYTES)
 
 
-def open_random(data: Store, path: str) -> io.RawIOBase:
+def open_random(data: Root, path: str) -> io.RawIOBase:
     """The same as a file to read anywhere in; a read of many bytes becomes several requests at a time."""
     if data.is_local:
         file: io.RawIOBase = data.filesystem.open_input_file(data.path(path))
         return file
-    return _RandomAccess(stored_object(data.uri(path), data.endpoint_url))
+    return as_file(stored_object(data.uri(path), data.endpoint_url))
+
+
+def as_file(item: StoredObject) -> io.RawIOBase:
+    """An object as a file to read anywhere in; asks for its size, and raises as :func:`open_ahead`."""
+    item.describe()
+    return _RandomAccess(item)
 
 
 class _Stream(io.RawIOBase):
@@ -77,7 +83,6 @@ class _RandomAccess(io.RawIOBase):
     """An object that is read anywhere in, by one thread."""
 
     def __init__(self, item: StoredObject) -> None:
-        item.describe()
         self._item, self._at = item, 0
 
     def readable(self) -> bool:
