@@ -419,6 +419,7 @@ def collect_units(
         also += f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
         reason = last_line(failures[unit])
         raise UnitsFailedError(f"{len(failures)} of {len(todo)} units failed, unit {unit} first{also}: {reason}")
+    run.store.keep_commits(stage, made.values())
     return made
 
 

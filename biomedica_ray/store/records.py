@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow.fs as pafs
@@ -27,8 +28,14 @@ SETTLED_S = 20 * 60.0
 again without another date."""
 
 
-def read_records(root: Root, folder: str) -> list[Commit]:
-    """The commit records in ``folder`` below the root, by unit."""
+def read_records(root: Root, folder: str, made: Iterable[Commit] = ()) -> list[Commit]:
+    """The commit records in ``folder`` below the root, by unit.
+
+    Args:
+        root: The store.
+        folder: The records of a stage.
+        made: Records that were just written, by whoever holds the stage: they are not asked for.
+    """
     selector = pafs.FileSelector(root.path(folder), allow_not_found=True)
     listed = {
         info.base_name: [info.size, info.mtime_ns]
@@ -40,8 +47,11 @@ def read_records(root: Root, folder: str) -> list[Commit]:
         snapshot = root.read_json(f"{folder}/{SNAPSHOT}")
         taken = {name: entry for name, entry in snapshot.items() if listed.get(name) == entry["seen"]}
     new = [name for name in sorted(listed) if name not in taken and not name.startswith(".")]
-    documents = map_in_threads(root.read_json, [f"{folder}/{name}" for name in new])
-    read = {name: {"seen": listed[name], "record": document} for name, document in zip(new, documents, strict=True)}
+    here = {commit.record.rpartition("/")[2]: commit.to_json() for commit in made}
+    unknown = [name for name in new if name not in here]
+    there = zip(unknown, map_in_threads(root.read_json, [f"{folder}/{name}" for name in unknown]), strict=True)
+    documents = here | dict(there)
+    read = {name: {"seen": listed[name], "record": documents[name]} for name in new}
     if not root.is_local and len(settled := _settled(read)) >= WORTH_A_SNAPSHOT:
         root.write_bytes(f"{folder}/{SNAPSHOT}", json.dumps(taken | settled).encode())
     commits = [Commit.from_json(entry["record"]) for entry in (taken | read).values()]

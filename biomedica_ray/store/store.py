@@ -114,6 +114,11 @@ class Store(Root):
         """Every unit that ``stage`` has committed, by unit."""
         return {commit.unit: commit for commit in read_records(self, f"commits/{stage}")}
 
+    def keep_commits(self, stage: str, made: Iterable[Commit]) -> None:
+        """Let others read what ``stage`` has just committed, and all it had before, by few requests."""
+        if not self.is_local:
+            read_records(self, f"commits/{stage}", made)
+
     def without_files(self, commits: Iterable[Commit]) -> dict[int, str]:
         """Units of which a file that is committed is not there -> its path; one listing for each folder of a table."""
         paths = [(commit.unit, path) for commit in commits for path in commit.files.values()]

@@ -75,3 +75,17 @@ def test_what_may_still_change_without_another_date_is_not_kept(
     write(store, range(N), "cc")  # within the same second, and as long as before
     marks, _ = read(store, proxy[1])
     assert marks == dict.fromkeys(range(N), "cc")
+
+
+def test_what_a_run_has_made_is_asked_for_by_nobody(store: Store, proxy: tuple[str, Seen]) -> None:
+    _, seen = proxy
+    read(store, seen)
+    time.sleep(1.1)
+    made = [Commit("stage", unit, "bb") for unit in range(30)]
+    write(store, range(30), "bb")
+    before = seen.asked.total()
+    store.keep_commits("stage", made)
+    assert seen.asked.total() - before <= 3
+    marks, requests = read(store, seen)
+    assert marks == {n: "bb" if n < 30 else "aa" for n in range(N)}
+    assert requests <= 2
