@@ -216,7 +216,9 @@ def test_a_source_that_is_not_there_is_a_config_error_and_one_that_does_not_answ
     ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert extract(tmp_path / "store", "--source", "packages", "--packages", str(tmp_path / "none")) == 2
-    nobody = ["--source_endpoint_url", f"http://127.0.0.1:{free_port()}"]
-    assert extract(tmp_path / "store", "--source", "packages", "--packages", "s3://none/here", *nobody) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("biomedica extract: source: s3://none/here: ")
+    nobody = f"http://127.0.0.1:{free_port()}"
+    elsewhere = ["--source", "packages", "--packages", "s3://none/here", "--source_endpoint_url", nobody]
+    assert extract(tmp_path / "store", *elsewhere) == 1
+    said = f"biomedica extract: source: s3://none/here at {nobody}: the server does not answer"
+    assert capsys.readouterr().err.splitlines()[-1].startswith(said)
     assert not (tmp_path / "store").exists()
