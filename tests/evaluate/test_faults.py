@@ -33,7 +33,7 @@ from biomedica_ray.store import Store
 from biomedica_ray.store.root import Root
 from tests.models.finished import leave_model
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.cluster
 
 N = 5 * ROWS - 100
 STAGE = "features/tiny"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
+import shutil
 import subprocess
 import sys
 import time
@@ -12,9 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from tests.fakes.s3 import free_port
 
 BIN = Path(sys.executable).parent
+
+NOTICES_LOSSES_SOON = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 4,
+}
+"""System config of a head that otherwise takes some 15 seconds to know that a node is lost."""
 
 
 @contextmanager
@@ -30,7 +39,8 @@ def ray_head(
     # The defaults of these are taken where another cluster runs on this machine.
     for port_of in ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "ray-client-server"):
         command += [f"--{port_of}-port", str(free_port())]
-    command += ["--temp-dir", f"/tmp/ray-{os.getpid()}-{port}"]  # the path of a UNIX socket must be short
+    folder = Path(f"/tmp/ray-{os.getpid()}-{port}")  # the path of a UNIX socket must be short
+    command += ["--temp-dir", str(folder)]
     head = subprocess.Popen(
         [*command, *options], env={**inherited, **path, **(environment or {})}, start_new_session=True
     )
@@ -39,11 +49,15 @@ def ray_head(
         _wait(f"{dashboard}/api/version", head)
         yield dashboard
     finally:
-        # It ends the others itself; without them it would wait half a minute for their answer.
-        head.terminate()
-        head.wait(60)
-        with suppress(ProcessLookupError):
-            os.killpg(head.pid, signal.SIGKILL)
+        # Not by SIGTERM: they wait half a minute for each other's answers.
+        with suppress(psutil.NoSuchProcess):
+            family = [psutil.Process(head.pid), *psutil.Process(head.pid).children(recursive=True)]
+            for process in family:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(family, timeout=30)
+        head.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait(url: str, head: subprocess.Popen[bytes], seconds: float = 120) -> None:

@@ -105,7 +105,8 @@ def test_a_full_disk_ends_the_run_in_one_line_and_the_checkpoint_before_is_good(
     if os.getuid() or subprocess.run(mount, check=False).returncode:
         pytest.skip("file systems cannot be mounted here")
     try:
-        config = tiny(small, tiny_model, data=str(tmp_path / "dataset"), epochs=10, checkpoint_steps=10, keep_last=1)
+        settings = {"num_workers": 1, "batch_size": 10, "epochs": 10, "checkpoint_steps": 10, "keep_last": 1}
+        config = tiny(small, tiny_model, data=str(tmp_path / "dataset"), **settings)
         with pytest.raises(StoreError) as caught, Run("train", config) as run:
             loop.run(config, run)
         assert re.fullmatch(
