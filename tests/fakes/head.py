@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,12 +12,15 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from tests.fakes.s3 import free_port
 
 BIN = Path(sys.executable).parent
+
+_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 NOTICES_LOSSES_SOON = {
     "health_check_initial_delay_ms": 0,
@@ -58,6 +62,23 @@ def ray_head(
             psutil.wait_procs(family, timeout=30)
         head.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def kill_driver(driver: subprocess.Popen[Any]) -> None:
+    """Kill a process that leads a session and has started Ray on this machine; returns when Ray's workers have ended.
+
+    They end as they notice that it is gone. Ray's agents take ten seconds longer, and commit nothing.
+    """
+    workers = []
+    for process in psutil.Process(driver.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            line = " ".join(process.cmdline())
+            if (line.startswith("ray::") and not line.startswith(_AGENTS)) or "_worker.py" in line:
+                workers.append(process)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive
 
 
 def _wait(url: str, head: subprocess.Popen[bytes], seconds: float = 120) -> None:
