@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,13 @@ def corpus() -> Path:
 def ray_cluster() -> Iterator[None]:
     """A local Ray cluster of two CPUs, the same for all tests of a session."""
     from biomedica_ray.cluster import connect
+    from biomedica_ray.head_node import ClusterError
 
-    with connect("local"):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(connect("local"))
+        except ClusterError:  # Ray gives its processes half a minute to start, which a busy machine may exceed
+            stack.enter_context(connect("local"))
         yield
 
 

@@ -162,7 +162,8 @@ def test_training_outlives_a_drained_node_and_a_lost_one_and_grows_with_the_clus
     command = [sys.executable, "-m", "tests.train.changing_cluster", str(tmp_path), tiny_model]
     done = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("{"))
+    found = json.loads(line)
     drained_after, left_after, killed_after = found["after"]
     assert drained_after <= left_after < killed_after
     assert found["workers"] == [1, 2]
