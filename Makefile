@@ -45,9 +45,10 @@ test: lint test-units test-cluster
 test-units: $(INSTALLED)
 	$(BIN)/pytest -m "not cluster" -n auto --dist loadfile $(PYTEST)
 
-# Tests on a local Ray, one after the other, as each of them uses all cores.
+# Tests on a Ray of each process's own: two at a time, as they wait for processes to start, and more would not fit into
+# the memory of a small machine.
 test-cluster: $(INSTALLED)
-	$(BIN)/pytest -m cluster $(PYTEST)
+	$(BIN)/pytest -m cluster -n 2 --dist loadfile $(PYTEST)
 
 # Write the exact versions of what is installed now.
 lock: $(INSTALLED)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from tests.fakes.s3 import CREDENTIALS
@@ -32,19 +34,39 @@ def corpus() -> Path:
 def ray_cluster() -> Iterator[None]:
     """A local Ray cluster of two CPUs, the same for all tests of a session."""
     from biomedica_ray.cluster import connect
+    from biomedica_ray.head_node import ClusterError
 
-    with connect("local"):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(connect("local"))
+        except ClusterError:  # Ray gives its processes half a minute to start, which a busy machine may exceed
+            stack.enter_context(connect("local"))
         yield
 
 
 @pytest.fixture(scope="session")
 def demo_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store on which `make demo` ran: a copy of the one that BIOMEDICA_DEMO_STORE names, or one that is made here."""
-    from biomedica_ray.cli import main
+    """A store on which `make demo` ran: a copy of the one that BIOMEDICA_DEMO_STORE names, or one that is made here.
 
-    root, project = tmp_path_factory.mktemp("demo"), Path(__file__).parents[1]
+    Processes that share the tests of a session make one for all of them.
+    """
+    root = tmp_path_factory.mktemp("demo")
     if made := os.environ.get("BIOMEDICA_DEMO_STORE"):
         return shutil.copytree(made, root, dirs_exist_ok=True)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return run_demo(root, request)
+    common = tmp_path_factory.getbasetemp().parent
+    with FileLock(common / "demo.lock"):
+        if not (common / "demo").exists():
+            run_demo(common / "unfinished-demo", request).rename(common / "demo")
+    return shutil.copytree(common / "demo", root, dirs_exist_ok=True)
+
+
+def run_demo(root: Path, request: pytest.FixtureRequest) -> Path:
+    """`make demo` into a folder, on the cluster of the tests."""
+    from biomedica_ray.cli import main
+
+    project = Path(__file__).parents[1]
     request.getfixturevalue("ray_cluster")
     labels = ["--label.labels", str(project / "biomedica_ray" / "sample" / "labels.yaml")]
     sample = ["--extract.source", "sample", *labels]

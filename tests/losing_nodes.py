@@ -28,14 +28,9 @@ from biomedica_ray.cli import run_stage
 from biomedica_ray.runs import read_runs
 from biomedica_ray.stages import CONFIGS
 from biomedica_ray.store import Store
+from tests.fakes.head import NOTICES_LOSSES_SOON
 
 STAGES = ("extract", "dedupe", "serialize")
-_FIND_OUT_SOON = {
-    "health_check_initial_delay_ms": 0,
-    "health_check_period_ms": 500,
-    "health_check_failure_threshold": 4,
-}
-"""Of the cluster's head, which otherwise takes some 15 seconds to know that a node is lost."""
 
 
 def contents(store: Path) -> dict[str, str]:
@@ -77,7 +72,7 @@ def main(root: str) -> None:
     configs = {run["stage"]: run["config"] for run in read_runs(Store(root))}
     cluster = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": _FIND_OUT_SOON},
+        head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": NOTICES_LOSSES_SOON},
     )
     for _ in range(2):
         cluster.add_node(num_cpus=1)

@@ -144,6 +144,7 @@ WRONG = [
     ("dedupe", ["--store", "s", "--endpoint_url", ""], 'endpoint_url: expected a value, got ""'),
     ("dedupe", ["--store", "s", "--ray_address", "head"], "ray_address: expected Ray cluster to join: local"),
     ("dedupe", ["--store", "s", "--ray_address", "http://h:8265"], "ray_address: expected Ray cluster to join: local"),
+    ("dedupe", ["--store", "s", "--ray_address", "ray://h:10001"], "ray_address: expected Ray cluster to join: local"),
     ("report", ["--store", "s", "--output", ""], 'output: expected a value, got ""'),
     # numbers
     ("extract", ["--store", "s", "--limit", "many"], "limit: expected a whole number, got many"),

@@ -70,7 +70,7 @@ def test_a_store_that_cannot_be_written_is_found_before_ray_starts(
     assert (tmp_path / "file").is_file()
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "head", "head:", ":6379"])
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "ray://head:10001", "head", "head:", ":6379"])
 def test_what_cannot_be_an_address(address: str) -> None:
     with pytest.raises(ConfigError, match="ray_address: expected local, auto, or host:port of a head node"):
         find(address, "ray_address")

@@ -23,7 +23,7 @@ from biomedica_ray.dedupe.sought import Look, looks_of
 from biomedica_ray.images import ImageError, decode, read_image
 from biomedica_ray.images.thumbnails import SIDE, thumbnail
 from biomedica_ray.schema import error_row
-from biomedica_ray.store import Commit, Store, StoreError, open_filesystem
+from biomedica_ray.store import Commit, Store, StoreError, check_answers, open_filesystem
 
 IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".bmp", ".webp")
 _THUMBNAIL = "thumbnail"
@@ -100,6 +100,7 @@ def find_pieces(uri: str, endpoint_url: str | None) -> tuple[list[Piece], list[A
     """
     expected = f"against: {uri}: expected a folder of images, tar or Parquet files, one such file, or a store"
     try:
+        check_answers(uri, endpoint_url)
         filesystem, root = open_filesystem(uri, endpoint_url)
         if (store := Store(uri, endpoint_url)).list("commits/extract"):
             commits = store.commits("extract").values()

@@ -29,7 +29,7 @@ from biomedica_ray.sources import file_list
 from biomedica_ray.sources.base import MAX_FILE_BYTES, File, Listed, SourceError
 from biomedica_ray.sources.file_list import Entry
 from biomedica_ray.sources.retries import retried
-from biomedica_ray.store import open_filesystem
+from biomedica_ray.store import StoreError, check_answers, open_filesystem
 from biomedica_ray.units import fingerprint
 
 XML_SUFFIXES = (".nxml", ".jats", ".xml")
@@ -70,6 +70,10 @@ class PackagesSource:
                 list of files cannot be read.
         """
         filesystem, root = self._location
+        try:
+            check_answers(self.root, self.endpoint_url, anonymous=self.anonymous)
+        except StoreError as error:
+            raise SourceError("missing-source", str(error), retryable=True) from error
         try:
             infos = filesystem.get_file_info(pafs.FileSelector(root, recursive=True))
         except OSError as error:

@@ -13,7 +13,7 @@ import pyarrow.fs as pafs
 from biomedica_ray import usage
 from biomedica_ray.backoff import wait_after
 from biomedica_ray.config.wording import A_PLACE
-from biomedica_ray.store.writable import is_final
+from biomedica_ray.store.writable import TRIAL_S, is_final, why_no_answer
 
 ATTEMPTS = 10
 """How often Arrow sends a request that a server refuses to answer for now: waits of 90 s in all, for a bucket that is
@@ -82,6 +82,30 @@ def _google(endpoint_url: str | None, timeout_s: float | None) -> pafs.FileSyste
     scheme, _, host = endpoint_url.rpartition("://")
     where = {"endpoint_override": host.rstrip("/"), "scheme": scheme or "https"}
     return pafs.GcsFileSystem(anonymous=True, retry_time_limit=limit, **where)
+
+
+def check_answers(uri: str, endpoint_url: str | None = None, *, anonymous: bool = False) -> None:
+    """Ask the server of a place in object storage for it, whether or not it exists.
+
+    A wrong address is told after about ten seconds, where Arrow keeps asking for minutes.
+
+    Args:
+        uri: As of :func:`open_filesystem`; a local one is not looked at.
+        endpoint_url: As there.
+        anonymous: As there.
+
+    Raises:
+        StoreError: Nobody answers, or there are no credentials to ask with; one line.
+    """
+    if not uri.startswith(OBJECT_STORAGE):
+        return
+    filesystem, path = open_filesystem(uri, endpoint_url, anonymous=anonymous, timeout_s=TRIAL_S)
+    try:
+        filesystem.get_file_info(path)
+    except OSError as error:
+        if reason := why_no_answer(error):
+            at = f" at {endpoint_url}" if endpoint_url else ""
+            raise StoreError(f"{uri}{at}: {reason}") from error
 
 
 def read_again(read: Callable[[], T]) -> T:

@@ -23,8 +23,11 @@ _TRIALS = 3
 _BYTES = 2**16
 """As many as a full disk refuses even where a few would still fit into a block."""
 
+_SILENT = "the server does not answer"
+_NO_GOOGLE_CREDENTIALS = "no Google credentials found"
+
 _S3_REASONS = {
-    "NETWORK_CONNECTION": "the server does not answer",
+    "NETWORK_CONNECTION": _SILENT,
     "NO_SUCH_BUCKET": "there is no such bucket",
     "ACCESS_DENIED": "permission denied; check the AWS credentials and the bucket's policy",
     "INVALID_ACCESS_KEY_ID": "the server does not know the AWS access key",
@@ -36,9 +39,9 @@ _S3_REASONS = {
 _GOOGLE_REASONS = {
     "NOT_FOUND": "there is no such bucket",
     "PERMISSION_DENIED": "permission denied; check the Google credentials and the bucket's policy",
-    "UNAUTHENTICATED": "no Google credentials found",
-    "UNAVAILABLE": "the server does not answer",
-    "DEADLINE_EXCEEDED": "the server does not answer",
+    "UNAUTHENTICATED": _NO_GOOGLE_CREDENTIALS,
+    "UNAVAILABLE": _SILENT,
+    "DEADLINE_EXCEEDED": _SILENT,
 }
 """The same of Google's."""
 
@@ -97,9 +100,17 @@ def is_final(error: OSError) -> bool:
     return name is not None and name[1] in _S3_REASONS.keys() - {"NETWORK_CONNECTION"}
 
 
+def why_no_answer(error: OSError) -> str | None:
+    """Why a request did not get as far as a server that answers, and None where one answered, whatever it said."""
+    reason = _s3_reason(str(error))
+    return reason if reason.startswith((_SILENT, _NO_GOOGLE_CREDENTIALS)) else None
+
+
 def _s3_reason(message: str) -> str:
     """What pyarrow's message about a failed request says, as far as it helps."""
     if google := re.search(r"google::cloud::Status\((\w+): (.*?)(?: error_info=|\Z)", message):
+        if "access token" in google[2]:  # Arrow asks the machine for one, and tells of it as of a server that is down
+            return _NO_GOOGLE_CREDENTIALS
         return _GOOGLE_REASONS.get(google[1], f"cannot be written: {google[2]}")
     name = re.search(r"AWS Error (\w+)", message)
     said = message.rpartition("operation: ")[2]

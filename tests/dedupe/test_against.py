@@ -14,8 +14,8 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.dedupe.against import find_pieces, read_hashes, read_looks, read_thumbnails
 from biomedica_ray.images import decode, read_image
 from biomedica_ray.images.thumbnails import thumbnail
-from biomedica_ray.store import Store
-from tests.fakes.s3 import client, s3_server
+from biomedica_ray.store import Store, filesystem
+from tests.fakes.s3 import client, free_port, s3_server
 from tests.synthetic import article, encoded, figure, picture, write_extracted
 
 GOOD = {f"{seed}.png": encoded(picture(seed)) for seed in range(3)}
@@ -137,13 +137,16 @@ def test_what_changes_when_the_set_does(tmp_path: Path) -> None:
     assert find_pieces(str(root), None)[1] != before
 
 
-def test_nothing_to_look_in(tmp_path: Path) -> None:
+def test_nothing_to_look_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "set").mkdir()
     for uri in (tmp_path / "set", tmp_path / "absent", write(tmp_path, {"a.txt": b"x"}) / "a.txt"):
         with pytest.raises(ConfigError, match=f"^against: {uri}: expected a folder of images, tar or Parquet"):
             find_pieces(str(uri), None)
-    with pytest.raises(ConfigError, match=r"^against: gs://x: expected"):
-        find_pieces("gs://x", None)
+    monkeypatch.setattr(filesystem, "TRIAL_S", 1.0)
+    nobody = f"http://127.0.0.1:{free_port()}"
+    for uri in ("gs://x", "s3://x/y"):
+        with pytest.raises(ConfigError, match=f"^against: {uri}: expected .*; {uri} at {nobody}: the server does not"):
+            find_pieces(uri, nobody)
 
 
 def test_a_file_that_has_gone_meanwhile_is_an_error(tmp_path: Path) -> None:

@@ -38,7 +38,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "CPUS_PER_TASK": "1",
         "MEM_PER_NODE": "4096",
     }
-    ours = {"PATH": f"{tmp_path}:{BIN}:{os.environ['PATH']}", "STEPS": str(tmp_path / "steps")}
+    ours = {
+        "PATH": f"{tmp_path}:{BIN}:{os.environ['PATH']}",
+        "STEPS": str(tmp_path / "steps"),
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
+    }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return {**inherited, **{f"SLURM_{name}": value for name, value in job.items()}, **ours}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -31,9 +30,10 @@ from biomedica_ray.models.scorable import load
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Store
 from biomedica_ray.store.root import Root
+from tests.fakes.head import kill_driver
 from tests.models.finished import leave_model
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.cluster
 
 N = 5 * ROWS - 100
 STAGE = "features/tiny"
@@ -123,10 +123,7 @@ def test_no_score_changes_where_an_actor_or_the_driver_is_killed(
     deadline = time.monotonic() + 120
     while not units(resumed) and time.monotonic() < deadline and driver.poll() is None:
         time.sleep(0.01)
-    cluster = psutil.Process(driver.pid).children(recursive=True)
-    os.killpg(driver.pid, signal.SIGKILL)
-    driver.wait()
-    psutil.wait_procs(cluster, timeout=60)  # they end as they notice that the driver is gone
+    kill_driver(driver)
     done = units(resumed)
     assert 0 < len(done) < len(units(patched))
     assert not (resumed / "evaluations").exists()

@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from biomedica_ray import cli
@@ -28,6 +26,7 @@ from biomedica_ray.sources.retries import ATTEMPTS
 from biomedica_ray.store import Store
 from biomedica_ray.units import Flow
 from tests.fakes.flaky_proxy import flaky_proxy
+from tests.fakes.head import kill_driver
 from tests.fakes.pmc_bucket import BUCKET, lay_out
 from tests.fakes.s3 import client, free_port, s3_server
 
@@ -152,7 +151,6 @@ def test_all_workers_together_keep_within_max_fetches_and_get_through_a_storm(
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(300)
 def test_a_killed_run_is_taken_up_again(clean: Store, endpoint: str, tmp_path: Path) -> None:
     """The driver is killed when some units are committed; the rerun does the rest and the rows are the same."""
     store = Store(str(tmp_path / "store"))
@@ -168,10 +166,7 @@ def test_a_killed_run_is_taken_up_again(clean: Store, endpoint: str, tmp_path: P
         deadline = time.monotonic() + 120
         while len(store.commits("extract")) < 3 and time.monotonic() < deadline and driver.poll() is None:
             time.sleep(0.05)
-        cluster = psutil.Process(driver.pid).children(recursive=True)
-        os.killpg(driver.pid, signal.SIGKILL)
-        driver.wait()
-        psutil.wait_procs(cluster, timeout=60)  # they end as they notice that the driver is gone
+        kill_driver(driver)
         done = {unit: commit.run_id for unit, commit in store.commits("extract").items()}
         assert 3 <= len(done) < len(clean.commits("extract"))
         assert cli.main(["extract", *arguments]) == 0
@@ -216,7 +211,9 @@ def test_a_source_that_is_not_there_is_a_config_error_and_one_that_does_not_answ
     ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert extract(tmp_path / "store", "--source", "packages", "--packages", str(tmp_path / "none")) == 2
-    nobody = ["--source_endpoint_url", f"http://127.0.0.1:{free_port()}"]
-    assert extract(tmp_path / "store", "--source", "packages", "--packages", "s3://none/here", *nobody) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("biomedica extract: source: s3://none/here: ")
+    nobody = f"http://127.0.0.1:{free_port()}"
+    elsewhere = ["--source", "packages", "--packages", "s3://none/here", "--source_endpoint_url", nobody]
+    assert extract(tmp_path / "store", *elsewhere) == 1
+    said = f"biomedica extract: source: s3://none/here at {nobody}: the server does not answer"
+    assert capsys.readouterr().err.splitlines()[-1].startswith(said)
     assert not (tmp_path / "store").exists()

@@ -241,7 +241,10 @@ def read_sheet(store: Store, name: str) -> list[Row]:
     return clusters
 
 
-def test_zero_shot_labels_need_a_clip_model(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.cluster
+def test_zero_shot_labels_need_a_clip_model(
+    ray_cluster: None, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     add_clusters(store, "timm/x", FIGURES)
     assert classify(store, "--how", "zero-shot") == 2
     assert capsys.readouterr().err.splitlines()[-1] == (

@@ -22,6 +22,7 @@ from biomedica_ray.reading.order import LanePosition, rows_of_worker
 from biomedica_ray.reading.shards import read_shards
 from biomedica_ray.reading.stream import Batch, Preparation, Stream
 from biomedica_ray.store import Store
+from tests.fakes.head import NOTICES_LOSSES_SOON
 
 SIZE = (192, 192)
 """Pixels of a sample. Pieces of a few are more than the 100 KiB up to which Ray keeps them with whoever asked."""
@@ -41,7 +42,8 @@ def wait_until_ready(source: Generator[Batch, None, None]) -> None:
 
 def main(root: str) -> None:
     """Prints the keys of the batches that actors give while their node is lost, and of those without, as JSON."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": NOTICES_LOSSES_SOON}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     node = cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False)
     data = Store(root)

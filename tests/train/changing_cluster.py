@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import queue
 import re
 import sys
@@ -24,11 +25,14 @@ from biomedica_ray.runs import Run
 from biomedica_ray.train import learner, loop
 from biomedica_ray.train.config import TrainConfig
 from biomedica_ray.train.job import Job, train_worker
+from tests.fakes.head import NOTICES_LOSSES_SOON
 
 STEP = r"train: step (\d+) of"
 LEFT = r"train: workers were told to leave; resuming after step (\d+) of"
 FAILED = r"train: worker (\d+) failed: "
 WORKERS = r"train: number of workers: (\d+), was"
+TRAIN_NOTICES_SOON = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "10", "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1"}
+"""Of Ray Train, which otherwise waits a minute for room on a node that is drained before it starts without it."""
 HELD_AT = 250
 """No worker goes beyond this step until the run has grown: however fast the machine, there is a run that can grow."""
 PACE_S = 0.1
@@ -84,7 +88,9 @@ def main(store: str, model: str) -> None:
     """Prints after which steps machines went, the numbers of workers since, and what the log said, as JSON."""
     log = _Log()
     logging.getLogger("biomedica_ray.train").addHandler(log)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    os.environ.update(TRAIN_NOTICES_SOON)
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": NOTICES_LOSSES_SOON}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     drained, killed = (cluster.add_node(num_cpus=1) for _ in range(2))
     ray.init(address=cluster.address, log_to_driver=False)
     # Aside, as nodes can be added by the main thread only.

@@ -105,7 +105,8 @@ def test_a_full_disk_ends_the_run_in_one_line_and_the_checkpoint_before_is_good(
     if os.getuid() or subprocess.run(mount, check=False).returncode:
         pytest.skip("file systems cannot be mounted here")
     try:
-        config = tiny(small, tiny_model, data=str(tmp_path / "dataset"), epochs=10, checkpoint_steps=10, keep_last=1)
+        settings = {"num_workers": 1, "batch_size": 10, "epochs": 10, "checkpoint_steps": 10, "keep_last": 1}
+        config = tiny(small, tiny_model, data=str(tmp_path / "dataset"), **settings)
         with pytest.raises(StoreError) as caught, Run("train", config) as run:
             loop.run(config, run)
         assert re.fullmatch(
@@ -161,7 +162,8 @@ def test_training_outlives_a_drained_node_and_a_lost_one_and_grows_with_the_clus
     command = [sys.executable, "-m", "tests.train.changing_cluster", str(tmp_path), tiny_model]
     done = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("{"))
+    found = json.loads(line)
     drained_after, left_after, killed_after = found["after"]
     assert drained_after <= left_after < killed_after
     assert found["workers"] == [1, 2]

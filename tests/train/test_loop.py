@@ -219,7 +219,7 @@ def test_weights_that_do_not_fit_are_one_line_and_leave_nothing_behind(
     write_dataset(tmp_path / "dataset", [map(sample, range(8))])
     (tmp_path / "weights.pt").write_bytes(b"not weights")
     with pytest.raises(ConfigError, match="pretrained") as caught:
-        train(tmp_path, tiny_model, pretrained=str(tmp_path / "weights.pt"))
+        train(tmp_path, tiny_model, num_workers=1, pretrained=str(tmp_path / "weights.pt"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "checkpoints").exists()
 
