@@ -13,7 +13,11 @@ _SOURCES = re.compile(
     r"|alamy|depositphotos|dreamstime|servier|smart\s(?:servier|medical\sart)|phylopic|mapchart|radiopaedia|noun\sproject"
     r"|science\sphoto\slibrary|biodiversity\sheritage|library\sof\scongress|wellcome\s(?:images|library|collection)"
     r"|public\shealth\simage\slibrary|phil\s?(?:#|id\b)\s?\d|copernicus\s(?:sentinel|data)|dall[\s\u00b7\u2022.-]?e\b"
-    r"|our\sworld\sin\sdata|midjourney|stable\sdiffusion|chatgpt|blausen)"
+    r"|our\sworld\sin\sdata|midjourney|stable\sdiffusion|chatgpt|blausen|fotolia|123rf|bigstock|thinkstock|corbis|akg[\s-]images|bridgeman"
+    r"|mary\sevans|agence\sfrance|magnum\sphotos|picture[\s-]alliance|ullstein\sbild|art\sresource|europeana|gallica|internet\sarchive"
+    r"|mapbox|maptiler|sketchfab|thingiverse|turbosquid|scidraw|bioicons|openstax|khan\sacademy|macaulay\slibrary|antweb"
+    r"|kegg\s(?:pathway\s)?maps?)"
+    r"|[:(/©]\s?wikipedia"
     r"|\bscreen\s?(?:shot|capture)s?\s(?:\w+\s)?from\s",
     re.IGNORECASE,
 )
@@ -44,6 +48,40 @@ _NAMED = (
         "screenshot",
         "screen shot",
     ),
+    *(
+        "fotolia",
+        "123rf",
+        "bigstock",
+        "thinkstock",
+        "corbis",
+        "akg",
+        "bridgeman",
+        "mary evans",
+        "agence france",
+        "magnum",
+    ),
+    *(
+        "picture alliance",
+        "picture-alliance",
+        "ullstein",
+        "art resource",
+        "europeana",
+        "gallica",
+        "internet archive",
+        "mapbox",
+    ),
+    *(
+        "maptiler",
+        "sketchfab",
+        "thingiverse",
+        "turbosquid",
+        "scidraw",
+        "bioicons",
+        "openstax",
+        "khan academy",
+        "macaulay",
+    ),
+    *("antweb", "kegg"),
     *("screencapture", "screen capture"),
 )
 # What libraries of the bench hold, and what is done with them.

@@ -22,7 +22,8 @@ _NO_AUTHOR = (
 _AND = r"(?:and|und|et|e|y|&)"
 
 CITATION = re.compile(
-    rf":?(?:\s?(?i:figs?|figures?|tables?)\.?\s?\d+\w?(?:,|\s(?:of|in|from))?|\s(?:an?|the)\s(?:figure|drawing|diagram|illustration|image|map|photo\w*|picture)s?\s(?:of|in|from|by))?\s?[\[(]?\s?(?:the\s(?:work|study|paper|article|review|atlas|thesis|dissertation|book|report|monograph)s?\s(?:of|by)\s|the\s)?(?:"
+    rf":?(?:\s?(?i:figs?|figures?|tables?)\.?\s?\d+\w?(?:,|\s(?:of|in|from))?|\s(?:an?|the)\s(?:figure|drawing|diagram|illustration|image|map|photo\w*|picture)s?\s(?:of|in|from|by))?\s?[\[(]?\s?(?:(?:the|an?)\s(?:[\w-]+\s){0, 3}?(?:work|stud(?:y|ie)|paper|article|review|atlas|thesis|dissertation|book|report|monograph|meta-analysis|trial)s?\s(?:of|by)\s"
+    rf"|(?:l['\u2019](?:ouvrage|article|atlas)|(?:el|o)\s(?:libro|livro|trabajo|trabalho|art[ií]culo|artigo)|(?:le|du)\s(?:livre|travail|traité)|dem\s(?:werk|buch|lehrbuch))\s(?:de|von)\s|the\s)?(?:"
     # A number of the reference list: "ref. 3", "[3]", "(3)", raised, or bare at the end of a clause.
     rf"(?i:refs?\b|references?\b)|(?<=[\[(])\d|(?<=[\[(]\s)\d|[{RAISED}]|\^[\[(]?\d|\d{{1,3}}(?=\s?(?:[;)\]]|\.(?!\d))|\Z)"
     r"|(?i:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)"
@@ -43,6 +44,7 @@ MADE = re.compile(
     r"\b(?:images?|photographs?|photos?|pictures?|drawings?|maps?|figures?|illustrations?|schem[ae]\w*|diagrams?|sketch\w*"
     r"|cartoons?|abbildung|bild|fotos?|karte|grafik|mapas?|figuras?|im[aá]ge[mn]s?|desenhos?|dibujos?|carte|dessin|mappa"
     r"|figura|immagine)(?:\s\w+){0,2}\Z"
+    r"|\b(?:micrographs?|plates?|charts?|graphs?|infographics?|tables?|screen\s?shots?|engravings?|flow\s?charts?)(?:\s\w+){0,2}\Z"
     r"|\b(?:panels?|parts?)(?:\s\w+){0,4}\s(?:is|are|was|were)\Z",
     re.IGNORECASE,
 )
@@ -71,7 +73,7 @@ _AS_OTHERS = re.compile(
     r"|estimat\w+|determin\w+|stain\w*|defin\w+|analy[sz]\w+)\s(?:\w+\s)?\Z",
     re.IGNORECASE,
 )
-_AFTER_WORK = re.compile(
+AFTER_WORK = re.compile(
     r"\s(?:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)"
     r"|\s(?:(?i:figs?|figures?)\.?\s?\d+\w?,?\s(?:of|in|from)\s)?(?:"
     r"(?i:refs?|references?)\.?\s?[\[(]?\d|\[\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3})*\]"
@@ -85,7 +87,7 @@ _SOURCE_BEHIND = re.compile(r",\s(?:from|after|nach|aus|d['\u2019]après)(?=\s)"
 # What may be from another work beside the authors' own in a picture of their own.
 _PLOTTED = re.compile(
     r"\b(?:data\w*|results?|values?|sequences?|estimates?|strains?|rates?|measurements?|points?|curves?|lines?|samples?"
-    r"|specimens?|scores?|isolates?|circles?|squares?|triangles?|symbols?|models?)\b[^.;]*\Z",
+    r"|specimens?|scores?|isolates?|circles?|squares?|triangles?|symbols?)\b[^.;]*\Z",
     re.IGNORECASE,
 )
 # A source with what was done to it behind: "Fig. 2 in Roe et al. (2000), redrawn".
@@ -94,10 +96,10 @@ _DONE_TO = re.compile(
     r"|with\s(?:modifications?|changes))\b(?=\s?[.;,)]|\Z)"
 )
 _DONE = ("drawn", "modif", "adapted", "reprod", "reprint", "simplif", "with changes")
-_NO_SOURCE = r"(?!(?:Fig|Tab|Pa[tcz]|Participant|Subject|Donor|Case|Child|Group|Panel|Exper|Wave|Site|Day|Week))"
+NO_SOURCE = r"(?!(?:Fig|Tab|Pa[tcz]|Participant|Subject|Donor|Case|Child|Group|Panel|Exper|Wave|Site|Day|Week))"
 # Whoever is named at the end of a clause: "from FlyBase.", "da Netter"; two names in a bracket: "from Roe Instruments".
 _NAMED_AT_END = re.compile(
-    rf"\s(?:from|de|da|aus|d['\u2019]après)\s(?:the\s)?{_NO_SOURCE}{NAME}(?:\s?[.;)]|\Z|\s[A-Z]{{1,3}},\s{NAME}|(?P<two>\s{NAME}))"
+    rf"\s(?:from|de|da|aus|d['\u2019]après)\s(?:the\s)?{NO_SOURCE}{NAME}(?:\s?[.;)]|\Z|\s[A-Z]{{1,3}},\s{NAME}|(?P<two>\s{NAME}))"
 )
 # A picture that is made, not taken, by whoever is named so: "Immagine tratta da Netter", "Cartoon from FlyBase".
 _DRAWN = re.compile(
@@ -114,7 +116,7 @@ _OF_SET = re.compile(r"\b(?i:stimul\w+|faces?|pictures?|images?|photo\w*)(?:\s\w
 # What somebody else's map or drawing is the ground of.
 _GROUND = re.compile(
     r"\b(?:based\son|from\sthe|from\san?|after\sthe|after\san?)\s(?:\w+\s){0,2}?(?:maps?|figures?|drawings?|diagrams?"
-    rf"|illustrations?)\s(?:of|by)\s(?:the\s)?{_NO_SOURCE}{NAME}"
+    rf"|illustrations?)\s(?:of|by)\s(?:the\s)?{NO_SOURCE}{NAME}"
 )
 _GROUNDS = (" map", " figure", " drawing", " diagram", " illustration")
 _LED_BY = ("based on", "from ", "after ")
@@ -122,7 +124,7 @@ _LED_BY = ("based on", "from ", "after ")
 
 def _cited_at(text: str, word: re.Pattern[str]) -> Iterator[re.Match[str]]:
     """Where a word has the names of a citation behind it."""
-    return (found for found in word.finditer(text) if _AFTER_WORK.match(text, found.end()))
+    return (found for found in word.finditer(text) if AFTER_WORK.match(text, found.end()))
 
 
 _DONE_STEMS = ("according", "based on", "inspired", "ed:", "ed :", "adapted ", "modified ", "simplified ", "redrawn ")
@@ -152,9 +154,13 @@ def is_by_cited(text: str, lower: str) -> bool:
     )
 
 
+_ORGANISATION = (
+    rf"(?:{NAME}\s(?:of\s|for\s|and\s|the\s|on\s)*){{0,6}}(?:Organi[sz]ation|Association|Society|Agency|Ministry|Institute|Department|Bureau|Council"
+    rf"|Commission|Cent(?:er|re)s?|Committee|College|Bank|Fund|Academy|Office|Federation|Foundation|Survey)(?:\s(?:of|for|and|the|on|{NAME}))*"
+)
 _ENDS_CITED = re.compile(
     r"(?P<last>[\w-]+)[)\"'\u2019\u201d]*\s(?:\[\d{1,3}(?:[,\u2013-]\s?\d{1,3})*\]"
-    rf"|\({_NO_AUTHOR}{NAME}(?:\s(?:et\sal\.?|{_AND}\s{NAME}))?,?\s{_YEAR}[a-z]?\))\s?\.?\Z"
+    rf"|\((?:{_NO_AUTHOR}{NAME}(?:\s(?:et\sal\.?|{_AND}\s{NAME}))?|{_ORGANISATION}),?\s{_YEAR}[a-z]?\))\s?\.?\Z"
 )
 _HOW = re.compile(
     r"as|in|by|of|to|with|using|see|and|from|for|on|than|per|via|under|at|literature|methods?|models?|algorithms?|approach"
@@ -170,6 +176,8 @@ _BY_LETTERS = re.compile(
     r"\b(?i:by|using|with|via|through|per|under|based\son|compared\sto)\s(?:the\s)?[A-Z]{2,}[\w-]*\Z"
 )
 _LONGEST_CITED = 200
+# A caption's first sentence; the full stops of initials and of "et al." end none.
+_TITLE = re.compile(r"\A.*?(?:(?<!\bal)(?<!\b[A-Z])\.(?=\s[A-Z(])|(?=\n)|\Z)")
 # "From: Doe J, Anatomy of the hand", "Available at: https://...": a title or an address without a year.
 _SOURCE_NAMED = re.compile(
     r"(?:\A|[.(\[\n]\s?)(?:"
@@ -177,7 +185,7 @@ _SOURCE_NAMED = re.compile(
     rf"{_INITIALS}{NAME}(?:,|\s[A-Z]{{1,3}}\b)"
     # "From Roe's Review of Physiology, 23rd ed."
     r"|(?i:from)\s[A-Z][^.]{5,80}?\b\d+(?:st|nd|rd|th)\sed(?:ition|\.)"
-    r"|(?i:(?:images?|photo\w*|pictures?|figure|map)\s(?:is\s|are\s)?)?(?i:available|accessed|retrieved)\s(?:at|from|on)\s?:?\s(?:https?://|www\.|(?=\S+\.(?:org|com|net|gov|edu)\b))"
+    r"|(?i:(?:images?|photo\w*|pictures?|figure|map)\s(?:is\s|are\s)?)?(?i:(?:available|accessed|retrieved)\s(?:at|from|on)|dispon[ií]vel\sem|disponible\s(?:en|sur)|disponibile\ssu|recuperado\sde|(?:abrufbar|verfügbar)\sunter)\s?:?\s(?:https?://|www\.|(?=\S+\.(?:org|com|net|gov|edu)\b))"
     r"(?!\S*(?:github|gitlab|bitbucket|zenodo|figshare|dryad|osf\.io|doi\.org|ncbi)))"
 )
 
@@ -202,11 +210,16 @@ def _is_drawn_from(text: str) -> bool:
 
 
 def is_of_cited(caption: str) -> bool:
-    """Whether a short caption ends in a citation, ``Distribution of conifers [11].``: it shows what the cited work has.
+    """Whether a short caption, or its title, ends in a citation, ``Distribution of conifers [11].``: it shows theirs.
 
     Where the word before the citation tells how a picture was made, ``by the method [11]``, it is the authors' own.
     """
-    found = _ENDS_CITED.search(caption) if len(caption) <= _LONGEST_CITED else None
+    title = _TITLE.match(caption)
+    return _ends_cited(caption) or (title is not None and _ends_cited(title[0]))
+
+
+def _ends_cited(title: str) -> bool:
+    found = _ENDS_CITED.search(title) if len(title) <= _LONGEST_CITED else None
     if found is None or _HOW.fullmatch(found["last"]):
         return False
-    return _BY_LETTERS.search(caption[: found.end("last")]) is None
+    return _BY_LETTERS.search(title[: found.end("last")]) is None
