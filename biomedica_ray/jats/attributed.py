@@ -50,11 +50,11 @@ _HOLDING = (
     r"(?i:\b(?:museu|mus[eé]|archiv|arquiv|librar|bibliot|collection|galler|glypto|pinaco|kunsthal|rijks|national\strust|acervo"
     r"|sammlung))"
 )
-_PLACES = rf"(?:[A-Z\u00c0-\u00de][\w.'\u2019&-]*|of|the|and|de|da|do|du|des|di|der|della|for|&|[,/\s]|c\.\s)"
+_PLACES = r"(?:[A-Z\u00c0-\u00de][\w.'\u2019&-]*|of|the|and|de|da|do|du|des|di|der|della|for|&|[,/\s]|c\.\s)"
 
 
 class _Structure(NamedTuple):
-    """One of the ways: what a text has to contain, in lower case; the pattern; what must not stand before it, or within."""
+    """One of the ways: what a text must contain, in lower case, the pattern, what may stand neither before nor within."""
 
     stems: tuple[str, ...]
     pattern: re.Pattern[str]

@@ -21,16 +21,31 @@ _NO_AUTHOR = (
 )
 _AND = r"(?:and|und|et|e|y|&)"
 
+# "https://...", "Roe A, Doe B. Anatomy of the hand.": what tells a work in any place.
+_ADDRESS = r"(?:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)"
+_LISTED = rf"\s[A-Z]{{1,3}},\s{NAME}\s[A-Z]{{1,3}}\b"
+_KIND_OF_WORK = (
+    r"(?:work|stud(?:y|ie)|paper|article|review|atlas|thesis|dissertation|book|report|monograph|meta-analysis|trial)s?"
+)
+# "the work of", "a recent review by".
+_WORK_OF = (
+    rf"(?:(?:the|an?)\s(?:[\w-]+\s){{0,3}}?{_KIND_OF_WORK}\s(?:of|by)\s"
+    r"|(?:l['\u2019](?:ouvrage|article|atlas)|(?:el|o)\s(?:libro|livro|trabajo|trabalho|art[ií]culo|artigo)"
+    r"|(?:le|du)\s(?:livre|travail|traité)|dem\s(?:werk|buch|lehrbuch))\s(?:de|von)\s)"
+)
+_PICTURE_OF = (
+    r"(?:\s?(?i:figs?|figures?|tables?)\.?\s?\d+\w?(?:,|\s(?:of|in|from))?"
+    r"|\s(?:an?|the)\s(?:figure|drawing|diagram|illustration|image|map|photo\w*|picture)s?\s(?:of|in|from|by))"
+)
+
 CITATION = re.compile(
-    rf":?(?:\s?(?i:figs?|figures?|tables?)\.?\s?\d+\w?(?:,|\s(?:of|in|from))?|\s(?:an?|the)\s(?:figure|drawing|diagram|illustration|image|map|photo\w*|picture)s?\s(?:of|in|from|by))?\s?[\[(]?\s?(?:(?:the|an?)\s(?:[\w-]+\s){0, 3}?(?:work|stud(?:y|ie)|paper|article|review|atlas|thesis|dissertation|book|report|monograph|meta-analysis|trial)s?\s(?:of|by)\s"
-    rf"|(?:l['\u2019](?:ouvrage|article|atlas)|(?:el|o)\s(?:libro|livro|trabajo|trabalho|art[ií]culo|artigo)|(?:le|du)\s(?:livre|travail|traité)|dem\s(?:werk|buch|lehrbuch))\s(?:de|von)\s|the\s)?(?:"
+    rf":?{_PICTURE_OF}?\s?[\[(]?\s?(?:{_WORK_OF}|the\s)?(?:"
     # A number of the reference list: "ref. 3", "[3]", "(3)", raised, or bare at the end of a clause.
     rf"(?i:refs?\b|references?\b)|(?<=[\[(])\d|(?<=[\[(]\s)\d|[{RAISED}]|\^[\[(]?\d|\d{{1,3}}(?=\s?(?:[;)\]]|\.(?!\d))|\Z)"
-    r"|(?i:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)"
+    rf"|(?i:{_ADDRESS})"
     # Names with what makes them a citation: "Roe et al.", "Roe and Doe", "Roe (2010)", "Roe [3]".
     rf"|{_INITIALS}{NAME}(?:,?\s(?:et\sal|(?:y|e|et)\scol|{_AND}\s{_INITIALS}{NAME})|,?\s[\[(]?{_YEAR}(?!\s[a-z]+\))|,?\s\[\d|\s?[{RAISED}]"
-    # "Roe A, Doe B. Anatomy of the hand."
-    rf"|\s[A-Z]{{1,3}},\s{NAME}\s[A-Z]{{1,3}}\b))"
+    rf"|{_LISTED}))"
 )
 """A work that a text cites, at the place where it is named."""
 
@@ -74,14 +89,12 @@ _AS_OTHERS = re.compile(
     re.IGNORECASE,
 )
 AFTER_WORK = re.compile(
-    r"\s(?:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)"
-    r"|\s(?:(?i:figs?|figures?)\.?\s?\d+\w?,?\s(?:of|in|from)\s)?(?:"
+    rf"\s{_ADDRESS}|\s(?:(?i:figs?|figures?)\.?\s?\d+\w?,?\s(?:of|in|from)\s)?(?:"
     r"(?i:refs?|references?)\.?\s?[\[(]?\d|\[\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3})*\]"
-    rf"|(?:the\swork\sof\s|l['\u2019]|la\s|le\s)?{_NO_AUTHOR}{_INITIALS}{NAME}(?:,?\set\sal|(?:,?\s{_AND}\s{_INITIALS}{NAME})?,?\s"
-    rf"(?:[\[(]?{_YEAR}(?![a-z]?\)?\s(?:to|until|cohorts?|data|seasons?)\b)|\[\d)"
-    # "Roe A, Doe B. Anatomy of the hand."
-    rf"|\s[A-Z]{{1,3}},\s{NAME}\s[A-Z]{{1,3}}\b))"
+    rf"|(?:{_WORK_OF}|l['\u2019]|la\s|le\s)?{_NO_AUTHOR}{_INITIALS}{NAME}(?:,?\set\sal|(?:,?\s{_AND}\s{_INITIALS}{NAME})?,?\s"
+    rf"(?:[\[(]?{_YEAR}(?![a-z]?\)?\s(?:to|until|cohorts?|data|seasons?)\b)|\[\d)|{_LISTED}))"
 )
+"""A work that is cited with certainty, where words alone lead to it: no bare number, no two names without a year."""
 # A part of a sentence that is the source: "Circuit of the axon, from Roe (1999)".
 _SOURCE_BEHIND = re.compile(r",\s(?:from|after|nach|aus|d['\u2019]après)(?=\s)")
 # What may be from another work beside the authors' own in a picture of their own.
