@@ -33,7 +33,10 @@ _PICTURED = (
 # A name of several words, to the end of its clause: "the US Department of Health", "Gray's Anatomy".
 _RUN = rf"{NO_SOURCE}{NAME}(?:\s(?:(?:of|the|and|de|for|&)\s){{0,2}}{NAME}){{0,7}}(?=\s?(?:[.,;:)(\n]|\Z))"
 _GIVEN = r"(?:[A-Z][\w\u00e0-\u00ff-]+\s|[A-Z]\.\s?){0,3}"
-_POSSESSIVE = rf"{_GIVEN}[A-Z\u00c0-\u00de][\w-]+(?:['\u2019]s|s['\u2019])"
+_POSSESSIVE = (
+    rf"{_GIVEN}(?!(?:Child|Children|Patient|Participant|Subject|Wom[ae]n|M[ae]n|Girl|Boy|Student|Teacher|Mother|Father|Parent|Author"
+    rf"|Nurse|Surgeon|Reader|User|It|Today|World)['\u2019s])[A-Z\u00c0-\u00de][\w-]+(?:['\u2019]s|s['\u2019])"
+)
 _PUBLICATION = (
     r"(?:manuals?|brochures?|guidelines?|guides?|books?|patents?|leaflets?|package\sinserts?|data\s?sheets?|catalog(?:ue)?s?"
     r"|thesis|dissertations?|newspapers?|magazines?|films?|movies?|documentar(?:y|ies)|posters?|monographs?|treatises?"
@@ -77,24 +80,31 @@ _USED = re.compile(
     r"|lines?|curves?|our|applied|methods?|algorithms?|test\w*|accuracy|values?|parameters?|outputs?|data)\b",
     re.IGNORECASE,
 )
+# What is worked with, of which a version may be another's.
+_INSTRUMENT = re.compile(
+    r"\b(?:questionnaires?|scales?|protocols?|methods?|procedures?|tests?|tasks?|maze|items?|surveys?|inventor\w+|algorithms?|software"
+    r"|criteria|medium|buffers?)\b"
+)
 _SEE = re.compile(r"\b(?:see(?:\salso)?|cf\.?|compare|as\sin|like|from|in|with|to|of)\s\Z", re.IGNORECASE)
 
 _STRUCTURES = (
     # "Illustration from Gray's Anatomy", "Poster from the US Department of Health".
     _Structure(
-        (" from ", " in "),
+        (" from ",),
         re.compile(
-            rf"\b(?i:{_DRAWN})(?:,|\s(?i:is|was|are|were))?\s{_TAKEN}(?:from|in)\s(?:the\s)?(?:\d{{4}}\s)?{_RUN}",
+            rf"\b(?i:{_DRAWN})(?:,|\s(?i:is|was|are|were))?\s{_TAKEN}from\s(?:the\s)?(?:\d{{4}}\s)?"
+            rf"(?!SPSS|SAS|Stata|STATA|Excel|MATLAB|Matlab|Python|Prism|GraphPad|R\b){_RUN}"
         ),
-        re.compile(r"\b(?:differences?|drawn|cells?)\s\Z", re.IGNORECASE),
     ),
     # "Map of cholera deaths, from John Snow's On the Mode", "in Haeckel's book".
     _Structure(
         ("'s ", "\u2019s ", "s' ", "s\u2019 "),
         re.compile(
-            rf"(?:\b(?i:{_PICTURED})(?:\s\w+){{0,2}}|,|\A|[.(]\s?)\s?(?:[Ff]rom|in|of|after|[Ii]n)\s{_POSSESSIVE}\s"
-            rf"(?!Disease|Syndrome|Hospital|College|University|Palsy|Day|Test|Index|Church|Island)"
-            rf"(?:(?:\w+\s){{0,2}}?(?:{_PUBLICATION}|{_BY_HAND}|work|paper|original)\b|[A-Z\u00c0-\u00de]\w+)"
+            rf"(?:\b(?i:{_PICTURED})(?:\s\w+){{0,2}}|,|\A|[.(]\s?)\s?(?:(?:[Ff]rom|in|of|after|[Ii]n)\s{_POSSESSIVE}\s"
+            rf"(?:\w+\s){{0,2}}?(?:{_PUBLICATION}|{_BY_HAND}|work|paper|original)\b"
+            # Diseases, hospitals and tests have names too.
+            rf"|(?:[Ff]rom|after)\s{_POSSESSIVE}\s(?!Disease|Syndrome|Hospital|College|University|Palsy|Day|Test|Exact|Index"
+            r"|Church|Island)[A-Z\u00c0-\u00de]\w+)"
         ),
     ),
     # "Cajal's original drawing of the retina", "a facsimile of Harvey's plate".
@@ -103,7 +113,6 @@ _STRUCTURES = (
         re.compile(
             rf"\b{_POSSESSIVE}\s(?:(?:original|famous|classic(?:al)?|early|own|anatomical|first)\s){{0,2}}{_BY_HAND}\b"
         ),
-        re.compile(r"\b(?:patients?|child\w*|participants?)\b[^.]*\Z", re.IGNORECASE),
     ),
     # "Plate XII of Vesalius, De fabrica (1543)", "Fig. 7 of Darwin (1862)": the caption says what it shows.
     _Structure(
@@ -137,9 +146,10 @@ _STRUCTURES = (
         (" of ",),
         re.compile(
             r"\b(?i:(?:modified|adapted|simplified|extended|revised|updated|expanded)\s(?:versions?|forms?)|adaptations?|reproductions?"
-            r"|copy|facsimiles?|reprints?|redrawing|tracing|versions?)\sof\s(?:(?:an?|the)\s)?(?:[a-z-]+\s){0,4}?(?:of|by|from|in)"
+            r"|copy|facsimiles?|reprints?|redrawing|tracing|versions?)\sof\s(?:(?:an?|the)\s)?(?P<between>(?:[a-z-]+\s){0,4}?)(?:of|by|from|in)"
             rf"(?={AFTER_WORK.pattern})"
         ),
+        between=_INSTRUMENT,
     ),
     # "From left to right from ref. 12", "Structure of the enzyme from Roe et al. (1999)": a sentence on a picture.
     _Structure(
@@ -184,8 +194,9 @@ _STRUCTURES = (
             "etching",
         ),
         re.compile(
-            r"\b(?:woodcuts?|lithographs?|daguerreotypes?|frontispiece|title[\s-]pages?|oil\son\s(?:canvas|panel|wood)"
-            r"|(?:engravings?|etchings?|frescos?|frescoes)\s(?:by|from|after|of)\s[A-Z])",
+            r"\b(?:(?:woodcuts?|lithographs?|daguerreotypes?|frontispiece|oil\son\s(?:canvas|panel|wood))\b"
+            r"|title[\s-]pages?\sof\s(?!our\b|the\s(?:questionnaire|app|web|survey|tool))"
+            r"|(?:engravings?|etchings?|frescos?|frescoes)\s(?:by|from|after)\s(?:the\s)?(?-i:[A-Z][a-z]{2,}))",
             re.IGNORECASE,
         ),
     ),
@@ -193,7 +204,7 @@ _STRUCTURES = (
     _Structure(
         ("published in", "printed in", " by ", " after "),
         re.compile(
-            rf"\b(?i:{_DRAWN}|maps?|photographs?)(?:,|\s(?:was|were))?\s(?:(?:first|originally)\s)?(?:published|printed)\s(?:in|by)\s(?:the\s)?{NAME}"
+            rf"\b(?i:{_DRAWN}|maps?|photographs?)(?:,|\s(?:was|were))?\s(?:(?:first|originally)\s)?(?:published|printed)\s(?:in|by)\s(?:the\s)?{_RUN}"
         ),
     ),
     # "Model of the synapse as proposed by Roe (1999)".
@@ -218,7 +229,7 @@ _STRUCTURES = (
     # "N Engl J Med 2010;362:1312-24".
     _Structure(
         (";",),
-        re.compile(r"\b(?:19|20)\d\d\s?;\s?\d{1,4}(?:\s?\([\w\s-]{1,12}\))?\s?:\s?[A-Za-z]?\d+"),
+        re.compile(r"\b(?:19|20)\d\d\s?;\s?\d{1,4}(?:\s?\([\w\s-]{1,12}\))?\s?:\s?[A-Za-z]?\d{2,}"),
         re.compile(
             r"\b(?:criteri\w+|methods?|described|according|scores?|scales?|classif\w+|see|guidelines?|stag\w+|grad\w+|defin\w+)\b[^.]*\Z",
             re.IGNORECASE,
@@ -256,7 +267,7 @@ _AGENCY_STEMS = (
     *("Garmin", "Mapbox", "OpenStreetMap", "GEBCO", "Landsat", "Sentinel", "Copernicus", "NIAID", "Wiki"),
 )
 _AGENCIES = re.compile(
-    rf"(?:\A|[.\n]\s)(?P<sentence>{_AGENCY}(?:(?:/|-|,\s|\sand\s|\s&\s|\s/\s){_AGENCY})*)\s?(?:\.|\Z)"
+    rf"(?:\A|[.\n]\s)(?P<sentence>{_AGENCY}(?:(?:/|-|,\s|\sand\s|\s&\s|\s/\s){_AGENCY})*)\s?\.?\Z"
     rf"|\b(?i:images?|photo\w*|pictures?|maps?|views?|imagery|scenes?)\b[^.()]{{0,60}}?\s"
     rf"\((?P<bracket>{_AGENCY}(?:(?:/|-|,\s|\sand\s|\s&\s){_AGENCY})*)\)"
 )

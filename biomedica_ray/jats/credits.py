@@ -325,7 +325,7 @@ _TECHNIQUE = re.compile(
     r"|adobe|photoshop|illustrator|arcgis|\besri|qgis|imagej|matlab|prism|excel|powerpoint|biorender|chimera|pymol|python"
     r"|cytoscape|canva|inkscape|corel|sketchup|blender|version|package|program|statistic|\bage\b|group"
     r"|\b(?:leica|zeiss|nikon|olympus|philips|jeol|hitachi|siemens|canon|toshiba|keyence|shimadzu|bruker|fei)\s\w*?(?-i:[A-Z]{2}|\d)"
-    r"|microsystem|graphpad|schr.dinger|mathworks|neighbou?r|likelihood|bayes|parsimony"
+    r"|method|casting|component|algorithm|tracing|vision|mapping|processing|learning|microsystem|graphpad|schr.dinger|mathworks|neighbou?r|likelihood|bayes|parsimony"
     r"|\b(?:SEM|TEM|MRI|CT|AFM|PET|LED|DNA|RNA|DAPI|GFP|RFP|HE|ECG|EEG)\b",
     re.IGNORECASE,
 )

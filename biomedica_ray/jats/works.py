@@ -91,7 +91,7 @@ _AS_OTHERS = re.compile(
 AFTER_WORK = re.compile(
     rf"\s{_ADDRESS}|\s(?:(?i:figs?|figures?)\.?\s?\d+\w?,?\s(?:of|in|from)\s)?(?:"
     r"(?i:refs?|references?)\.?\s?[\[(]?\d|\[\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3})*\]"
-    rf"|(?:{_WORK_OF}|l['\u2019]|la\s|le\s)?{_NO_AUTHOR}{_INITIALS}{NAME}(?:,?\set\sal|(?:,?\s{_AND}\s{_INITIALS}{NAME})?,?\s"
+    rf"|(?:{_WORK_OF}|l['\u2019]|la\s|le\s)?{_NO_AUTHOR}{_INITIALS}{NAME}(?:,?\set\sal(?!\.?['\u2019]s)|(?:,?\s{_AND}\s{_INITIALS}{NAME})?,?\s"
     rf"(?:[\[(]?{_YEAR}(?![a-z]?\)?\s(?:to|until|cohorts?|data|seasons?)\b)|\[\d)|{_LISTED}))"
 )
 """A work that is cited with certainty, where words alone lead to it: no bare number, no two names without a year."""
@@ -171,9 +171,18 @@ _ORGANISATION = (
     rf"(?:{NAME}\s(?:of\s|for\s|and\s|the\s|on\s)*){{0,6}}(?:Organi[sz]ation|Association|Society|Agency|Ministry|Institute|Department|Bureau|Council"
     rf"|Commission|Cent(?:er|re)s?|Committee|College|Bank|Fund|Academy|Office|Federation|Foundation|Survey)(?:\s(?:of|for|and|the|on|{NAME}))*"
 )
+# Where and when, "(Brazil, 2019)": the countries that most articles are on.
+_NO_COUNTRY = (
+    r"(?!(?:Argentina|Australia|Austria|Bangladesh|Belgium|Bolivia|Bra[sz]il|Cameroon|Canada|Chile|China|Colombia|Cuba|Denmark"
+    r"|Ecuador|Egypt|England|Espa[ñn]a|Ethiopia|Finland|France|Germany|Ghana|Greece|Hungary|India|Indonesia|Iran|Iraq|Ireland"
+    r"|Israel|Italy|Japan|Kenya|Korea|Lebanon|Malawi|Malaysia|Mexico|M[ée]xico|Morocco|Mozambique|Nepal|Netherlands|Nigeria"
+    r"|Norway|Pakistan|Paraguay|Peru|Perú|Philippines|Poland|Portugal|Romania|Russia|Rwanda|Scotland|Senegal|Singapore|Spain"
+    r"|Sudan|Sweden|Switzerland|Taiwan|Tanzania|Thailand|Tunisia|Turkey|Uganda|Ukraine|Uruguay|USA|UK|Venezuela|Vietnam"
+    r"|Wales|Zambia|Zimbabwe|Europe|Africa|Asia)\b)"
+)
 _ENDS_CITED = re.compile(
     r"(?P<last>[\w-]+)[)\"'\u2019\u201d]*\s(?:\[\d{1,3}(?:[,\u2013-]\s?\d{1,3})*\]"
-    rf"|\((?:{_NO_AUTHOR}{NAME}(?:\s(?:et\sal\.?|{_AND}\s{NAME}))?|{_ORGANISATION}),?\s{_YEAR}[a-z]?\))\s?\.?\Z"
+    rf"|\((?:{_NO_AUTHOR}{_NO_COUNTRY}{NAME}(?:\s(?:et\sal\.?|{_AND}\s{NAME}))?|{_ORGANISATION}),?\s{_YEAR}[a-z]?\))\s?\.?\Z"
 )
 _HOW = re.compile(
     r"as|in|by|of|to|with|using|see|and|from|for|on|than|per|via|under|at|literature|methods?|models?|algorithms?|approach"
@@ -181,7 +190,7 @@ _HOW = re.compile(
     r"|toolbox|framework|scales?|scores?|index|classification|systems?|techniques?|analys[ei]s|stud(?:y|ies)|reported|described"
     r"|published|previously|works?|plasmids?|strains?|vectors?|primers?|medium|buffer"
     r"|inventory|questionnaires?|instruments?|checklists?|surveys?|guidelines?|recommendations?|corrections?|formulas?|staging"
-    r"|grading|statistics?|assays?|kits?|nomenclature|terminology|numbering|definitions?|measures?",
+    r"|grading|statistics?|assays?|kits?|nomenclature|terminology|numbering|definitions?|measures?|tasks?|paradigms?|mazes?",
     re.IGNORECASE,
 )
 # A method by its letters: "selection based on AIC", though not "structure of DNA".
