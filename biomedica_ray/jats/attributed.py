@@ -7,11 +7,10 @@ Where :mod:`biomedica_ray.jats.borrowed` knows the words of taking over, here th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from biomedica_ray.jats.stems import has_any
-from biomedica_ray.jats.works import AFTER_WORK, NAME, NO_SOURCE
+from biomedica_ray.jats.works import AFTER_WORK, BY_HAND, NAME, NO_SOURCE
 
 # Made by hand or printed: never taken from a patient, a donor or an experiment, as photographs and scans are.
 _DRAWN = (
@@ -19,11 +18,6 @@ _DRAWN = (
     r"|cartoons?|caricatures?|sketch(?:es)?|diagrams?|schematics?|schemes?|infographics?|clip\s?art|icons?|silhouettes?"
     r"|screen\s?shots?|(?:film|video)\sstills?|algorithms?|flow\s?charts?|tables?|pathway\smaps?|advertisements?|portraits?"
     r"|postcards?|stamps?|frontispieces?|artworks?)"
-)
-# Those of them that a person's name makes somebody's work: Fick's diagram is a kind of diagram.
-_BY_HAND = (
-    r"(?:illustrations?|drawings?|engravings?|woodcuts?|lithographs?|etchings?|watercolou?rs?|paintings?|frescos?|sketch(?:es)?"
-    r"|plates?|portraits?|caricatures?|artworks?|manuscripts?|notebooks?|treatises?)"
 )
 _PICTURED = (
     r"(?:images?|photo(?:graph|micrograph)?s?|pictures?|micrographs?|maps?|figures?|structures?|views?|radiographs?|plates?"
@@ -43,21 +37,10 @@ _PUBLICATION = (
     r"|articles?|papers?|publications?|web\s?sites?|web\s?pages?|home\s?pages?|Cochrane\sreviews?|atlas|textbooks?)"
 )
 _TAKEN = r"(?:(?:re-?produced|taken|extracted|copied|sourced|borrowed|drawn|adapted|modified)\s)?"
-_AGENCY = (
-    r"(?:NASA|ESA|ESO|NOAA|USGS|NIH|NCI|NHGRI|CDC|WHO|USDA|FAO|JAXA|EPA|FDA|NIST|UNESCO|UNICEF|ECDC|JPL|Caltech|Esri|ESRI|Google"
-    r"|DigitalGlobe|GeoEye|Maxar|CNES|Airbus|HERE|Garmin|TomTom|Mapbox|OpenStreetMap|GEBCO|IGN|Landsat(?:\s\d)?|Sentinel(?:-\d)?"
-    r"|Copernicus|NIAID|Wikimedia|Wikipedia)"
-)
-# Houses that hold old pictures.
-_HOLDING = (
-    r"(?i:\b(?:museu|mus[eé]|archiv|arquiv|librar|bibliot|collection|galler|glypto|pinaco|kunsthal|rijks|national\strust|acervo"
-    r"|sammlung))"
-)
-_PLACES = r"(?:[A-Z\u00c0-\u00de][\w.'\u2019&-]*|of|the|and|de|da|do|du|des|di|der|della|for|&|[,/\s]|c\.\s)"
 
 
 class _Structure(NamedTuple):
-    """One of the ways: what a text must contain, in lower case, the pattern, what may stand neither before nor within."""
+    """A way: what a text must contain, in lower case, the pattern, what may stand neither before nor in it."""
 
     stems: tuple[str, ...]
     pattern: re.Pattern[str]
@@ -85,6 +68,9 @@ _INSTRUMENT = re.compile(
     r"\b(?:questionnaires?|scales?|protocols?|methods?|procedures?|tests?|tasks?|maze|items?|surveys?|inventor\w+|algorithms?|software"
     r"|criteria|medium|buffers?)\b"
 )
+_TRAINED = re.compile(
+    r"\b(?:train\w*|test\w*|validat\w+|perform\w*|accuracy|results?|classif\w+|number)\b", re.IGNORECASE
+)
 _SEE = re.compile(r"\b(?:see(?:\salso)?|cf\.?|compare|as\sin|like|from|in|with|to|of)\s\Z", re.IGNORECASE)
 
 _STRUCTURES = (
@@ -101,7 +87,7 @@ _STRUCTURES = (
         ("'s ", "\u2019s ", "s' ", "s\u2019 "),
         re.compile(
             rf"(?:\b(?i:{_PICTURED})(?:\s\w+){{0,2}}|,|\A|[.(]\s?)\s?(?:(?:[Ff]rom|in|of|after|[Ii]n)\s{_POSSESSIVE}\s"
-            rf"(?:\w+\s){{0,2}}?(?:{_PUBLICATION}|{_BY_HAND}|work|paper|original)\b"
+            rf"(?:\w+\s){{0,2}}?(?:{_PUBLICATION}|{BY_HAND}|work|paper|original)\b"
             # Diseases, hospitals and tests have names too.
             rf"|(?:[Ff]rom|after)\s{_POSSESSIVE}\s(?!Disease|Syndrome|Hospital|College|University|Palsy|Day|Test|Exact|Index"
             r"|Church|Island)[A-Z\u00c0-\u00de]\w+)"
@@ -111,7 +97,7 @@ _STRUCTURES = (
     _Structure(
         ("'s ", "\u2019s ", "s' ", "s\u2019 "),
         re.compile(
-            rf"\b{_POSSESSIVE}\s(?:(?:original|famous|classic(?:al)?|early|own|anatomical|first)\s){{0,2}}{_BY_HAND}\b"
+            rf"\b{_POSSESSIVE}\s(?:(?:original|famous|classic(?:al)?|early|own|anatomical|first)\s){{0,2}}{BY_HAND}\b"
         ),
     ),
     # "Plate XII of Vesalius, De fabrica (1543)", "Fig. 7 of Darwin (1862)": the caption says what it shows.
@@ -136,7 +122,7 @@ _STRUCTURES = (
     _Structure(
         (" from ",),
         re.compile(
-            rf"(?:(?:\A|[.(\n]\s?)(?i:(?:re-?produced|taken|extracted|copied|adapted)\s)|\b(?i:{_PICTURED})(?:\s(?:is|was|are|were))?,?\s{_TAKEN})"
+            rf"(?:(?:\A|[.(\n]\s?)(?i:(?:re-?produced|taken|extracted|copied|adapted)\s)?|\b(?i:{_PICTURED})(?:\s(?:is|was|are|were))?,?\s{_TAKEN})"
             rf"(?i:from)\s(?:(?:the|an?|their|its)\s|(?=[A-Z]))(?:[\w'\u2019().-]+\s){{0,7}}?{_PUBLICATION}\b(?![-\u2010\u2011]|\s(?:search|screen|select|includ|analy))"
         ),
         re.compile(r"\b(?:our|own)\b[^.]*\Z", re.IGNORECASE),
@@ -228,11 +214,53 @@ _STRUCTURES = (
     ),
     # "N Engl J Med 2010;362:1312-24".
     _Structure(
-        (";",),
-        re.compile(r"\b(?:19|20)\d\d\s?;\s?\d{1,4}(?:\s?\([\w\s-]{1,12}\))?\s?:\s?[A-Za-z]?\d{2,}"),
+        (";", ", "),
+        re.compile(r"\b(?:19|20)\d\d\s?[;,]\s?\d{1,4}(?:\s?\([\w\s-]{1,12}\))?\s?:\s?[A-Za-z]?\d{2,}"),
         re.compile(
             r"\b(?:criteri\w+|methods?|described|according|scores?|scales?|classif\w+|see|guidelines?|stag\w+|grad\w+|defin\w+)\b[^.]*\Z",
             re.IGNORECASE,
+        ),
+    ),
+    # "Images from the ISIC 2018 challenge dataset", "a diagram obtained from the KEGG database".
+    _Structure(
+        ("database", "dataset", "data set", "repository", "corpus", "benchmark", "challenge", "portal"),
+        re.compile(
+            r"\b(?i:images?|photo(?:graph|micrograph)?s?|pictures?|scans?|slides?|radiographs?|x-rays?|diagrams?|illustrations?|mammograms?)"
+            r"(?P<between>(?:\s[\w-]+){0,5})\s(?:from|of)\s(?:the\s)?(?!PDB|Protein\sData|UniProt|GenBank|NCBI|GEO\b|TCGA|Ensembl)"
+            rf"{NAME}(?:\s[A-Z\d(][\w()-]*){{0,6}}\s(?:challenge\s|public\s|image\s)?(?:databases?|data\s?sets?|repository|corpus|benchmark|challenge|portal)\b"
+        ),
+        between=_TRAINED,
+    ),
+    # "Structure of haemoglobin, taken from Proteopedia".
+    _Structure(
+        ("taken from", "copied from", "sourced from", "borrowed from"),
+        re.compile(
+            rf"\b(?i:{_DRAWN}|structures?|figures?)\b(?P<between>[^.;:\n]{{0,60}}?),?\s(?:taken|copied|sourced|borrowed)\sfrom\s(?:the\s)?"
+            rf"(?!PDB|Protein\sData|UniProt|GenBank|NCBI){_RUN}"
+        ),
+        between=_NO_PICTURE,
+    ),
+    # "Florence Nightingale's rose diagram", "Maslow's hierarchy of needs" as what the caption is on.
+    _Structure(
+        ("'s ", "\u2019s "),
+        re.compile(
+            rf"(?:(?:\A|[.(\n]\s?)[A-Z]\w+\s{NAME}['\u2019]s\s(?:\w+\s){{0,2}}?(?:diagrams?|maps?|charts?|graphs?|figures?)\b"
+            rf"|\A{_POSSESSIVE}\s(?:\w+[\s-]){{0,2}}?(?:model|theory|hierarchy|pyramid|wheel|taxonomy|triangle|ladder)\b(?=[^.]{{0,60}}\.?\Z))"
+        ),
+    ),
+    # "Modelo teórico de Pender, adaptado.", "of Roe and Doe, modified".
+    _Structure(
+        ("adapt", "modif", "redrawn", "verändert"),
+        re.compile(
+            rf"\s(?:of|by|after|from|de|di|da|nach|von)\s{NAME}(?:\s(?:and|y|e|et|und)\s{NAME})?,\s(?:adapted|modified|redrawn|adaptad[oa]|modificad[oa]|adatt?ato"
+            r"|modifi[zc]i?ert|verändert|modifiée?|adaptée?|modificat[oa])\s?(?=[.;)]|\Z)|\bas\sadapted\sby\s[A-Z]"
+        ),
+    ),
+    # "Roe et al. Implementation Science 2011".
+    _Structure(
+        (" et al",),
+        re.compile(
+            rf"(?:[.,;(]\s?){NAME}\set\sal[.,]{{0,2}}\s(?:[A-Z][\w.]*\s(?:(?:of|the|and)\s)?){{1,6}}\(?(?:19|20)\d\d"
         ),
     ),
     # "d'après", "nach", "a partir de" behind what is the authors' own making of another's.
@@ -244,45 +272,6 @@ _STRUCTURES = (
         ),
     ),
 )
-_AGENCY_STEMS = (
-    *(
-        "NASA",
-        "ESA",
-        "ESO",
-        "NOAA",
-        "USGS",
-        "NIH",
-        "NCI",
-        "NHGRI",
-        "CDC",
-        "WHO",
-        "USDA",
-        "FAO",
-        "JAXA",
-        "EPA",
-        "FDA",
-        "NIST",
-    ),
-    *("UNESCO", "UNICEF", "JPL", "Esri", "ESRI", "Google", "DigitalGlobe", "GeoEye", "Maxar", "CNES", "Airbus", "HERE"),
-    *("Garmin", "Mapbox", "OpenStreetMap", "GEBCO", "Landsat", "Sentinel", "Copernicus", "NIAID", "Wiki"),
-)
-_AGENCIES = re.compile(
-    rf"(?:\A|[.\n]\s)(?P<sentence>{_AGENCY}(?:(?:/|-|,\s|\sand\s|\s&\s|\s/\s){_AGENCY})*)\s?\.?\Z"
-    rf"|\b(?i:images?|photo\w*|pictures?|maps?|views?|imagery|scenes?)\b[^.()]{{0,60}}?\s"
-    rf"\((?P<bracket>{_AGENCY}(?:(?:/|-|,\s|\sand\s|\s&\s){_AGENCY})*)\)"
-)
-_WITH = re.compile(r"\b(?:in|with|using|software|by)\b[^.]*\Z", re.IGNORECASE)
-# A bracket or a last sentence that only names a house, "(London Metropolitan Archives, City of London)".
-_HELD = re.compile(rf"(?:\(|[.,;\n]\s)(?=[A-Z])(?P<house>{_PLACES}{{1,40}}?)\s?(?:\)|\.?\Z|\.\s)")
-_IS_HOLDING = re.compile(_HOLDING)
-# What makes it a picture of old times rather than where a specimen is kept.
-_OLD = re.compile(
-    rf"\b(?:1[0-8]\d\d|19[0-5]\d)\b|\b(?i:{_BY_HAND}|reliefs?|statues?|sculptures?|papyrus|codex|bust|photographs?\sof\s(?:the\s)?(?:ward|hospital))\b"
-)
-_KEPT = re.compile(
-    r"\b(?:holo|para|lecto|syn|neo)?types?\b|\bspecimens?\b|\b(?:deposited|housed|stored)\b|\b(?-i:[A-Z]{2,})[\s-]\d",
-    re.IGNORECASE,
-)
 
 
 def is_attributed(text: str, lower: str) -> bool:
@@ -293,15 +282,6 @@ def is_attributed(text: str, lower: str) -> bool:
         lower: The same in lower case.
     """
     return any(has_any(lower, structure.stems) and _matches(structure, text) for structure in _STRUCTURES)
-
-
-def named_alone(text: str) -> Iterator[str]:
-    """The houses that a bracket or a sentence names and nothing else: ``NASA/JPL-Caltech.``, ``(London Archives)``."""
-    for found in _AGENCIES.finditer(text) if has_any(text, _AGENCY_STEMS) else ():
-        if found["sentence"] or not _WITH.search(text[max(0, found.start() - 80) : found.start()]):
-            yield found["sentence"] or found["bracket"]
-    if _IS_HOLDING.search(text) and _OLD.search(text) and not _KEPT.search(text):
-        yield from (found["house"] for found in _HELD.finditer(text) if _IS_HOLDING.search(found["house"]))
 
 
 def _matches(structure: _Structure, text: str) -> bool:

@@ -139,6 +139,11 @@ _MEASURED = re.compile(
 )
 # What happens to others, "Reproduced plants were excluded from", or follows on something.
 _DONE_TO_OTHERS = re.compile(r"\s(?:is|are|was|were|ha[ds]|have)\s|(?:after|based\son)\Z")
+# Kinds of works, in other languages than English, in which the words for them are also those of data.
+_IN_BOOK = re.compile(
+    r"\s?(?:[dl]['\u2019])?(?:[\w-]+\s)?(?:libros?|livros?|ouvrages?|rapporto|rapport|informe|relatório|bericht|buch|lehrbuch|manuale?s?"
+    r"|art[ií]culo|artigo|articolo|article|tesis|tese|thèse|sitio|página|site)\b"
+)
 # What is found out is nobody's: curves may be drawn of another work's numbers.
 _FACTS = re.compile(r"\b(?:data|datasets?|results?)(?:\s\w+){0,3}\s\Z", re.IGNORECASE)
 _ORIGINAL = re.compile(
@@ -211,6 +216,7 @@ def is_taken_over(text: str) -> bool:
         or (has_any(lower, _THANKS) and _THANKED.search(text) is not None)
         or is_source_named(text, lower)
         or (has_any(text, _EASTERN_STEMS) and _EASTERN.search(text) is not None)
+        or (has_any(lower, _COVERS) and _COVER.search(lower) is not None)
         or is_from_library(text, lower)
         or is_attributed(text, lower)
     )
@@ -234,6 +240,12 @@ _EASTERN = re.compile(
 )
 
 
+# What stands in front of a book, in other languages than English.
+_COVERS = ("livro", "libro", "livre", "ouvrage", "titelblatt", "titelseite", "page de titre")
+_COVER = re.compile(
+    r"\b(?:capa\sd[eo]s?\slivros?|portada\sdel?\slibro|couverture\sd(?:u\slivre|e\sl['\u2019]ouvrage)|copertina\sdel\slibro|titelblatt"
+    r"|titelseite|page\sde\stitre)\b"
+)
 _EASTERN_STEMS = ("引", "改", "摘", "载", "載", "出典", "인용")
 
 
@@ -248,6 +260,8 @@ def _is_made_from_other(text: str, lower: str) -> bool:
                 continue
             is_cited = CITATION.match(text, found.end()) is not None
             if is_cited or (found["always"] and not _DONE_TO_OTHERS.search(found[0])):
+                return True
+            if _IN_BOOK.match(text, found.end()):
                 return True
             opens = _OPENS.search(before) and _OPENERS.match(found[0])
             is_drawn = found[0].startswith(_REDRAWN) and (before.endswith(", ") or MADE.search(before.rstrip()))

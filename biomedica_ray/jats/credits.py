@@ -48,7 +48,22 @@ _SUPPLIED = (
     "gift of",
     "gift from",
 )
-_SOURCES = ("source", "fonte", "fuente", "quelle", "fonti", "nachweis", "rechte", "rights:")
+_SOURCES = (
+    *(
+        "source",
+        "fonte",
+        "fuente",
+        "quelle",
+        "fonti",
+        "nachweis",
+        "rechte",
+        "rights:",
+        "bildautor",
+        "urheber",
+        "base carto",
+    ),
+    *("kartengrundlage", "fond de carte", "mapa base"),
+)
 _GIVEN = (
     "cedid",
     "facilitad",
@@ -133,6 +148,21 @@ _MAKERS = (
             rf"\b(?i:drawn|illustrated|painted|photographed|sketched)\sby\s(?:the\s)?(?:[a-z]+\s){{0,2}}(?P<who>{_PERSON}|{NAME}(?=\sin\s1[4-9]\d\d|\s\(1[4-9]\d\d))"
         ),
     ),
+    # "Life restoration of Anomalocaris by Ann Roe".
+    _Credit(
+        (" by ",),
+        re.compile(
+            rf"\b(?i:{_PICTURES}|restorations?|maps?|models?)\sof\s[^.;:()\n]{{1,80}}?\sby\s(?P<who>{_PERSON})(?=\s?[.,;)\n]|\Z)"
+        ),
+    ),
+    # "Photograph of a toad, A. Roe."
+    _Credit(
+        ("photo", "foto", "drawing", "dessin", "dibujo", "zeichnung"),
+        re.compile(
+            r"\b(?i:photo(?:graph\w*)?s?|fotos?|fotograf\w+|drawings?|dessin|dibujo|zeichnung)\b[^.]{0,100}?(?:,|\()\s?"
+            rf"(?P<who>(?:[A-Z]\.[\s-]?)+{NAME})\)?\s?\.?\Z"
+        ),
+    ),
     # "Phot. A. Roe".
     _Credit(
         ("phot.", "photogr.", "fot.", "illus.", "illustr.", "del.", "zeichn."),
@@ -179,6 +209,7 @@ _MADE_STEMS = (
         "micrograph",
         "cartoon",
         "art by",
+        "restor",
         "render",
         "reconstruct",
         "silhouette",
@@ -311,6 +342,7 @@ _CREDITS = (
         _SOURCES,
         re.compile(
             r"(?:[Ss]ource|SOURCE|[Ff]ont[ei]|FONTE|[Ff]uente|FUENTE|[Qq]uelle|QUELLE|[Bb]ildquelle|[Bb]ildrechte"
+            r"|[Bb]ildautor(?:in)?|[Uu]rheber|[Bb]ase\scartogr[áa]fica|[Kk]artengrundlage|[Ff]onds?\sde\scarte|[Mm]apa\sbase"
             r"|[Aa]bbildungsnachweis|[Ss]ources?\sof\s(?:the\s)?(?:data|image|figure|map|photo\w*|picture|information)|(?i:image|picture|photo)\s[Rr]ights)[snSN]?"
             r"\s?(?::\s*|(?=[\[(]\s?\d)|[\u2013\u2014-]\s(?=[A-Z]))(?P<who>[^\n]+)"
         ),

@@ -91,7 +91,7 @@ _OF_BENCH = (
 )
 # Kinds of places that a picture is from, and the picture before that. "Internet-connected" is none.
 _PLACE = re.compile(
-    r"\sfrom\s(?:the\s|an?\s)?(?:[\w.,&'\u2019-]+\s){0,5}(?:atlas|museum|archives?|web\s?site|web\s?page|homepage"
+    r"\sfrom\s(?:the\s|an?\s)?(?:[\w.,&'\u2019-]+\s){0,5}(?:atlas|museum|archives?(?!\sof\s(?:the|our)\s(?:department|hospital|clinic|institution|laborator))|web\s?site|web\s?page|homepage"
     r"|internet|(?:text|hand)book|brochure|encyclop\w+"
     rf"|library(?!\s(?:prep|screen|construct|sequenc|generat|siz|clon|member|pool|of\s(?:[\w-]+\s){{0,2}}?[\w-]*{_OF_BENCH})))"
     r"\b(?![-\u2010\u2011]\w)"

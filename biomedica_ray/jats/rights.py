@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import chain
 
-from biomedica_ray.jats.attributed import named_alone
 from biomedica_ray.jats.borrowed import is_taken_over
 from biomedica_ray.jats.credits import credited
+from biomedica_ray.jats.houses import named_alone
 from biomedica_ray.jats.licenses import OTHER, code_of_text, code_of_url, named_url, stricter
 from biomedica_ray.jats.stems import has_any
 from biomedica_ray.jats.text import readable
@@ -256,7 +256,7 @@ def _is_of_others(permissions: Element, owner: Owner) -> bool:
 def _is_from_elsewhere(text: str, owner: Owner) -> bool:
     if is_taken_over(text):
         return True
-    if any(not _is_own(who, owner) for who in chain(credited(text), named_alone(text))):
+    if any(not _is_own(who, owner) for who in chain(credited(text), named_alone(text, text.lower()))):
         return True
     return any(not owner.is_named(claim) for claim in _copyrights(text))
 

@@ -9,7 +9,8 @@ from biomedica_ray.jats.stems import has_any
 
 RAISED = "\u2070\u00b9\u00b2\u00b3\u2074-\u2079"
 NAME = r"[A-Z\u00c0-\u00de][\w'\u2019-]+"
-_INITIALS = r"(?:[A-Z]{1,3}(?:\.[\s-]?|[\s-]))*"
+# "A. B.", and what some names begin with: "de Beer", "van der Roe".
+_INITIALS = r"(?:[A-Z]{1,3}(?:\.[\s-]?|[\s-]))*(?:(?:de|van|von|der|den|da|dos|del|della|di|du|ter|ten)\s){0,2}"
 _YEAR = r"(?:1[89]|20)\d\d"
 # What may stand before a year and is nobody's name: "after Treatment (2010 cohort)", "(August 2013)". Some are surnames
 # as well, as which they have the year in brackets or other authors beside them: "after Winter (1990)", "August et al.".
@@ -49,6 +50,11 @@ CITATION = re.compile(
 )
 """A work that a text cites, at the place where it is named."""
 
+# Those of them that a person's name makes somebody's work: Fick's diagram is a kind of diagram.
+BY_HAND = (
+    r"(?:illustrations?|drawings?|engravings?|woodcuts?|lithographs?|etchings?|watercolou?rs?|paintings?|frescos?|sketch(?:es)?"
+    r"|plates?|portraits?|caricatures?|artworks?|manuscripts?|notebooks?|treatises?)"
+)
 # What is no picture: to take these over is to work as others did.
 NO_PICTURE = re.compile(
     r"\b(?:protocols?|primers?|methods?|procedures?|parameters?|values?|sequences?|questionnaires?|criteria|definitions?"
@@ -193,9 +199,13 @@ _HOW = re.compile(
     r"|grading|statistics?|assays?|kits?|nomenclature|terminology|numbering|definitions?|measures?|tasks?|paradigms?|mazes?",
     re.IGNORECASE,
 )
-# A method by its letters: "selection based on AIC", though not "structure of DNA".
-_BY_LETTERS = re.compile(
+# A method by its letters, "selection based on AIC", though not "structure of DNA", and any that something is based on.
+_BY_METHOD = re.compile(
     r"\b(?i:by|using|with|via|through|per|under|based\son|compared\sto)\s(?:the\s)?[A-Z]{2,}[\w-]*\Z"
+    r"|\b(?:based\son|compared\s(?:to|with))\s(?:[\w-]+\s){0,3}[\w-]+\Z"
+)
+_AUTHORS_WORK = re.compile(
+    r"\b(?:here|ours?|this\s(?:work|study|paper)|present\s(?:work|study)|proposed|compar\w+)\b", re.IGNORECASE
 )
 _LONGEST_CITED = 200
 # A caption's first sentence; the full stops of initials and of "et al." end none.
@@ -242,6 +252,6 @@ def is_of_cited(caption: str) -> bool:
 
 def _ends_cited(title: str) -> bool:
     found = _ENDS_CITED.search(title) if len(title) <= _LONGEST_CITED else None
-    if found is None or _HOW.fullmatch(found["last"]):
+    if found is None or _HOW.fullmatch(found["last"]) or _AUTHORS_WORK.search(title):
         return False
-    return _BY_LETTERS.search(title[: found.end("last")]) is None
+    return _BY_METHOD.search(title[: found.end("last")]) is None
