@@ -221,6 +221,14 @@ _STRUCTURES = (
             re.IGNORECASE,
         ),
     ),
+    # "Image from the manufacturer", "Tafel aus Linnés Systema Naturae".
+    _Structure(
+        (" from the ", " by the ", " of the ", " aus "),
+        re.compile(
+            rf"\b(?i:{_PICTURED})\s(?:from|by)\sthe\s(?:manufacturers?|company|vendors?|publishers?|artists?|photographers?|producers?|distributors?)\b"
+            r"|(?:[Kk]upfer|stich|[Tt]afel|[Aa]bbildung|[Zz]eichnung|[Hh]olzschnitt)\saus\s[A-Z\u00c0-\u00de]\w+s\s[A-Z]"
+        ),
+    ),
     # "Images from the ISIC 2018 challenge dataset", "a diagram obtained from the KEGG database".
     _Structure(
         ("database", "dataset", "data set", "repository", "corpus", "benchmark", "challenge", "portal"),

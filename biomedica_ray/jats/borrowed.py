@@ -140,9 +140,10 @@ _MEASURED = re.compile(
 # What happens to others, "Reproduced plants were excluded from", or follows on something.
 _DONE_TO_OTHERS = re.compile(r"\s(?:is|are|was|were|ha[ds]|have)\s|(?:after|based\son)\Z")
 # Kinds of works, in other languages than English, in which the words for them are also those of data.
+_ENGLISH = ("from", "after", "on")
 _IN_BOOK = re.compile(
     r"\s?(?:[dl]['\u2019])?(?:[\w-]+\s)?(?:libros?|livros?|ouvrages?|rapporto|rapport|informe|relatório|bericht|buch|lehrbuch|manuale?s?"
-    r"|art[ií]culo|artigo|articolo|article|tesis|tese|thèse|sitio|página|site)\b"
+    r"|art[ií]culo|artigo|articolo|article|tesis|tese|thèse|sitio|página|site|bolet[ií]n|boletim|bulletin|bollettino|gu[ií]a|revista|jornal|peri[oó]dico|diario|zeitschrift|internet)\b"
 )
 # What is found out is nobody's: curves may be drawn of another work's numbers.
 _FACTS = re.compile(r"\b(?:data|datasets?|results?)(?:\s\w+){0,3}\s\Z", re.IGNORECASE)
@@ -161,7 +162,7 @@ _PUBLISHED = re.compile(
 )
 _PUBLISHED_STEMS = ("published", "appeared", "first ", "originally ", "previously ")
 _PERMISSION = re.compile(
-    r"\b(?:with|by|under|w/|used)\s(?:[\w']+\s){0,3}?(?:permissions?|authori[sz]ation)\b|\breprint\spermission\b"
+    r"\b(?:with|by|under|w/|used)\s(?:[\w'\u2019]+\s){0,3}?(?:permissions?|authori[sz]ation)\b|\breprint\spermission\b"
     r"|\b(?:(?:used|shown|displayed|included|presented|published)\s(?:here\s)?(?:with|by)\s(?:the\s)?|(?:with|by)\s(?:the\s)?(?:kind|friendly)\s)"
     r"(?:(?:kind|written|express)\s)*(?:agreement|consent|leave|assent)\s(?:of|from)\s(?:the\s)?(?-i:[A-Z])"
     r"|\bconsent\sof\sthe\s(?:publisher|editor|journal|copyright|director|trustees|museum|photographer|artist)|\blicen[sc]e\s(?:number|no\.?)\s?:?\s?\d{8}"
@@ -197,6 +198,9 @@ _CONSENT = re.compile(
     r"\W{0,2}(?:[\w'\u2019]+\s){0,5}?(?:patient|pacient|pazient|parent|padre|famil|mother|father|madre|guardian|eltern"
     r"|participant|subject|proband|relative|owner|volunteer|individual|child|famíli|ethic|[eé]tica|review\sboard|committee)",
     re.IGNORECASE,
+)
+_OF_SHOWN = re.compile(
+    r"\b(?:patient|parent|famil|mother|father|participant|subject|owner|volunteer)\w*['\u2019]", re.IGNORECASE
 )
 _AT_WORK = re.compile(
     r"\b(?:photograph|collect|sampl|caught|perform|conduct|carried|approv|captur|harvest|written|informed)\w*\s(?:\w+\s)*\Z",
@@ -261,7 +265,7 @@ def _is_made_from_other(text: str, lower: str) -> bool:
             is_cited = CITATION.match(text, found.end()) is not None
             if is_cited or (found["always"] and not _DONE_TO_OTHERS.search(found[0])):
                 return True
-            if _IN_BOOK.match(text, found.end()):
+            if not found[0].endswith(_ENGLISH) and _IN_BOOK.match(text, found.end()):
                 return True
             opens = _OPENS.search(before) and _OPENERS.match(found[0])
             is_drawn = found[0].startswith(_REDRAWN) and (before.endswith(", ") or MADE.search(before.rstrip()))
@@ -273,7 +277,7 @@ def _is_made_from_other(text: str, lower: str) -> bool:
 
 
 def _is_consent(text: str, permission: re.Match[str]) -> bool:
-    if _AT_WORK.search(text[max(0, permission.start() - 60) : permission.start()]):
+    if _OF_SHOWN.search(permission[0]) or _AT_WORK.search(text[max(0, permission.start() - 60) : permission.start()]):
         return True
     return _CONSENT.match(text, permission.end()) is not None
 

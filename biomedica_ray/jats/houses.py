@@ -30,14 +30,17 @@ _DATED = re.compile(
     r"[.;,(]\s?(?P<house>(?!(?:USA|DRC|NSW|UAE|PRC|ROC|RSA|WGS|UTM|DSM|ICD|COVID|SARS|ANOVA)\b)[A-Z]{3,7}(?:\s[A-Z][a-z]+){0,3}),?\s(?:19|20)\d\d\)?\s?\.?\Z"
 )
 _WORD = r"[A-Z\u00c0-\u00de][\w.'\u2019&-]*"
-_JOIN = r"(?:[,/]?\s(?:(?:of|the|and|de|da|do|du|des|di|del|della|der|für|for|on|&|/)\s|[dl]['\u2019]){0,2})"
+_JOIN = (
+    r"(?:[,/]?\s(?:(?:of|the|and|de|da|do|du|des|di|del|della|der|für|for|on|per|la|et|und|y|e|&|/)\s"
+    r"|(?:[dl]|dell|nell|all)['\u2019]){0,2})"
+)
 # A bracket or a last sentence of names only: "(London Metropolitan Archives, City of London)".
 _NAMES = re.compile(
     rf"(?:\(|[.,;\n]\s)(?P<house>{_WORD}(?:{_JOIN}{_WORD}){{0,11}})(?:,?\s(?:Bild\s|no\.\s)?\d+)?\s?(?:\)|\.?\Z|\.\s)"
 )
 # Those that hold pictures, and those that publish them.
 _HOLDS = re.compile(
-    r"\b(?i:museu|mus[eé]|archiv|arquiv|librar|bibliot|galler|glypto|pinaco|kunsthal|rijks|national\strust|acervo|\w*archiv\b)"
+    r"\b(?i:museu|mus[eé]|archiv|arquiv|librar|\w*bibliot|galler|glypto|pinaco|kunsthal|rijks|national\strust|acervo|\w*archiv\b)"
 )
 _COLLECTS = re.compile(r"\b(?i:collection|sammlung)")
 _PUBLISHES = re.compile(
@@ -56,6 +59,17 @@ _KEPT = re.compile(
 _NO_SOURCE = re.compile(r"\b(?:based\son|data\s(?:from|of)|calculat\w+|estimat\w+)\b|\babbrev", re.IGNORECASE)
 _SPELT_OUT = re.compile(r"\b[A-Z][A-Za-z]*[A-Z]\w*\s?[,:=]")
 _LONGEST_BEHIND = 80
+# A last sentence that is a name: "XL Catlin Seaview Survey.", "Katz and Lazarsfeld, 1955."
+_LAST = re.compile(
+    rf"(?:[.)\]]\s|\n)(?P<house>(?=(?:\S+\s)*?[A-Z][a-z]{{2,}}\S*\s(?:\S+\s)*?[A-Z][a-z]{{2,}}){_WORD}(?:{_JOIN}{_WORD}){{1,9}})(?:,?\s(?:19|20)\d\d)?\s?\.?\Z"
+)
+_NO_NAME = re.compile(
+    r"\b(?:scale|bars?|magnif\w+|original|stain\w*|h[ae]?ematoxylin|eosin|giemsa|masson|trichrome|kaplan|student|test|means?|values?|error"
+    r"|figures?|tables?|see|supplement\w*|colou?rs?|online|abbrev\w*|arrows?|notes?|sprague|whitney|wilcoxon|tukey|bonferroni|anova"
+    r"|left|right|top|bottom|panels?|view|images?|mice|rats?|group|control)\b|[\d×]",
+    re.IGNORECASE,
+)
+_CAPITALISED, _LONG_WORD = 0.8, re.compile(r"[^\W\d_]{4,}")
 
 
 def named_alone(text: str, lower: str) -> Iterator[str]:
@@ -72,8 +86,19 @@ def named_alone(text: str, lower: str) -> Iterator[str]:
     end = text[-_LONGEST_BEHIND:]
     if (found := _AT_END.search(end)) or ((found := _DATED.search(end)) and not _NO_SOURCE.search(text)):
         yield found["house"]
+    if (
+        (found := _LAST.search(text))
+        and not _NO_NAME.search(found["house"])
+        and not _is_in_title_case(text[: found.start()])
+    ):
+        yield found["house"]
     if _HOLDS.search(text) or _COLLECTS.search(text) or _PUBLISHES.search(text):
         yield from _alone(text)
+
+
+def _is_in_title_case(text: str) -> bool:
+    words = _LONG_WORD.findall(text)
+    return sum(word[0].isupper() for word in words) > _CAPITALISED * len(words)
 
 
 def _alone(text: str) -> Iterator[str]:

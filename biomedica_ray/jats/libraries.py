@@ -18,7 +18,9 @@ _SOURCES = re.compile(
     r"|mapbox|maptiler|sketchfab|thingiverse|turbosquid|scidraw|bioicons|openstax|khan\sacademy|macaulay\slibrary|antweb"
     r"|kegg\s(?:pathway\s)?maps?)"
     r"|[:(/©]\s?wikipedia"
-    r"|\bscreen\s?(?:shot|capture)s?\s(?:\w+\s)?from\s",
+    r"|\bscreen\s?(?:shot|capture)s?\s(?:\w+\s)?from\s"
+    # A page that is somebody's, "Screenshot of the Roe dashboard", but not the authors' own program.
+    r"|\bscreen\s?(?:shot|capture)s?\sof\s(?:the\s|an?\s)?(?!\(|[^\n]*\b(?:our|we|here|this\s(?:study|paper|work)|developed|proposed|authors?)\b)(?-i:[A-Z])",
     re.IGNORECASE,
 )
 _NAMED = (
@@ -112,7 +114,7 @@ _OF_PLACE = re.compile(
 _LONGEST_PICTURE = 50
 _PUBLIC_DOMAIN = re.compile(
     # A receptor may have a public domain.
-    r"\bpublic[\s-]domain\b(?!\s?:|\s(?:data|software|dedication|code|sequence|program|tool))"
+    r"\b(?:dom[ií]nio\spúblico|domaine\spublic|gemeinfrei|pubblico\sdominio)\b|\bpublic[\s-]domain\b(?!\s?:|\s(?:data|software|dedication|code|sequence|program|tool))"
     r"(?:(?<=\bin\sthe\spublic[\s-]domain)|(?!\sof\b))",
     re.IGNORECASE,
 )
@@ -133,7 +135,9 @@ def is_from_library(text: str, lower: str) -> bool:
         _follows(_OF_PLACE, found) and not _BENCH_LIBRARY.search(found[0]) for found in _PLACE.finditer(text)
     ):
         return True
-    return "public" in lower and any(not _follows(_NO_PICTURE, found) for found in _PUBLIC_DOMAIN.finditer(text))
+    return has_any(lower, ("public", "públic", "gemeinfrei", "pubblico")) and any(
+        not _follows(_NO_PICTURE, found) for found in _PUBLIC_DOMAIN.finditer(text)
+    )
 
 
 def _follows(pattern: re.Pattern[str], found: re.Match[str]) -> bool:

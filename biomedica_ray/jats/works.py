@@ -21,6 +21,8 @@ _NO_AUTHOR = (
     r"|(?:May|March|Spring|Summer|Fall|Winter)\b(?=,?\s\d))"
 )
 _AND = r"(?:and|und|et|e|y|&)"
+# "et al.", "y cols.", "u. a.", "and colleagues".
+_OTHERS = r"(?:(?:et|&)\sal|(?:y|e|et)\scol|u\.\s?a\.|und\sMitarb|and\s(?:co-?workers|colleagues))"
 
 # "https://...", "Roe A, Doe B. Anatomy of the hand.": what tells a work in any place.
 _ADDRESS = r"(?:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)"
@@ -45,7 +47,7 @@ CITATION = re.compile(
     rf"(?i:refs?\b|references?\b)|(?<=[\[(])\d|(?<=[\[(]\s)\d|[{RAISED}]|\^[\[(]?\d|\d{{1,3}}(?=\s?(?:[;)\]]|\.(?!\d))|\Z)"
     rf"|(?i:{_ADDRESS})"
     # Names with what makes them a citation: "Roe et al.", "Roe and Doe", "Roe (2010)", "Roe [3]".
-    rf"|{_INITIALS}{NAME}(?:,?\s(?:et\sal|(?:y|e|et)\scol|{_AND}\s{_INITIALS}{NAME})|,?\s[\[(]?{_YEAR}(?!\s[a-z]+\))|,?\s\[\d|\s?[{RAISED}]"
+    rf"|{_INITIALS}{NAME}(?:,?\s(?:{_OTHERS}|{_AND}\s{_INITIALS}{NAME})|,?\s[\[(]?{_YEAR}(?!\s[a-z]+\))|,?\s\[\d|\s?[{RAISED}]"
     rf"|{_LISTED}))"
 )
 """A work that a text cites, at the place where it is named."""
@@ -97,15 +99,15 @@ _AS_OTHERS = re.compile(
 AFTER_WORK = re.compile(
     rf"\s{_ADDRESS}|\s(?:(?i:figs?|figures?)\.?\s?\d+\w?,?\s(?:of|in|from)\s)?(?:"
     r"(?i:refs?|references?)\.?\s?[\[(]?\d|\[\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3})*\]"
-    rf"|(?:{_WORK_OF}|l['\u2019]|la\s|le\s)?{_NO_AUTHOR}{_INITIALS}{NAME}(?:,?\set\sal(?!\.?['\u2019]s)|(?:,?\s{_AND}\s{_INITIALS}{NAME})?,?\s"
+    rf"|(?:{_WORK_OF}|l['\u2019]|la\s|le\s)?{_NO_AUTHOR}{_INITIALS}{NAME}(?:,?\s{_OTHERS}(?!\.?['\u2019]s)|(?:,?\s{_AND}\s{_INITIALS}{NAME})?,?\s"
     rf"(?:[\[(]?{_YEAR}(?![a-z]?\)?\s(?:to|until|cohorts?|data|seasons?)\b)|\[\d)|{_LISTED}))"
 )
 """A work that is cited with certainty, where words alone lead to it: no bare number, no two names without a year."""
 # A part of a sentence that is the source: "Circuit of the axon, from Roe (1999)".
-_SOURCE_BEHIND = re.compile(r",\s(?:from|after|nach|aus|d['\u2019]après)(?=\s)")
+_SOURCE_BEHIND = re.compile(r",\s(?:from|after|nach|aus|d['\u2019]après|segundo|seg[uú]n|selon|secondo|laut)(?=\s)")
 # What may be from another work beside the authors' own in a picture of their own.
 _PLOTTED = re.compile(
-    r"\b(?:data\w*|results?|values?|sequences?|estimates?|strains?|rates?|measurements?|points?|curves?|lines?|samples?"
+    r"\b(?:classifica\w+|crit[eé]\w+|m[eé]tod\w+|escalas?|estadi\w+|data\w*|results?|values?|sequences?|estimates?|strains?|rates?|measurements?|points?|curves?|lines?|samples?"
     r"|specimens?|scores?|isolates?|circles?|squares?|triangles?|symbols?)\b[^.;]*\Z",
     re.IGNORECASE,
 )
@@ -188,7 +190,7 @@ _NO_COUNTRY = (
 )
 _ENDS_CITED = re.compile(
     r"(?P<last>[\w-]+)[)\"'\u2019\u201d]*\s(?:\[\d{1,3}(?:[,\u2013-]\s?\d{1,3})*\]"
-    rf"|\((?:{_NO_AUTHOR}{_NO_COUNTRY}{NAME}(?:\s(?:et\sal\.?|{_AND}\s{NAME}))?|{_ORGANISATION}),?\s{_YEAR}[a-z]?\))\s?\.?\Z"
+    rf"|\((?:{_NO_AUTHOR}{_NO_COUNTRY}{NAME}(?:,?\s(?:{_OTHERS}\.?|{_AND}\s{NAME}))?|{_ORGANISATION}),?\s{_YEAR}[a-z]?(?:[,;:]\s(?:fig|figs|p|pp|plate|pl|table|tab)\.?\s?\w+|,\s(?:modified|adapted|redrawn))?\))\s?\.?\Z"
 )
 _HOW = re.compile(
     r"as|in|by|of|to|with|using|see|and|from|for|on|than|per|via|under|at|literature|methods?|models?|algorithms?|approach"
@@ -205,7 +207,7 @@ _BY_METHOD = re.compile(
     r"|\b(?:based\son|compared\s(?:to|with))\s(?:[\w-]+\s){0,3}[\w-]+\Z"
 )
 _AUTHORS_WORK = re.compile(
-    r"\b(?:here|ours?|this\s(?:work|study|paper)|present\s(?:work|study)|proposed|compar\w+)\b", re.IGNORECASE
+    r"\b(?:here|own|ours?|this\s(?:work|study|paper)|present\s(?:work|study)|proposed|compar\w+)\b", re.IGNORECASE
 )
 _LONGEST_CITED = 200
 # A caption's first sentence; the full stops of initials and of "et al." end none.
