@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from biomedica_ray.jats.attributed import is_attributed
 from biomedica_ray.jats.libraries import is_from_library
 from biomedica_ray.jats.stems import has_any
 from biomedica_ray.jats.works import CITATION, MADE, NAME, NO_PICTURE, RAISED, is_by_cited, is_source_named
@@ -136,6 +137,14 @@ _BRACKETED = re.compile(r"[(\[](?P<word>\w+(?:ed|en|wn))\sfrom(?=\s)")
 _MEASURED = re.compile(
     r"(?:calculat|estimat|comput|inferr|isolat|purif|collect|measur|record|determin|generat|prepar|purchas)"
 )
+# What happens to others, "Reproduced plants were excluded from", or follows on something.
+_DONE_TO_OTHERS = re.compile(r"\s(?:is|are|was|were|ha[ds]|have)\s|(?:after|based\son)\Z")
+# Kinds of works, in other languages than English, in which the words for them are also those of data.
+_ENGLISH = ("from", "after", "on")
+_IN_BOOK = re.compile(
+    r"\s?(?:[dl]['\u2019])?(?:[\w-]+\s)?(?:libros?|livros?|ouvrages?|rapporto|rapport|informe|relatório|bericht|buch|lehrbuch|manuale?s?"
+    r"|art[ií]culo|artigo|articolo|article|tesis|tese|thèse|sitio|página|site|bolet[ií]n|boletim|bulletin|bollettino|gu[ií]a|revista|jornal|peri[oó]dico|diario|zeitschrift|internet)\b"
+)
 # What is found out is nobody's: curves may be drawn of another work's numbers.
 _FACTS = re.compile(r"\b(?:data|datasets?|results?)(?:\s\w+){0,3}\s\Z", re.IGNORECASE)
 _ORIGINAL = re.compile(
@@ -153,7 +162,9 @@ _PUBLISHED = re.compile(
 )
 _PUBLISHED_STEMS = ("published", "appeared", "first ", "originally ", "previously ")
 _PERMISSION = re.compile(
-    r"\b(?:with|by|under|w/|used)\s(?:[\w']+\s){0,3}?(?:permissions?|authori[sz]ation)\b|\breprint\spermission\b"
+    r"\b(?:with|by|under|w/|used)\s(?:[\w'\u2019]+\s){0,3}?(?:permissions?|authori[sz]ation)\b|\breprint\spermission\b"
+    r"|\b(?:(?:used|shown|displayed|included|presented|published)\s(?:here\s)?(?:with|by)\s(?:the\s)?|(?:with|by)\s(?:the\s)?(?:kind|friendly)\s)"
+    r"(?:(?:kind|written|express)\s)*(?:agreement|consent|leave|assent)\s(?:of|from)\s(?:the\s)?(?-i:[A-Z])"
     r"|\bconsent\sof\sthe\s(?:publisher|editor|journal|copyright|director|trustees|museum|photographer|artist)|\blicen[sc]e\s(?:number|no\.?)\s?:?\s?\d{8}"
     r"|\bcopyright\sclearance\scent|\bre-?(?:print|us|produc)\w*\s(?:\w+\s)?(?:permitted|authori[sz]ed)\sby\b"
     r"|(?:(?:\A|[.(\n]\s?)|\b(?:im[aá]ge[mn]s?|figuras?|fotos?|mapas?)\s)autorizad[oa]s?\s(?:por|pel[oa])\b|\bpermissions?\s(?:\w+\s){0,2}?(?:granted|obtained|given|received)\b(?!\sby\s(?:year|month|age|sex|region))"
@@ -161,7 +172,7 @@ _PERMISSION = re.compile(
     r"|\b(?:under|by)\slicen[sc]e\s(?:from|of)\b|(?<!\bdata\s)\bused\sunder\s(?:an?\s|the\s)?(?:[\w-]+\s){0,3}licen[sc]e\b"
     r"|\ball\srights\sreserved\b"
     r"|\b(?:avec|sous)\s(?:la\s|l['\u2019])?(?:\w+\s)?(?:permission|autorisation)|\bmit\s(?:\w+\s){0,2}?(?:Genehmigung|Erlaubnis)"
-    r"|\bcon\s(?:il\s|el\s|la\s|l['\u2019])?(?:permesso|permiso|autorizaci[oó]n|autorizzazione)|\bper\sgentile\sconcessione"
+    r"|\bcon\s(?:il\s|el\s|la\s|l['\u2019])?(?:permesso|permiso|autorizaci[oó]n|autorizzazione)|\b(?:su|per|dietro)\s(?:gentile\s)?concessione"
     r"|\b(?:com|sob)\s(?:a\s)?(?:permissão|autorização)",
     re.IGNORECASE,
 )
@@ -172,7 +183,11 @@ _PERMISSION_STEMS = (
     "reserved",
     "autori",
     "authori",
-    "consent of the",
+    "consent",
+    "agreement of",
+    "agreement from",
+    "leave of",
+    "assent of",
     "clearance",
     "genehmigung",
     "erlaubnis",
@@ -183,6 +198,9 @@ _CONSENT = re.compile(
     r"\W{0,2}(?:[\w'\u2019]+\s){0,5}?(?:patient|pacient|pazient|parent|padre|famil|mother|father|madre|guardian|eltern"
     r"|participant|subject|proband|relative|owner|volunteer|individual|child|famíli|ethic|[eé]tica|review\sboard|committee)",
     re.IGNORECASE,
+)
+_OF_SHOWN = re.compile(
+    r"\b(?:patient|parent|famil|mother|father|participant|subject|owner|volunteer)\w*['\u2019]", re.IGNORECASE
 )
 _AT_WORK = re.compile(
     r"\b(?:photograph|collect|sampl|caught|perform|conduct|carried|approv|captur|harvest|written|informed)\w*\s(?:\w+\s)*\Z",
@@ -202,7 +220,9 @@ def is_taken_over(text: str) -> bool:
         or (has_any(lower, _THANKS) and _THANKED.search(text) is not None)
         or is_source_named(text, lower)
         or (has_any(text, _EASTERN_STEMS) and _EASTERN.search(text) is not None)
+        or (has_any(lower, _COVERS) and _COVER.search(lower) is not None)
         or is_from_library(text, lower)
+        or is_attributed(text, lower)
     )
 
 
@@ -224,6 +244,12 @@ _EASTERN = re.compile(
 )
 
 
+# What stands in front of a book, in other languages than English.
+_COVERS = ("livro", "libro", "livre", "ouvrage", "titelblatt", "titelseite", "page de titre")
+_COVER = re.compile(
+    r"\b(?:capa\sd[eo]s?\slivros?|portada\sdel?\slibro|couverture\sd(?:u\slivre|e\sl['\u2019]ouvrage)|copertina\sdel\slibro|titelblatt"
+    r"|titelseite|page\sde\stitre)\b"
+)
 _EASTERN_STEMS = ("引", "改", "摘", "载", "載", "出典", "인용")
 
 
@@ -237,7 +263,9 @@ def _is_made_from_other(text: str, lower: str) -> bool:
             if not found["always"] and _FACTS.search(before):
                 continue
             is_cited = CITATION.match(text, found.end()) is not None
-            if is_cited or (found["always"] and not found[0].endswith(("after", "based on"))):
+            if is_cited or (found["always"] and not _DONE_TO_OTHERS.search(found[0])):
+                return True
+            if not found[0].endswith(_ENGLISH) and _IN_BOOK.match(text, found.end()):
                 return True
             opens = _OPENS.search(before) and _OPENERS.match(found[0])
             is_drawn = found[0].startswith(_REDRAWN) and (before.endswith(", ") or MADE.search(before.rstrip()))
@@ -249,7 +277,7 @@ def _is_made_from_other(text: str, lower: str) -> bool:
 
 
 def _is_consent(text: str, permission: re.Match[str]) -> bool:
-    if _AT_WORK.search(text[max(0, permission.start() - 60) : permission.start()]):
+    if _OF_SHOWN.search(permission[0]) or _AT_WORK.search(text[max(0, permission.start() - 60) : permission.start()]):
         return True
     return _CONSENT.match(text, permission.end()) is not None
 

@@ -186,7 +186,7 @@ def _items(
                 start=start,
                 end=item.end(),
                 ends_range=ends_range,
-                is_certain=joint is None or ends_range or is_plural or _goes_on(found[-1], item, number),
+                is_certain=joint is None or ends_range or is_plural or _goes_on(found[-1], item, number, joint[0]),
                 is_elsewhere=False,
             )
         )
@@ -204,11 +204,17 @@ def _items(
     yield from (citation._replace(is_elsewhere=True) for citation in found) if elsewhere else found
 
 
-def _goes_on(last: Citation, item: re.Match[str], number: str) -> bool:
-    """Whether a number joined to a singular word names a figure as the one before: ``Fig. 2a and 3b``, no 3D image."""
-    if not item["attached"] or not last.panels or item["attached"][0].islower() != last.panels[0][0].islower():
+def _goes_on(last: Citation, item: re.Match[str], number: str, joint: str) -> bool:
+    """Whether a number joined to a singular word names a figure as the one before: ``Fig. 2a and 3b``, ``Fig. 2/3``.
+
+    ``Fig. 2 and 3D images`` names one.
+    """
+    if joint == "/" and not item["panels"]:
+        return number.isdecimal() and last.number.isdecimal() and int(number) == int(last.number) + 1
+    letters = item["attached"] or (item["bracketed"] or "").lstrip("([")
+    if not letters or not last.panels or letters[0].islower() != last.panels[0][0].islower():
         return False
-    return number == last.number or (number.isdecimal() and item["attached"] != "D")
+    return number == last.number or (number.isdecimal() and letters != "D")
 
 
 def _may_end_series(before: str) -> bool:

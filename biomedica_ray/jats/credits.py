@@ -18,13 +18,14 @@ _PEOPLE = rf"{_PERSON}(?:(?:,|\sand|\s&)\s{_PERSON})*"
 # Houses that have pictures.
 _HOUSE = (
     r"(?=[A-Z])[^.;\n]{0,40}?\b(?i:museu|mus[eé]|archiv|arquiv|institut|universi|librar|bibliot|societ|agenc|foundation"
-    r"|zoo\b|survey\b|administrat|ministr)\w*"
+    r"|zoo\b|survey\b|administrat|ministr|\w*amt\b|bureau|council|commission|hospital|klini)\w*"
 )
 _SOMEBODY = rf"(?:{_PERSON}|[A-Z]{{2,}}\b|(?:the\s)?{NAME}(?=\s?(?:[.,;)\n/(]|\Z)))"
 _PICTURES = (
     "photographs?|photos?|photomicrographs?|images?|pictures?|illustrations?|drawings?|artworks?|paintings?|portraits?"
     "|ilustraç[ãa]o|ilustraci[oó]n|illustrazione|fotos?|fotografias?|fotografías?|photographies?|fotografie|clichés?|bild|bilder|abbildung|immagin[ei]|im[aá]ge(?:ns?|nes)"
     "|imagem|imagen|dibujos?|desenhos?|dessins?|zeichnung|disegn[oi]|micrographs?|cartoons?|sketch(?:es)?|grafik|infographics?"
+    "|phot|photogr|illus|illustr|art|renderings?|reconstructions?|silhouettes?|icons?|visuali[sz]ations?|animations?|design"
     "|photographers?|illustrators?|artists?|cartographers?|engravings?|etchings?|lithographs?|woodcuts?|watercolou?rs?|frescos?"
     r"|artist['\u2019]?s['\u2019]?\s(?:reconstructions?|impressions?)|(?:oil|tempera|acrylic)\son\s\w+|postcards?|posters?|daguerreotypes?"
 )
@@ -41,10 +42,28 @@ _SUPPLIED = (
     "supplied by",
     "contributed by",
     "donated by",
+    "lent by",
+    "loaned by",
+    "sent by",
     "gift of",
     "gift from",
 )
-_SOURCES = ("source", "fonte", "fuente", "quelle", "fonti", "nachweis", "rechte", "rights:")
+_SOURCES = (
+    *(
+        "source",
+        "fonte",
+        "fuente",
+        "quelle",
+        "fonti",
+        "nachweis",
+        "rechte",
+        "rights:",
+        "bildautor",
+        "urheber",
+        "base carto",
+    ),
+    *("kartengrundlage", "fond de carte", "mapa base"),
+)
 _GIVEN = (
     "cedid",
     "facilitad",
@@ -77,14 +96,16 @@ _MAKERS = (
         (":", "©", "(c)"),
         re.compile(rf"(?:[:©]|\([cC]\))\s*(?P<who>{_PEOPLE}|[A-Z]{{2,}}\b|{_HOUSE}|[\w-]+\.(?:com|org|net)\b)"),
         re.compile(
-            rf"\b(?:{_PICTURES}|graphics?|maps?(?:\s(?:production|design|creation))?|cartography|carte|karte|mapa|mappa)\s?\Z",
+            rf"\b(?:{_PICTURES}|graphics?|maps?(?:\s(?:production|design|creation))?|cartography|carte|karte|mapa|mappa)\.?\s?\Z",
             re.IGNORECASE,
         ),
     ),
     _Credit(
         (" by ", " de ", " von ", " di ", " par ", " por "),
-        re.compile(rf"\s(?i:by|de|von|di|par|por)\s(?P<who>{_PEOPLE}|[A-Z]{{1,3}}\s{NAME})"),
-        re.compile(rf"\b(?:{_PICTURES}|graphics?)(?:\s(?:taken|made|drawn))?\Z", re.IGNORECASE),
+        re.compile(
+            rf"\s(?i:by|de|von|di|par|por)\s(?:the\s(?:[a-z]+\s?){{1,2}},?\s)?(?P<who>{_PEOPLE}|[A-Z]{{1,3}}\s{NAME}|the\s{_HOUSE})"
+        ),
+        re.compile(rf"\b(?:{_PICTURES}|graphics?|maps?)(?:\s(?:taken|made|drawn))?\Z", re.IGNORECASE),
     ),
     # "Map created by Jane Doe", "Created by Jane Doe", "Figure by Jane Doe."
     _Credit(
@@ -124,8 +145,28 @@ _MAKERS = (
     _Credit(
         ("drawn by", "illustrated by", "painted by", "photographed by", "sketched by"),
         re.compile(
-            rf"\b(?i:drawn|illustrated|painted|photographed|sketched)\sby\s(?:the\s)?(?:[a-z]+\s){{0,2}}(?P<who>{_PERSON})"
+            rf"\b(?i:drawn|illustrated|painted|photographed|sketched)\sby\s(?:the\s)?(?:[a-z]+\s){{0,2}}(?P<who>{_PERSON}|{NAME}(?=\sin\s1[4-9]\d\d|\s\(1[4-9]\d\d))"
         ),
+    ),
+    # "Life restoration of Anomalocaris by Ann Roe".
+    _Credit(
+        (" by ",),
+        re.compile(
+            rf"\b(?i:{_PICTURES}|restorations?|maps?|models?)\sof\s[^.;:()\n]{{1,80}}?\sby\s(?P<who>{_PERSON})(?=\s?[.,;)\n]|\Z)"
+        ),
+    ),
+    # "Photograph of a toad, A. Roe."
+    _Credit(
+        ("photo", "foto", "drawing", "dessin", "dibujo", "zeichnung"),
+        re.compile(
+            r"\b(?i:photo(?:graph\w*)?s?|fotos?|fotograf\w+|drawings?|dessin|dibujo|zeichnung)\b[^.]{0,100}?(?:,|\()\s?"
+            rf"(?P<who>(?:[A-Z]\.[\s-]?)+{NAME})\)?\s?\.?\Z"
+        ),
+    ),
+    # "Phot. A. Roe".
+    _Credit(
+        ("phot.", "photogr.", "fot.", "illus.", "illustr.", "del.", "zeichn."),
+        re.compile(rf"(?:\A|[.(;,\n]\s?)(?i:phot|photogr|fot|illustr?|del|zeichn)\.\s(?P<who>{_PERSON})"),
     ),
     # A service that is somebody's: "generated using Atlas by Doe Ltd".
     _Credit(
@@ -167,6 +208,20 @@ _MADE_STEMS = (
     *(
         "micrograph",
         "cartoon",
+        "art by",
+        "restor",
+        "render",
+        "reconstruct",
+        "silhouette",
+        "icon",
+        "visuali",
+        "animation",
+        "design",
+        "illus",
+        "phot.",
+        "fot.",
+        "del.",
+        "zeichn.",
         "sketch",
         "grafik",
         "artist",
@@ -198,10 +253,14 @@ _CREDITS = (
     _Credit(
         ("courtesy", "cortes", "courtoisie", "gracieuseté", "gentil"),
         re.compile(
-            r"(?<!(?i:samples)\s)(?<!(?i:cells)\s)(?<!(?i:strains)\s)(?<!(?i:mice)\s)(?<!(?i:seeds)\s)"
             r"\b(?i:courtesy|cortes[ií]a|courtoisie|gracieuseté|gentileza|gentil\w+\s(?:concess\w+|cedid\w+|fornit\w+))\b"
             r"(?:\s(?i:of|to|from|by|de|del|di|du|da|do|por)\b|\s?[:,]|(?=\s(?:the\s)?[A-Z])|(?<!courtesy)(?<!Courtesy)(?=\s))\s?:?\s*"
             rf"(?P<who>{_CLAUSE})"
+        ),
+        re.compile(
+            r"\A\W*\Z|\b(?!(?:samples?|cells?|strains?|mice|seeds?|antibod\w+|plasmids?|constructs?|vectors?|lines?|virus\w*|specimens?"
+            r"|tissues?|reagents?|compounds?|materials?|software|data|code)\b)\w+\W*\Z",
+            re.IGNORECASE,
         ),
     ),
     _Credit(
@@ -214,7 +273,7 @@ _CREDITS = (
         _SUPPLIED,
         re.compile(
             rf"\b(?i:{_PICTURES}|figures?|maps?|scans?|slides?|radiographs?|x-rays?|videos?|schem[ae]\w*|CT|MRI|PET|angiogra\w+|tomogra\w+|histolog\w+)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
-            r"(?i:provided|supplied|contributed|donated|gift|shared|made\savailable)\s(?i:by|of|from)\s(?P<who>(?:the\s)?(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*"
+            r"(?i:provided|supplied|contributed|donated|gift|shared|lent|loaned|sent|made\savailable)\s(?i:by|of|from)\s(?P<who>(?:the\s)?(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*"
             r"|the\s(?:manufacturer|company|vendor|supplier|producer|distributor)\b[^.;)\n]*)"
         ),
     ),
@@ -237,16 +296,17 @@ _CREDITS = (
         ("autor", "author", "creator", "elabora", "erstellt", "réalisé"),
         re.compile(
             r"(?:\A|[.(\[;\n]\s?)(?:(?i:aut[oh]+re?s?|creators?)\s?:|(?i:elabora\w+|erstellt|réalisée?s?)\s(?i:por|da|von|par))"
-            rf"\s*(?P<who>{_CLAUSE})"
+            rf"\s*(?=(?:the\s|l[oae]s?\s|os?\s)?(?-i:[A-Z\u00c0-\u00de]|autor))(?P<who>{_CLAUSE})"
         ),
     ),
     # "Property of the Museum", "from the collection of J. Doe".
     _Credit(
-        ("property of", "collection", "archive"),
+        ("property of", "collection", "archive", "file", "album", "estate", "papers of", "acervo", "archiv"),
         re.compile(
             r"(?:(?:\A|[.(\n]\s?|\b(?:is|are)\s(?:the\s)?)(?i:property)\sof"
-            rf"|(?:\A|[.(\n]\s?|\b(?i:{_PICTURES})\s)(?i:from)\sthe\s(?i:collections?|archives?)\sof)\s(?:the\s)?"
-            r"(?P<who>(?:[A-Z]\.\s?)*[A-Z][^.;)\n]*)"
+            rf"|(?:\A|[.(\n]\s?|\b(?i:{_PICTURES})\s)(?i:from)\sthe\s(?i:collections?|archives?|albums?|estate|papers|(?:teaching|case|slide|photo\w*)\s(?:files?|collections?|archives?))\sof"
+            r"|(?:\A|[.(\n]\s?)(?i:(?:photo\w*\s|image\s|picture\s)?(?:archives?|collections?)\sof|acervo(?:\sd[aeo])?|archivo\sdel?|archives\sde|archivio(?:\sd\w+)?|bildarchiv))\s(?:the\s)?"
+            r"(?P<who>(?:Drs?\.?\s|Prof\.?\s)?(?:[A-Z]\.\s?)*[A-Z][^.;)\n]*)"
         ),
     ),
     # "From USGS.", "CDC/Ann Roe".
@@ -282,11 +342,12 @@ _CREDITS = (
         _SOURCES,
         re.compile(
             r"(?:[Ss]ource|SOURCE|[Ff]ont[ei]|FONTE|[Ff]uente|FUENTE|[Qq]uelle|QUELLE|[Bb]ildquelle|[Bb]ildrechte"
-            r"|[Aa]bbildungsnachweis|(?i:image|picture|photo)\s[Rr]ights)[snSN]?"
+            r"|[Bb]ildautor(?:in)?|[Uu]rheber|[Bb]ase\scartogr[áa]fica|[Kk]artengrundlage|[Ff]onds?\sde\scarte|[Mm]apa\sbase"
+            r"|[Aa]bbildungsnachweis|[Ss]ources?\sof\s(?:the\s)?(?:data|image|figure|map|photo\w*|picture|information)|(?i:image|picture|photo)\s[Rr]ights)[snSN]?"
             r"\s?(?::\s*|(?=[\[(]\s?\d)|[\u2013\u2014-]\s(?=[A-Z]))(?P<who>[^\n]+)"
         ),
         re.compile(
-            rf"(?:\A|[.(\[;:,\n]\s?|\b(?:{_PICTURES}|figure|map|data\sand\smap)\s)(?:original\s)?\Z", re.IGNORECASE
+            rf"(?:\A|[.(\[;:,\n]\s?|\b(?:{_PICTURES}|figure|map|data(?:\sand\smap)?)\s)(?:original\s)?\Z", re.IGNORECASE
         ),
     ),
 )
@@ -294,9 +355,9 @@ _CREDITS = (
 _TECHNIQUE = re.compile(
     r"microscop|micrograph|tomograph|resonance|electron|imaging|camera|scann|software|radiograph|ultraso|fluoresc|confocal"
     r"|adobe|photoshop|illustrator|arcgis|\besri|qgis|imagej|matlab|prism|excel|powerpoint|biorender|chimera|pymol|python"
-    r"|cytoscape|canva|inkscape|corel|sketchup|blender|version|package|program|statist|\bage\b|group"
+    r"|cytoscape|canva|inkscape|corel|sketchup|blender|version|package|program|statistic|\bage\b|group"
     r"|\b(?:leica|zeiss|nikon|olympus|philips|jeol|hitachi|siemens|canon|toshiba|keyence|shimadzu|bruker|fei)\s\w*?(?-i:[A-Z]{2}|\d)"
-    r"|microsystem|graphpad|schr.dinger|mathworks|neighbou?r|likelihood|bayes|parsimony"
+    r"|method|casting|component|algorithm|tracing|vision|mapping|processing|learning|microsystem|graphpad|schr.dinger|mathworks|neighbou?r|likelihood|bayes|parsimony"
     r"|\b(?:SEM|TEM|MRI|CT|AFM|PET|LED|DNA|RNA|DAPI|GFP|RFP|HE|ECG|EEG)\b",
     re.IGNORECASE,
 )

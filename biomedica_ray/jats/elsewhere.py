@@ -18,7 +18,7 @@ _WORK = (
 )
 _OF = r"\s?,?\s(?:of|in|from|by)\s(?:the\s)?"
 _BEHIND = re.compile(
-    rf"(?:\s?\([^()]{{0,30}}\))?{_OF}"
+    rf"\stherein\b|(?:\s?\([^()]{{0,30}}\))?{_OF}"
     rf"(?:[Rr]efs?\b|[Rr]eferences?\s?[\[(]?\d|[\[(]\d|{_AUTHORS}|[Ss]upp|SI\b|ESI\b|[Oo]nline\b|[Ee]lectronic\s|[Aa]dditional\s[Ff]ile"
     rf"|[Aa]ppendix|[Ww]eb\s|(?:File|Text|Data|Note)\sS?\d|S\d+\s(?:File|Text|Appendix|Data)"
     rf"|(?:\w+\s){{0,2}}?(?:original|companion|accompanying|cited|previous|earlier|aforementioned)\s(?:\w+\s)?{_WORK}"

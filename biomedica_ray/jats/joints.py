@@ -51,7 +51,8 @@ def expand_letters(text: str) -> tuple[str, ...]:
 
 
 def _between(first: str, last: str) -> list[str]:
-    """What a range leaves out: B for A-C, A2 for A1-A3."""
+    """What a range leaves out: B for A-C, A2 for A1-A3, B' for A'-C'."""
     if first[0] == last[0] and first[1:].isdecimal() and last[1:].isdecimal():
         return [f"{first[0]}{number}" for number in range(int(first[1:]) + 1, int(last[1:]))]
-    return [chr(place) for place in range(ord(first[0]) + 1, ord(last[0]))]
+    index = first[1:] if first[1:] == last[1:] else ""
+    return [f"{chr(place)}{index}" for place in range(ord(first[0]) + 1, ord(last[0]))]

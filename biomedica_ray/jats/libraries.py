@@ -13,8 +13,14 @@ _SOURCES = re.compile(
     r"|alamy|depositphotos|dreamstime|servier|smart\s(?:servier|medical\sart)|phylopic|mapchart|radiopaedia|noun\sproject"
     r"|science\sphoto\slibrary|biodiversity\sheritage|library\sof\scongress|wellcome\s(?:images|library|collection)"
     r"|public\shealth\simage\slibrary|phil\s?(?:#|id\b)\s?\d|copernicus\s(?:sentinel|data)|dall[\s\u00b7\u2022.-]?e\b"
-    r"|our\sworld\sin\sdata|midjourney|stable\sdiffusion|chatgpt|blausen)"
-    r"|\bscreen\s?(?:shot|capture)s?\s(?:\w+\s)?from\s",
+    r"|our\sworld\sin\sdata|midjourney|stable\sdiffusion|chatgpt|blausen|fotolia|123rf|bigstock|thinkstock|corbis|akg[\s-]images|bridgeman"
+    r"|mary\sevans|agence\sfrance|magnum\sphotos|picture[\s-]alliance|ullstein\sbild|art\sresource|europeana|gallica|internet\sarchive"
+    r"|mapbox|maptiler|sketchfab|thingiverse|turbosquid|scidraw|bioicons|openstax|khan\sacademy|macaulay\slibrary|antweb"
+    r"|kegg\s(?:pathway\s)?maps?)"
+    r"|[:(/©]\s?wikipedia"
+    r"|\bscreen\s?(?:shot|capture)s?\s(?:\w+\s)?from\s"
+    # A page that is somebody's, "Screenshot of the Roe dashboard", but not the authors' own program.
+    r"|\bscreen\s?(?:shot|capture)s?\sof\s(?:the\s|an?\s)?(?!\(|[^\n]*\b(?:our|we|here|this\s(?:study|paper|work)|developed|proposed|authors?)\b)(?-i:[A-Z])",
     re.IGNORECASE,
 )
 _NAMED = (
@@ -44,6 +50,40 @@ _NAMED = (
         "screenshot",
         "screen shot",
     ),
+    *(
+        "fotolia",
+        "123rf",
+        "bigstock",
+        "thinkstock",
+        "corbis",
+        "akg",
+        "bridgeman",
+        "mary evans",
+        "agence france",
+        "magnum",
+    ),
+    *(
+        "picture alliance",
+        "picture-alliance",
+        "ullstein",
+        "art resource",
+        "europeana",
+        "gallica",
+        "internet archive",
+        "mapbox",
+    ),
+    *(
+        "maptiler",
+        "sketchfab",
+        "thingiverse",
+        "turbosquid",
+        "scidraw",
+        "bioicons",
+        "openstax",
+        "khan academy",
+        "macaulay",
+    ),
+    *("antweb", "kegg"),
     *("screencapture", "screen capture"),
 )
 # What libraries of the bench hold, and what is done with them.
@@ -53,7 +93,7 @@ _OF_BENCH = (
 )
 # Kinds of places that a picture is from, and the picture before that. "Internet-connected" is none.
 _PLACE = re.compile(
-    r"\sfrom\s(?:the\s|an?\s)?(?:[\w.,&'\u2019-]+\s){0,5}(?:atlas|museum|archives?|web\s?site|web\s?page|homepage"
+    r"\sfrom\s(?:the\s|an?\s)?(?:[\w.,&'\u2019-]+\s){0,5}(?:atlas|museum|archives?(?!\sof\s(?:the|our)\s(?:department|hospital|clinic|institution|laborator))|web\s?site|web\s?page|homepage"
     r"|internet|(?:text|hand)book|brochure|encyclop\w+"
     rf"|library(?!\s(?:prep|screen|construct|sequenc|generat|siz|clon|member|pool|of\s(?:[\w-]+\s){{0,2}}?[\w-]*{_OF_BENCH})))"
     r"\b(?![-\u2010\u2011]\w)"
@@ -74,7 +114,7 @@ _OF_PLACE = re.compile(
 _LONGEST_PICTURE = 50
 _PUBLIC_DOMAIN = re.compile(
     # A receptor may have a public domain.
-    r"\bpublic[\s-]domain\b(?!\s?:|\s(?:data|software|dedication|code|sequence|program|tool))"
+    r"\b(?:dom[ií]nio\spúblico|domaine\spublic|gemeinfrei|pubblico\sdominio)\b|\bpublic[\s-]domain\b(?!\s?:|\s(?:data|software|dedication|code|sequence|program|tool))"
     r"(?:(?<=\bin\sthe\spublic[\s-]domain)|(?!\sof\b))",
     re.IGNORECASE,
 )
@@ -95,7 +135,9 @@ def is_from_library(text: str, lower: str) -> bool:
         _follows(_OF_PLACE, found) and not _BENCH_LIBRARY.search(found[0]) for found in _PLACE.finditer(text)
     ):
         return True
-    return "public" in lower and any(not _follows(_NO_PICTURE, found) for found in _PUBLIC_DOMAIN.finditer(text))
+    return has_any(lower, ("public", "públic", "gemeinfrei", "pubblico")) and any(
+        not _follows(_NO_PICTURE, found) for found in _PUBLIC_DOMAIN.finditer(text)
+    )
 
 
 def _follows(pattern: re.Pattern[str], found: re.Match[str]) -> bool:

@@ -32,9 +32,18 @@ _NO_PANELS = re.compile(
 )
 # What letters without brackets stand for in a map or a drawing: "Sampling locations: A, the lake; B, the river".
 _KEY_OPENS = re.compile(
-    r"\b(?:locations?|localities|stations?|landmarks?|points?|peaks?|bands?|species|symbols?|legend|keys?|labels?)\s?:\s*\Z",
+    r"\b(?:locations?|localities|stations?|landmarks?|points?|peaks?|bands?|species|symbols?|legend|keys?|labels?"
+    r"|(?:(?:diagram|drawing|sketch|cartoon|anatomy|map)\s(?:of|through)\s[^.:;]{1,60}))\s?:\s*\Z",
     re.I,
 )
+# Whom the letters tell apart, "patients with (a) asthma or (b) COPD", and shares of a whole.
+_OF_PEOPLE = re.compile(
+    r"\b(?:patients|participants|subjects|cases|children|women|men|people|individuals|studies|articles|those)\s(?:with|who|having|had)\s(?:\w+\s)?\Z",
+    re.IGNORECASE,
+)
+_OR = re.compile(r"\bor\s\Z")
+_SHARE = re.compile(r"[\s:=,]*\d+(?:\.\d+)?\s?%")
+_PRIMES = "'\u2019\u2032\u2033\u2034"
 _AFTER_MARKER = re.compile(r"[)\]]*\s*[,;.:]?")
 # Where a sentence or clause ends, but not behind an initial, a genus or an abbreviation: "C. elegans", "i.e. both".
 _SHORT = (r"\b[A-Za-z]", r"\bal", r"\bvs", r"\bsp", r"\bspp", "[Ff]ig", r"\bNo", r"\bca", r"\bcf")
@@ -106,6 +115,7 @@ def split_panels(caption: str, hints: Iterable[Hint] = ()) -> list[Panel]:
         return _panels(whole, items)
     styles = markers.letters(caption, hints)
     if chain := _best_chain(styles, caption) or _continued(styles, caption):
+        chain = _without_genus(chain, caption)
         return _panels(whole, [*_filled(chain, caption), *_trailing_rest(chain, styles, caption)])
     for find in (romans, numbers, bare):
         if chain := _best_chain(find(caption, hints), caption):
@@ -146,6 +156,15 @@ def _best_of_case(families: Sequence[Sequence[Marker]], caption: str) -> list[Ma
             if rank > best_rank and _is_plausible(chain, caption):
                 best, best_rank = chain, rank
     return best
+
+
+def _without_genus(chain: Sequence[Marker], caption: str) -> list[Marker]:
+    """A chain without a last letter that is a genus, as in ``B. Mice. C. Rats. D. simulans was the outgroup``."""
+    *others, last = chain
+    is_named = caption[last.end - 1] == "." and caption[last.end :].lstrip()[:1].islower()
+    if len(others) > 1 and is_named and all(caption[m.end :].lstrip()[:1].isupper() for m in others):
+        return others
+    return list(chain)
 
 
 def _filled(chain: Sequence[Marker], caption: str) -> list[Marker]:
@@ -309,6 +328,10 @@ def _chain(markers: Sequence[Marker], awaited: int) -> list[Marker]:
         ordinals = marker.ordinals
         # A1, A2, A3 are panels of A.
         is_part = labels.isdisjoint(marker.labels) and bool(chain) and ordinals[0] == chain[-1].ordinals[-1]
+        # A' is another view of A.
+        is_part |= marker.lean > 2 and all(
+            label[-1] in _PRIMES and label not in labels and label.rstrip(_PRIMES) in labels for label in marker.labels
+        )
         later = markers[index + 1 : index + 30]
         if _is_heading(marker, later):
             continue
@@ -346,11 +369,17 @@ def _is_plausible(chain: Sequence[Marker], caption: str) -> bool:
         and not _names_all(first, caption)
     ):
         return False
-    before = caption[max(0, first.start - 30) : first.start]
-    if _NO_PANELS.search(before) or (caption[first.start] not in "([" and _KEY_OPENS.search(before)):
+    before = caption[max(0, first.start - 80) : first.start]
+    if _NO_PANELS.search(before[-30:]) or (caption[first.start] not in "([" and _KEY_OPENS.search(before)):
+        return False
+    if _OF_PEOPLE.search(before) and _OR.search(caption[: chain[-1].start]):
+        return False
+    if all(_SHARE.match(caption, marker.end) for marker in chain):
         return False
     initials = [caption[marker.end :].lstrip(" :=,-")[:1].casefold() for marker in chain]
-    n_glossed = sum(m.labels[0].casefold() == initial for m, initial in zip(chain, initials, strict=True))
+    n_glossed = sum(
+        len(m.labels) == 1 and m.labels[0].casefold() == initial for m, initial in zip(chain, initials, strict=True)
+    )
     return first.lean < 0 or n_glossed < (_GLOSSED * len(chain) if len(chain) > _FEW else len(chain))
 
 

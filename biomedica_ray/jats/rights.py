@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from itertools import chain
 
 from biomedica_ray.jats.borrowed import is_taken_over
 from biomedica_ray.jats.credits import credited
+from biomedica_ray.jats.houses import named_alone
 from biomedica_ray.jats.licenses import OTHER, code_of_text, code_of_url, named_url, stricter
 from biomedica_ray.jats.stems import has_any
 from biomedica_ray.jats.text import readable
@@ -41,7 +43,7 @@ _OWN = re.compile(
     r"|field ?(?:work|surveys?|stud(?:y|ies)|data|experiments?|trials?)"
     r"|(?:study|survey|research) (?:data|results?|findings)|original data|database of th\w+ study"
     r"|(?:pesquisa|trabajo) de campo"
-    r"|(?:hospital|medical|clinical|laboratory|patients?'?) (?:records?|files?|charts?|archives?)"
+    r"|(?:hospital|medical|clinical|health|laboratory|patients?'?) (?:records?|files?|charts?|archives?)"
     r"|output|research team|results of (?:the )?(?:analysis|study|survey)|responses|interviews|datos obtenidos"
     r"|historias? cl[ií]nicas?"
     r"|researchers?|questionnaires?|hospital information|instrumento|registros? (?:del?|do) hospital|dados coletados"
@@ -254,7 +256,7 @@ def _is_of_others(permissions: Element, owner: Owner) -> bool:
 def _is_from_elsewhere(text: str, owner: Owner) -> bool:
     if is_taken_over(text):
         return True
-    if any(not _is_own(who, owner) for who in credited(text)):
+    if any(not _is_own(who, owner) for who in chain(credited(text), named_alone(text, text.lower()))):
         return True
     return any(not owner.is_named(claim) for claim in _copyrights(text))
 

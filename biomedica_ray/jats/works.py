@@ -9,7 +9,8 @@ from biomedica_ray.jats.stems import has_any
 
 RAISED = "\u2070\u00b9\u00b2\u00b3\u2074-\u2079"
 NAME = r"[A-Z\u00c0-\u00de][\w'\u2019-]+"
-_INITIALS = r"(?:[A-Z]{1,3}(?:\.[\s-]?|[\s-]))*"
+# "A. B.", and what some names begin with: "de Beer", "van der Roe".
+_INITIALS = r"(?:[A-Z]{1,3}(?:\.[\s-]?|[\s-]))*(?:(?:de|van|von|der|den|da|dos|del|della|di|du|ter|ten)\s){0,2}"
 _YEAR = r"(?:1[89]|20)\d\d"
 # What may stand before a year and is nobody's name: "after Treatment (2010 cohort)", "(August 2013)". Some are surnames
 # as well, as which they have the year in brackets or other authors beside them: "after Winter (1990)", "August et al.".
@@ -20,19 +21,42 @@ _NO_AUTHOR = (
     r"|(?:May|March|Spring|Summer|Fall|Winter)\b(?=,?\s\d))"
 )
 _AND = r"(?:and|und|et|e|y|&)"
+# "et al.", "y cols.", "u. a.", "and colleagues".
+_OTHERS = r"(?:(?:et|&)\sal|(?:y|e|et)\scol|u\.\s?a\.|und\sMitarb|and\s(?:co-?workers|colleagues))"
+
+# "https://...", "Roe A, Doe B. Anatomy of the hand.": what tells a work in any place.
+_ADDRESS = r"(?:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)"
+_LISTED = rf"\s[A-Z]{{1,3}},\s{NAME}\s[A-Z]{{1,3}}\b"
+_KIND_OF_WORK = (
+    r"(?:work|stud(?:y|ie)|paper|article|review|atlas|thesis|dissertation|book|report|monograph|meta-analysis|trial)s?"
+)
+# "the work of", "a recent review by".
+_WORK_OF = (
+    rf"(?:(?:the|an?)\s(?:[\w-]+\s){{0,3}}?{_KIND_OF_WORK}\s(?:of|by)\s"
+    r"|(?:l['\u2019](?:ouvrage|article|atlas)|(?:el|o)\s(?:libro|livro|trabajo|trabalho|art[ií]culo|artigo)"
+    r"|(?:le|du)\s(?:livre|travail|traité)|dem\s(?:werk|buch|lehrbuch))\s(?:de|von)\s)"
+)
+_PICTURE_OF = (
+    r"(?:\s?(?i:figs?|figures?|tables?)\.?\s?\d+\w?(?:,|\s(?:of|in|from))?"
+    r"|\s(?:an?|the)\s(?:figure|drawing|diagram|illustration|image|map|photo\w*|picture)s?\s(?:of|in|from|by))"
+)
 
 CITATION = re.compile(
-    rf":?(?:\s?(?i:figs?|figures?|tables?)\.?\s?\d+\w?(?:,|\s(?:of|in|from))?|\s(?:an?|the)\s(?:figure|drawing|diagram|illustration|image|map|photo\w*|picture)s?\s(?:of|in|from|by))?\s?[\[(]?\s?(?:the\s(?:work|study|paper|article|review|atlas|thesis|dissertation|book|report|monograph)s?\s(?:of|by)\s|the\s)?(?:"
+    rf":?{_PICTURE_OF}?\s?[\[(]?\s?(?:{_WORK_OF}|the\s)?(?:"
     # A number of the reference list: "ref. 3", "[3]", "(3)", raised, or bare at the end of a clause.
     rf"(?i:refs?\b|references?\b)|(?<=[\[(])\d|(?<=[\[(]\s)\d|[{RAISED}]|\^[\[(]?\d|\d{{1,3}}(?=\s?(?:[;)\]]|\.(?!\d))|\Z)"
-    r"|(?i:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)"
+    rf"|(?i:{_ADDRESS})"
     # Names with what makes them a citation: "Roe et al.", "Roe and Doe", "Roe (2010)", "Roe [3]".
-    rf"|{_INITIALS}{NAME}(?:,?\s(?:et\sal|(?:y|e|et)\scol|{_AND}\s{_INITIALS}{NAME})|,?\s[\[(]?{_YEAR}(?!\s[a-z]+\))|,?\s\[\d|\s?[{RAISED}]"
-    # "Roe A, Doe B. Anatomy of the hand."
-    rf"|\s[A-Z]{{1,3}},\s{NAME}\s[A-Z]{{1,3}}\b))"
+    rf"|{_INITIALS}{NAME}(?:,?\s(?:{_OTHERS}|{_AND}\s{_INITIALS}{NAME})|,?\s[\[(]?{_YEAR}(?!\s[a-z]+\))|,?\s\[\d|\s?[{RAISED}]"
+    rf"|{_LISTED}))"
 )
 """A work that a text cites, at the place where it is named."""
 
+# Those of them that a person's name makes somebody's work: Fick's diagram is a kind of diagram.
+BY_HAND = (
+    r"(?:illustrations?|drawings?|engravings?|woodcuts?|lithographs?|etchings?|watercolou?rs?|paintings?|frescos?|sketch(?:es)?"
+    r"|plates?|portraits?|caricatures?|artworks?|manuscripts?|notebooks?|treatises?)"
+)
 # What is no picture: to take these over is to work as others did.
 NO_PICTURE = re.compile(
     r"\b(?:protocols?|primers?|methods?|procedures?|parameters?|values?|sequences?|questionnaires?|criteria|definitions?"
@@ -43,6 +67,7 @@ MADE = re.compile(
     r"\b(?:images?|photographs?|photos?|pictures?|drawings?|maps?|figures?|illustrations?|schem[ae]\w*|diagrams?|sketch\w*"
     r"|cartoons?|abbildung|bild|fotos?|karte|grafik|mapas?|figuras?|im[aá]ge[mn]s?|desenhos?|dibujos?|carte|dessin|mappa"
     r"|figura|immagine)(?:\s\w+){0,2}\Z"
+    r"|\b(?:micrographs?|plates?|charts?|graphs?|infographics?|tables?|screen\s?shots?|engravings?|flow\s?charts?)(?:\s\w+){0,2}\Z"
     r"|\b(?:panels?|parts?)(?:\s\w+){0,4}\s(?:is|are|was|were)\Z",
     re.IGNORECASE,
 )
@@ -71,21 +96,19 @@ _AS_OTHERS = re.compile(
     r"|estimat\w+|determin\w+|stain\w*|defin\w+|analy[sz]\w+)\s(?:\w+\s)?\Z",
     re.IGNORECASE,
 )
-_AFTER_WORK = re.compile(
-    r"\s(?:https?:|www\.|[\w-]+\.(?:com|org|net|gov)\b)"
-    r"|\s(?:(?i:figs?|figures?)\.?\s?\d+\w?,?\s(?:of|in|from)\s)?(?:"
+AFTER_WORK = re.compile(
+    rf"\s{_ADDRESS}|\s(?:(?i:figs?|figures?)\.?\s?\d+\w?,?\s(?:of|in|from)\s)?(?:"
     r"(?i:refs?|references?)\.?\s?[\[(]?\d|\[\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3})*\]"
-    rf"|(?:the\swork\sof\s|l['\u2019]|la\s|le\s)?{_NO_AUTHOR}{_INITIALS}{NAME}(?:,?\set\sal|(?:,?\s{_AND}\s{_INITIALS}{NAME})?,?\s"
-    rf"(?:[\[(]?{_YEAR}(?![a-z]?\)?\s(?:to|until|cohorts?|data|seasons?)\b)|\[\d)"
-    # "Roe A, Doe B. Anatomy of the hand."
-    rf"|\s[A-Z]{{1,3}},\s{NAME}\s[A-Z]{{1,3}}\b))"
+    rf"|(?:{_WORK_OF}|l['\u2019]|la\s|le\s)?{_NO_AUTHOR}{_INITIALS}{NAME}(?:,?\s{_OTHERS}(?!\.?['\u2019]s)|(?:,?\s{_AND}\s{_INITIALS}{NAME})?,?\s"
+    rf"(?:[\[(]?{_YEAR}(?![a-z]?\)?\s(?:to|until|cohorts?|data|seasons?)\b)|\[\d)|{_LISTED}))"
 )
+"""A work that is cited with certainty, where words alone lead to it: no bare number, no two names without a year."""
 # A part of a sentence that is the source: "Circuit of the axon, from Roe (1999)".
-_SOURCE_BEHIND = re.compile(r",\s(?:from|after|nach|aus|d['\u2019]après)(?=\s)")
+_SOURCE_BEHIND = re.compile(r",\s(?:from|after|nach|aus|d['\u2019]après|segundo|seg[uú]n|selon|secondo|laut)(?=\s)")
 # What may be from another work beside the authors' own in a picture of their own.
 _PLOTTED = re.compile(
-    r"\b(?:data\w*|results?|values?|sequences?|estimates?|strains?|rates?|measurements?|points?|curves?|lines?|samples?"
-    r"|specimens?|scores?|isolates?|circles?|squares?|triangles?|symbols?|models?)\b[^.;]*\Z",
+    r"\b(?:classifica\w+|crit[eé]\w+|m[eé]tod\w+|escalas?|estadi\w+|data\w*|results?|values?|sequences?|estimates?|strains?|rates?|measurements?|points?|curves?|lines?|samples?"
+    r"|specimens?|scores?|isolates?|circles?|squares?|triangles?|symbols?)\b[^.;]*\Z",
     re.IGNORECASE,
 )
 # A source with what was done to it behind: "Fig. 2 in Roe et al. (2000), redrawn".
@@ -94,10 +117,10 @@ _DONE_TO = re.compile(
     r"|with\s(?:modifications?|changes))\b(?=\s?[.;,)]|\Z)"
 )
 _DONE = ("drawn", "modif", "adapted", "reprod", "reprint", "simplif", "with changes")
-_NO_SOURCE = r"(?!(?:Fig|Tab|Pa[tcz]|Participant|Subject|Donor|Case|Child|Group|Panel|Exper|Wave|Site|Day|Week))"
+NO_SOURCE = r"(?!(?:Fig|Tab|Pa[tcz]|Participant|Subject|Donor|Case|Child|Group|Panel|Exper|Wave|Site|Day|Week))"
 # Whoever is named at the end of a clause: "from FlyBase.", "da Netter"; two names in a bracket: "from Roe Instruments".
 _NAMED_AT_END = re.compile(
-    rf"\s(?:from|de|da|aus|d['\u2019]après)\s(?:the\s)?{_NO_SOURCE}{NAME}(?:\s?[.;)]|\Z|\s[A-Z]{{1,3}},\s{NAME}|(?P<two>\s{NAME}))"
+    rf"\s(?:from|de|da|aus|d['\u2019]après)\s(?:the\s)?{NO_SOURCE}{NAME}(?:\s?[.;)]|\Z|\s[A-Z]{{1,3}},\s{NAME}|(?P<two>\s{NAME}))"
 )
 # A picture that is made, not taken, by whoever is named so: "Immagine tratta da Netter", "Cartoon from FlyBase".
 _DRAWN = re.compile(
@@ -114,7 +137,7 @@ _OF_SET = re.compile(r"\b(?i:stimul\w+|faces?|pictures?|images?|photo\w*)(?:\s\w
 # What somebody else's map or drawing is the ground of.
 _GROUND = re.compile(
     r"\b(?:based\son|from\sthe|from\san?|after\sthe|after\san?)\s(?:\w+\s){0,2}?(?:maps?|figures?|drawings?|diagrams?"
-    rf"|illustrations?)\s(?:of|by)\s(?:the\s)?{_NO_SOURCE}{NAME}"
+    rf"|illustrations?)\s(?:of|by)\s(?:the\s)?{NO_SOURCE}{NAME}"
 )
 _GROUNDS = (" map", " figure", " drawing", " diagram", " illustration")
 _LED_BY = ("based on", "from ", "after ")
@@ -122,7 +145,7 @@ _LED_BY = ("based on", "from ", "after ")
 
 def _cited_at(text: str, word: re.Pattern[str]) -> Iterator[re.Match[str]]:
     """Where a word has the names of a citation behind it."""
-    return (found for found in word.finditer(text) if _AFTER_WORK.match(text, found.end()))
+    return (found for found in word.finditer(text) if AFTER_WORK.match(text, found.end()))
 
 
 _DONE_STEMS = ("according", "based on", "inspired", "ed:", "ed :", "adapted ", "modified ", "simplified ", "redrawn ")
@@ -152,9 +175,22 @@ def is_by_cited(text: str, lower: str) -> bool:
     )
 
 
+_ORGANISATION = (
+    rf"(?:{NAME}\s(?:of\s|for\s|and\s|the\s|on\s)*){{0,6}}(?:Organi[sz]ation|Association|Society|Agency|Ministry|Institute|Department|Bureau|Council"
+    rf"|Commission|Cent(?:er|re)s?|Committee|College|Bank|Fund|Academy|Office|Federation|Foundation|Survey)(?:\s(?:of|for|and|the|on|{NAME}))*"
+)
+# Where and when, "(Brazil, 2019)": the countries that most articles are on.
+_NO_COUNTRY = (
+    r"(?!(?:Argentina|Australia|Austria|Bangladesh|Belgium|Bolivia|Bra[sz]il|Cameroon|Canada|Chile|China|Colombia|Cuba|Denmark"
+    r"|Ecuador|Egypt|England|Espa[ñn]a|Ethiopia|Finland|France|Germany|Ghana|Greece|Hungary|India|Indonesia|Iran|Iraq|Ireland"
+    r"|Israel|Italy|Japan|Kenya|Korea|Lebanon|Malawi|Malaysia|Mexico|M[ée]xico|Morocco|Mozambique|Nepal|Netherlands|Nigeria"
+    r"|Norway|Pakistan|Paraguay|Peru|Perú|Philippines|Poland|Portugal|Romania|Russia|Rwanda|Scotland|Senegal|Singapore|Spain"
+    r"|Sudan|Sweden|Switzerland|Taiwan|Tanzania|Thailand|Tunisia|Turkey|Uganda|Ukraine|Uruguay|USA|UK|Venezuela|Vietnam"
+    r"|Wales|Zambia|Zimbabwe|Europe|Africa|Asia)\b)"
+)
 _ENDS_CITED = re.compile(
     r"(?P<last>[\w-]+)[)\"'\u2019\u201d]*\s(?:\[\d{1,3}(?:[,\u2013-]\s?\d{1,3})*\]"
-    rf"|\({_NO_AUTHOR}{NAME}(?:\s(?:et\sal\.?|{_AND}\s{NAME}))?,?\s{_YEAR}[a-z]?\))\s?\.?\Z"
+    rf"|\((?:{_NO_AUTHOR}{_NO_COUNTRY}{NAME}(?:,?\s(?:{_OTHERS}\.?|{_AND}\s{NAME}))?|{_ORGANISATION}),?\s{_YEAR}[a-z]?(?:[,;:]\s(?:fig|figs|p|pp|plate|pl|table|tab)\.?\s?\w+|,\s(?:modified|adapted|redrawn))?\))\s?\.?\Z"
 )
 _HOW = re.compile(
     r"as|in|by|of|to|with|using|see|and|from|for|on|than|per|via|under|at|literature|methods?|models?|algorithms?|approach"
@@ -162,14 +198,20 @@ _HOW = re.compile(
     r"|toolbox|framework|scales?|scores?|index|classification|systems?|techniques?|analys[ei]s|stud(?:y|ies)|reported|described"
     r"|published|previously|works?|plasmids?|strains?|vectors?|primers?|medium|buffer"
     r"|inventory|questionnaires?|instruments?|checklists?|surveys?|guidelines?|recommendations?|corrections?|formulas?|staging"
-    r"|grading|statistics?|assays?|kits?|nomenclature|terminology|numbering|definitions?|measures?",
+    r"|grading|statistics?|assays?|kits?|nomenclature|terminology|numbering|definitions?|measures?|tasks?|paradigms?|mazes?",
     re.IGNORECASE,
 )
-# A method by its letters: "selection based on AIC", though not "structure of DNA".
-_BY_LETTERS = re.compile(
+# A method by its letters, "selection based on AIC", though not "structure of DNA", and any that something is based on.
+_BY_METHOD = re.compile(
     r"\b(?i:by|using|with|via|through|per|under|based\son|compared\sto)\s(?:the\s)?[A-Z]{2,}[\w-]*\Z"
+    r"|\b(?:based\son|compared\s(?:to|with))\s(?:[\w-]+\s){0,3}[\w-]+\Z"
+)
+_AUTHORS_WORK = re.compile(
+    r"\b(?:here|own|ours?|this\s(?:work|study|paper)|present\s(?:work|study)|proposed|compar\w+)\b", re.IGNORECASE
 )
 _LONGEST_CITED = 200
+# A caption's first sentence; the full stops of initials and of "et al." end none.
+_TITLE = re.compile(r"\A.*?(?:(?<!\bal)(?<!\b[A-Z])\.(?=\s[A-Z(])|(?=\n)|\Z)")
 # "From: Doe J, Anatomy of the hand", "Available at: https://...": a title or an address without a year.
 _SOURCE_NAMED = re.compile(
     r"(?:\A|[.(\[\n]\s?)(?:"
@@ -177,7 +219,7 @@ _SOURCE_NAMED = re.compile(
     rf"{_INITIALS}{NAME}(?:,|\s[A-Z]{{1,3}}\b)"
     # "From Roe's Review of Physiology, 23rd ed."
     r"|(?i:from)\s[A-Z][^.]{5,80}?\b\d+(?:st|nd|rd|th)\sed(?:ition|\.)"
-    r"|(?i:(?:images?|photo\w*|pictures?|figure|map)\s(?:is\s|are\s)?)?(?i:available|accessed|retrieved)\s(?:at|from|on)\s?:?\s(?:https?://|www\.|(?=\S+\.(?:org|com|net|gov|edu)\b))"
+    r"|(?i:(?:images?|photo\w*|pictures?|figure|map)\s(?:is\s|are\s)?)?(?i:(?:available|accessed|retrieved)\s(?:at|from|on)|dispon[ií]vel\sem|disponible\s(?:en|sur)|disponibile\ssu|recuperado\sde|(?:abrufbar|verfügbar)\sunter)\s?:?\s(?:https?://|www\.|(?=\S+\.(?:org|com|net|gov|edu)\b))"
     r"(?!\S*(?:github|gitlab|bitbucket|zenodo|figshare|dryad|osf\.io|doi\.org|ncbi)))"
 )
 
@@ -202,11 +244,16 @@ def _is_drawn_from(text: str) -> bool:
 
 
 def is_of_cited(caption: str) -> bool:
-    """Whether a short caption ends in a citation, ``Distribution of conifers [11].``: it shows what the cited work has.
+    """Whether a short caption, or its title, ends in a citation, ``Distribution of conifers [11].``: it shows theirs.
 
     Where the word before the citation tells how a picture was made, ``by the method [11]``, it is the authors' own.
     """
-    found = _ENDS_CITED.search(caption) if len(caption) <= _LONGEST_CITED else None
-    if found is None or _HOW.fullmatch(found["last"]):
+    title = _TITLE.match(caption)
+    return _ends_cited(caption) or (title is not None and _ends_cited(title[0]))
+
+
+def _ends_cited(title: str) -> bool:
+    found = _ENDS_CITED.search(title) if len(title) <= _LONGEST_CITED else None
+    if found is None or _HOW.fullmatch(found["last"]) or _AUTHORS_WORK.search(title):
         return False
-    return _BY_LETTERS.search(caption[: found.end("last")]) is None
+    return _BY_METHOD.search(title[: found.end("last")]) is None

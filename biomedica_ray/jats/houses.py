@@ -1,0 +1,112 @@
+"""Houses that a caption names and says nothing more of: agencies, museums, archives, societies behind a picture.
+
+``(USGS)`` behind a satellite view, ``London Metropolitan Archives.`` as a last sentence, ``INSEE, 2019`` at the end:
+there is no word of a credit, but a house that stands alone is no part of what a picture shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from biomedica_ray.jats.stems import has_any
+from biomedica_ray.jats.works import BY_HAND
+
+_AGENCY = (
+    r"(?:NASA|ESA|ESO|NOAA|USGS|NIH|NCI|NHGRI|CDC|WHO|USDA|FAO|JAXA|EPA|FDA|NIST|UNESCO|UNICEF|ECDC|JPL|Caltech|Esri|ESRI|Google"
+    r"|DigitalGlobe|GeoEye|Maxar|CNES|Airbus|HERE|Garmin|TomTom|Mapbox|OpenStreetMap|GEBCO|IGN|Landsat(?:\s\d)?|Sentinel(?:-\d)?"
+    r"|Copernicus|NIAID|Wikimedia|Wikipedia)"
+)
+_AGENCIES = rf"{_AGENCY}(?:(?:/|-|,\s|\sand\s|\s&\s|\s/\s){_AGENCY})*"
+# What it is that an agency in brackets stands behind.
+_SEEN = ("image", "photo", "picture", "map", "view", "scene")
+_IN_BRACKETS = re.compile(
+    rf"\b(?i:images?|photo\w*|pictures?|maps?|views?|imagery|scenes?)\b[^.()]{{0,60}}?\s\((?P<house>{_AGENCIES})\)"
+)
+_MADE_WITH = re.compile(r"\b(?:in|with|using|software|by)\b[^.]*\Z", re.IGNORECASE)
+_AT_END = re.compile(rf"(?:\A|[.\n]\s)(?P<house>{_AGENCIES})\s?\.?\Z")
+# "Pyramid of ages, INSEE 2019.", but not "Distribution of cases, USA, 2019".
+_DATED = re.compile(
+    r"[.;,(]\s?(?P<house>(?!(?:USA|DRC|NSW|UAE|PRC|ROC|RSA|WGS|UTM|DSM|ICD|COVID|SARS|ANOVA)\b)[A-Z]{3,7}(?:\s[A-Z][a-z]+){0,3}),?\s(?:19|20)\d\d\)?\s?\.?\Z"
+)
+_WORD = r"[A-Z\u00c0-\u00de][\w.'\u2019&-]*"
+_JOIN = (
+    r"(?:[,/]?\s(?:(?:of|the|and|de|da|do|du|des|di|del|della|der|für|for|on|per|la|et|und|y|e|&|/)\s"
+    r"|(?:[dl]|dell|nell|all)['\u2019]){0,2})"
+)
+# A bracket or a last sentence of names only: "(London Metropolitan Archives, City of London)".
+_NAMES = re.compile(
+    rf"(?:\(|[.,;\n]\s)(?P<house>{_WORD}(?:{_JOIN}{_WORD}){{0,11}})(?:,?\s(?:Bild\s|no\.\s)?\d+)?\s?(?:\)|\.?\Z|\.\s)"
+)
+# Those that hold pictures, and those that publish them.
+_HOLDS = re.compile(
+    r"\b(?i:museu|mus[eé]|archiv|arquiv|librar|\w*bibliot|galler|glypto|pinaco|kunsthal|rijks|national\strust|acervo|\w*archiv\b)"
+)
+_COLLECTS = re.compile(r"\b(?i:collection|sammlung)")
+_PUBLISHES = re.compile(
+    r"\b(?:Organi[sz]ation|Association|Society|Agency|Ministry|Bureau|Council|Commission|Collaboration|Consortium|Academy|Federation"
+    r"|Foundation|Institut[oe]?\s(?:[Nn]a[ct]ional|Geogr[aá]\w+|Brasil\w+)|Minist[eé]r\w+|Sociedad\w?|Société|Gesellschaft|Bundesamt)\b"
+)
+# What makes it a picture of old times rather than where something is kept.
+_OLD = re.compile(
+    rf"\b(?:1[0-8]\d\d|19[0-5]\d)\b|\b(?i:{BY_HAND}|reliefs?|statues?|sculptures?|papyrus|codex|bust|photographs?\sof\s(?:the\s)?(?:ward|hospital))\b"
+)
+_KEPT = re.compile(
+    r"\b(?:holo|para|lecto|syn|neo)?types?\b|\bspecimens?\b|\b(?:deposited|housed|stored|herbarium)\b|\b(?-i:[A-Z]{2,})[\s-]\d",
+    re.IGNORECASE,
+)
+# Whose numbers are drawn, "calculations based on ... (NBS, 2019)", and what letters stand for, "WHO, World Health ...".
+_NO_SOURCE = re.compile(r"\b(?:based\son|data\s(?:from|of)|calculat\w+|estimat\w+)\b|\babbrev", re.IGNORECASE)
+_SPELT_OUT = re.compile(r"\b[A-Z][A-Za-z]*[A-Z]\w*\s?[,:=]")
+_LONGEST_BEHIND = 80
+# A last sentence that is a name: "XL Catlin Seaview Survey.", "Katz and Lazarsfeld, 1955."
+_LAST = re.compile(
+    rf"(?:[.)\]]\s|\n)(?P<house>(?=(?:\S+\s)*?[A-Z][a-z]{{2,}}\S*\s(?:\S+\s)*?[A-Z][a-z]{{2,}}){_WORD}(?:{_JOIN}{_WORD}){{1,9}})(?:,?\s(?:19|20)\d\d)?\s?\.?\Z"
+)
+_NO_NAME = re.compile(
+    r"\b(?:scale|bars?|magnif\w+|original|stain\w*|h[ae]?ematoxylin|eosin|giemsa|masson|trichrome|kaplan|student|test|means?|values?|error"
+    r"|figures?|tables?|see|supplement\w*|colou?rs?|online|abbrev\w*|arrows?|notes?|sprague|whitney|wilcoxon|tukey|bonferroni|anova"
+    r"|left|right|top|bottom|panels?|view|images?|mice|rats?|group|control)\b|[\d×]",
+    re.IGNORECASE,
+)
+_CAPITALISED, _LONG_WORD = 0.8, re.compile(r"[^\W\d_]{4,}")
+
+
+def named_alone(text: str, lower: str) -> Iterator[str]:
+    """The houses that a bracket, a sentence or a caption's end names, and nothing else.
+
+    Args:
+        text: A caption or an attribution.
+        lower: The same in lower case.
+    """
+    if has_any(lower, _SEEN):
+        for found in _IN_BRACKETS.finditer(text):
+            if not _MADE_WITH.search(text[max(0, found.start() - _LONGEST_BEHIND) : found.start()]):
+                yield found["house"]
+    end = text[-_LONGEST_BEHIND:]
+    if (found := _AT_END.search(end)) or ((found := _DATED.search(end)) and not _NO_SOURCE.search(text)):
+        yield found["house"]
+    if (
+        (found := _LAST.search(text))
+        and not _NO_NAME.search(found["house"])
+        and not _is_in_title_case(text[: found.start()])
+    ):
+        yield found["house"]
+    if _HOLDS.search(text) or _COLLECTS.search(text) or _PUBLISHES.search(text):
+        yield from _alone(text)
+
+
+def _is_in_title_case(text: str) -> bool:
+    words = _LONG_WORD.findall(text)
+    return sum(word[0].isupper() for word in words) > _CAPITALISED * len(words)
+
+
+def _alone(text: str) -> Iterator[str]:
+    is_kept, is_old = _KEPT.search(text) is not None, _OLD.search(text) is not None
+    for found in _NAMES.finditer(text):
+        house = found["house"]
+        is_last = not text[found.end() :].strip(" .")
+        holds = not is_kept and (_HOLDS.search(house) or (is_old and _COLLECTS.search(house)))
+        opens = found[0][0] in "(.\n" and not _SPELT_OUT.match(house)
+        if holds or (is_last and opens and _PUBLISHES.search(house) and not _NO_SOURCE.search(text)):
+            yield house
