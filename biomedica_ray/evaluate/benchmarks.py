@@ -70,11 +70,11 @@ def run(config: EvaluateConfig, record: Run) -> None:
     place = f"evaluations/{config.title}"
     published = beside(config.suite, prepared.ready) if config.published else []
     leakage = _find_leaked(config, record, searched, prepared.ready, place) if searched else None
-    commits = leakage.commits if leakage else {}
+    leaked = leakage.rows if leakage else None
     for model, mark in zip(models, marks, strict=True):
         log.info("evaluate: %s on %d tasks", model.text, len(prepared.ready))
         features.encode(config, record, model, mark, list(sources.values()))
-        work = partial(score_model, record.store, model, prepared.ready, config, commits)
+        work = partial(score_model, record.store, model, prepared.ready, config, leaked)
         scored[model.text] = on_a_worker(work, num_cpus=1, memory_gb=config.memory_gb)
         tests += against(model.text, scored)
         # After each model, so that the scores of others are there where the next one cannot be loaded.

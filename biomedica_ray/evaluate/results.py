@@ -110,7 +110,7 @@ def _task(
 
 
 def _leaked(found: TaskLeaks) -> dict[str, Any]:
-    return {"images": found.images, "of": found.of, "how": found.how}
+    return {"images": found.images, "of": found.of, "how": found.how, "untrained": found.untrained}
 
 
 def _without(clean: Clean) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from biomedica_ray.evaluate.statistics import Indices
 from biomedica_ray.evaluate.task_scores import TaskScores
 from biomedica_ray.evaluate.zero_shot import Vectors
 from biomedica_ray.models.names import ModelName
-from biomedica_ray.store import Commit, Store
+from biomedica_ray.store import Store
 from biomedica_ray.units import fingerprint
 
 
@@ -66,7 +66,7 @@ def score_model(
     model: ModelName,
     ready: dict[str, Ready],
     config: EvaluateConfig,
-    leaks: Mapping[str, Commit] | None = None,
+    leaked: Mapping[str, Indices] | None = None,
 ) -> dict[str, Scored]:
     """The scores of one model on every task, from the vectors that the store has; is a task on the cluster.
 
@@ -75,7 +75,7 @@ def score_model(
         model: The model.
         ready: The tasks.
         config: The evaluation's.
-        leaks: Set -> what was found of its images in a training store; without, none were sought there.
+        leaked: Set -> its rows that are leaked, ascending; None: they were not sought.
     """
     images: dict[str, features.Features] = {}
     found: dict[str, Scored] = {}
@@ -93,10 +93,8 @@ def score_model(
         guesses = _probes(partial(features.read, store, model), each, config, vectors) if len(kept) > 1 else {}
         scores = _scores(asked, guesses, config)
         clean = None
-        if leaks:
-            from biomedica_ray.evaluate.leakage import leaked_rows  # noqa: PLC0415 - numba takes a second
-
-            rest = np.flatnonzero(~np.isin(questions.rows, leaked_rows(store, leaks[each.images.name])))
+        if leaked is not None:
+            rest = np.flatnonzero(~np.isin(questions.rows, leaked[each.images.name]))
             clean = _clean(asked, scores, rest, guesses, config)
         shown = show(each, questions.rows, scores.mistakes if scores else [], config.mistakes)
         found[name] = Scored(scores, questions.rows, seen.errors, len(where) - len(digests), shown, clean)

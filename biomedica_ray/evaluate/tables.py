@@ -154,16 +154,20 @@ def _leaked_notes(document: dict[str, Any]) -> list[str]:
     ]
     for name, task in document["tasks"].items():
         leaked = task["leaked"]
-        if not leaked["images"]:
-            continue
-        how = ", ".join(f"{what} {n:,}" for what, n in leaked["how"].items())
-        note = f"{name}: {leaked['images']:,} of {leaked['of']:,} images are in the store ({how})"
-        rest = [found[WITHOUT] for found in task["models"].values() if found]
-        if any(not each["scores"] for each in rest):
-            note += "; without them too little is left for a score"
-        elif vanished := sorted({label for each in rest for label in each["vanished"]}):
-            note += f"; without them there is no image of {', '.join(vanished)}"
-        notes.append(note)
+        if leaked["images"]:
+            how = ", ".join(f"{what} {n:,}" for what, n in leaked["how"].items())
+            note = f"{name}: {leaked['images']:,} of {leaked['of']:,} images are in the store ({how})"
+            rest = [found[WITHOUT] for found in task["models"].values() if found]
+            if any(not each["scores"] for each in rest):
+                note += "; without them too little is left for a score"
+            elif vanished := sorted({label for each in rest for label in each["vanished"]}):
+                note += f"; without them there is no image of {', '.join(vanished)}"
+            notes.append(note)
+        if leaked["untrained"]:
+            notes.append(
+                f"{name}: {leaked['untrained']:,} of {leaked['of']:,} images are in figures of the store that its "
+                "datasets have left out of training; they stay"
+            )
     return notes
 
 

@@ -65,6 +65,7 @@ def document(**values: float) -> dict[str, Any]:
         "missing": {"other": {"looked_for": "a/b.csv", "set": "Other", "get": "nowhere", "licence": None}},
         "errors": {},
         "published": [],
+        "decontaminated": None,
     }
 
 
