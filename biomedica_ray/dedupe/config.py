@@ -12,6 +12,10 @@ from biomedica_ray.config.wording import BUCKETS
 
 SEARCH_GB = 2.0
 """Memory of a task of the search in other sets, which looks at pictures, or a unit's figures, one image at a time."""
+NEAR_BITS = 4
+"""Bits in which the perceptual hashes of near duplicates differ at most, unless it is said otherwise."""
+NEAR_CORRELATION = 0.95
+"""And the least correlation of their thumbnails."""
 
 
 class DedupeConfig(StageConfig):
@@ -20,10 +24,13 @@ class DedupeConfig(StageConfig):
     example: ClassVar[str] = "--store mine --max_distance 4"
 
     max_distance: int = Field(
-        4, ge=0, le=8, description="near duplicates: largest Hamming distance of the 64-bit perceptual hashes"
+        NEAR_BITS, ge=0, le=8, description="near duplicates: largest Hamming distance of the 64-bit perceptual hashes"
     )
     min_correlation: float = Field(
-        0.95, gt=0, le=1, description="near duplicates: smallest correlation of their 32x32 grey thumbnails"
+        NEAR_CORRELATION,
+        gt=0,
+        le=1,
+        description="near duplicates: smallest correlation of their 32x32 grey thumbnails",
     )
     boilerplate_articles: int = Field(
         10,

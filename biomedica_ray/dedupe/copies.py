@@ -143,7 +143,13 @@ def find_copies(
     return pa.concat_tables(copies).sort_by([(name, "ascending") for name in ("figure_id", "picture")])
 
 
-def gather_best(tables: Iterable[pa.Table], most: int = MOST_CANDIDATES, pruned_at: int = _PRUNED_AT) -> pa.Table:
+def gather_best(
+    tables: Iterable[pa.Table],
+    most: int = MOST_CANDIDATES,
+    pruned_at: int = _PRUNED_AT,
+    *,
+    best: Callable[[pa.Table, int], pa.Table] | None = None,
+) -> pa.Table:
     """:func:`best_candidates` of all tables, of which those that are not among them are dropped now and then.
 
     So that each row is sorted a few times at most, that is when there are twice as many as were left the last time.
@@ -152,16 +158,18 @@ def gather_best(tables: Iterable[pa.Table], most: int = MOST_CANDIDATES, pruned_
         tables: Rows of candidates.
         most: Candidates of a picture that are kept.
         pruned_at: Rows in memory at which it is done for the first time.
+        best: What keeps the best of other rows than candidates; then there must be a table.
     """
-    kept, rows, limit = [CANDIDATES.empty_table()], 0, pruned_at
+    kept, rows, limit = [] if best else [CANDIDATES.empty_table()], 0, pruned_at
+    choose = best or best_candidates
     for table in tables:
         kept.append(table)
         rows += table.num_rows
         if rows > limit:
-            kept = [best_candidates(pa.concat_tables(kept), most)]
+            kept = [choose(pa.concat_tables(kept), most)]
             rows = kept[0].num_rows
             limit = max(pruned_at, 2 * rows)
-    return best_candidates(pa.concat_tables(kept), most)
+    return choose(pa.concat_tables(kept), most)
 
 
 def best_candidates(candidates: pa.Table, most: int) -> pa.Table:
@@ -175,7 +183,7 @@ def best_candidates(candidates: pa.Table, most: int) -> pa.Table:
 
 def find_in_unit(store: Store, commit: Commit, panelled: Commit | None, rows: Rows, sought: Sought) -> pa.Table:
     """Rows of candidates in the figures at ``rows`` of a unit, and their panels, by thumbnails alone."""
-    return candidates_in(sought, *_regions(store, commit, panelled, rows), commit.unit)
+    return candidates_in(sought, *regions_in(store, commit, panelled, rows), commit.unit)
 
 
 def candidates_in(sought: Sought, regions: Sequence[Region], thumbnails: Thumbnails, unit: int) -> pa.Table:
@@ -196,7 +204,7 @@ def candidates_in(sought: Sought, regions: Sequence[Region], thumbnails: Thumbna
     return pa.Table.from_pylist(found, schema=CANDIDATES)
 
 
-def _regions(store: Store, commit: Commit, panelled: Commit | None, rows: Rows) -> tuple[list[Region], Thumbnails]:
+def regions_in(store: Store, commit: Commit, panelled: Commit | None, rows: Rows) -> tuple[list[Region], Thumbnails]:
     """The figures at ``rows`` and their panels, and thumbnails (n, 1024)."""
     wanted = rows.tolist()
     if "images" in commit.files:

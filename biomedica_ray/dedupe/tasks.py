@@ -26,7 +26,7 @@ def in_tasks(
 
     A few tasks for each CPU are under way at a time: to wait for one of all takes time that grows with their number.
     """
-    for key, (ref,) in _refs(function, calls, 1, memory_gb):
+    for key, (ref,) in refs_in_tasks(function, calls, 1, memory_gb):
         yield key, ray.get(ref)
 
 
@@ -34,14 +34,17 @@ def in_tasks_with_rest(
     function: Callable[..., tuple[T, Any]], calls: Mapping[int, tuple[Any, ...]], memory_gb: float = WORKER_GB
 ) -> Iterator[tuple[int, T, Any]]:
     """As :func:`in_tasks`, of a function that returns two things: the second stays where it is, its reference comes."""
-    for key, (first, rest) in _refs(function, calls, 2, memory_gb):
+    for key, (first, rest) in refs_in_tasks(function, calls, 2, memory_gb):
         yield key, ray.get(first), rest
 
 
-def _refs(
+def refs_in_tasks(
     function: Callable[..., Any], calls: Mapping[int, tuple[Any, ...]], n: int, memory_gb: float
 ) -> Iterator[tuple[int, list[Any]]]:
-    """Key and references of the ``n`` things that each call returns, as they come; counts what the calls have taken."""
+    """Key and references of the ``n`` things that each call returns, as they come; counts what the calls have taken.
+
+    References among the arguments are what they refer to, when the function gets them.
+    """
     options = {"num_cpus": 1, "memory": int(memory_gb * 2**30), "max_retries": RETRIES, "num_returns": n + 1}
     task: Any = ray.remote(_and_usage).options(**options)
     todo = iter(calls.items())

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from biomedica_ray.evaluate.benchmarks import Scored
+    from biomedica_ray.evaluate.scored import Scored
 
 OVERALL = "overall"
 RETRIEVAL = "retrieval"

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, field_validator, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
-from biomedica_ray.config.needs import Need
+from biomedica_ray.config.needs import GIB, Ask, Need
+from biomedica_ray.dedupe.config import SEARCH_GB
 from biomedica_ray.evaluate.task_scores import MISTAKES
 
 ONE_DATASET = "selection: cannot be combined with data, which also names a dataset"
@@ -67,6 +68,11 @@ class EvaluateConfig(StageConfig):
         "set's licence permits no copies",
     )
     published: bool = Field(False, description="published scores of other models beside ours, each with its source")
+    decontaminate: str | None = Field(
+        None,
+        description="look for the test images among the figures of this store, on which models were trained, and give "
+        "scores without those that are there as well",
+    )
     into: str | None = Field(
         None, pattern=NAME, description="results go to <store>/evaluations/<into>; none: the suite's name, or tasks"
     )
@@ -92,7 +98,9 @@ class EvaluateConfig(StageConfig):
     def needs(self) -> tuple[Need, ...]:
         """The task that scores the model, or one that encodes a published set."""
         memory = {"memory": "memory_gb"} if self.on_published_sets else {}
-        return (Need.of(self, CPU="num_cpus", GPU="use_gpu", **memory),)
+        search = Need((Ask("decontaminate", "memory", SEARCH_GB * GIB),))
+        need = Need.of(self, CPU="num_cpus", GPU="use_gpu", **memory)
+        return (need, *([search] if self.decontaminate else []))
 
     @model_validator(mode="after")
     def _one_dataset(self) -> Self:
@@ -112,7 +120,7 @@ class EvaluateConfig(StageConfig):
         if self.on_published_sets and not self.data:
             raise ValueError("data: with suite or tasks, expected the folder of the sets")
         if not self.on_published_sets:
-            for key in ("models", "probe", "shots", "published", "into", "compare"):
+            for key in ("models", "probe", "shots", "published", "decontaminate", "into", "compare"):
                 if getattr(self, key):
                     raise ValueError(f"{key}: goes with suite or tasks")
         return self

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from biomedica_ray.evaluate.layouts import BadDataError, MissingDataError
 from biomedica_ray.evaluate.layouts.pixels import to_rgb
-from biomedica_ray.evaluate.preparing import Ready
+from biomedica_ray.evaluate.preparing import Images, Ready
 from biomedica_ray.evaluate.statistics import Indices
 from biomedica_ray.evaluate.task_scores import Mistake
 from biomedica_ray.images import ImageError
@@ -46,19 +46,25 @@ def show(ready: Ready, rows: Indices, mistakes: Sequence[Mistake], pictures: int
     names = ready.listing.table["id"]
     found = [Shown(str(names[int(rows[mistake.position])]), mistake) for mistake in mistakes]
     wanted = sorted({int(rows[mistake.position]) for mistake in mistakes[:pictures]})
-    seen: dict[int, Picture] = {}
-    try:
-        for row, image in zip(wanted, ready.images.opened.images(wanted), strict=True):
-            try:
-                if isinstance(image, Unreadable):
-                    seen[row] = Picture(problem=image.kind)
-                else:
-                    seen[row] = thumbnail(to_rgb(image, ready.images.window), SIDE)
-            except ImageError as error:
-                seen[row] = Picture(problem=error.kind)
-    except (BadDataError, MissingDataError, StoreError, OSError):
-        seen |= {row: Picture(problem="unreadable-image") for row in wanted if row not in seen}  # scores stand without
+    seen = pictures_of(ready.images, wanted)
     return [
         replace(each, picture=seen[int(rows[each.mistake.position])]) if number < pictures else each
         for number, each in enumerate(found)
     ]
+
+
+def pictures_of(images: Images, wanted: Sequence[int]) -> dict[int, Picture]:
+    """A picture of each of these rows of a set, ascending; with the reason where there is none."""
+    seen: dict[int, Picture] = {}
+    try:
+        for row, image in zip(wanted, images.opened.images(wanted), strict=True):
+            try:
+                if isinstance(image, Unreadable):
+                    seen[row] = Picture(problem=image.kind)
+                else:
+                    seen[row] = thumbnail(to_rgb(image, images.window), SIDE)
+            except ImageError as error:
+                seen[row] = Picture(problem=error.kind)
+    except (BadDataError, MissingDataError, StoreError, OSError):
+        seen |= {row: Picture(problem="unreadable-image") for row in wanted if row not in seen}  # scores stand without
+    return seen

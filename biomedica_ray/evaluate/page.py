@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from biomedica_ray.evaluate import tables
 from biomedica_ray.evaluate.comparisons import OVERALL
 from biomedica_ray.evaluate.mistakes import Shown
 from biomedica_ray.pages import formats, page_environment
+
+if TYPE_CHECKING:
+    from biomedica_ray.evaluate.leakage import Pair, TaskLeaks
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Task:
-    """A task with the answers of all models that have a score."""
+    """A task with the answers of all models that have a score; of its leaked images the number, and some as pairs."""
 
     name: str
     title: str
@@ -50,14 +54,19 @@ class Task:
     licence: str
     classes: list[str]
     answers: list[Answers]
+    pairs: list[Pair]
+    leaked: int
 
 
-def render(document: dict[str, Any], shown: dict[str, dict[str, list[Shown]]]) -> str:
+def render(
+    document: dict[str, Any], shown: dict[str, dict[str, list[Shown]]], leaks: Mapping[str, TaskLeaks] | None = None
+) -> str:
     """The page, which needs no other file and no network.
 
     Args:
         document: The results.
         shown: Task -> model -> mistakes with pictures.
+        leaks: Task -> what was found of its images in a training store.
     """
     environment = page_environment("biomedica_ray.evaluate", ".")
     environment.filters.update(count=formats.count, share=formats.share, things=formats.things)
@@ -68,7 +77,9 @@ def render(document: dict[str, Any], shown: dict[str, dict[str, list[Shown]]]) -
         published=tables.published_table(document),
         sources=tables.published_notes(document),
         domains=_domains(document),
-        tasks=[_task(name, task, shown.get(name, {})) for name, task in document["tasks"].items()],
+        tasks=[
+            _task(name, task, shown.get(name, {}), (leaks or {}).get(name)) for name, task in document["tasks"].items()
+        ],
     )
 
 
@@ -80,7 +91,7 @@ def _domains(document: dict[str, Any]) -> list[Domain]:
     ]
 
 
-def _task(name: str, task: dict[str, Any], shown: dict[str, list[Shown]]) -> Task:
+def _task(name: str, task: dict[str, Any], shown: dict[str, list[Shown]], leaks: TaskLeaks | None) -> Task:
     answers = [
         Answers(
             model,
@@ -92,4 +103,13 @@ def _task(name: str, task: dict[str, Any], shown: dict[str, list[Shown]]) -> Tas
         for model, found in task["models"].items()
         if found
     ]
-    return Task(name, task["title"], task["metric"], task["licence"] or "not known", task["classes"], answers)
+    return Task(
+        name,
+        task["title"],
+        task["metric"],
+        task["licence"] or "not known",
+        task["classes"],
+        answers,
+        leaks.pairs if leaks else [],
+        leaks.images if leaks else 0,
+    )

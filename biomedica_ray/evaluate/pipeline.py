@@ -45,6 +45,7 @@ _OF_SETS = {
     "shots",
     "mistakes",
     "published",
+    "decontaminate",
     "into",
     "compare",
     "tolerance",

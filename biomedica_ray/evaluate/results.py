@@ -17,9 +17,15 @@ from biomedica_ray.store import StoreError
 from biomedica_ray.store.root import Root
 
 if TYPE_CHECKING:
-    from biomedica_ray.evaluate.benchmarks import Scored
+    from biomedica_ray.evaluate.leakage import Leakage, TaskLeaks
+    from biomedica_ray.evaluate.scored import Clean, Scored
 
 FORMAT = 1
+
+LIST = "leaked.csv"
+"""The list of leaked images, beside the results."""
+WITHOUT = "without_leaked"
+"""A model's scores on a task without leaked images; None where these were not sought."""
 
 
 def document(
@@ -31,6 +37,7 @@ def document(
     *,
     tests: list[Paired],
     published: list[dict[str, Any]],
+    leakage: Leakage | None = None,
 ) -> dict[str, Any]:
     """The results as plain data.
 
@@ -42,8 +49,9 @@ def document(
         scored: Model -> task -> what came of it.
         tests: Of all pairs of models.
         published: Scores of others to stand beside them.
+        leakage: Of images that are among the figures of a training store, where they were sought there.
     """
-    found = {name: _task(tasks, name, ready, scored) for name, ready in prepared.ready.items()}
+    found = {name: _task(tasks, name, ready, scored, leakage) for name, ready in prepared.ready.items()}
     of_models, over = means(found, list(scored))
     return {
         "format": FORMAT,
@@ -53,6 +61,7 @@ def document(
         "tasks": found,
         "means": of_models,
         "means_over": over,
+        "decontaminated": _decontaminated(leakage, found, list(scored)) if leakage else None,
         "tests": adjusted(tests),
         "published": published,
         "missing": {name: _missing(tasks, name, what) for name, what in prepared.missing.items()},
@@ -60,7 +69,20 @@ def document(
     }
 
 
-def _task(tasks: Tasks, name: str, ready: Ready, scored: dict[str, dict[str, Scored]]) -> dict[str, Any]:
+def _decontaminated(leakage: Leakage, found: dict[str, Any], models: list[str]) -> dict[str, Any]:
+    """What was searched, and the means without the images that are there."""
+    without = {
+        name: {**task, "models": {model: each and each[WITHOUT] for model, each in task["models"].items()}}
+        for name, task in found.items()
+    }
+    of_models, over = means(without, models)
+    searched = {"store": leakage.store, "state": leakage.state, "figures": leakage.figures, "list": LIST}
+    return {**searched, "means": of_models, "means_over": over}
+
+
+def _task(
+    tasks: Tasks, name: str, ready: Ready, scored: dict[str, dict[str, Scored]], leakage: Leakage | None
+) -> dict[str, Any]:
     task = tasks.tasks[name]
     images = tasks.set_of(task)
     of_task = [each[name] for each in scored.values()]
@@ -82,7 +104,24 @@ def _task(tasks: Tasks, name: str, ready: Ready, scored: dict[str, dict[str, Sco
         "unreadable_images": sorted({what for each in of_task for what in each.unreadable}),
         "duplicate_images": max(each.duplicates for each in of_task),
         "differs": ready.remarks,
+        "leaked": _leaked(leakage.tasks[name]) if leakage else None,
         "models": {model: _scores(each[name]) for model, each in scored.items()},
+    }
+
+
+def _leaked(found: TaskLeaks) -> dict[str, Any]:
+    return {"images": found.images, "of": found.of, "how": found.how, "untrained": found.untrained}
+
+
+def _without(clean: Clean) -> dict[str, Any]:
+    """Scores without leaked images; empty where next to nothing is left."""
+    found = clean.scores
+    return {
+        "scores": found.scores if found else {},
+        "intervals": found.intervals if found else {},
+        "images": clean.images,
+        "vanished": clean.vanished,
+        "left_out": clean.mark,
     }
 
 
@@ -98,6 +137,7 @@ def _scores(scored: Scored) -> dict[str, Any] | None:
         "unreadable": len(scored.unreadable),
         "confusion": found.confusion,
         "per_class": found.per_class,
+        WITHOUT: _without(scored.clean) if scored.clean else None,
         "calibration": asdict(found.calibration) if found.calibration else None,
         "mistakes": [
             {
@@ -157,7 +197,7 @@ def changes(before: dict[str, Any], now: dict[str, Any], asked: Collection[str])
 
     Args:
         before: Results of before.
-        now: Results of now.
+        now: Results of now; scores without leaked images are compared where both left out the same ones.
         asked: The tasks that were to be done now; others of before are left out.
     """
     found = []
@@ -171,9 +211,32 @@ def changes(before: dict[str, Any], now: dict[str, Any], asked: Collection[str])
             was, is_ = (_value(results, name, model, metric) for results in (before, now))
             if was is not None and was != is_:
                 found.append(Change(model, name, metric, was, is_))
+            clean, cleaner = (_without_leaked(results, name, model) for results in (before, now))
+            # Scores on other images say nothing of the model.
+            if clean and cleaner and clean["left_out"] == cleaner["left_out"]:
+                was, is_ = (each["scores"].get(metric) for each in (clean, cleaner))
+                if was is not None and was != is_:
+                    found.append(Change(model, name, f"{metric} without leaked images", was, is_))
     return sorted(found, key=lambda change: (change.now is not None, -change.fell))
 
 
 def _value(results: dict[str, Any], task: str, model: str, metric: str) -> float | None:
     scores = (results["tasks"].get(task) or {"models": {}})["models"].get(model)
     return None if scores is None else scores["scores"].get(metric)
+
+
+def _without_leaked(results: dict[str, Any], task: str, model: str) -> dict[str, Any] | None:
+    scores = (results["tasks"].get(task) or {"models": {}})["models"].get(model)
+    found: dict[str, Any] | None = (scores or {}).get(WITHOUT)  # not known to earlier versions
+    return found
+
+
+def left_out_otherwise(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Tasks of which other images were left out as leaked than before, so that scores without them are not compared."""
+    found = []
+    for name in before["tasks"]:
+        for model in before["models"]:
+            clean, cleaner = (_without_leaked(results, name, model) for results in (before, now))
+            if clean and cleaner and clean["left_out"] != cleaner["left_out"] and name not in found:
+                found.append(name)
+    return found

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import tarfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -16,12 +14,11 @@ import torch
 
 from biomedica_ray.ahead import ordered_map
 from biomedica_ray.evaluate.layouts import Image
-from biomedica_ray.evaluate.layouts.base import BadDataError, Opened
+from biomedica_ray.evaluate.layouts.base import readable
 from biomedica_ray.evaluate.layouts.pixels import to_rgb
 from biomedica_ray.evaluate.preparing import Images
 from biomedica_ray.evaluate.zero_shot import Vectors, normalised
 from biomedica_ray.images import ImageError
-from biomedica_ray.messages import one_line
 from biomedica_ray.models.scorable import Scorable
 from biomedica_ray.reading.shards import Unreadable
 
@@ -73,7 +70,7 @@ def encode_images(model: Scorable, source: Images, wanted: Sequence[int], batch_
     batches: list[Vectors] = []
     errors: list[Unreadable] = []
     with ThreadPoolExecutor(threads) as pool:
-        prepared = ordered_map(pool, prepare, zip(wanted, _readable(opened, wanted), strict=True), 2 * threads)
+        prepared = ordered_map(pool, prepare, zip(wanted, readable(opened, wanted), strict=True), 2 * threads)
         while batch := list(islice(prepared, batch_size)):
             good = [each for each in batch if not isinstance(each, Unreadable)]
             errors += [each for each in batch if isinstance(each, Unreadable)]
@@ -93,17 +90,6 @@ def encode_texts(model: Scorable, texts: Sequence[str], batch_size: int) -> Vect
     starts = range(0, len(texts), batch_size)
     batches = [_numpy(model.texts(texts[start : start + batch_size])) for start in starts]
     return np.concatenate(batches) if batches else np.zeros((0, 1), np.float32)
-
-
-def _readable(opened: Opened, wanted: Sequence[int]) -> Iterator[Image]:
-    """The images of some rows; where a file is damaged, those that were to come after it cannot be read."""
-    done = 0
-    try:
-        for image in opened.images(wanted):
-            done += 1
-            yield image
-    except (BadDataError, EOFError, tarfile.TarError, zlib.error) as error:
-        yield from [Unreadable("", "unreadable-image", one_line(error))] * (len(wanted) - done)
 
 
 def _digest(image: bytes | npt.NDArray[np.uint8]) -> str:

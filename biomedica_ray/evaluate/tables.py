@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from biomedica_ray.evaluate.comparisons import OVERALL
+from biomedica_ray.evaluate.results import WITHOUT
 from biomedica_ray.pages.formats import things
 
 Row = list[str]
@@ -38,9 +39,10 @@ def render(document: dict[str, Any]) -> dict[str, str]:
 
 
 def scores_table(document: dict[str, Any]) -> Table:
-    """Models side by side: a row for each task, then the means."""
-    models = document["models"]
+    """Models side by side: a row for each task, then the means; and the same without leaked images, if sought."""
+    models, clean = document["models"], document["decontaminated"]
     header = ["domain", "task", "metric", "images", "chance", *models]
+    header += ["leaked", *(f"{model}, without" for model in models)] if clean else []
     tasks = sorted(document["tasks"].items(), key=lambda item: (item[1]["domain"], item[0]))
     rows, best = [], []
     for name, task in tasks:
@@ -51,11 +53,22 @@ def scores_table(document: dict[str, Any]) -> Table:
         rows.append([task["domain"], f"{name}{mark}", task["metric"], str(task["images"]), chance])
         rows[-1] += [_cell(each, task["metric"]) for each in found]
         best.append(_best(values))
+        if clean:
+            rest = [each and each[WITHOUT] for each in found]
+            rows[-1] += [str(task["leaked"]["images"]), *(_cell(each, task["metric"]) for each in rest)]
+            best[-1] |= _best([each and each["scores"].get(task["metric"]) for each in rest], len(rows[-1]) - len(rest))
     for name, over in sorted(document["means_over"].items(), key=lambda item: (item[0] == OVERALL, item[0])):
         values = [document["means"][model].get(name) for model in models]
         what = f"mean of {things(len(over), 'task')}"
         rows.append([name, what, "", "", "", *("" if value is None else f"{value:.3f}" for value in values)])
         best.append(_best(values))
+        if clean:
+            # Over other tasks, where nothing is left of one without its leaked images.
+            left = clean["means_over"].get(name, [])
+            rows[-1] += ["" if left == over else f"of {things(len(left), 'task')}"]
+            values = [clean["means"][model].get(name) for model in models]
+            rows[-1] += ["" if value is None else f"{value:.3f}" for value in values]
+            best[-1] |= _best(values, len(rows[-1]) - len(values))
     return Table(header, rows, best)
 
 
@@ -85,9 +98,10 @@ def published_notes(document: dict[str, Any]) -> list[str]:
     return notes
 
 
-def _best(values: list[float | None]) -> set[int]:
+def _best(values: list[float | None], first: int = 5) -> set[int]:
+    """Columns of the best values; the values are in columns from ``first`` on."""
     known = [value for value in values if value is not None]
-    return {5 + n for n, value in enumerate(values) if value == max(known)} if len(known) > 1 else set()
+    return {first + n for n, value in enumerate(values) if value == max(known)} if len(known) > 1 else set()
 
 
 def _cell(found: dict[str, Any] | None, metric: str) -> str:
@@ -100,7 +114,7 @@ def _cell(found: dict[str, Any] | None, metric: str) -> str:
 
 def notes(document: dict[str, Any]) -> list[str]:
     """What a reader of the table has to know: marked tasks, images that do not count, what is missing."""
-    notes = []
+    notes = _leaked_notes(document) if document["decontaminated"] else []
     for name, task in document["tasks"].items():
         if task["differs"]:
             notes.append(f"{name}* differs from its description: {'; '.join(task['differs'])}")
@@ -129,6 +143,32 @@ def notes(document: dict[str, Any]) -> list[str]:
         licence = each["licence"] or "licence not known"
         notes.append(f"{name} was not evaluated: {each['looked_for']}; {each['set']} is from {each['get']} ({licence})")
     return [*notes, *(f"{name} was not evaluated: {why}" for name, why in document["errors"].items())]
+
+
+def _leaked_notes(document: dict[str, Any]) -> list[str]:
+    """What was searched, and of each task with leaked images how many they are and what is left without them."""
+    clean = document["decontaminated"]
+    notes = [
+        f"without: without the images that are among the {clean['figures']:,} figures of {clean['store']} "
+        f"({clean['list']} names them)"
+    ]
+    for name, task in document["tasks"].items():
+        leaked = task["leaked"]
+        if leaked["images"]:
+            how = ", ".join(f"{what} {n:,}" for what, n in leaked["how"].items())
+            note = f"{name}: {leaked['images']:,} of {leaked['of']:,} images are in the store ({how})"
+            rest = [found[WITHOUT] for found in task["models"].values() if found]
+            if any(not each["scores"] for each in rest):
+                note += "; without them too little is left for a score"
+            elif vanished := sorted({label for each in rest for label in each["vanished"]}):
+                note += f"; without them there is no image of {', '.join(vanished)}"
+            notes.append(note)
+        if leaked["untrained"]:
+            notes.append(
+                f"{name}: {leaked['untrained']:,} of {leaked['of']:,} images are in figures of the store that its "
+                "datasets have left out of training; they stay"
+            )
+    return notes
 
 
 def _markdown(document: dict[str, Any]) -> str:
@@ -179,15 +219,26 @@ def _csv(document: dict[str, Any]) -> str:
     """A row for each model, task and score."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["model", "domain", "task", "score", "value", "low", "high", "images"])
+    clean = document["decontaminated"]
+    header = ["model", "domain", "task", "score", "value", "low", "high", "images"]
+    writer.writerow([*header, *(f"{name}_without_leaked" for name in header[4:] if clean)])
     for name, task in document["tasks"].items():
         for model, found in task["models"].items():
             if found is None:
                 continue
             for score, value in found["scores"].items():
                 low, high = found["intervals"].get(score) or ("", "")
-                writer.writerow([model, task["domain"], name, score, value, low, high, found["images"]])
+                rest = _csv_cells(found[WITHOUT], score) if clean else []
+                writer.writerow([model, task["domain"], name, score, value, low, high, found["images"], *rest])
             if found["calibration"]:
                 ece = found["calibration"]["ece"]
-                writer.writerow([model, task["domain"], name, "ece", ece, "", "", found["images"]])
+                rest = [""] * 4 if clean else []
+                writer.writerow([model, task["domain"], name, "ece", ece, "", "", found["images"], *rest])
     return file.getvalue()
+
+
+def _csv_cells(found: dict[str, Any], score: str) -> list[Any]:
+    """Value, interval and number of images; empty where there is no such score any more."""
+    if score not in found["scores"]:
+        return ["", "", "", found["images"]]
+    return [found["scores"][score], *(found["intervals"].get(score) or ("", "")), found["images"]]

@@ -16,7 +16,8 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.pipeline import score_model
 from biomedica_ray.evaluate.validation import Validation
 from biomedica_ray.merge.config import MergeConfig
-from biomedica_ray.models.folders import WEIGHTS_NAME
+from biomedica_ray.models.folders import CARD_NAME, WEIGHTS_NAME
+from biomedica_ray.models.leak_check import with_check
 from biomedica_ray.models.spec import ModelSpec
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.store import StoreError
@@ -84,8 +85,8 @@ def sweep(job: Job) -> dict[str, Any]:
         "sweep": tried,
         "fingerprint": job.mark,
     }
-    card = merged_card(config.name, job.spec, document)
-    job.result.store.write_bytes(job.result.path("model", "README.md"), card.encode())
+    card = with_check(job.result, merged_card(config.name, job.spec, document))
+    job.result.store.write_bytes(job.result.path("model", CARD_NAME), card.encode())
     job.result.store.write_json(job.result.path("merge.json"), document)
     return document
 

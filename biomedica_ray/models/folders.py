@@ -26,6 +26,7 @@ LOCAL = "local-dir:"
 """What may precede the path of a folder, as in open_clip."""
 
 CONFIG_NAME = "open_clip_config.json"
+CARD_NAME = "README.md"
 WEIGHTS_NAME = "open_clip_model.safetensors"
 WEIGHTS_FILES = (
     WEIGHTS_NAME,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from biomedica_ray.config import NAME, ConfigError
-from biomedica_ray.models.folders import is_folder
+from biomedica_ray.models.folders import CARD_NAME, is_folder
 from biomedica_ray.models.trained import TrainedModel
 from biomedica_ray.models.weights import weights_mark
 from biomedica_ray.store import Store
@@ -79,8 +79,9 @@ class ModelName:
         return fingerprint(self.text, mark, libraries)
 
     def files(self, folder: str) -> list[tuple[str, int, int]]:
-        """Name, bytes and time of the files of a folder of the store."""
-        infos = self.store.filesystem.get_file_info([self.store.path(folder, name) for name in self.store.list(folder)])
+        """Name, bytes and time of the files of a folder of the store, but for the card, which may be written again."""
+        names = [name for name in self.store.list(folder) if name != CARD_NAME]
+        infos = self.store.filesystem.get_file_info([self.store.path(folder, name) for name in names])
         return [(info.base_name, info.size, info.mtime_ns) for info in infos]
 
 

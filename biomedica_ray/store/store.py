@@ -300,4 +300,4 @@ def _expected(store: Store, commit: Commit, table: str) -> Iterator[str]:
 def _command(stage: str) -> str:
     """The command behind the name of a part of a stage (embed/<model>, serialize/shards)."""
     name = stage.partition("/")[0]
-    return {"embed": "annotate", "listing": "extract"}.get(name, name)
+    return {"embed": "annotate", "listing": "extract", "features": "evaluate", "leaks": "evaluate"}.get(name, name)

@@ -91,7 +91,7 @@ of those samples, and the other way round. It depends on how many they are, and 
 _TASKS = """
 
 `tasks.` are zero-shot scores on published sets, on at most {most:,} images of each, by the authors' prompts where they
-are known. The training data have not been searched for these images."""
+are known. The training data have not been searched for these images, unless it is said below."""
 
 _MERGING = """\
 ## Merging

@@ -26,6 +26,8 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.encode import Model
 from biomedica_ray.messages import one_line
 from biomedica_ray.models.clip import build, export, lock_towers
+from biomedica_ray.models.folders import CARD_NAME
+from biomedica_ray.models.leak_check import with_check
 from biomedica_ray.models.scorable import OfOpenClip
 from biomedica_ray.models.tf32 import set_tf32
 from biomedica_ray.reading.actors import batches_of_actors
@@ -364,5 +366,5 @@ class _Worker:
         with tempfile.TemporaryDirectory() as folder:
             export(result, self.tokenizer, self.job.spec, Path(folder))
             card = model_card(self.job.config, self.job.spec, self.stream.shards, self.metrics)
-            (Path(folder) / "README.md").write_text(card)
+            (Path(folder) / CARD_NAME).write_text(with_check(self.checkpoints, card))
             self.checkpoints.put_folder(Path(folder), "model")

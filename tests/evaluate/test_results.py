@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from biomedica_ray.config import ConfigError
-from biomedica_ray.evaluate.benchmarks import Scored
 from biomedica_ray.evaluate.comparisons import Paired, adjusted, against, means
 from biomedica_ray.evaluate.mistakes import Shown
 from biomedica_ray.evaluate.page import render as render_page
 from biomedica_ray.evaluate.preparing import own_prompts
 from biomedica_ray.evaluate.published import beside, sources
 from biomedica_ray.evaluate.results import changes, read
+from biomedica_ray.evaluate.scored import Scored
 from biomedica_ray.evaluate.tables import render
 from biomedica_ray.evaluate.task_files import packaged, suites
 from biomedica_ray.evaluate.task_scores import Mistake, TaskScores
@@ -65,6 +65,7 @@ def document(**values: float) -> dict[str, Any]:
         "missing": {"other": {"looked_for": "a/b.csv", "set": "Other", "get": "nowhere", "licence": None}},
         "errors": {},
         "published": [],
+        "decontaminated": None,
     }
 
 

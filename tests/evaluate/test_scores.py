@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score, top_k_accuracy_score
 
-from biomedica_ray.evaluate import set_vectors
 from biomedica_ray.evaluate.comparisons import paired
-from biomedica_ray.evaluate.layouts.base import BadDataError, Listing
+from biomedica_ray.evaluate.layouts.base import BadDataError, Listing, readable
 from biomedica_ray.evaluate.questions import Choice, Questions, ask, of_rows
 from biomedica_ray.evaluate.scores import hits, reciprocal_ranks, score, standing
 from biomedica_ray.evaluate.task_files import ClassSpec, TaskSpec
@@ -217,7 +216,7 @@ def test_what_comes_after_damage_cannot_be_read() -> None:
             yield b"first"
             raise BadDataError("x.parquet: row group 2 is damaged")
 
-    first, *others = set_vectors._readable(Damaged(), [0, 1, 2])
+    first, *others = readable(Damaged(), [0, 1, 2])
     assert first == b"first"
     assert [(each.kind, each.message) for each in others if isinstance(each, Unreadable)] == [
         ("unreadable-image", "x.parquet: row group 2 is damaged")

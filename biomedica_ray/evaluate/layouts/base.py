@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tarfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,6 +14,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from pydantic import BaseModel, ConfigDict
 
+from biomedica_ray.messages import one_line
 from biomedica_ray.reading.shards import Unreadable
 from biomedica_ray.store.root import Root
 
@@ -59,6 +62,17 @@ class Opened(Protocol):
     def images(self, numbers: Sequence[int]) -> Iterator[Image]:
         """The images of rows, in ascending order of their numbers."""
         ...
+
+
+def readable(opened: Opened, wanted: Sequence[int]) -> Iterator[Image]:
+    """The images of some rows, ascending; where a file is damaged, those to come after it cannot be read."""
+    done = 0
+    try:
+        for image in opened.images(wanted):
+            done += 1
+            yield image
+    except (BadDataError, EOFError, tarfile.TarError, zlib.error) as error:
+        yield from [Unreadable("", "unreadable-image", one_line(error))] * (len(wanted) - done)
 
 
 class LayoutBase(BaseModel):
