@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from biomedica_ray.images import ImageError, decode
+from biomedica_ray.panels.sure import edges
 from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize import samples
 from biomedica_ray.serialize.jpeg import as_jpeg, crop_as_jpeg
@@ -66,8 +67,7 @@ def made_samples(member: Member, profile: Profile) -> Iterator[tuple[int, Made |
             assert panels is not None
             box = panels["panel_boxes"][number - 1]
             image = image or decode(figure["image"])
-            edges = box["left"], box["top"], box["right"], box["bottom"]
-            picture = crop_as_jpeg(image, edges, profile)
+            picture = crop_as_jpeg(image, edges(box), profile)
         except ImageError as error:
             yield number, error
             continue

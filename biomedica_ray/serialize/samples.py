@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
+from biomedica_ray.panels.sure import edges, panel_confidence
 from biomedica_ray.serialize import credit
 from biomedica_ray.serialize.jpeg import Picture
-from biomedica_ray.serialize.panel_samples import panel_confidence
 
 Row = Mapping[str, Any]
 
@@ -186,7 +186,7 @@ def panel_fields(figure: Row, shared: ArticleFields, picture: Picture, panels: R
         "n_panels": 1,
         "panel_number": number,
         "panel_label": box["label"],
-        "panel_box": [box[edge] for edge in _EDGES],
+        "panel_box": list(edges(box)),
         "panel_context": panels["context"],
         "panel_mentions": shared.panel_mentions(figure["figure_id"], names),
         "panel_how": box["how"],
