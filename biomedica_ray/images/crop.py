@@ -1,4 +1,4 @@
-"""A part of a decoded picture: panels are cut out here alone, so that all who look at one see the same pixels."""
+"""A part of a decoded picture: a panel is cut out here for all who look at it, so that they see the same pixels."""
 
 from __future__ import annotations
 
