@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from biomedica_ray.config import StageConfig
 from biomedica_ray.config.needs import Need
 from biomedica_ray.config.wording import BUCKETS
-from biomedica_ray.panels.sure import MIN_CONFIDENCE
+from biomedica_ray.panels.config import MIN_CONFIDENCE
 
 
 class AnnotateConfig(StageConfig):

@@ -38,6 +38,8 @@ from biomedica_ray.units import fingerprint
 
 DECODE_GB = 1.5
 """Memory of a task that decodes: one large image, a row group, a unit's pixels, and the model's library."""
+_PANELS_GB = 0.5
+"""What it takes more of panels, of which a unit has up to twice as many as figures."""
 
 
 def plan(config: AnnotateConfig, store: Store, extracted: Mapping[int, Commit]) -> tuple[EncoderInfo, dict[int, str]]:
@@ -149,6 +151,7 @@ def embed_units(
     room = _room(config.num_cpus, gpus)
     most = min(config.max_actors or (len(todo) if gpus else room), len(todo))
     # An actor that takes the only CPU must not lock out what it waits for.
+    decode_gb = DECODE_GB + (_PANELS_GB if kind == "panels" else 0)
     decode_cpus = 0 if 0 < cluster_resource("CPU") <= config.num_cpus else 1
     earlier = EarlierVectors.find(
         encoder_mark(info), record.store, inputs["extract"], before or {}, todo, table=TABLES[kind]
@@ -164,7 +167,7 @@ def embed_units(
     def decoded(these: list[int]) -> ray.data.Dataset:
         with retries_allowed():
             return unit_rows(record.store, units, these, known=known).map(
-                decode_task, num_cpus=decode_cpus, memory=int(DECODE_GB * 2**30), max_retries=RETRIES
+                decode_task, num_cpus=decode_cpus, memory=int(decode_gb * 2**30), max_retries=RETRIES
             )
 
     actors = Actors(

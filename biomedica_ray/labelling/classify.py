@@ -253,6 +253,11 @@ def _tell(config: ClassifyConfig, made: Made) -> None:
         "classify: %d concepts, accuracy %.3f on %d figures of %d articles that it had not seen",
         *(len(made.concepts), judged["accuracy"], judged["examples"], judged["articles"]),
     )
+    if drawn := judged["random"]:
+        log.info(
+            "classify: on figures drawn at random: %d of %d right (%.1f to %.1f %%)",
+            *(drawn["right"], drawn["of"], 100 * drawn["low"], 100 * drawn["high"]),
+        )
     for concept, articles in judged["left_out"].items():
         log.warning("classify: %s has figures of %d articles: too few to learn it", concept, articles)
     if judged["calibrated_on"] == "exemplars":

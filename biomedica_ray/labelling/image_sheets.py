@@ -147,6 +147,8 @@ def write_images(store: Store, labelled: list[Commit], file: str, asked: ImagesA
 def image_proposals(store: Store, labelled: Mapping[int, Commit], file: str, classifier: str) -> Proposals:
     """What the classifier says of each image in a members table.
 
+    Runs as a task, as it reads the labels of their units.
+
     Args:
         store: The store.
         labelled: The commits of image_labels.

@@ -131,7 +131,9 @@ def _ask_of_images(config: SheetsConfig, store: Store) -> Asked:
     work = partial(write_images, store, list(labelled.values()), file, asked)
     shown = on_a_worker(work, memory_gb=config.memory_gb)
     earlier = {image_number(figure): earlier_votes(each["tallies"]) for figure, each in open_votes.items()}
-    return Asked(IMAGES, file, shown, earlier, image_proposals(store, labelled, file, "the classifier"))
+    propose = partial(image_proposals, store, labelled, file, "the classifier")
+    proposals = on_a_worker(propose, memory_gb=config.memory_gb)
+    return Asked(IMAGES, file, shown, earlier, proposals)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,6 @@ from typing import Any
 from biomedica_ray.images.crop import Edges
 from biomedica_ray.panels.found import surer
 
-MIN_CONFIDENCE = 0.8
-"""Nine of ten panels from this confidence on have the right words (docs/panels.md)."""
 LEAST_SIDE = 64
 """Pixels of the shorter side below which a panel is not compared, as small ones are alike too often; so it is no sample
 of its own either."""

@@ -33,9 +33,9 @@ _OF_PANELS = (
     "A sample whose `panel_number` is not null is a panel, cut out of the figure at `panel_box`: `txt` is what the "
     "caption says of it alone, `panel_context` what it says of all panels, `panel_mentions` are the paragraphs that "
     "name it; `panel_confidence` and `panel_alignment_confidence` say how sure it is that it is a panel, and that the "
-    "words are its own. `image_label`, `image_confidence` and `image_local_concepts` are then the panel's own, null and "
+    "words are its own. `image_label`, `image_confidence` and `image_local_concepts` are then the panel's own, null or "
     "empty where it was not labelled; `image_sure` is never true, as annotators are asked about figures. Labels of "
-    "clusters are of whole figures, and so unknown."
+    "clusters are those of whole figures, and so unknown."
 )
 _PAIRS = {
     "figures": "Each sample is a whole figure.",

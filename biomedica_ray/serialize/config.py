@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
 from biomedica_ray.config.needs import Need
-from biomedica_ray.panels.sure import MIN_CONFIDENCE
+from biomedica_ray.panels.config import MIN_CONFIDENCE
 from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize.profiles import LONGEST_SIDE, QUALITIES, Kind, Profile
 
