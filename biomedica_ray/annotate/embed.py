@@ -150,8 +150,8 @@ def embed_units(
         gpus = 1.0 if cluster_resource("GPU") >= 1 else 0.0
     room = _room(config.num_cpus, gpus)
     most = min(config.max_actors or (len(todo) if gpus else room), len(todo))
-    # An actor that takes the only CPU must not lock out what it waits for.
     decode_gb = DECODE_GB + (_PANELS_GB if kind == "panels" else 0)
+    # An actor that takes the only CPU must not lock out what it waits for.
     decode_cpus = 0 if 0 < cluster_resource("CPU") <= config.num_cpus else 1
     earlier = EarlierVectors.find(
         encoder_mark(info), record.store, inputs["extract"], before or {}, todo, table=TABLES[kind]
