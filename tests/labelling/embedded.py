@@ -62,10 +62,12 @@ def add_clusters(
             writer.commit({"figures": Flow(len(here), len(here))})
 
 
-def add_panels(store: Store, model: str, vectors: dict[str, npt.NDArray[np.floating]]) -> None:
+def add_panels(
+    store: Store, model: str, vectors: dict[str, npt.NDArray[np.floating]], metadata: dict[str, str] | None = None
+) -> None:
     """Commit embeddings of panels, as annotate would: figure_id -> (n, d), of panels of 64 pixels side by side."""
     dim = next(iter(vectors.values())).shape[1]
-    table_schema = schema.panel_embeddings(dim).with_metadata({"model": model, "weights": ""})
+    table_schema = schema.panel_embeddings(dim).with_metadata({"model": model, "weights": "", **(metadata or {})})
     for unit in range(N_UNITS):
         rows: list[dict[str, Any]] = [
             {

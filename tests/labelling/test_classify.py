@@ -24,11 +24,11 @@ from biomedica_ray.report.pipeline import make_page
 from biomedica_ray.runs import read_runs
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.select.pipeline import MatchWorker
-from biomedica_ray.store import Store
+from biomedica_ray.store import Store, StoreError
 from biomedica_ray.store.known import write_record
 from biomedica_ray.units import LostRowsError, pmcid_of, unit_of
 from tests.labelling.embedded import add_clusters, add_panels, tiny_clip
-from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
+from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, picture, write_extracted
 
 CONCEPTS = ("Maps", "Microscopy", "Tables")
 N_ARTICLES = 60
@@ -300,4 +300,20 @@ def test_a_vector_that_gets_lost_on_the_way_fails_the_run(store: Store) -> None:
     store.write_bytes("c.safetensors", classifier.dump())
     with pytest.raises(LostRowsError, match=f"rows lost: image_labels: {len(rows)} in but {len(rows) - 1} out"):
         ClassifyWorker(store, "run", "embed/timm-x", "c.safetensors", {})(unit, "m")
+    assert unit not in store.commits(STAGE)
+
+
+def test_panels_that_get_lost_or_have_vectors_of_another_encoder_fail_the_run(store: Store) -> None:
+    add_clusters(store, "timm/x", FIGURES, clouds())
+    classifier = ImageClassifier("classifier", CONCEPTS, np.eye(16, dtype=np.float32)[:3], np.zeros(3, np.float32))
+    store.write_bytes("c.safetensors", classifier.dump())
+    panels, unit = "embed/timm-x/panels", unit_of("PMC0", N_UNITS)
+    worker = ClassifyWorker(store, "run", "embed/timm-x", "c.safetensors", {}, panels=(panels, "c.safetensors"))
+    add_panels(store, "timm/x", {"PMC0.1_001": np.eye(16)[:2]}, {"encoder": "another"})
+    with pytest.raises(StoreError, match="panels have embeddings of another encoder than figures; run `biomedica ann"):
+        worker(unit, "m")
+    add_panels(store, "timm/x", {"PMC0.1_001": np.eye(16)[:2]})
+    lose_a_row(store, panels, unit, "panel_embeddings")
+    with pytest.raises(LostRowsError, match="rows lost: panel_labels: 2 in but 1 out"):
+        worker(unit, "m")
     assert unit not in store.commits(STAGE)
