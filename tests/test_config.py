@@ -303,7 +303,6 @@ def test_an_empty_section_is_a_stage_with_its_defaults(tmp_path: Path) -> None:
     ("key", "value", "place"),
     [
         ("labels", "labels.yaml", "give it to label: label.labels in a pipeline, `biomedica label --labels`"),
-        ("panels", "true", "run `biomedica panels`, which finds them"),
         ("proposals", "open_clip/x", "give it to propose: propose.model in a pipeline, `biomedica propose --model`"),
         ("proposals_weights", "w", "give it to propose: propose.weights in a pipeline, `biomedica propose --weights`"),
     ],

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from biomedica_ray.config import StageConfig
 from biomedica_ray.config.needs import Need
 from biomedica_ray.config.wording import BUCKETS
+from biomedica_ray.panels.config import MIN_CONFIDENCE
 
 
 class AnnotateConfig(StageConfig):
@@ -29,6 +30,18 @@ class AnnotateConfig(StageConfig):
     )
     image_size: int | None = Field(
         None, ge=16, description="side of the encoder's input in pixels; none: the model's own"
+    )
+    panels: bool = Field(
+        False,
+        description="also embed the panels of compound figures that serialize takes as samples of their own, for "
+        "classify to label; needs biomedica panels before, and reads the images of these figures once more",
+    )
+    panels_min_confidence: float = Field(
+        MIN_CONFIDENCE,
+        ge=0,
+        le=1,
+        description="with panels: from which confidence on, both that it is a panel and that the words are its own: "
+        "the min_confidence of serialize, or less",
     )
     batch_size: int = Field(64, ge=1, description="most images in a forward pass; halved when memory runs out")
     compile: bool = Field(False, description="torch.compile the model: slower to start, faster on many images")
@@ -91,7 +104,6 @@ class AnnotateConfig(StageConfig):
 
 
 _MOVED = {
-    "panels": "run `biomedica panels`, which finds them",
     "labels": "give it to label: label.labels in a pipeline, `biomedica label --labels`",
     "taxonomy": "give it to label: label.taxonomy in a pipeline, `biomedica label --taxonomy`",
     "min_confidence": "give it to label: label.min_confidence in a pipeline, `biomedica label --min_confidence`",

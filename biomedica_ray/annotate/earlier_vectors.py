@@ -10,15 +10,23 @@ import numpy as np
 import numpy.typing as npt
 
 from biomedica_ray.ahead import map_in_threads
+from biomedica_ray.annotate.vectors import ENCODER
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.store.parquet import read_columns
 from biomedica_ray.units import pmcid_of, stable_hash, units_of
 
-ENCODER = b"encoder"
-"""Entry of the metadata of an embeddings file that changes when another encoder made its vectors."""
-
 Vectors = dict[str, npt.NDArray[np.float16]]
-"""SHA-256 of an image's bytes, hex -> its vector (dim,)."""
+"""Key of a picture -> its vector (dim,)."""
+
+
+def picture_key(sha256: str, box: Sequence[int] | None = None) -> str:
+    """What is the same of two pictures exactly where their pixels are: the file that they are decoded from, and where.
+
+    Args:
+        sha256: Of an image's bytes, hex.
+        box: Edges of the part of it that the picture shows; None: all of it.
+    """
+    return sha256 if box is None else " ".join([sha256, *map(str, box)])
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class EarlierVectors:
 
     Attributes:
         encoder: What files have as :data:`ENCODER` if the vectors are of the same encoder.
-        files: Unit -> path of its embeddings, as they were when the run began.
+        files: Unit -> path of its embeddings of figures, or of panels, as they were when the run began.
         generations: The units of the store, as in :func:`~biomedica_ray.units.units_of`.
         anew: The units that were written anew.
         left: (n,) stable hash of the pmcid of each article that has left a unit, ascending.
@@ -52,6 +60,8 @@ class EarlierVectors:
         extracted: Mapping[int, Commit],
         embedded: Mapping[int, Commit],
         anew: Collection[int],
+        *,
+        table: str = "embeddings",
     ) -> Self:
         """Where they are in a store.
 
@@ -61,8 +71,9 @@ class EarlierVectors:
             extracted: Unit -> commit of its figures.
             embedded: Unit -> commit of its embeddings, as far as an earlier run has made them.
             anew: The units that are to be embedded now.
+            table: That of the embeddings.
         """
-        files = {unit: commit.files["embeddings"] for unit, commit in embedded.items()}
+        files = {unit: commit.files[table] for unit, commit in embedded.items()}
         left = [
             (stable_hash(pmcid_of(article_id)), unit)
             for unit, commit in extracted.items()
@@ -75,15 +86,15 @@ class EarlierVectors:
         return cls(encoder, files, store.generations(), anew, hashes[order], units[order])
 
     def of(self, store: Store, pmcids: Iterable[str], wanted: Iterable[str]) -> Vectors:
-        """Vectors of images, as far as an article that has one was embedded before.
+        """Vectors of pictures, as far as an article that has one was embedded before.
 
         Args:
             store: The store.
             pmcids: The articles.
-            wanted: SHA-256 of the images' bytes.
+            wanted: Their keys.
         """
         units = self.units(pmcids)
-        found, sought = Vectors(), {sha256 for sha256 in wanted if sha256}
+        found, sought = Vectors(), set(wanted)
         for vectors in map_in_threads(lambda unit: self._read(store, self.files[unit], sought), sorted(units)):
             found |= vectors
         return found
@@ -108,4 +119,6 @@ class EarlierVectors:
         flat = table["vector"].combine_chunks().flatten().to_numpy()
         vectors = flat.reshape(len(table), -1) if len(table) else flat
         digests = table["sha256"].to_pylist()
-        return {sha256: vector for sha256, vector in zip(digests, vectors, strict=True) if sha256 in wanted}
+        boxes = table["panel_box"].to_pylist() if "panel_box" in table.column_names else [None] * len(table)
+        keys = (sha256 and picture_key(sha256, box) for sha256, box in zip(digests, boxes, strict=True))
+        return {key: vector for key, vector in zip(keys, vectors, strict=True) if key in wanted}

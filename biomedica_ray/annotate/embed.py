@@ -7,26 +7,22 @@ a thousand figures 150 MB, an eighth of what was read.
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import traceback
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import ray
 import ray.data
 
-from biomedica_ray import schema, usage
 from biomedica_ray.annotate.config import AnnotateConfig
+from biomedica_ray.annotate.decoding import preprocess_unit
 from biomedica_ray.annotate.earlier_vectors import EarlierVectors
 from biomedica_ray.annotate.embed_actor import EMBEDDED_BEFORE, VERSION, EmbedActor, encoder_mark, load
-from biomedica_ray.annotate.vectors import embed_stage, model_slug
+from biomedica_ray.annotate.vectors import TABLES, Kind, embed_stage, model_slug
 from biomedica_ray.cluster import (
     RETRIES,
     Actors,
-    Row,
+    Records,
     cluster_resource,
     collect_units,
     missing_units,
@@ -34,16 +30,16 @@ from biomedica_ray.cluster import (
     retries_allowed,
     unit_rows,
 )
-from biomedica_ray.images import ImageError, decode
-from biomedica_ray.models.encoder_info import EncoderInfo, Preprocessing
+from biomedica_ray.models.encoder_info import EncoderInfo
 from biomedica_ray.models.weights import weights_mark
 from biomedica_ray.runs import Run
-from biomedica_ray.store import Commit, Store
-from biomedica_ray.store.known import knowing
-from biomedica_ray.units import fingerprint, pmcid_of
+from biomedica_ray.store import Commit, Store, StoreError
+from biomedica_ray.units import fingerprint
 
 DECODE_GB = 1.5
 """Memory of a task that decodes: one large image, a row group, a unit's pixels, and the model's library."""
+_PANELS_GB = 0.5
+"""What it takes more of panels, of which a unit has up to twice as many as figures."""
 
 
 def plan(config: AnnotateConfig, store: Store, extracted: Mapping[int, Commit]) -> tuple[EncoderInfo, dict[int, str]]:
@@ -91,17 +87,50 @@ def _describe(config: AnnotateConfig) -> EncoderInfo:
     return load(config).info
 
 
-def embed_units(
-    config: AnnotateConfig, record: Run, extracted: Mapping[int, Commit], units: Mapping[int, str], info: EncoderInfo
+def found_panels(store: Store, extracted: Mapping[int, Commit]) -> dict[int, Commit]:
+    """The commits of the panels of all units.
+
+    Raises:
+        StoreError: Some have none.
+    """
+    panelled = store.commits("panels")
+    if missing := extracted.keys() - panelled.keys():
+        n = len(extracted)
+        raise StoreError(f"panels: {len(missing)} of {n} units have no panels; run `biomedica panels` first")
+    return {unit: panelled[unit] for unit in extracted}
+
+
+def embed_panels(
+    config: AnnotateConfig,
+    record: Run,
+    extracted: Mapping[int, Commit],
+    panelled: Mapping[int, Commit],
+    info: EncoderInfo,
 ) -> dict[int, Commit]:
-    """Embed the figures of the units that are missing, and drop those of units that no longer exist.
+    """Embed the panels that may be samples of their own; as :func:`embed_units`, with the commits of the panels."""
+    settings = VERSION, info.to_json(), config.panels_min_confidence
+    units = {unit: fingerprint(settings, extracted[unit].written, found.written) for unit, found in panelled.items()}
+    return embed_units(config, record, {"extract": extracted, "panels": panelled}, units, info, kind="panels")
+
+
+def embed_units(
+    config: AnnotateConfig,
+    record: Run,
+    inputs: Records,
+    units: Mapping[int, str],
+    info: EncoderInfo,
+    *,
+    kind: Kind = "figures",
+) -> dict[int, Commit]:
+    """Embed what is missing of the units, and drop the embeddings of units that no longer exist.
 
     Args:
         config: Its config.
         record: The run; counts of all units, done now or before, are added to it.
-        extracted: The commits of the figures.
-        units: Unit -> fingerprint, from :func:`plan`.
+        inputs: The commits of the figures (extract), and where these are embedded of the panels.
+        units: Unit -> fingerprint, of figures that from :func:`plan`.
         info: The encoder, from :func:`plan`.
+        kind: What is embedded.
 
     Returns:
         The commits of the embeddings of all units, in order.
@@ -109,11 +138,11 @@ def embed_units(
     Raises:
         UnitsFailedError: Units failed, after all others have been done.
     """
-    stage = embed_stage(config.model)
+    stage = embed_stage(config.model, kind)
     todo, done, before = missing_units(record, stage, units)
     if not todo:
         return done
-    known: dict[str, Mapping[int, Commit]] = {"extract": extracted}
+    known = dict(inputs)
     if before is not None:
         known[stage] = before
     gpus = config.num_gpus
@@ -121,27 +150,36 @@ def embed_units(
         gpus = 1.0 if cluster_resource("GPU") >= 1 else 0.0
     room = _room(config.num_cpus, gpus)
     most = min(config.max_actors or (len(todo) if gpus else room), len(todo))
+    decode_gb = DECODE_GB + (_PANELS_GB if kind == "panels" else 0)
     # An actor that takes the only CPU must not lock out what it waits for.
     decode_cpus = 0 if 0 < cluster_resource("CPU") <= config.num_cpus else 1
-    earlier = EarlierVectors.find(encoder_mark(info), record.store, extracted, before or {}, todo)
-    decode_task = partial(preprocess_unit, store=record.store, preprocessing=info.preprocessing, earlier=earlier)
+    earlier = EarlierVectors.find(
+        encoder_mark(info), record.store, inputs["extract"], before or {}, todo, table=TABLES[kind]
+    )
+    decode_task = partial(
+        preprocess_unit,
+        store=record.store,
+        preprocessing=info.preprocessing,
+        earlier=earlier,
+        panels_from=config.panels_min_confidence if kind == "panels" else None,
+    )
 
     def decoded(these: list[int]) -> ray.data.Dataset:
         with retries_allowed():
             return unit_rows(record.store, units, these, known=known).map(
-                decode_task, num_cpus=decode_cpus, memory=int(DECODE_GB * 2**30), max_retries=RETRIES
+                decode_task, num_cpus=decode_cpus, memory=int(decode_gb * 2**30), max_retries=RETRIES
             )
 
     actors = Actors(
         EmbedActor,
-        (config, info, record.units_of, stage),
+        (config, info, record.units_of, stage, kind),
         ray.data.ActorPoolStrategy(min_size=min(room, most), max_size=most),
         num_cpus=config.num_cpus,
         num_gpus=gpus,
         memory_gb=config.memory_gb,
     )
     made = collect_units(record, stage, todo, decoded, do=actors.map, do_apart=actors.map_apart)
-    record.results["embedded_before"] = sum(
+    record.results["embedded_before" if kind == "figures" else "panels_embedded_before"] = sum(
         sum((commit.reasons or {}).get(EMBEDDED_BEFORE, {}).values()) for commit in made.values()
     )
     return dict(sorted({**done, **made}.items()))
@@ -152,57 +190,3 @@ def _room(num_cpus: float, num_gpus: float) -> int:
     if num_gpus:
         return int(max(1, cluster_resource("GPU") // num_gpus))
     return int(max(1, cluster_resource("CPU") / 2 // num_cpus))
-
-
-def preprocess_unit(row: Row, store: Store, preprocessing: Preprocessing, earlier: EarlierVectors) -> Row:
-    """Decode the figures of one unit that have no vector yet, row group by row group.
-
-    Args:
-        row: A row of :func:`~biomedica_ray.cluster.unit_rows`.
-        store: Where the figures are.
-        preprocessing: Of the encoder.
-        earlier: Vectors that were made before.
-
-    Returns:
-        The row with pixels (n, H, W, 3) uint8 and vectors (m, dim) float16; as JSON the n + m figure_ids in order, the
-        SHA-256 of their images, which of them have a vector (m numbers), the error rows of figures that do not decode,
-        and how many figures the unit has by its commit; or with the reason of the unit's failure. And what it took, as
-        JSON.
-    """
-    pixels = np.empty((0, *preprocessing.size, 3), np.uint8)
-    figures: dict[str, Any] = {"ids": [], "sha256": [], "earlier": [], "errors": [], "rows_in": 0}
-    vectors: list[npt.NDArray[np.float16]] = []
-    n_pixels, failure = 0, ""
-    try:
-        with knowing(row["records"]):
-            commit = store.commit("extract", row["unit"])
-        figures["rows_in"] = commit.counts["figures"].rows_out
-        slim = store.read(commit, "figures", ["figure_id", "article_id", "sha256"], row="row").to_pylist()
-        known = earlier.of(
-            store, {pmcid_of(figure["article_id"]) for figure in slim}, [figure["sha256"] for figure in slim]
-        )
-        new = [figure["row"] for figure in slim if figure["sha256"] not in known]
-        pixels = np.empty((len(new), *preprocessing.size, 3), np.uint8)
-        transform = preprocessing.transform()
-        images = store.rows(commit, "figures", new, ["image"])
-        for figure in slim:
-            if (vector := known.get(figure["sha256"])) is not None:
-                figures["earlier"].append(len(figures["ids"]))
-                vectors.append(vector)
-            else:
-                try:
-                    pixels[n_pixels] = transform(decode(next(images)["image"]))
-                except ImageError as error:
-                    figures["errors"].append(schema.error_row("embed", figure["figure_id"], error.kind, str(error)))
-                    continue
-                n_pixels += 1
-            figures["ids"].append(figure["figure_id"])
-            figures["sha256"].append(figure["sha256"])
-    except Exception:  # noqa: BLE001 - whatever goes wrong in one unit, the others go on and the driver tells
-        failure = traceback.format_exc()
-    made = {
-        "pixels": pixels[:n_pixels],
-        "vectors": np.array(vectors, np.float16).reshape(len(vectors), -1 if vectors else 0),
-    }
-    told = {"figures": json.dumps(figures), "failure": failure, "usage": json.dumps(usage.take_work())}
-    return {**row, **made, **told}

@@ -6,6 +6,7 @@ Torch and the libraries of models are imported where an encoder is loaded, as th
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,8 @@ import pyarrow as pa
 
 from biomedica_ray import schema, usage
 from biomedica_ray.annotate.config import AnnotateConfig
-from biomedica_ray.annotate.earlier_vectors import ENCODER
-from biomedica_ray.annotate.vectors import model_slug
+from biomedica_ray.annotate.decoding import Picture
+from biomedica_ray.annotate.vectors import ENCODER, TABLES, Kind, model_slug
 from biomedica_ray.cluster import Row, failed_row, unit_row
 from biomedica_ray.models.encoder_info import EncoderInfo
 from biomedica_ray.models.weights import local_weights
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 EMBEDDED_BEFORE = "figures embedded before"
-"""Under this, a unit's commit says how many vectors were taken over."""
+"""Under this, a unit's commit says how many vectors were taken over, of panels too."""
 
 VERSION = 4
 """Raise it when the same input would give other rows."""
@@ -50,7 +51,9 @@ def load(config: AnnotateConfig) -> Encoder:
 class EmbedActor:
     """Embeds and commits units, on a GPU where it has been given one."""
 
-    def __init__(self, config: AnnotateConfig, info: EncoderInfo, of: UnitsOf, stage: str) -> None:
+    def __init__(
+        self, config: AnnotateConfig, info: EncoderInfo, of: UnitsOf, stage: str, kind: Kind = "figures"
+    ) -> None:
         import torch  # noqa: PLC0415
 
         from biomedica_ray.models.tf32 import set_tf32  # noqa: PLC0415
@@ -62,7 +65,7 @@ class EmbedActor:
         self._encoder = encoder.compiled() if config.compile else encoder
         self._batch_size = config.batch_size
         self._config, self._info = config, info
-        self._of, self._stage = of, stage
+        self._of, self._stage, self._kind = of, stage, kind
         self._turns: AbstractContextManager[None] = usage.Turns("gpu") if has_gpu else nullcontext()
 
     def __call__(self, row: Row) -> Row:
@@ -77,53 +80,48 @@ class EmbedActor:
 
         if self._encoder.info != self._info:
             raise RuntimeError(f"weights: {self._config.weights}: not the same on all nodes")
-        figures = json.loads(row["figures"])
+        told = json.loads(row["pictures"])
         with self._turns:
             made, self._batch_size = embed_all(self._encoder, row["pixels"], self._batch_size)
         earlier = row["vectors"]
         vectors = np.empty((len(made) + len(earlier), self._info.dim), np.float16)
         is_earlier = np.zeros(len(vectors), np.bool_)
-        is_earlier[figures["earlier"]] = True
+        is_earlier[told["earlier"]] = True
         vectors[is_earlier], vectors[~is_earlier] = earlier.reshape(-1, self._info.dim), made
         whole = np.logical_and.reduce(np.isfinite(vectors), axis=1)
-        ids, sha256 = (np.array(figures[name], object) for name in ("ids", "sha256"))
-        errors = figures["errors"] + [
-            schema.error_row("embed", figure_id, "bad-embedding", "the model gave numbers that are not finite")
-            for figure_id in ids[~whole]
+        pictures = [Picture(*each) for each in told["pictures"]]
+        errors = told["errors"] + [
+            pictures[n].error("bad-embedding", "the model gave numbers that are not finite")
+            for n in np.flatnonzero(~whole)
         ]
-        slug = model_slug(self._info.model)
+        name, slug = TABLES[self._kind], model_slug(self._info.model)
         with self._of.store.write_unit(self._stage, row["unit"], row["fingerprint"], self._of.run_id) as writer:
-            table = embeddings_table(
-                ids[whole].tolist(),
-                sha256[whole].tolist(),
-                vectors[whole],
-                self._info,
-                self._config.weights,
-            )
-            embeddings = writer.table("embeddings", table.schema, directory=f"embeddings/{slug}")
+            embedded = [pictures[n] for n in np.flatnonzero(whole)]
+            table = embeddings_table(embedded, vectors[whole], self._info, self._config.weights, self._kind)
+            embeddings = writer.table(name, table.schema, directory=f"{name}/{slug}")
             embeddings.write(table)
-            failed = writer.table("errors", schema.ERRORS, directory=f"errors/embed/{slug}")
+            failed = writer.table("errors", schema.ERRORS, directory=f"errors/{self._stage}")
             failed.write(errors)
-            counts = {"figures": Flow(figures["rows_in"], embeddings.rows, failed.rows)}
+            counts = {self._kind: Flow(told["rows_in"], embeddings.rows, failed.rows, told["skipped"])}
             reasons = {EMBEDDED_BEFORE: {"same image": len(earlier)}} if len(earlier) else {}
             return writer.commit(counts, reasons=reasons).counts
 
 
 def embeddings_table(
-    figure_ids: list[str],
-    sha256: list[str],
+    pictures: Sequence[Picture],
     vectors: npt.NDArray[np.float16],
     info: EncoderInfo,
     weights: str | None,
+    kind: Kind,
 ) -> pa.Table:
-    """Rows of the embeddings table; model, weights and preprocessing are in the schema's metadata.
+    """Rows of the table of embeddings; model, weights and preprocessing are in the schema's metadata.
 
     Args:
-        figure_ids: n ids.
-        sha256: Of the bytes of the n images.
+        pictures: n of them.
         vectors: (n, dim).
         info: The encoder.
         weights: Where its weights came from, as in the config.
+        kind: Which table.
     """
     metadata = {
         "model": info.model,
@@ -132,10 +130,13 @@ def embeddings_table(
         "preprocessing": json.dumps(info.preprocessing.to_json()),
         ENCODER.decode(): encoder_mark(info),
     }
-    columns = [
-        pa.array(figure_ids, pa.string()),
-        pa.array([info.model] * len(figure_ids), pa.string()),
-        pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), info.dim),
-        pa.array(sha256, pa.string()),
-    ]
-    return pa.table(columns, schema=schema.embeddings(info.dim).with_metadata(metadata))
+    columns = {
+        "figure_id": [each.figure_id for each in pictures],
+        "model": [info.model] * len(pictures),
+        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), info.dim),
+        "sha256": [each.sha256 for each in pictures],
+    }
+    if kind == "panels":
+        columns |= {"panel": [each.panel for each in pictures], "panel_box": [each.box for each in pictures]}
+    of_kind = schema.embeddings if kind == "figures" else schema.panel_embeddings
+    return pa.Table.from_pydict(columns, schema=of_kind(info.dim).with_metadata(metadata))

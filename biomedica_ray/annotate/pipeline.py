@@ -26,19 +26,23 @@ _ASSIGN_GB = 1.0
 def run(config: AnnotateConfig, record: Run) -> None:
     """Embed what has not been embedded, and fit clusters if the embeddings or settings have changed.
 
-    Commits embeddings unit by unit as stage ``embed/<model>``; writes the cluster model to
-    ``clusters/<model>/<fingerprint>.npz`` and, last, what it is and how good to ``clusters/<model>.json``.
+    Commits embeddings unit by unit as stage ``embed/<model>``, and those of panels as ``embed/<model>/panels``; writes
+    the cluster model to ``clusters/<model>/<fingerprint>.npz`` and, last, what it is and how good to
+    ``clusters/<model>.json``.
 
     Raises:
         ConfigError: The model, the weights or the truth are invalid, or there are fewer embeddings than clusters.
-        StoreError: Nothing has been extracted yet.
+        StoreError: Nothing has been extracted yet, or panels are to be embedded that have not been found.
         UnitsFailedError: Units failed; all others are done.
     """
     store = record.store
     truth = load_truth(store, config.truth)
     extracted = store.extracted()
+    panelled = embed.found_panels(store, extracted) if config.panels else {}
     info, units = embed.plan(config, store, extracted)
-    embedded = embed.embed_units(config, record, extracted, units, info)
+    embedded = embed.embed_units(config, record, {"extract": extracted}, units, info)
+    if config.panels:
+        embed.embed_panels(config, record, extracted, panelled, info)
     scanned = fitting.scan(config, store, info, embedded)
     clustering = fitting.fit(config, store, info, embedded)
     _drop_other_clusterings(store, clustering)

@@ -8,9 +8,6 @@ from typing import NamedTuple
 from biomedica_ray.store import Store
 
 DOCUMENT = "dedupe.json"
-LEAST_SIDE = 64
-"""Pixels of the shorter side below which a panel is not compared, as small ones are alike too often; so it is no sample
-of its own either."""
 
 
 class Compared(NamedTuple):

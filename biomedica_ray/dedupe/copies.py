@@ -20,7 +20,6 @@ import ray
 from PIL import Image
 
 from biomedica_ray.dedupe.columns import Rows, grouped
-from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.dedupe.config import SEARCH_GB
 from biomedica_ray.dedupe.laid_over import Box, in_words, is_small, lay_over
 from biomedica_ray.dedupe.sought import Grey, Look, Sought, build_sought, find_candidates
@@ -28,6 +27,7 @@ from biomedica_ray.dedupe.tasks import in_tasks, in_tasks_with_rest
 from biomedica_ray.dedupe.windows import Thumbnails
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.images.thumbnails import SIDE, thumbnail
+from biomedica_ray.panels.sure import LEAST_SIDE
 from biomedica_ray.store import Commit, Store
 
 log = logging.getLogger(__name__)

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biomedica_ray.dedupe.columns import Rows, duplicate_rows
-from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.dedupe.figures import FindPairs
 from biomedica_ray.dedupe.groups import best_alike
 from biomedica_ray.dedupe.hamming import pair_blocks
 from biomedica_ray.images.thumbnails import SIDE
+from biomedica_ray.panels.sure import LEAST_SIDE
 from biomedica_ray.schema import panel_id
 from biomedica_ray.store import Commit, Store
 

@@ -27,6 +27,7 @@ class Answer(Said):
     round: int = Field(ge=1, description="round of the sheet")
     answered: AwareDatetime = Field(description="when")
     note: str = Field("", description="anything else")
+    random: bool = Field(False, description="of an image by itself: it was drawn at random")
 
     @model_validator(mode="after")
     def _panels_together(self) -> Self:

@@ -14,12 +14,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from biomedica_ray.annotate.vectors import PictureId
+
 Floats = npt.NDArray[np.float32]
 
 How = Literal["classifier", "zero-shot"]
 
 _CONCEPT_AT = 0.5
-"""Least probability of a local concept that an image is said to show."""
+"""Least calibrated probability of a local concept that an image is said to show."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,14 @@ def softmax(logits: npt.NDArray[np.floating]) -> Floats:
 
 
 def image_label_rows(
-    ids: Sequence[tuple[str, int]], vectors: npt.NDArray[np.floating], classifier: ImageClassifier
+    ids: Sequence[PictureId], vectors: npt.NDArray[np.floating], classifier: ImageClassifier
 ) -> list[dict[str, Any]]:
     """Rows of the image_labels table.
 
+    No label of a panel is sure: that a precision is reached was shown on figures, and panels are not drawn from these.
+
     Args:
-        ids: For each vector the figure_id, and the panel's number, 0 for the whole figure.
+        ids: Of what each vector is.
         vectors: (n, d).
         classifier: What labels them.
     """
@@ -116,13 +120,14 @@ def image_label_rows(
         {
             "figure_id": figure_id,
             "panel": panel,
+            "panel_box": list(box),
             "image_label": classifier.names[label],
             "image_confidence": confidence,
-            "image_sure": confidence >= sure_from,
+            "image_sure": not panel and confidence >= sure_from,
             "image_local_concepts": concepts,
             "image_how": classifier.how,
         }
-        for (figure_id, panel), label, confidence, concepts in zip(
+        for (figure_id, panel, box), label, confidence, concepts in zip(
             ids, best.tolist(), confidences, classifier.local_concepts(vectors), strict=True
         )
     ]

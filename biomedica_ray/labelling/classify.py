@@ -1,7 +1,9 @@
 """The classify stage: every image gets a label of its own beside that of its cluster, and how likely it is right.
 
 Its classifier works on the embeddings that annotate made: fitted on what annotators said of figures, or, where nothing
-was said and a CLIP model made the embeddings, made of that model's prompts.
+was said and a CLIP model made the embeddings, made of that model's prompts. Panels that have embeddings are labelled by
+a classifier of their own, which learns from figures of one panel alone: what is said of a compound figure need not hold
+for each of its panels.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +21,7 @@ import pyarrow as pa
 
 from biomedica_ray import files, schema
 from biomedica_ray.annotate.clustering import Clustering, find_clustering
-from biomedica_ray.annotate.vectors import model_slug, read_vectors
+from biomedica_ray.annotate.vectors import Kind, embed_stage, model_slug, read_embedded
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.prompts import Prompts
@@ -37,7 +39,7 @@ from biomedica_ray.units import Counts, Flow, fingerprint, pmcid_of
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same embeddings and examples would give other labels."""
 
 STAGE = "classify"
@@ -61,17 +63,16 @@ def run(config: ClassifyConfig, record: Run) -> None:
     examples = read_examples(said) if said else []
     clustering = find_clustering(store, config.model)
     prompts = _prompts(config, store, taxonomy, clustering)
-    embedded = store.commits(clustering.stage)
+    panel_stage = embed_stage(clustering.model, "panels")
+    embedded, panelled = store.commits(clustering.stage), store.commits(panel_stage)
     # Only what the examples' own units hold goes into the classifier: new articles elsewhere leave it as it is.
     theirs = store.units_of({pmcid_of(example.figure_id) for example in examples})
     contents = {unit: embedded[unit].content for unit in sorted(theirs.keys() & embedded.keys())}
-    settings = config.how, config.precision, prompts and prompts.model_dump()
-    mark = fingerprint(VERSION, clustering.model, contents, [asdict(example) for example in examples], *settings)
-    asked = Asked(clustering, examples, prompts, mark)
-    made = on_a_worker(
-        partial(make_classifier, config, store, asked), num_cpus=config.num_cpus, memory_gb=config.memory_gb
-    )
+    settings = VERSION, clustering.model, contents, config.how, config.precision, prompts and prompts.model_dump()
+    asked = Asked(clustering, examples, prompts, settings)
+    made = _made(config, store, asked)
     _tell(config, made)
+    for_panels = _made_for_panels(config, store, asked) if panelled else None
     experts = {example.figure_id: example for example in examples if example.alone}
     by_article: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for figure, example in experts.items():
@@ -79,8 +80,10 @@ def run(config: ClassifyConfig, record: Run) -> None:
     units = {}
     for unit, commit in embedded.items():
         of_figures = [each for pmcid in sorted(theirs.get(unit, ())) for each in by_article.get(pmcid, ())]
-        units[unit] = fingerprint(VERSION, made.sha256, commit.content, of_figures)
-    worker = partial(ClassifyWorker, store, record.run_id, clustering.stage, made.file, experts)
+        of_panels = [for_panels.sha256, panelled[unit].content] if for_panels and unit in panelled else []
+        units[unit] = fingerprint(VERSION, made.sha256, commit.content, of_figures, *of_panels)
+    panels = (panel_stage, for_panels.file) if for_panels else None
+    worker = partial(ClassifyWorker, store, record.run_id, clustering.stage, made.file, experts, panels=panels)
     run_units(
         record,
         STAGE,
@@ -88,18 +91,22 @@ def run(config: ClassifyConfig, record: Run) -> None:
         worker,
         memory_gb=_WORKER_GB,
         max_actors=config.max_actors,
-        inputs={clustering.stage: embedded},
+        inputs={clustering.stage: embedded, panel_stage: panelled},
     )
-    judged = made.judged and {
-        key: value for key, value in made.judged.items() if key not in {"concepts", "calibration"}
-    }
-    record.results |= {
-        "model": clustering.model,
+    record.results |= {"model": clustering.model, **_results(store, made)}
+    if for_panels:
+        record.results["panels"] = _results(store, for_panels)
+
+
+def _results(store: Store, made: Made) -> dict[str, Any]:
+    """What the run's record says of a classifier."""
+    tables = {"concepts", "calibration", "local"}
+    return {
         "classifier": store.uri(made.file),
         "how": made.how,
         "concepts": len(made.concepts),
         "examples_unknown": made.unknown,
-        **(judged or {}),
+        **{key: value for key, value in (made.judged or {}).items() if key not in tables},
     }
 
 
@@ -111,13 +118,45 @@ class Asked:
         clustering: Whose embeddings.
         examples: What people said.
         prompts: Of zero-shot labels; None where these are not possible or not wanted.
-        mark: Changes with the examples' embeddings and with all of that.
+        settings: Changes with the examples' embeddings, and with how the classifier is made.
+        kind: What it is to label.
     """
 
     clustering: Clustering
     examples: Sequence[Example]
     prompts: Prompts | None
-    mark: str
+    settings: tuple[Any, ...]
+    kind: Kind = "figures"
+
+    @property
+    def mark(self) -> str:
+        """Changes with all of that."""
+        return fingerprint(*self.settings, self.kind, [asdict(example) for example in self.examples])
+
+
+class NothingToLearnError(ConfigError):
+    """Too little was said to make a classifier of."""
+
+
+def _made(config: ClassifyConfig, store: Store, asked: Asked) -> Made:
+    work = partial(make_classifier, config, store, asked)
+    return on_a_worker(work, num_cpus=config.num_cpus, memory_gb=config.memory_gb)
+
+
+def _made_for_panels(config: ClassifyConfig, store: Store, asked: Asked) -> Made | None:
+    """The classifier of panels, made of what was said of figures of one panel; None where too little was."""
+    single = [example for example in asked.examples if example.single]
+    try:
+        made = _made(config, store, replace(asked, examples=single, kind="panels"))
+    except NothingToLearnError as error:
+        log.warning("classify: panels get no labels; of figures of one panel (panel_type: single), %s", error)
+        return None
+    judged = made.judged or {"accuracy": 0, "examples": 0}
+    log.info(
+        "classify: panels: %s, accuracy %.3f on %d figures of one panel; nobody has measured it on panels",
+        *(made.how, judged["accuracy"], judged["examples"]),
+    )
+    return made
 
 
 def make_classifier(config: ClassifyConfig, store: Store, asked: Asked) -> Made:
@@ -126,10 +165,11 @@ def make_classifier(config: ClassifyConfig, store: Store, asked: Asked) -> Made:
     Runs as a task, as it reads the examples' embeddings, and fits.
 
     Raises:
-        ConfigError: There is nothing to make a classifier of, or the model cannot be loaded.
+        NothingToLearnError: There is nothing to make a classifier of.
+        ConfigError: The model cannot be loaded.
     """
     model = asked.clustering.model
-    found = read_made(store, model)
+    found = read_made(store, model, asked.kind)
     if found and found.mark == asked.mark and not config.again:
         return found
     from biomedica_ray.labelling import fitting  # noqa: PLC0415 - takes seconds, and the driver needs none of it
@@ -143,7 +183,7 @@ def make_classifier(config: ClassifyConfig, store: Store, asked: Asked) -> Made:
             refused = str(error)
     if classifier is None:
         if asked.prompts is None:
-            raise ConfigError(_nothing_to_learn_from(config, store, model, refused))
+            raise NothingToLearnError(_nothing_to_learn_from(config, store, model, refused))
         zero_shot = _of_prompts(config, store, asked.clustering, asked.prompts)
         classifier, judged = fitting.calibrate(zero_shot, known, vectors, precision=config.precision)
     file = f"classifiers/{model_slug(model)}/{asked.mark}.safetensors"
@@ -153,7 +193,7 @@ def make_classifier(config: ClassifyConfig, store: Store, asked: Asked) -> Made:
     unknown = len(asked.examples) - len(known)
     told = None if judged is None else asdict(judged)
     made = Made(asked.mark, file, sha256, classifier.how, list(classifier.names), unknown, told, refused)
-    store.write_json(classifier_path(model), asdict(made))
+    store.write_json(classifier_path(model, asked.kind), asdict(made))
     return made
 
 
@@ -213,6 +253,11 @@ def _tell(config: ClassifyConfig, made: Made) -> None:
         "classify: %d concepts, accuracy %.3f on %d figures of %d articles that it had not seen",
         *(len(made.concepts), judged["accuracy"], judged["examples"], judged["articles"]),
     )
+    if drawn := judged["random"]:
+        log.info(
+            "classify: on figures drawn at random: %d of %d right (%.1f to %.1f %%)",
+            *(drawn["right"], drawn["of"], 100 * drawn["low"], 100 * drawn["high"]),
+        )
     for concept, articles in judged["left_out"].items():
         log.warning("classify: %s has figures of %d articles: too few to learn it", concept, articles)
     if judged["calibrated_on"] == "exemplars":
@@ -227,23 +272,66 @@ def _tell(config: ClassifyConfig, made: Made) -> None:
 
 
 class ClassifyWorker:
-    """Labels the images of units."""
+    """Labels the images of units, and their panels.
 
-    def __init__(self, store: Store, run_id: str, embed_stage: str, file: str, experts: Mapping[str, Example]) -> None:
-        self._store, self._run_id, self._stage, self._experts = store, run_id, embed_stage, experts
+    Args:
+        store: The store.
+        run_id: The run.
+        stage: That of the embeddings of figures.
+        file: Their classifier.
+        experts: figure_id -> what annotators said of it.
+        panels: Stage of the embeddings of panels, and their classifier; None where panels get no labels.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        run_id: str,
+        stage: str,
+        file: str,
+        experts: Mapping[str, Example],
+        *,
+        panels: tuple[str, str] | None = None,
+    ) -> None:
+        self._store, self._run_id, self._stage, self._experts = store, run_id, stage, experts
         self._classifier = ImageClassifier.load(store.read_bytes(file))
+        self._panel_stage = panels and panels[0]
+        self._panel_classifier = panels and ImageClassifier.load(store.read_bytes(panels[1]))
 
     def __call__(self, unit: int, mark: str) -> Counts:
-        """Commit the labels of one unit's images; returns its counts."""
-        embedded = self._store.commit(self._stage, unit)
-        ids, vectors = read_vectors(self._store, embedded)
-        rows = image_label_rows([(figure_id, 0) for figure_id in ids], vectors, self._classifier)
-        rows = [self._expert(row) for row in rows]
+        """Commit the labels of one unit's images; returns its counts.
+
+        Raises:
+            StoreError: Its panels were embedded by another encoder than its figures.
+        """
+        commit = self._store.commit(self._stage, unit)
+        figures = read_embedded(self._store, commit)
         with self._store.write_unit(STAGE, unit, mark, self._run_id) as writer:
             labels = writer.table("image_labels", schema.IMAGE_LABELS)
-            labels.write(pa.Table.from_pylist(rows, schema.IMAGE_LABELS))
-            counts = {"image_labels": Flow(embedded.counts["figures"].rows_out, labels.rows)}
+            rows = image_label_rows(figures.ids, figures.vectors, self._classifier)
+            labels.write(pa.Table.from_pylist([self._expert(row) for row in rows], schema.IMAGE_LABELS))
+            counts = {"image_labels": Flow(commit.counts["figures"].rows_out, n_figures := labels.rows)}
+            if found := self._panels(unit, figures.encoder):
+                n_panels, rows = found
+                labels.write(pa.Table.from_pylist(rows, schema.IMAGE_LABELS))
+                counts["panel_labels"] = Flow(n_panels, labels.rows - n_figures)
             return writer.commit(counts).counts
+
+    def _panels(self, unit: int, encoder: bytes | None) -> tuple[int, list[dict[str, Any]]] | None:
+        """How many panels the unit has, and their labels; None where they have no embeddings, or no classifier."""
+        if not self._panel_stage or not self._panel_classifier:
+            return None
+        try:
+            commit = self._store.commit(self._panel_stage, unit)
+        except FileNotFoundError:
+            return None
+        panels = read_embedded(self._store, commit, "panels")
+        if panels.encoder != encoder:
+            raise StoreError(
+                f"{self._store.root}: panels have embeddings of another encoder than figures; run `biomedica annotate "
+                "--panels true` first"
+            )
+        return commit.counts["panels"].rows_out, image_label_rows(panels.ids, panels.vectors, self._panel_classifier)
 
     def _expert(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row, or where an annotator spoke of this image by itself, what was said."""

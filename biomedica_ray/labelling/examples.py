@@ -14,6 +14,9 @@ from biomedica_ray.labelling.labels_file import LabelsFile
 from biomedica_ray.store import Store
 from biomedica_ray.units import pmcid_of
 
+SINGLE = "single"
+"""Panel type of images of one panel, as the paper's taxonomy has it."""
+
 
 @dataclass(frozen=True)
 class Example:
@@ -24,12 +27,16 @@ class Example:
         primary: Global concepts.
         secondary: Local concepts.
         alone: It was said of this image by itself, not of a cluster of which it was shown as one of several.
+        single: It was said that it is of one panel.
+        random: It was drawn at random from all images, not chosen as one that a classifier was unsure of.
     """
 
     figure_id: str
     primary: tuple[str, ...]
     secondary: tuple[str, ...]
     alone: bool
+    single: bool = False
+    random: bool = False
 
 
 def read_examples(said: LabelsFile) -> list[Example]:
@@ -39,11 +46,23 @@ def read_examples(said: LabelsFile) -> list[Example]:
     that name a cluster by its id have no examples.
     """
     found = {
-        figure: Example(figure, tuple(entry.primary), tuple(entry.secondary), alone=False)
+        figure: Example(
+            figure, tuple(entry.primary), tuple(entry.secondary), alone=False, single=entry.panel_type == SINGLE
+        )
         for entry in said.clusters
         for figure in entry.exemplars
     }
-    alone = (Example(each.figure, tuple(each.primary), tuple(each.secondary), alone=True) for each in said.images)
+    alone = (
+        Example(
+            each.figure,
+            tuple(each.primary),
+            tuple(each.secondary),
+            alone=True,
+            single=each.panel_type == SINGLE,
+            random=each.random,
+        )
+        for each in said.images
+    )
     found |= {example.figure_id: example for example in alone}
     return [found[figure] for figure in sorted(found)]
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
@@ -31,6 +31,8 @@ MIN_ARTICLES = 3
 _FOLDS = 5
 _STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 """Inverse strengths of the L2 penalty (C of scikit-learn) that are tried, for vectors of unit variance."""
+_LOCAL_STRENGTH = 1.0
+"""That of the regressions of local concepts, which have too few examples each to choose one by."""
 _MAX_ITERATIONS = 1000
 _TEMPERATURES = (0.05, 20.0)
 _DOUBT = 0.1
@@ -42,13 +44,23 @@ Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Share:
+    """How many of some images are right, with the exact 95 % interval of the share (Clopper and Pearson, 1934)."""
+
+    right: int
+    of: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Judged:
     """How good the classifier is on examples that it had not seen: each is judged by a fit on other articles.
 
     Attributes:
         examples: How many.
         articles: Of how many articles.
-        accuracy: Share whose label is among what people said.
+        accuracy: Share whose label is among what people said; one that shows none of the concepts is always wrong.
         balanced_accuracy: The mean of that share over the concepts.
         calibrated_on: images: by what people said of images by themselves; exemplars: by what they said of clusters, so
             that accuracy and confidence are those of agreeing with it, and nothing is sure.
@@ -58,6 +70,9 @@ class Judged:
         calibration: How often it is right at which confidence.
         concepts: For each concept its name, examples, precision and recall; precision is None where nothing got it.
         left_out: Concept -> articles, of those with examples of fewer than :data:`MIN_ARTICLES`.
+        random: The same of images that were drawn at random, as the others are mostly hard ones: what may be expected
+            of all; None where there are none.
+        local: As concepts, of the local ones.
     """
 
     examples: int
@@ -71,6 +86,8 @@ class Judged:
     calibration: Calibration
     concepts: list[dict[str, Any]]
     left_out: dict[str, int]
+    random: Share | None = None
+    local: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -111,18 +128,23 @@ def fit_to_examples(
     names, left_out = _learnable([example.primary for example in examples], articles)
     if len(names) < 2:
         raise ValueError(f"examples of {len(names)} concepts in {MIN_ARTICLES} or more articles; expected two or more")
-    kept = [n for n, example in enumerate(examples) if set(example.primary) & set(names)]
-    examples, articles, vectors = [examples[n] for n in kept], articles[kept], vectors[kept].astype(np.float32)
+    vectors = vectors.astype(np.float32)
     said = _labelled(examples, names)
     scale = float(1 / max(vectors.std(), np.finfo(np.float32).eps))
-    folds = list(_folds(examples, names, articles, seed))
+    shown = [next((each for each in example.primary if each in names), "") for example in examples]
+    folds = list(_folds(shown, articles, seed))
     strength, logits = min(
         ((each, _unseen(vectors * scale, said, folds, len(names), each)) for each in _STRENGTHS),
         key=lambda tried: _loss(softmax(tried[1]), said),
     )
     weights, bias = _regression(vectors * scale, said, len(names), strength)
     temperature, judged = _calibrated(logits, examples, names, precision)
-    concepts, concept_weights, concept_bias = _fit_concepts(vectors * scale, examples, articles)
+    trusted = _trusted(examples, precision)
+    local = [
+        found
+        for name in _learnable([example.secondary for example in examples], articles)[0]
+        if (found := _fit_local(name, vectors * scale, examples, articles, trusted=trusted, seed=seed))
+    ]
     classifier = ImageClassifier(
         "classifier",
         tuple(names),
@@ -130,11 +152,11 @@ def fit_to_examples(
         bias,
         temperature,
         judged.sure_from,
-        concepts,
-        None if concept_weights is None else concept_weights * scale,
-        concept_bias,
+        tuple(each.judged["concept"] for each in local),
+        np.stack([each.weights for each in local]) * scale if local else None,
+        np.array([each.bias for each in local], np.float32) if local else None,
     )
-    return classifier, replace(judged, left_out=left_out)
+    return classifier, replace(judged, left_out=left_out, local=[each.judged for each in local])
 
 
 def calibrate(
@@ -167,13 +189,18 @@ def _calibrated(
     By images of which people spoke alone, where there are enough: what was said of a cluster need not hold for each of
     its exemplars, so by these alone nothing is sure.
     """
-    alone = np.array([example.alone for example in examples])
-    own = bool(alone.sum() >= least_examples(precision))
-    if own:
-        logits, examples = logits[alone], [example for example in examples if example.alone]
+    trusted = _trusted(examples, precision)
+    own = len(trusted) >= least_examples(precision) and all(examples[n].alone for n in trusted)
+    logits, examples = logits[trusted], [examples[n] for n in trusted]
     temperature = fit_temperature(logits, _labelled(examples, names))
     judged = _judge(softmax(logits / temperature), examples, names, precision if own else None)
     return temperature, replace(judged, calibrated_on="images" if own else "exemplars")
+
+
+def _trusted(examples: Sequence[Example], precision: float) -> Integers:
+    """Numbers of the examples that say how good labels are: images of which people spoke alone, or all if too few."""
+    alone = np.array([n for n, example in enumerate(examples) if example.alone], np.int64)
+    return alone if len(alone) >= least_examples(precision) else np.arange(len(examples))
 
 
 def least_examples(precision: float) -> int:
@@ -238,19 +265,16 @@ def _labelled(examples: Sequence[Example], names: Sequence[str]) -> _Labelled:
     )
 
 
-def _folds(
-    examples: Sequence[Example], names: Sequence[str], articles: Integers, seed: int
-) -> Iterator[npt.NDArray[np.bool_]]:
-    """Masks (n,) of the examples that each fold judges; an article is in one fold."""
-    first = [next(each for each in example.primary if each in names) for example in examples]
-    most = max(Counter(first).values())  # scikit-learn takes no more folds than the most frequent concept has figures
+def _folds(shown: Sequence[Hashable], articles: Integers, seed: int) -> Iterator[npt.NDArray[np.bool_]]:
+    """Masks (n,) of the examples that each fold judges; an article is in one fold, and what is shown in most."""
+    most = max(Counter(shown).values())  # scikit-learn takes no more folds than the most frequent concept has figures
     folds = min(_FOLDS, len(set(articles.tolist())), most)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # A concept of fewer articles than folds is absent from some of them, which does no harm.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        for _, judged in splitter.split(np.zeros((len(examples), 1)), first, articles):
-            mask = np.zeros(len(examples), np.bool_)
+        for _, judged in splitter.split(np.zeros((len(shown), 1)), shown, articles):
+            mask = np.zeros(len(shown), np.bool_)
             mask[judged] = True
             yield mask
 
@@ -290,27 +314,69 @@ def _regression(vectors: Floats, said: _Labelled, n_classes: int, strength: floa
     return weights, bias
 
 
-def _fit_concepts(
-    vectors: Floats, examples: Sequence[Example], articles: Integers
-) -> tuple[tuple[str, ...], Floats | None, Floats | None]:
-    """A logistic regression for each local concept: the concepts, weights (l, d) and bias (l,)."""
-    names, _ = _learnable([example.secondary for example in examples], articles)
-    names = [name for name in names if any(name not in example.secondary for example in examples)]
-    if not names:
-        return (), None, None
+@dataclass(frozen=True)
+class _Local:
+    """A local concept: weights (d,) and bias of the logit that an image shows it, and how good that is."""
+
+    weights: Floats
+    bias: float
+    judged: dict[str, Any]
+
+
+def _fit_local(
+    name: str, vectors: Floats, examples: Sequence[Example], articles: Integers, *, trusted: Integers, seed: int
+) -> _Local | None:
+    """A logistic regression for a local concept, calibrated by Platt's scaling on examples that it had not seen.
+
+    Args:
+        name: The concept.
+        vectors: (n, d) of unit variance.
+        examples: The n examples.
+        articles: (n,) their articles.
+        trusted: Those that it is calibrated by, where the concept can be judged by them; otherwise all.
+        seed: Seed of the folds.
+
+    Returns:
+        None where too few articles show it, or do not, to learn and judge it; or where what was learnt of other
+        articles says nothing of an example.
+    """
+    shown = np.array([name in example.secondary for example in examples])
+    if not _both_shown(shown, articles):
+        return None
     everything = np.arange(len(examples))
-    fits = []
-    for name in names:
-        shown = np.array([name in example.secondary for example in examples], np.int64)
-        weights, bias = _regression(vectors, _Labelled(everything, shown, np.ones(len(examples))), 2, 1.0)
-        fits.append((weights[1] - weights[0], bias[1] - bias[0]))
-    return tuple(names), np.stack([each for each, _ in fits]), np.array([each for _, each in fits], np.float32)
+    said = _Labelled(everything, shown.astype(np.int64), np.ones(len(examples)))
+    unseen = _unseen(vectors, said, list(_folds(shown.tolist(), articles, seed)), 2, _LOCAL_STRENGTH)
+    by = trusted if _both_shown(shown[trusted], articles[trusted]) else everything
+    slope, shift = platt(unseen[by, 1] - unseen[by, 0], shown[by])
+    if slope <= 0:
+        return None
+    weights, bias = _regression(vectors, said, 2, _LOCAL_STRENGTH)
+    found = slope * (unseen[by, 1] - unseen[by, 0]) + shift >= 0
+    judged = _found(name, shown[by], found)
+    return _Local(slope * (weights[1] - weights[0]), slope * float(bias[1] - bias[0]) + shift, judged)
+
+
+def _both_shown(shown: npt.NDArray[np.bool_], articles: Integers) -> bool:
+    """Whether enough articles have examples that show a concept, and enough have some that do not."""
+    return all(len(np.unique(articles[each])) >= MIN_ARTICLES for each in (shown, ~shown))
+
+
+def platt(logits: npt.NDArray[np.floating], shown: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Slope and shift that make logits (n,) those of probabilities (Platt, 1999, Probabilistic Outputs for SVMs).
+
+    Targets are drawn in as there: of few examples that show a concept no certainty follows.
+    """
+    target = np.where(shown, (shown.sum() + 1) / (shown.sum() + 2), 1 / ((~shown).sum() + 2))
+    twice = np.concatenate([logits, logits])[:, None].astype(np.float64)
+    fitted = LogisticRegression(C=np.inf, max_iter=_MAX_ITERATIONS)
+    fitted.fit(twice, np.repeat([1, 0], len(logits)), sample_weight=np.concatenate([target, 1 - target]))
+    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
 
 
 def _loss(probabilities: Floats, said: _Labelled) -> float:
     """Mean negative log-likelihood of what was said."""
     told = np.log(np.maximum(probabilities[said.rows, said.classes], np.finfo(np.float32).tiny))
-    return float(-(told * said.weights).sum() / said.weights.sum())
+    return float(-(told * said.weights).sum() / max(said.weights.sum(), 1))
 
 
 def _judge(probabilities: Floats, examples: Sequence[Example], names: Sequence[str], precision: float | None) -> Judged:
@@ -318,18 +384,11 @@ def _judge(probabilities: Floats, examples: Sequence[Example], names: Sequence[s
     right = np.array([names[n] in example.primary for n, example in zip(predicted.tolist(), examples, strict=True)])
     sure_from = None if precision is None else find_sure(confidence, right, precision)
     sure = np.zeros(len(right), np.bool_) if sure_from is None else confidence >= sure_from
-    concepts: list[dict[str, Any]] = []
-    for n, name in enumerate(names):
-        there = np.array([name in example.primary for example in examples])
-        found = predicted == n
-        concepts.append(
-            {
-                "concept": name,
-                "examples": int(there.sum()),
-                "precision": round(float(right[found].mean()), 4) if found.any() else None,
-                "recall": round(float(found[there].mean()), 4) if there.any() else None,
-            }
-        )
+    concepts = [
+        _found(name, np.array([name in example.primary for example in examples]), predicted == n)
+        for n, name in enumerate(names)
+    ]
+    random = np.array([example.random for example in examples])
     recalls = [each["recall"] for each in concepts if each["recall"] is not None]
     return Judged(
         examples=len(examples),
@@ -343,4 +402,21 @@ def _judge(probabilities: Floats, examples: Sequence[Example], names: Sequence[s
         calibration=calibration(confidence, right),
         concepts=concepts,
         left_out={},
+        random=share(int(right[random].sum()), int(random.sum())) if random.any() else None,
     )
+
+
+def _found(name: str, there: npt.NDArray[np.bool_], found: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """How well a concept is found: of examples where it is (n,), and where it was said to be (n,)."""
+    return {
+        "concept": name,
+        "examples": int(there.sum()),
+        "precision": round(float(there[found].mean()), 4) if found.any() else None,
+        "recall": round(float(found[there].mean()), 4) if there.any() else None,
+    }
+
+
+def share(right: int, of: int) -> Share:
+    """A share and its interval."""
+    interval = binomtest(right, of).proportion_ci(0.95)
+    return Share(right, of, round(float(interval.low), 4), round(float(interval.high), 4))

@@ -61,6 +61,7 @@ class ShownCluster:
         members: The figures shown, in order.
         earlier: The votes of earlier rounds, in words; empty in the first round.
         proposals: What a model proposes, best first; not an answer until an annotator accepts it.
+        random: It is an image by itself that was drawn at random.
     """
 
     cluster: int
@@ -69,6 +70,7 @@ class ShownCluster:
     members: Sequence[ShownMember]
     earlier: str = ""
     proposals: Sequence[Proposal] = ()
+    random: bool = False
 
 
 @dataclass(frozen=True)

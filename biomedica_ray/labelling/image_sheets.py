@@ -35,6 +35,9 @@ def image_number(figure_id: str) -> int:
 def choose_images(labels: Iterable[pa.Table], wanted: int, answered: Collection[str], seed: int) -> pa.Table:
     """The images to ask about next, one an article; in memory are no more than a few for each of them.
 
+    Those at random are drawn first, from all that have not been asked about, so that they are like all of these: the
+    least sure ones come from other articles.
+
     Args:
         labels: Pieces of the image_labels table.
         wanted: How many.
@@ -42,7 +45,7 @@ def choose_images(labels: Iterable[pa.Table], wanted: int, answered: Collection[
         seed: Of the random ones.
 
     Returns:
-        The rows of those images with their ``draw``, the least sure first, then the random ones.
+        The rows of those images with ``random``, whether they were drawn: the least sure first, then the random ones.
     """
     known = pa.array(sorted(answered), pa.string())
     best = None
@@ -53,12 +56,12 @@ def choose_images(labels: Iterable[pa.Table], wanted: int, answered: Collection[
         with_draw = table.append_column("draw", pa.array(draws, pa.uint64()))
         best = _best(with_draw if best is None else pa.concat_tables([best, with_draw]), wanted * _SPARE)
     if best is None:
-        return schema.IMAGE_LABELS.empty_table()
-    n_random = round(wanted * RANDOM_SHARE)
-    least_sure = _one_an_article(_order(best, "image_confidence"), best, wanted - n_random, set())
-    articles = {pmcid_of(best["figure_id"][row].as_py()) for row in least_sure}
+        return schema.IMAGE_LABELS.empty_table().append_column("random", pa.array([], pa.bool_()))
+    n_random, articles = round(wanted * RANDOM_SHARE), set[str]()
     drawn = _one_an_article(_order(best, "draw"), best, n_random, articles)
-    return best.take([*least_sure, *drawn])
+    least_sure = _one_an_article(_order(best, "image_confidence"), best, wanted - n_random, articles)
+    random = pa.array([False] * len(least_sure) + [True] * len(drawn), pa.bool_())
+    return best.take([*least_sure, *drawn]).append_column("random", random)
 
 
 def _best(table: pa.Table, each: int) -> pa.Table:
@@ -72,6 +75,7 @@ def _order(table: pa.Table, key: str) -> np.ndarray:
 
 
 def _one_an_article(order: np.ndarray, table: pa.Table, most: int, articles: set[str]) -> list[int]:
+    """The first rows in order, of articles that are not among those taken, to which theirs are added."""
     ids, chosen = table["figure_id"].to_pylist(), list[int]()
     for row in order.tolist():
         article = pmcid_of(ids[row])
@@ -87,13 +91,13 @@ class ImagesAsked:
 
     Attributes:
         images: How many, beside those that annotators have begun to answer for.
-        begun: figure_ids of those of which nothing is decided yet.
+        begun: figure_id of those of which nothing is decided yet -> whether they were drawn at random.
         decided: figure_ids of the others, which need not be asked about again.
         seed: Of the random ones.
     """
 
     images: int
-    begun: Collection[str]
+    begun: Mapping[str, bool]
     decided: Collection[str]
     seed: int
 
@@ -120,19 +124,19 @@ def write_images(store: Store, labelled: list[Commit], file: str, asked: ImagesA
 
         pieces = map_in_threads(read, labelled)
         chosen = choose_images(pieces, asked.images, {*asked.decided, *asked.begun}, asked.seed)
-        figures = [*chosen["figure_id"].to_pylist(), *sorted(asked.begun)]
+        figures = dict(zip(chosen["figure_id"].to_pylist(), chosen["random"].to_pylist(), strict=True)) | asked.begun
         if not figures:
             raise StoreError(f"{store.root}: annotators have answered all images") from None
         rows = [
             {
                 "cluster_id": image_number(figure),
                 "cluster_size": 1,
-                "place": "nearest",
+                "place": "random" if random else "nearest",
                 "rank": 0,
                 "figure_id": figure,
                 "distance": 0.0,
             }
-            for figure in figures
+            for figure, random in sorted(figures.items())
         ]
         table = pa.Table.from_pylist(rows, schema.MEMBERS)
         with store.atomic_file(file) as path:
@@ -142,6 +146,8 @@ def write_images(store: Store, labelled: list[Commit], file: str, asked: ImagesA
 
 def image_proposals(store: Store, labelled: Mapping[int, Commit], file: str, classifier: str) -> Proposals:
     """What the classifier says of each image in a members table.
+
+    Runs as a task, as it reads the labels of their units.
 
     Args:
         store: The store.

@@ -95,6 +95,7 @@ def _data(sheet: Sheet, cluster: ShownCluster) -> dict[str, Any]:
         "captions": _CAPTIONS.render(cluster=cluster),
         "cluster": cluster.cluster,
         "exemplars": list(cluster.exemplars),
+        "random": cluster.random,
         "clustering": sheet.clustering,
         "round": sheet.round,
         "taxonomy": sheet.taxonomy.version,
@@ -129,6 +130,7 @@ def _row(data: dict[str, Any], annotation: dict[str, Any]) -> dict[str, Any]:
     return {
         "annotator": _annotator(annotation["completed_by"]),
         **{key: data[key] for key in ("clustering", "cluster", "exemplars", "round")},
+        "random": data.get("random", False),
         "answered": annotation.get("updated_at") or annotation["created_at"],
         "panel_type": panel_type,
         "panel_subtype": panel_subtype,

@@ -32,6 +32,7 @@ class ImageEntry(Said):
 
     figure: str = Field(min_length=1, description="its figure_id")
     primary: list[str] = Field(min_length=1, description="global concepts")
+    random: bool = Field(False, description="drawn at random from all images; otherwise chosen as an unsure one")
 
 
 class LabelsFile(BaseModel):

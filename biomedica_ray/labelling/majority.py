@@ -28,6 +28,7 @@ class Verdict:
         states: State of each field.
         tallies: Field -> value -> votes, most first; "" counts those who chose no local concept.
         votes: Annotators who said anything.
+        random: Of an image by itself: it was drawn at random.
     """
 
     clustering: str
@@ -37,6 +38,7 @@ class Verdict:
     states: Mapping[str, State]
     tallies: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     votes: int = 0
+    random: bool = False
 
     @property
     def of(self) -> tuple[str, int]:
@@ -106,10 +108,9 @@ def _verdict(answers: Sequence[Answer], min_votes: int, min_agreement: float) ->
         primary=decided["primary"],
         secondary=decided["secondary"] if decided["primary"] else [],
     )
-    first = answers[0]
-    return Verdict(
-        first.clustering, first.cluster, first.exemplars, said, states, tallies, sum(bool(vote) for vote in votes)
-    )
+    first, random = answers[0], any(answer.random for answer in answers)
+    n_votes = sum(bool(vote) for vote in votes)
+    return Verdict(first.clustering, first.cluster, first.exemplars, said, states, tallies, n_votes, random)
 
 
 def _decide(tally: Counter[str], given: Sequence[frozenset[str]], min_agreement: float) -> tuple[list[str], State]:

@@ -33,7 +33,7 @@ from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same clusters would give other sheets."""
 
 _CAPTION = 300
@@ -121,16 +121,19 @@ def _ask_of_images(config: SheetsConfig, store: Store) -> Asked:
     if not labelled:
         raise StoreError(f"{store.root}: no labels of images yet; run `biomedica classify` first")
     votes = _votes(store).get("images", [])
-    begun = {each["exemplars"][0]: each["tallies"] for each in votes if each["state"] != "decided"}
+    open_votes = {each["exemplars"][0]: each for each in votes if each["state"] != "decided"}
+    begun = {figure: bool(each.get("random")) for figure, each in open_votes.items()}
     decided = sorted(each["exemplars"][0] for each in votes if each["state"] == "decided")
     contents = {unit: commit.content for unit, commit in labelled.items()}
-    settings = contents, config.images, config.seed, sorted(begun), decided
+    settings = contents, config.images, config.seed, sorted(begun.items()), decided
     file = f"sheets/images-{fingerprint(VERSION, *settings)}.parquet"
-    asked = ImagesAsked(config.images, begun.keys(), decided, config.seed)
+    asked = ImagesAsked(config.images, begun, decided, config.seed)
     work = partial(write_images, store, list(labelled.values()), file, asked)
     shown = on_a_worker(work, memory_gb=config.memory_gb)
-    earlier = {image_number(figure): earlier_votes(tallies) for figure, tallies in begun.items()}
-    return Asked(IMAGES, file, shown, earlier, image_proposals(store, labelled, file, "the classifier"))
+    earlier = {image_number(figure): earlier_votes(each["tallies"]) for figure, each in open_votes.items()}
+    propose = partial(image_proposals, store, labelled, file, "the classifier")
+    proposals = on_a_worker(propose, memory_gb=config.memory_gb)
+    return Asked(IMAGES, file, shown, earlier, proposals)
 
 
 @dataclass(frozen=True)
@@ -288,7 +291,8 @@ def _cluster(
     plan: Plan, cluster: int, members: Iterable[Mapping[str, Any]], shown: Mapping[str, ShownMember]
 ) -> ShownCluster:
     its = [member for member in members if member["cluster_id"] == cluster]
-    exemplars = [member["figure_id"] for member in its if member["place"] == "nearest"]
+    alone = plan.asked.clustering == IMAGES
+    exemplars = [member["figure_id"] for member in its if alone or member["place"] == "nearest"]
     return ShownCluster(
         cluster,
         its[0]["cluster_size"],
@@ -296,6 +300,7 @@ def _cluster(
         [shown[member["figure_id"]] for member in its],
         plan.asked.earlier.get(cluster, ""),
         plan.asked.proposals.clusters.get(cluster, ()),
+        random=alone and its[0]["place"] == "random",
     )
 
 

@@ -113,7 +113,7 @@ def labels_file(found: Iterable[Verdict], taxonomy: Taxonomy) -> LabelsFile:
             if verdict.clustering != IMAGES
         ],
         images=[
-            ImageEntry(**verdict.said.model_dump(), figure=verdict.exemplars[0])
+            ImageEntry(**verdict.said.model_dump(), figure=verdict.exemplars[0], random=verdict.random)
             for verdict in decided
             if verdict.clustering == IMAGES
         ],

@@ -10,6 +10,9 @@ from biomedica_ray.config import StageConfig
 from biomedica_ray.config.needs import Need
 from biomedica_ray.panels.weights import SHIPPED
 
+MIN_CONFIDENCE = 0.8
+"""Of panels that stand for themselves: nine of ten from here on have the right words (docs/panels.md)."""
+
 
 class PanelsConfig(StageConfig):
     """Find the panels of compound figures, by their printed letters, the gutters between them, and a detector."""

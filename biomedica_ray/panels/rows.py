@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image
 
+from biomedica_ray.images.crop import crop
 from biomedica_ray.images.hashes import perceptual_hash
 from biomedica_ray.images.thumbnails import thumbnail
 from biomedica_ray.panels.alignment import Aligned, align, box_confidence, panel_names
@@ -34,7 +35,7 @@ def panel_row(
     aligned = align(found, labels)
     said = caption_words(caption or "", parts)
     boxes = [panel.box for panel in found] if len(found) > 1 else []
-    crops = [image.crop((box.left, box.top, box.right, box.bottom)) for box in boxes]
+    crops = [crop(image, (box.left, box.top, box.right, box.bottom)) for box in boxes]
     rows = [_box(panel, has, labels, said.parts) for panel, has in zip(found, aligned, strict=True)]
     return {
         "figure_id": figure_id,

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
+from biomedica_ray.annotate.vectors import Kind
 from biomedica_ray.files import VOTES
 from biomedica_ray.labelling.classifier_file import read_made
 from biomedica_ray.report.charts import LineChart, line_chart
@@ -106,13 +107,18 @@ def read_votes(store: Store) -> Votes | None:
     )
 
 
-def read_image_labels(store: Store, classified: Mapping[str, Any]) -> dict[str, Any] | None:
-    """How good the classifier of images is, as :class:`~biomedica_ray.labelling.classifier_file.Made` has it.
+def read_image_labels(store: Store, classified: Mapping[str, Any], kind: Kind = "figures") -> dict[str, Any] | None:
+    """How good a classifier of images is, as :class:`~biomedica_ray.labelling.classifier_file.Made` has it.
 
     Args:
         store: The store.
         classified: The last run of classify, or nothing; then there is none.
+        kind: What it labels.
     """
     results = classified.get("results", {})
-    made = read_made(store, results["model"]) if "model" in results else None
-    return asdict(made) if made else None
+    there = "model" in results and (kind == "figures" or kind in results)
+    made = read_made(store, results["model"], kind) if there else None
+    if made is None:
+        return None
+    told: dict[str, Any] = {"random": None, "local": []}  # which an earlier version did not tell
+    return {**asdict(made), "judged": made.judged and told | made.judged}

@@ -97,6 +97,7 @@ def make_page(store: Store, name: str, title: str) -> str:
         clusters=clusters,
         clustering=read_clustering(last.get("annotate", {}), clusters),
         image_labels=read_image_labels(store, last.get("classify", {})),
+        panel_labels=read_image_labels(store, last.get("classify", {}), "panels"),
         votes=read_votes(store),
         sheets=cluster_sheets(store, extracted, labels),
         cards=figure_cards(store, extracted, invented=invented) if extracted else [],

@@ -12,21 +12,30 @@ import pyarrow.compute as pc
 
 from biomedica_ray import schema
 
+PANEL_LABELS = pa.schema(
+    [("figure_id", pa.string()), ("panel_image_label", pa.list_(pa.string())), ("least_panel_confidence", pa.float32())]
+)
+"""What image_labels says of the panels of a figure: their labels, and the least confidence in one of them."""
+PANEL_LABELS_OF = ("figure_id", "panel", "image_label", "image_confidence")
+"""The columns of image_labels that it is made of."""
+
 TABLES = {
     "figures": schema.FIGURES,
     "articles": schema.ARTICLES,
     "labels": schema.LABELS,
     "image_labels": schema.IMAGE_LABELS,
+    "panel_labels": PANEL_LABELS,
     "panels": schema.PANELS,
     "duplicates": schema.DUPLICATES,
 }
-"""Tables whose rows are joined to a figure's, and their schemas."""
+"""Tables whose rows are joined to a figure's, and their schemas; panel_labels is made of image_labels."""
 
 KEYS = {
     "figures": "figure_id",
     "articles": "article_id",
     "labels": "figure_id",
     "image_labels": "figure_id",
+    "panel_labels": "figure_id",
     "panels": "figure_id",
     "duplicates": "id",
 }
@@ -150,6 +159,30 @@ def join(figures: pa.Table, others: Mapping[str, pa.Table], columns: Iterable[Co
             values = others[column.table][column.name].combine_chunks().take(rows[column.table])
             joined[str(column)] = pc.coalesce(figures[column.name], values) if column.own_first else values
     return pa.table(joined)
+
+
+def of_whole_figures(image_labels: pa.Table) -> pa.Table:
+    """The rows of image_labels, with a column panel, that are not of panels."""
+    return image_labels.filter(pc.equal(image_labels["panel"], 0))
+
+
+def of_panels(image_labels: pa.Table) -> pa.Table:
+    """Rows of :data:`PANEL_LABELS`, one for each figure with labelled panels, its labels in the order of these.
+
+    Args:
+        image_labels: Rows of that table, columns :data:`PANEL_LABELS_OF`.
+    """
+    rows = image_labels.filter(pc.greater(image_labels["panel"], 0)).sort_by(
+        [("figure_id", "ascending"), ("panel", "ascending")]
+    )
+    found = rows.group_by("figure_id", use_threads=False).aggregate(
+        [("image_label", "list"), ("image_confidence", "min")]
+    )
+    return (
+        found.select(["figure_id", "image_label_list", "image_confidence_min"])
+        .rename_columns(PANEL_LABELS.names)
+        .cast(PANEL_LABELS)
+    )
 
 
 def _repeats_first(duplicates: pa.Table) -> pa.Table:

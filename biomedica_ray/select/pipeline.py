@@ -16,7 +16,18 @@ from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.runs import Run
 from biomedica_ray.select import balance
-from biomedica_ray.select.columns import KEYS, RECKONED, TABLES, Column, find_column, is_texts, join
+from biomedica_ray.select.columns import (
+    KEYS,
+    PANEL_LABELS_OF,
+    RECKONED,
+    TABLES,
+    Column,
+    find_column,
+    is_texts,
+    join,
+    of_panels,
+    of_whole_figures,
+)
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.select.where import Condition, parse
 from biomedica_ray.store import Commit, Store, StoreError
@@ -32,6 +43,7 @@ _STAGES = {
     "articles": "extract",
     "labels": "label",
     "image_labels": "classify",
+    "panel_labels": "classify",
     "panels": "panels",
     "duplicates": "dedupe",
 }
@@ -153,9 +165,14 @@ class MatchWorker:
         """The columns that are needed; without rows where the stage has not done the unit."""
         columns = self._query.names(table)
         try:
-            return self._store.read(self._store.commit(_STAGES[table], unit), table, columns)
+            commit = self._store.commit(_STAGES[table], unit)
         except FileNotFoundError:
             return TABLES[table].empty_table().select(columns)
+        if table == "panel_labels":
+            return of_panels(self._store.read(commit, "image_labels", PANEL_LABELS_OF))
+        if table == "image_labels":
+            return of_whole_figures(self._store.read(commit, table, sorted({*columns, "panel"})))
+        return self._store.read(commit, table, columns)
 
 
 def groups_of(values: pa.ChunkedArray) -> list[list[str]]:

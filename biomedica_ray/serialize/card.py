@@ -33,7 +33,9 @@ _OF_PANELS = (
     "A sample whose `panel_number` is not null is a panel, cut out of the figure at `panel_box`: `txt` is what the "
     "caption says of it alone, `panel_context` what it says of all panels, `panel_mentions` are the paragraphs that "
     "name it; `panel_confidence` and `panel_alignment_confidence` say how sure it is that it is a panel, and that the "
-    "words are its own. Its labels are unknown."
+    "words are its own. `image_label`, `image_confidence` and `image_local_concepts` are then the panel's own, null or "
+    "empty where it was not labelled; `image_sure` is never true, as annotators are asked about figures. Labels of "
+    "clusters are those of whole figures, and so unknown."
 )
 _PAIRS = {
     "figures": "Each sample is a whole figure.",
@@ -288,7 +290,7 @@ What annotators said of a figure's cluster is in `image_primary_label` (global c
 (local ones). What the image itself shows, as a classifier of its embedding or an annotator says, is in `image_label`:
 `image_confidence` is how probably it is right, `image_sure` whether that is enough for the precision that was asked
 for, by what annotators said of single images, and `image_how` who says so (`classifier`, `zero-shot` or `expert`). They
-are null where nobody said anything, and of panels.
+are null where nobody said anything.
 
 `image_panel_type` and `n_panels` are by what is seen in the image, null where nobody looked; what annotators said of
 its cluster is in `cluster_panel_type`. `panel_boxes` has where each panel of a compound figure is, in pixels of the

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from biomedica_ray.config import NAME, StageConfig
 from biomedica_ray.config.needs import Need
+from biomedica_ray.panels.config import MIN_CONFIDENCE
 from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize.profiles import LONGEST_SIDE, QUALITIES, Kind, Profile
 
@@ -49,7 +50,7 @@ class SerializeConfig(StageConfig):
         "their panels is sure; or both; panels need biomedica panels before",
     )
     min_confidence: float = Field(
-        0.8,
+        MIN_CONFIDENCE,
         ge=0,
         le=1,
         description="a panel is a sample of its own from this confidence on, both that it is there and that the words "

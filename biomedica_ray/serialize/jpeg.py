@@ -9,6 +9,7 @@ from PIL import Image
 
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.images.colours import is_srgb
+from biomedica_ray.images.crop import Edges, crop
 from biomedica_ray.images.decode import open_image
 from biomedica_ray.images.strip import strip_jpeg
 from biomedica_ray.serialize.profiles import Profile
@@ -58,7 +59,7 @@ def as_jpeg(figure: dict[str, Any], profile: Profile) -> Picture:
     return _made(decode(data), profile)
 
 
-def crop_as_jpeg(image: Image.Image, box: tuple[int, int, int, int], profile: Profile) -> Picture:
+def crop_as_jpeg(image: Image.Image, box: Edges, profile: Profile) -> Picture:
     """A part of a decoded figure as an RGB JPEG with colours in full resolution.
 
     Args:
@@ -69,10 +70,7 @@ def crop_as_jpeg(image: Image.Image, box: tuple[int, int, int, int], profile: Pr
     Raises:
         ImageError: The box is not within the image (kind bad-box), or too large for a JPEG (kind too-large).
     """
-    left, top, right, bottom = box
-    if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
-        raise ImageError("bad-box", f"box {box} is not within {image.width}x{image.height} pixels")
-    return _made(image.crop(box), profile)
+    return _made(crop(image, box), profile)
 
 
 def _fits(size: tuple[int, int], profile: Profile) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from biomedica_ray.images import ImageError, decode
+from biomedica_ray.panels.sure import edges
 from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize import samples
 from biomedica_ray.serialize.jpeg import as_jpeg, crop_as_jpeg
@@ -29,7 +30,7 @@ class Member(NamedTuple):
         shared: What it shares with its article's others.
         label: Its row of the labels table.
         panels: Its row of the panels table.
-        shown: Its row of the image_labels table.
+        shown: Rows of the image_labels table by number, 0 that of the whole of it.
         numbers: What of it is in the shard, ascending: 0 for the whole of it, else a panel's number.
         also_captioned: Other captions of the same picture.
     """
@@ -38,7 +39,7 @@ class Member(NamedTuple):
     shared: samples.ArticleFields
     label: Row | None
     panels: Row | None
-    shown: Row | None
+    shown: Mapping[int, Row]
     numbers: list[int]
     also_captioned: list[str]
 
@@ -59,19 +60,18 @@ def made_samples(member: Member, profile: Profile) -> Iterator[tuple[int, Made |
         try:
             if not number:
                 picture = as_jpeg(figure, profile)
-                seen: dict[str, Any] = {"panels": panels, "shown": member.shown}
+                seen: dict[str, Any] = {"panels": panels, "shown": member.shown.get(0)}
                 fields = samples.sample_fields(figure, shared, member.label, picture, member.also_captioned, **seen)
                 yield number, Made(picture.jpg, figure["caption"], profile.fields(fields))
                 continue
             assert panels is not None
             box = panels["panel_boxes"][number - 1]
             image = image or decode(figure["image"])
-            edges = box["left"], box["top"], box["right"], box["bottom"]
-            picture = crop_as_jpeg(image, edges, profile)
+            picture = crop_as_jpeg(image, edges(box), profile)
         except ImageError as error:
             yield number, error
             continue
-        fields = samples.panel_fields(figure, shared, picture, panels, number)
+        fields = samples.panel_fields(figure, shared, picture, panels, number, shown=member.shown.get(number))
         yield number, Made(picture.jpg, box["words"], profile.fields(fields))
 
 
@@ -98,19 +98,21 @@ def _of_unit(store: Store, place: Place, unit: int, places: Integers) -> Iterato
     (found,) = read_rows(store, "panels", unit, "panels", columns=samples.PANEL_COLUMNS)
     panels = {row["figure_id"]: row for row in found}
     (classified,) = read_rows(store, "classify", unit, "image_labels")
-    shown = {row["figure_id"]: row for row in classified if not row["panel"]}
+    shown: dict[str, dict[int, Row]] = defaultdict(dict)
+    for row in classified:
+        shown[row["figure_id"]][row["panel"]] = row
     pubmed = read_pubmed(store, unit)
     shared: samples.ArticleFields | None = None
     figures = store.rows(extracted, "figures", list(numbers), samples.FIGURE_COLUMNS)
-    for row, figure in zip(numbers, figures, strict=True):
+    for at, figure in zip(numbers, figures, strict=True):
         if shared is None or shared.article["article_id"] != figure["article_id"]:
             own = pc.field("article_id") == figure["article_id"]
             article = articles.filter(own).to_pylist()[0]
             its_set = tuple(sets.filter(own).to_pylist())
             shared = samples.ArticleFields(article, its_set, pubmed.get(article["article_id"]))
         id_ = figure["figure_id"]
-        tables = labels.get(id_), panels.get(id_), shown.get(id_)
-        yield Member(figure, shared, *tables, numbers[row], captions.get(row, []))
+        tables = labels.get(id_), panels.get(id_), shown.get(id_, {})
+        yield Member(figure, shared, *tables, numbers[at], captions.get(at, []))
 
 
 def read_pubmed(store: Store, unit: int) -> dict[str, Row]:

@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from biomedica_ray.dedupe.compared import LEAST_SIDE
 from biomedica_ray.jats.licenses import permits_parts
-from biomedica_ray.panels.found import surer
+from biomedica_ray.panels.sure import is_sure
 from biomedica_ray.schema import panel_id
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.left_out import LeftOut
@@ -18,10 +17,6 @@ Row = Mapping[str, Any]
 
 COLUMNS = ["figure_id", "n_panels", "context", "panel_boxes", "phashes"]
 """Of the panels table, what is looked at."""
-
-
-_ROUNDING = 1e-6
-"""By which a confidence that is stored in float32 may be less than it was."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,11 @@ def cut(
     numbers, left_out, staying = [], [], 0
     for number, box in enumerate(panels["panel_boxes"], 1):
         found = [row for row in repeats.get(panel_id(panels["figure_id"], number), ()) if _counts(row, config)]
-        if number >= PLACES or not permits_parts(license_code) or not _is_sure(box, config):
+        if (
+            number >= PLACES
+            or not permits_parts(license_code)
+            or not is_sure(box, config.min_confidence, config.min_side)
+        ):
             staying += 1
         elif found:
             message = f"repeats {found[0]['of']} ({found[0]['kind']}, distance {found[0]['distance']:g})"
@@ -76,20 +75,5 @@ def n_boxes(panels: Row | None) -> int:
     return 0 if panels is None or panels["n_panels"] < 2 else len(panels["panel_boxes"])
 
 
-def panel_confidence(box: Row) -> float:
-    """How sure it is that a panel of the panels table is there (:func:`~biomedica_ray.panels.found.surer`)."""
-    return surer(box["confidence"], box.get("model_confidence"))
-
-
 def _counts(repeat: Row, config: SerializeConfig) -> bool:
     return not (config.keep_against if repeat["kind"] == "against" else config.keep_duplicates)
-
-
-def _is_sure(box: Row, config: SerializeConfig) -> bool:
-    side = min(box["right"] - box["left"], box["bottom"] - box["top"])
-    sure = min(panel_confidence(box), box.get("alignment_confidence") or 0.0)
-    return (
-        bool(box.get("words"))
-        and side >= max(config.min_side, LEAST_SIDE)
-        and sure >= config.min_confidence - _ROUNDING
-    )

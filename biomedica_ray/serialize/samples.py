@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
+from biomedica_ray.panels.sure import edges, panel_confidence
 from biomedica_ray.serialize import credit
 from biomedica_ray.serialize.jpeg import Picture
-from biomedica_ray.serialize.panel_samples import panel_confidence
 
 Row = Mapping[str, Any]
 
@@ -164,7 +164,9 @@ def sample_fields(
     }
 
 
-def panel_fields(figure: Row, shared: ArticleFields, picture: Picture, panels: Row, number: int) -> dict[str, Any]:
+def panel_fields(
+    figure: Row, shared: ArticleFields, picture: Picture, panels: Row, number: int, *, shown: Row | None = None
+) -> dict[str, Any]:
     """The JSON fields of a sample that is a panel of a figure; what is known of the cluster is the whole figure's.
 
     Args:
@@ -173,11 +175,14 @@ def panel_fields(figure: Row, shared: ArticleFields, picture: Picture, panels: R
         picture: As of :func:`sample_fields`.
         panels: The figure's row of the panels table.
         number: The panel's, from 1.
+        shown: Its row of the image_labels table, if there is one; it counts where the panel is still the same.
     """
     box = panels["panel_boxes"][number - 1]
+    is_same = shown is not None and shown["panel_box"] == list(edges(box))
     names = (box["label"] or "").split(", ")
     return {
         **_image(figure, shared, None, picture),
+        **({name: shown[name] for name in _NOT_CLASSIFIED} if shown and is_same else {}),
         "image_panel_type": "single",
         "image_panel_subtype": SINGLE,
         "also_captioned": [],
@@ -186,7 +191,7 @@ def panel_fields(figure: Row, shared: ArticleFields, picture: Picture, panels: R
         "n_panels": 1,
         "panel_number": number,
         "panel_label": box["label"],
-        "panel_box": [box[edge] for edge in _EDGES],
+        "panel_box": list(edges(box)),
         "panel_context": panels["context"],
         "panel_mentions": shared.panel_mentions(figure["figure_id"], names),
         "panel_how": box["how"],

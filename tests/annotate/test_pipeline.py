@@ -18,9 +18,10 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from PIL import Image
 
-from biomedica_ray.annotate import embed
 from biomedica_ray.annotate.config import AnnotateConfig
+from biomedica_ray.annotate.decoding import preprocess_unit
 from biomedica_ray.annotate.earlier_vectors import EarlierVectors
 from biomedica_ray.annotate.embed_actor import EMBEDDED_BEFORE, EmbedActor, encoder_mark
 from biomedica_ray.annotate.pipeline import run as annotate
@@ -28,7 +29,7 @@ from biomedica_ray.config import ConfigError
 from biomedica_ray.images import decode
 from biomedica_ray.models.encoders import load_encoder
 from biomedica_ray.runs import Run, UnitsOf
-from biomedica_ray.schema import FIGURES, IMAGES
+from biomedica_ray.schema import FIGURES, IMAGES, PANELS
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, unit_of
 from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, picture, write_extracted
@@ -36,6 +37,7 @@ from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, 
 MODEL = "timm/test_vit"
 STAGE = "embed/timm-test_vit"
 N_ARTICLES = 12
+SIZE = (140, 100)
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +59,44 @@ def store(tmp_path: Path) -> Store:
 
 def figures() -> list[Row]:
     rows = [
-        figure(f"PMC{number}.1", position, encoded(picture(10 * number + position)))
+        figure(f"PMC{number}.1", position, encoded(picture(10 * number + position, SIZE)))
         for number in range(N_ARTICLES)
         for position in (1, 2)
     ]
     broken = next(row for row in rows if row["figure_id"] == "PMC3.1_002")
     broken["image"] = broken["image"][:60]
     return rows
+
+
+def commit_panels(store: Store, left: int = 70, without: str = "") -> None:
+    """Of PMC0's first figure two panels are sure and one is not, of PMC3's second, which does not decode, one."""
+    sides = {"PMC0.1_001": [(0, 64, 0.8), (left, 140, 0.9), (64, 128, 0.7)], "PMC3.1_002": [(0, 64, 1), (0, 63, 1)]}
+    sides["PMC1.1_001"] = [(0, 140, 1)]
+    for unit in store.commits("extract"):
+        rows = [
+            {
+                **dict.fromkeys(("least_confidence", "caption_panels", "aligned_panels"), 0),
+                **{
+                    "figure_id": figure_id,
+                    "panel_type": "any",
+                    "n_panels": len(panels),
+                    "phashes": [],
+                    "thumbnails": [],
+                },
+                "panel_boxes": [
+                    {
+                        **{"left": start, "top": n, "right": end, "bottom": 100 - n, "words": "Words."},
+                        **{"confidence": sure, "alignment_confidence": sure},
+                    }
+                    for n, (start, end, sure) in enumerate(panels)
+                ],
+            }
+            for figure_id, panels in sides.items()
+            if unit_of(figure_id.partition(".")[0], N_UNITS) == unit and figure_id != without
+        ]
+        with store.write_unit("panels", unit, f"left {left}") as writer:
+            writer.table("panels", PANELS).write(rows)
+            writer.commit({"figures": Flow(len(rows), len(rows))})
 
 
 def run(store: Store, weights: str, **keys: Any) -> Run:
@@ -161,8 +194,20 @@ def test_every_figure_is_embedded_clustered_and_counted(ray_cluster: None, store
     assert json.loads(schema.metadata[b"preprocessing"]) == encoder.info.preprocessing.to_json()
 
     before = store.commits(STAGE)
-    assert run(store, weights).counts == first.counts
+    with pytest.raises(StoreError, match="panels: 3 of 3 units have no panels; run `biomedica panels` first"):
+        run(store, weights, panels=True)
+    commit_panels(store)
+    counted = {"panels": Flow(5, 2, 1, 2)}
+    assert run(store, weights, panels=True).counts == {**first.counts, **counted}
     assert store.commits(STAGE) == before
+    panels = store.commits(f"{STAGE}/panels")
+    again = run(store, weights, panels=True)
+    assert again.before == {**first.counts, **counted} and store.commits(f"{STAGE}/panels") == panels
+    found = table(store, f"{STAGE}/panels", "panel_embeddings")
+    assert [(row["figure_id"], row["panel"], row["panel_box"]) for row in found] == [
+        ("PMC0.1_001", 1, [0, 0, 64, 100]),
+        ("PMC0.1_001", 2, [70, 1, 140, 99]),
+    ]
 
 
 @pytest.mark.cluster
@@ -190,7 +235,7 @@ def test_a_figure_that_gets_lost_on_the_way_fails_the_run(store: Store, weights:
     n = lose_a_row(store, "extract", unit, "figures")
     config = AnnotateConfig(store=store.root, model=MODEL, weights=weights)
     info = load_encoder(MODEL, weights).info
-    row = embed.preprocess_unit(
+    row = preprocess_unit(
         {"unit": unit, "fingerprint": "f", "records": "[]"}, store, info.preprocessing, EarlierVectors("")
     )
     of = UnitsOf(store, "run", "annotate", "text")
@@ -207,9 +252,7 @@ def test_an_image_that_another_unit_had_is_not_embedded_again(store: Store, weig
 
     def embed_unit(unit: int, earlier: EarlierVectors) -> tuple[int, dict[str, list[float]]]:
         """How many images were decoded for it, and its vectors."""
-        row = embed.preprocess_unit(
-            {"unit": unit, "fingerprint": "f", "records": "[]"}, store, info.preprocessing, earlier
-        )
+        row = preprocess_unit({"unit": unit, "fingerprint": "f", "records": "[]"}, store, info.preprocessing, earlier)
         assert not actor(row)["failure"]
         rows = store.read(store.commit(STAGE, unit), "embeddings", ["figure_id", "vector"]).to_pylist()
         return len(row["pixels"]), {each["figure_id"]: each["vector"] for each in rows}
@@ -217,7 +260,7 @@ def test_an_image_that_another_unit_had_is_not_embedded_again(store: Store, weig
     home = unit_of("PMC0", N_UNITS)
     _, before = embed_unit(home, EarlierVectors(""))
     store.add_generation(1)
-    moved = [figure("PMC0.2", 1, encoded(picture(999))), figure("PMC0.2", 2, encoded(picture(1)))]
+    moved = [figure("PMC0.2", 1, encoded(picture(999))), figure("PMC0.2", 2, encoded(picture(1, SIZE)))]
     with store.write_unit("extract", N_UNITS, "bb") as writer:
         writer.table("figures", FIGURES).write(moved)
         writer.table("images", IMAGES).write(moved)
@@ -237,6 +280,49 @@ def test_an_image_that_another_unit_had_is_not_embedded_again(store: Store, weig
     extracted = store.commits("extract")
     assert EarlierVectors.find("", store, extracted, embedded, {home}).units(["PMC0"]) == {home}
     assert EarlierVectors.find("", store, extracted, embedded, {N_UNITS}).units(["PMC0"]) == set()
+
+
+def test_a_panel_has_the_vector_of_its_crop_and_no_image_is_read_for_one_that_has_a_vector(
+    store: Store, weights: str
+) -> None:
+    """The second panel of PMC0 moves by a pixel, and its first one stays."""
+    config = AnnotateConfig(store=store.root, model=MODEL, weights=weights)
+    encoder = load_encoder(MODEL, weights)
+    stage, unit = f"{STAGE}/panels", unit_of("PMC0", N_UNITS)
+    actor = EmbedActor(config, encoder.info, UnitsOf(store, "run", "annotate", "text"), stage, "panels")
+    mark = encoder_mark(encoder.info)
+
+    def embed_panels(earlier: EarlierVectors, least: float = 0.8) -> tuple[Row, list[Row]]:
+        """What was decoded, and the rows of the table."""
+        row = {"unit": unit, "fingerprint": "f", "records": "[]"}
+        row = preprocess_unit(row, store, encoder.info.preprocessing, earlier, panels_from=least)
+        assert not actor(row)["failure"]
+        return row, store.read(store.commit(stage, unit), "panel_embeddings").to_pylist()
+
+    commit_panels(store)
+    row, first = embed_panels(EarlierVectors(mark))
+    image = decode(next(each["image"] for each in figures() if each["figure_id"] == "PMC0.1_001"))
+    transform = encoder.info.preprocessing.transform()
+    crops = [Image.fromarray(np.asarray(image)[0:100, 0:64]), Image.fromarray(np.asarray(image)[1:99, 70:140])]
+    assert np.array_equal(row["pixels"], np.stack([transform(crop) for crop in crops]))
+    expected = encoder.embed(np.stack([transform(crop) for crop in crops]))
+    assert [each["panel"] for each in first] == [1, 2]
+    assert np.sum(np.array([each["vector"] for each in first], np.float32) * expected, axis=1).min() > 0.9999
+    assert len(embed_panels(EarlierVectors(mark), least=0.9)[1]) == 1
+
+    embed_panels(EarlierVectors(mark))
+    extracted, embedded = store.commits("extract"), store.commits(stage)
+    earlier = EarlierVectors.find(mark, store, extracted, embedded, {unit}, table="panel_embeddings")
+    commit_panels(store, left=71, without="PMC3.1_002")
+    row, second = embed_panels(earlier)
+    assert len(row["pixels"]) == 1 and second[1]["panel_box"] == [71, 1, 140, 99]
+    assert second[0]["vector"] == first[0]["vector"]
+    assert second[1]["vector"] != first[1]["vector"]
+    earlier = replace(earlier, files={unit: store.commit(stage, unit).files["panel_embeddings"]})
+    images = store.path(store.commit("extract", unit).files["images"])
+    Path(images).unlink()
+    row, third = embed_panels(earlier)
+    assert len(row["pixels"]) == 0 and third == second
 
 
 @pytest.mark.cluster

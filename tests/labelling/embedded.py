@@ -16,6 +16,7 @@ import torch
 from biomedica_ray import schema
 from biomedica_ray.annotate import kmeans, quality
 from biomedica_ray.annotate.clustering import Clustering, clustering_path
+from biomedica_ray.annotate.vectors import embed_stage
 from biomedica_ray.store import Store
 from biomedica_ray.units import Flow, unit_of
 from tests.synthetic import N_UNITS
@@ -59,6 +60,27 @@ def add_clusters(
         with store.write_unit(clustering.stage, unit, "aa") as writer:
             writer.table("embeddings", table_schema).write(pa.table(columns, schema=table_schema))
             writer.commit({"figures": Flow(len(here), len(here))})
+
+
+def add_panels(
+    store: Store, model: str, vectors: dict[str, npt.NDArray[np.floating]], metadata: dict[str, str] | None = None
+) -> None:
+    """Commit embeddings of panels, as annotate would: figure_id -> (n, d), of panels of 64 pixels side by side."""
+    dim = next(iter(vectors.values())).shape[1]
+    table_schema = schema.panel_embeddings(dim).with_metadata({"model": model, "weights": "", **(metadata or {})})
+    for unit in range(N_UNITS):
+        rows: list[dict[str, Any]] = [
+            {
+                **{"figure_id": id_, "panel": number, "panel_box": [64 * (number - 1), 0, 64 * number, 64]},
+                **{"model": model, "vector": vector.astype(np.float16).tolist(), "sha256": ""},
+            }
+            for id_, its in vectors.items()
+            if unit_of(id_.partition(".")[0], N_UNITS) == unit
+            for number, vector in enumerate(its, 1)
+        ]
+        with store.write_unit(embed_stage(model, "panels"), unit, "aa") as writer:
+            writer.table("panel_embeddings", table_schema).write(pa.Table.from_pylist(rows, table_schema))
+            writer.commit({"panels": Flow(len(rows) + 1, len(rows), skipped=1)})
 
 
 def tiny_clip(folder: Path) -> Path:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biomedica_ray.annotate.vectors import PictureId
 from biomedica_ray.labelling.classifier import ImageClassifier, image_label_rows
 from biomedica_ray.labelling.examples import Example, read_examples
-from biomedica_ray.labelling.fitting import calibrate, find_sure, fit_to_examples, least_examples
+from biomedica_ray.labelling.fitting import calibrate, find_sure, fit_to_examples, least_examples, platt
 from biomedica_ray.labelling.labels_file import Entry, ImageEntry, LabelsFile
 
 CONCEPTS = ("Maps", "Microscopy", "Tables")
@@ -38,7 +41,7 @@ def test_what_is_apart_is_told_apart_and_sure() -> None:
     assert (judged.examples, judged.articles, judged.accuracy, judged.sure_precision) == (300, 150, 1.0, 1.0)
     assert judged.sure > 0.98 and judged.calibration.ece < 0.02
     _, others, shown = drawn(200, 0.1, seed=1)
-    rows = image_label_rows([(f"PMC1.1_{n}", 0) for n in range(200)], others, classifier)
+    rows = image_label_rows([PictureId(f"PMC1.1_{n}") for n in range(200)], others, classifier)
     assert [row["image_label"] for row in rows] == [CONCEPTS[each] for each in shown]
     assert {row["image_how"] for row in rows} == {"classifier"}
 
@@ -68,18 +71,43 @@ def test_vectors_that_say_nothing_are_never_sure() -> None:
     classifier, judged = fit_to_examples(examples, shuffled, precision=0.95, seed=0)
     assert (classifier.sure_from, judged.sure, judged.sure_precision) == (None, 0.0, None)
     assert judged.accuracy < 0.5
-    rows = image_label_rows([("PMC1.1_001", 0)], vectors[:1], classifier)
+    rows = image_label_rows([PictureId("PMC1.1_001")], vectors[:1], classifier)
     assert rows[0]["image_sure"] is False and rows[0]["image_confidence"] < 0.6
 
 
-def test_a_concept_of_too_few_articles_is_left_out_and_its_figures_with_it() -> None:
+def test_no_label_of_a_panel_is_sure() -> None:
+    examples, vectors, _ = drawn(300, 0.1)
+    classifier, _ = fit_to_examples(examples, vectors, precision=0.95, seed=0)
+    ids = [PictureId("PMC1.1_001"), PictureId("PMC1.1_001", 1, (0, 2, 70, 80))]
+    whole, panel = image_label_rows(ids, vectors[[0, 0]], classifier)
+    assert (whole["panel"], whole["panel_box"], whole["image_sure"]) == (0, [], True)
+    assert (panel["panel"], panel["panel_box"], panel["image_sure"]) == (1, [0, 2, 70, 80], False)
+    assert panel["image_confidence"] == whole["image_confidence"]
+
+
+def test_accuracy_on_images_drawn_at_random_is_told_apart_from_that_on_hard_ones() -> None:
+    easy, easy_vectors, _ = drawn(60, 0.1)
+    easy = [replace(example, random=True) for example in easy]
+    hard, hard_vectors, _ = drawn(180, 1.0, seed=1)
+    rare = [Example(f"PMC7.1_{n:03d}", ("Ultrasound",), (), alone=True, random=True) for n in range(4)]
+    vectors = np.concatenate([easy_vectors, hard_vectors, easy_vectors[:4]])
+    _, judged = fit_to_examples([*easy, *hard, *rare], vectors, precision=0.95, seed=0)
+    assert judged.accuracy < 0.8 and judged.random is not None
+    assert (judged.random.right, judged.random.of) == (60, 64)  # what cannot be told is wrong
+    assert (judged.random.low, judged.random.high) == pytest.approx((0.848, 0.983), abs=0.001)  # tables of the interval
+    _, judged = fit_to_examples(hard, hard_vectors, precision=0.95, seed=0)
+    assert judged.random is None
+
+
+def test_a_concept_of_too_few_articles_is_left_out_and_its_figures_are_wrong() -> None:
     examples, vectors, _ = drawn(60, 0.1)
-    rare = [Example(f"PMC7.1_{n:03d}", ("Ultrasound",), (), alone=False) for n in range(5)]
+    rare = [Example(f"PMC7.1_{n:03d}", ("Ultrasound",), (), alone=True) for n in range(5)]
     classifier, judged = fit_to_examples(
         [*examples, *rare], np.concatenate([vectors, vectors[:5]]), precision=0.95, seed=0
     )
     assert classifier.names == CONCEPTS
-    assert (judged.left_out, judged.examples) == ({"Ultrasound": 1}, 60)
+    assert (judged.left_out, judged.examples) == ({"Ultrasound": 1}, 65)
+    assert judged.accuracy == pytest.approx(60 / 65, abs=1e-3)
     with pytest.raises(ValueError, match="examples of 0 concepts in 3 or more articles; expected two or more"):
         fit_to_examples(rare, vectors[:5], precision=0.95, seed=0)
 
@@ -102,6 +130,55 @@ def test_an_image_of_two_concepts_is_right_with_either_and_local_concepts_are_to
     assert classifier.concepts == ("map",)
     assert classifier.local_concepts(vectors) == [["map"] if each == 0 else [] for each in classes.tolist()]
     assert classifier.probabilities(both[None])[0] == pytest.approx([0.5, 0.5, 0], abs=0.1)
+
+
+def test_a_local_concept_is_told_where_it_is_more_probable_than_not() -> None:
+    """Half of the maps have it, in a direction with much noise, and a tenth of the others."""
+
+    def noted(seed: int) -> tuple[list[Example], npt.NDArray[np.float16], npt.NDArray[np.bool_]]:
+        examples, vectors, classes = drawn(1200, 0.1, seed)
+        random = np.random.default_rng(seed)
+        has = random.random(1200) < np.where(classes == 0, 0.5, 0.1)
+        vectors = vectors.astype(np.float32)
+        vectors[:, 5] += 0.3 * has + 0.2 * random.normal(size=1200)
+        secondary = [("noted",) if each else () for each in has]
+        return (
+            [replace(e, secondary=s) for e, s in zip(examples, secondary, strict=True)],
+            vectors.astype(np.float16),
+            has,
+        )
+
+    examples, vectors, _ = noted(0)
+    classifier, judged = fit_to_examples(examples, vectors, precision=0.9, seed=0)
+    assert classifier.concept_weights is not None and classifier.concept_bias is not None
+    _, others, has = noted(1)
+    logits = others.astype(np.float32) @ classifier.concept_weights[0] + classifier.concept_bias[0]
+    probability = 1 / (1 + np.exp(-logits))
+    for part in np.array_split(np.argsort(probability), 5):
+        assert probability[part].mean() == pytest.approx(has[part].mean(), abs=0.06)
+    told = np.array([each == ["noted"] for each in classifier.local_concepts(others)])
+    assert np.array_equal(told, probability >= 0.5)
+    (local,) = judged.local
+    assert (local["concept"], local["examples"]) == ("noted", sum(bool(each.secondary) for each in examples))
+    assert local["precision"] == pytest.approx(has[told].mean(), abs=0.08)
+    assert local["recall"] == pytest.approx(told[has].mean(), abs=0.08)
+
+
+def test_a_local_concept_that_too_few_articles_show_or_lack_is_not_told() -> None:
+    examples, vectors, classes = drawn(60, 0.1)
+    maps = np.flatnonzero(classes == 0).tolist()
+    for noted, told in ((maps[:2], ()), (maps, ("it",)), ([n for n in range(60) if n not in maps[:2]], ())):
+        noting = [replace(each, secondary=("it",) if n in noted else ()) for n, each in enumerate(examples)]
+        assert fit_to_examples(noting, vectors, precision=0.9, seed=0)[0].concepts == told
+
+
+@pytest.mark.parametrize(("slope", "shift"), [(1.0, 0.0), (0.3, 2.0), (3.0, -1.0)])
+def test_logits_that_are_too_sure_or_shifted_become_those_of_probabilities(slope: float, shift: float) -> None:
+    random = np.random.default_rng(0)
+    true = random.normal(size=20_000)
+    shown = random.random(20_000) < 1 / (1 + np.exp(-true))
+    found = platt((true - shift) / slope, shown)
+    assert found == pytest.approx((slope, shift), abs=0.1)
 
 
 def test_images_of_which_people_spoke_alone_are_what_it_is_judged_by_where_there_are_enough() -> None:

@@ -22,11 +22,13 @@ from biomedica_ray.labelling.classifier_file import read_made
 from biomedica_ray.labelling.classify import STAGE, ClassifyWorker
 from biomedica_ray.report.pipeline import make_page
 from biomedica_ray.runs import read_runs
-from biomedica_ray.store import Store
+from biomedica_ray.select.config import SelectConfig
+from biomedica_ray.select.pipeline import MatchWorker
+from biomedica_ray.store import Store, StoreError
 from biomedica_ray.store.known import write_record
 from biomedica_ray.units import LostRowsError, pmcid_of, unit_of
-from tests.labelling.embedded import add_clusters, tiny_clip
-from tests.synthetic import N_UNITS, Row, article, encoded, figure, picture, write_extracted
+from tests.labelling.embedded import add_clusters, add_panels, tiny_clip
+from tests.synthetic import N_UNITS, Row, article, encoded, figure, lose_a_row, picture, write_extracted
 
 CONCEPTS = ("Maps", "Microscopy", "Tables")
 N_ARTICLES = 60
@@ -64,14 +66,22 @@ def write_labels(store: Store, exemplars: list[str], images: list[str]) -> None:
             for concept in CONCEPTS
             if any(shown(id_) == concept for id_ in exemplars)
         ],
-        "images": [{"figure": id_, "primary": [shown(id_)]} for id_ in images],
+        "images": [
+            {"figure": id_, "primary": [shown(id_)], "panel_type": "single", "random": n % 4 == 0}
+            for n, id_ in enumerate(images)
+        ],
     }
     Path(store.root, "labels.yaml").write_text(yaml.safe_dump(said))
 
 
 def image_labels(store: Store) -> dict[str, Row]:
     rows = store.dataset(STAGE, "image_labels").to_table().to_pylist()
-    return {row["figure_id"]: row for row in rows}
+    return {row["figure_id"]: row for row in rows if not row["panel"]}
+
+
+def panel_labels(store: Store) -> list[Row]:
+    rows = store.dataset(STAGE, "image_labels").to_table().to_pylist()
+    return sorted((row for row in rows if row["panel"]), key=lambda row: (row["figure_id"], row["panel"]))
 
 
 def classify(store: Store, *arguments: str) -> int:
@@ -88,9 +98,13 @@ def test_every_image_gets_its_label_from_those_that_people_named(
     assert "examples of 0 concepts in 3 or more articles" in error and "annotate.model: open_clip/NAME" in error
 
     write_labels(store, FIGURES[20:80], [])
+    add_panels(store, "timm/x", {"PMC0.1_001": np.eye(16)[:2], "PMC9.1_002": np.eye(16)[[2, 2]]})
     assert classify(store) == 0
-    assert "`biomedica sheets --of images` asks for more" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "`biomedica sheets --of images` asks for more" in told
+    assert "panels get no labels; of figures of one panel (panel_type: single), labels: " in told
     assert {row["image_sure"] for row in image_labels(store).values()} == {False}
+    assert panel_labels(store) == []
     write_labels(store, [*FIGURES[60:80], "PMC999.1_001"], [*FIGURES[:1], *FIGURES[20:60]])
     assert classify(store, "--precision", "0.9") == 0
     rows = image_labels(store)
@@ -102,8 +116,21 @@ def test_every_image_gets_its_label_from_those_that_people_named(
     assert experts == {*FIGURES[:1], *FIGURES[20:60]}
     assert {rows[id_]["image_how"] for id_ in FIGURES if id_ not in experts} == {"classifier"}
     run = read_runs(store)[-1]
-    assert run["counts"] == {"image_labels": {"rows_in": 120, "rows_out": 120, "errors": 0, "skipped": 0}}
+    assert run["counts"] == {
+        "image_labels": {"rows_in": 120, "rows_out": 120, "errors": 0, "skipped": 0},
+        "panel_labels": {"rows_in": 4, "rows_out": 4, "errors": 0, "skipped": 0},
+    }
     results = run["results"]
+    panels = panel_labels(store)
+    assert [(row["figure_id"], row["panel"], row["image_label"], row["panel_box"][0]) for row in panels] == [
+        ("PMC0.1_001", 1, "Maps", 0),
+        ("PMC0.1_001", 2, "Microscopy", 64),
+        ("PMC9.1_002", 1, "Tables", 0),
+        ("PMC9.1_002", 2, "Tables", 64),
+    ]
+    # An annotator spoke of PMC0's figure, not of its panels, and nobody has measured how often those are right.
+    assert {(row["image_how"], row["image_sure"]) for row in panels} == {("classifier", False)}
+    assert results["panels"]["examples"] == 41
     assert (results["examples"], results["examples_unknown"], results["accuracy"]) == (
         41,
         1,
@@ -116,6 +143,10 @@ def test_every_image_gets_its_label_from_those_that_people_named(
     assert len(page.xpath("//svg[@class='reliability']/circle")) >= 1
     told = page.xpath("//h2[@id='image-labels']/following-sibling::p[1]")[0].text_content()
     assert "judged by 41 figures of 21 articles that it had not seen" in told and "of them right" in told
+    told = page.xpath("//h2[@id='image-labels']/following-sibling::p[2]")[0].text_content()
+    drawn = results["random"]
+    assert drawn["of"] == 11 and f"On images drawn at random: {drawn['right']} of 11 right, which is " in told
+    assert "Nobody has measured it on panels" in page.text_content()
 
     before = store.commits(STAGE)
     assert classify(store, "--precision", "0.9") == 0
@@ -124,6 +155,9 @@ def test_every_image_gets_its_label_from_those_that_people_named(
     assert cli.main(["select", "--store", store.root, "--name", "maps", "--where", query]) == 0
     wanted = sum(shown(id_) == "Maps" for id_, row in rows.items() if row["image_sure"])
     assert read_runs(store)[-1]["results"]["selected"] == wanted > 20
+    query = "panel_image_label contains 'Tables' and least_panel_confidence > 0.5"
+    worker = MatchWorker(store, "run", SelectConfig(store=store.root, name="panels", where=query))
+    assert sum(worker(unit, "m")["figures"].rows_out for unit in store.commits("extract")) == 1
 
 
 @pytest.mark.cluster
@@ -199,11 +233,14 @@ def test_annotators_are_asked_about_the_images_that_it_is_least_sure_of(
         id_: rows[id_]["image_label"] for id_ in figures
     }
     confidence = {id_: float(rows[id_]["image_confidence"]) for id_ in FIGURES}
+    drawn = {each["exemplars"][0] for each in asked if each["random"]}
+    assert len(drawn) == 2
     least_sure = {id_.partition(".")[0]: 1.0 for id_ in FIGURES}
     for id_ in FIGURES:
         least_sure[id_.partition(".")[0]] = min(least_sure[id_.partition(".")[0]], confidence[id_])
+    others = [least for pmcid, least in least_sure.items() if pmcid not in {id_.partition(".")[0] for id_ in drawn}]
     assert FIGURES[0] in figures
-    assert sorted(confidence[id_] for id_ in figures)[:6] == sorted(least_sure.values())[:6]
+    assert sorted(confidence[id_] for id_ in {*figures} - drawn) == sorted(others)[:6]
 
     answers = Path(store.root, "answers")
     answers.mkdir()
@@ -216,6 +253,7 @@ def test_annotators_are_asked_about_the_images_that_it_is_least_sure_of(
                 "panel_type": "single",
                 "panel_subtype": "single panel",
                 "primary": ["Tables" if (annotator, number) == ("b", 7) else "Maps"],
+                "random": each["random"],
             }
             for number, each in enumerate(asked)
         ]
@@ -227,12 +265,14 @@ def test_annotators_are_asked_about_the_images_that_it_is_least_sure_of(
     assert f"biomedica sheets --store {store.root} --of images --round 2" in capsys.readouterr().err
     said_of = yaml.safe_load(Path(store.root, "said.yaml").read_text())["images"]
     assert {each["figure"]: each["primary"] for each in said_of} == {id_: ["Maps"] for id_ in figures[:7]}
+    assert {each["figure"] for each in said_of if each.get("random")} == drawn - {figures[7]}
 
     assert cli.main([*command, "--round", "2"]) == 0
     again = [each for number in (1, 2) for each in read_sheet(store, f"images-round-2/sheet-00{number}.html")]
     assert {each["exemplars"][0] for each in again} & set(figures) == {figures[7]}
     (disputed,) = [each for each in again if each["exemplars"] == [figures[7]]]
     assert "1 × Maps, 1 × Tables" in disputed["earlier"]
+    assert disputed["random"] == (figures[7] in drawn)
 
 
 def read_sheet(store: Store, name: str) -> list[Row]:
@@ -263,4 +303,20 @@ def test_a_vector_that_gets_lost_on_the_way_fails_the_run(store: Store) -> None:
     store.write_bytes("c.safetensors", classifier.dump())
     with pytest.raises(LostRowsError, match=f"rows lost: image_labels: {len(rows)} in but {len(rows) - 1} out"):
         ClassifyWorker(store, "run", "embed/timm-x", "c.safetensors", {})(unit, "m")
+    assert unit not in store.commits(STAGE)
+
+
+def test_panels_that_get_lost_or_have_vectors_of_another_encoder_fail_the_run(store: Store) -> None:
+    add_clusters(store, "timm/x", FIGURES, clouds())
+    classifier = ImageClassifier("classifier", CONCEPTS, np.eye(16, dtype=np.float32)[:3], np.zeros(3, np.float32))
+    store.write_bytes("c.safetensors", classifier.dump())
+    panels, unit = "embed/timm-x/panels", unit_of("PMC0", N_UNITS)
+    worker = ClassifyWorker(store, "run", "embed/timm-x", "c.safetensors", {}, panels=(panels, "c.safetensors"))
+    add_panels(store, "timm/x", {"PMC0.1_001": np.eye(16)[:2]}, {"encoder": "another"})
+    with pytest.raises(StoreError, match="panels have embeddings of another encoder than figures; run `biomedica ann"):
+        worker(unit, "m")
+    add_panels(store, "timm/x", {"PMC0.1_001": np.eye(16)[:2]})
+    lose_a_row(store, panels, unit, "panel_embeddings")
+    with pytest.raises(LostRowsError, match="rows lost: panel_labels: 2 in but 1 out"):
+        worker(unit, "m")
     assert unit not in store.commits(STAGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from biomedica_ray import schema
 from biomedica_ray.labelling.image_sheets import choose_images, image_number
@@ -15,6 +16,7 @@ def labels(confidences: dict[str, float], panel: int = 0, how: str = "classifier
         {
             "figure_id": figure_id,
             "panel": panel,
+            "panel_box": [0, 0, 9, 9] if panel else [],
             "image_label": "Maps",
             "image_confidence": confidence,
             "image_sure": False,
@@ -47,9 +49,16 @@ def test_a_quarter_is_drawn_at_random_whatever_the_pieces() -> None:
     pieces = [labels(dict(items[start : start + 90])) for start in range(0, 1000, 90)]
     assert choose_images(pieces, 80, set(), seed=0)["figure_id"].to_pylist() == whole["figure_id"].to_pylist()
     ids = whole["figure_id"].to_pylist()
-    assert ids[:60] == sorted(confidences, key=confidences.__getitem__)[:60]
+    least_sure = [id_ for id_ in sorted(confidences, key=confidences.__getitem__) if id_ not in ids[60:]]
+    assert ids[:60] == least_sure[:60]
+    assert whole["random"].to_pylist() == 60 * [False] + 20 * [True]
     drawn = [confidences[id_] for id_ in ids[60:]]
     assert len(set(ids)) == 80 and 0.3 < np.mean(drawn) < 0.75 and max(drawn) > 0.8
+    of_all = []
+    for seed in range(20):
+        chosen = choose_images([labels(confidences)], 80, set(), seed)["figure_id"].to_pylist()
+        of_all += [confidences[id_] for id_ in chosen[60:]]
+    assert np.mean(of_all) == pytest.approx(np.mean(list(confidences.values())), abs=0.03)  # hard ones are among them
     assert choose_images(pieces, 80, set(), seed=1)["figure_id"].to_pylist()[60:] != ids[60:]
 
 

@@ -26,7 +26,7 @@ TAXONOMY = papers_taxonomy()
 PATIENCE_S = 30
 
 
-def sheet(name: str = "sheet-001", proposals: Sequence[Proposal] = ()) -> Sheet:
+def sheet(name: str = "sheet-001", proposals: Sequence[Proposal] = (), clustering: str = "f") -> Sheet:
     image = base64.b64encode(encoded(picture(1), "JPEG")).decode()
     clusters = [
         ShownCluster(
@@ -38,10 +38,11 @@ def sheet(name: str = "sheet-001", proposals: Sequence[Proposal] = ()) -> Sheet:
                 ShownMember(f"PMC{cluster}.1_002", "farthest", "A caption", problem="not-an-image"),
             ],
             proposals=proposals,
+            random=cluster == 1,
         )
         for cluster in range(4)
     ]
-    return Sheet(name, 1, "f", TAXONOMY, clusters, "open_clip/x" if proposals else "")
+    return Sheet(name, 1, clustering, TAXONOMY, clusters, "open_clip/x" if proposals else "")
 
 
 @pytest.fixture
@@ -166,6 +167,18 @@ def test_answers_go_on_in_another_browser(browser: webdriver.Chrome, page: Path,
     WebDriverWait(browser, PATIENCE_S).until(lambda _: text(browser, "done") == "1 of 4 done")
     assert browser.find_element(By.ID, "annotator").get_property("value") == "Ada"
     assert browser.find_element(By.ID, "note").get_property("value") == "a note"
+
+    images = tmp_path / "images.html"
+    images.write_text(html(sheet(clustering="images")))
+    browser.get(images.as_uri())
+    press(browser, "1", "bar", Keys.ENTER, Keys.ENTER, "=")
+    file.unlink()
+    answers = parse_answers(download(browser, tmp_path, "Ada").read_bytes(), "answers", TAXONOMY).answers
+    assert [each.random for each in answers] == [False, True]
+    browser.execute_script("localStorage.clear()")
+    browser.refresh()
+    browser.find_element(By.ID, "load").send_keys(str(file))
+    WebDriverWait(browser, PATIENCE_S).until(lambda _: text(browser, "done") == "2 of 4 done")
 
     other = tmp_path / "sheet-002.html"
     other.write_text(html(sheet("sheet-002")))

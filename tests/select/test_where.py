@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biomedica_ray.select.columns import COLUMNS, find_column, join
+from biomedica_ray.select.columns import (
+    COLUMNS,
+    PANEL_LABELS_OF,
+    find_column,
+    join,
+    of_panels,
+    of_whole_figures,
+)
 from biomedica_ray.select.where import parse
 
 FIGURES: list[dict[str, Any]] = [
@@ -224,3 +231,16 @@ def test_columns_that_are_reckoned_from_others() -> None:
     assert found("aspect = 2") == [True, False, False]
     assert found("figures.aspect < 1") == [False, True, False]  # it stands upright
     assert found("aspect = 1.0") == [False, False, True]
+
+
+def test_labels_of_panels_are_a_list_and_those_of_figures_are_not_mixed_with_them() -> None:
+    said = [("f", 2, "Maps", 0.7), ("f", 0, "Tables", 0.9), ("f", 1, "Tables", 0.6), ("g", 0, "Maps", 0.8)]
+    labels = pa.table(dict(zip(PANEL_LABELS_OF, map(list, zip(*said, strict=True)), strict=True)))
+    figures = pa.table({"figure_id": ["g", "f"], "article_id": ["1", "1"]})
+    names = ("image_label", "panel_image_label", "least_panel_confidence")
+    others = {"image_labels": of_whole_figures(labels), "panel_labels": of_panels(labels)}
+    joined = join(figures, others, list(map(find_column, names)))
+    assert joined["image_labels.image_label"].to_pylist() == ["Maps", "Tables"]
+    assert joined["panel_labels.panel_image_label"].to_pylist() == [None, ["Tables", "Maps"]]
+    assert joined["panel_labels.least_panel_confidence"].to_pylist() == [None, pytest.approx(0.6)]
+    assert of_panels(labels.slice(0, 0)).schema.names == ["figure_id", "panel_image_label", "least_panel_confidence"]

@@ -136,6 +136,19 @@ def commit_panels(store: Store, rows: list[Row], *, without: tuple[str, ...] = (
             writer.commit({"figures": Flow(len(own), len(own))})
 
 
+def commit_image_labels(store: Store) -> None:
+    """Labels of PMC0's figure and its panels, the second of them of another place than the panel has now."""
+    boxes = {0: [], 1: [0, 2, 80, 82], 2: [81, 2, 160, 82]}
+    said = {"image_confidence": 0.5, "image_sure": False, "image_local_concepts": [], "image_how": "classifier"}
+    rows = [
+        {"figure_id": "PMC0.1_001", "panel": n, "panel_box": box, "image_label": ["Tables", "Maps", "Maps"][n], **said}
+        for n, box in boxes.items()
+    ]
+    with store.write_unit("classify", unit_of("PMC0", N_UNITS), "aa") as writer:
+        writer.table("image_labels", schema.IMAGE_LABELS).write(rows)
+        writer.commit({"image_labels": Flow(1, 1), "panel_labels": Flow(2, 2)})
+
+
 def contents(store: Store) -> dict[int, str]:
     return {unit: commit.content for unit, commit in store.commits("panels").items()}
 
@@ -235,6 +248,7 @@ def test_panels_figures_and_both(ray_cluster: None, store: Store) -> None:
     # The second panel of PMC1 repeats another. PMC5 does not decode: neither the figure nor its panels.
     commit_duplicates(store, "bb", [("PMC1.1_001/2", "PMC0.1_001/2", "near")])
     write_compared(store, "f", contents(store))
+    commit_image_labels(store)
     assert run(store, pairs="both").counts == {
         "figures": Flow(6, 6),
         "panels": Flow(10, 6, 1, 3),
@@ -250,6 +264,8 @@ def test_panels_figures_and_both(ray_cluster: None, store: Store) -> None:
     assert text == "Words 2."
     assert (fields["panel_box"], fields["panel_context"]) == ([80, 2, 160, 82], "Mice. Scale bar: 1 cm.")
     assert (fields["figure_id"], fields["panel_number"]) == ("PMC0.1_001", 2)
+    of_panels_labels = [found[f"PMC0-1_001{part}"][2]["image_label"] for part in ("", "~p1", "~p2")]
+    assert of_panels_labels == ["Tables", "Maps", None]
     errors = store.dataset("serialize", "errors").to_table().to_pylist()
     assert [(e["what"], e["entity"], e["kind"]) for e in errors] == [("PMC1.1_001/2", "panel", "duplicate-panel")]
     lost = store.dataset("serialize/shards", "errors").to_table().to_pylist()

@@ -264,6 +264,17 @@ def test_a_panel_has_its_own_box_words_and_mentions_and_is_credited_as_a_part() 
     assert list(parquet_row("k", b"", "", fields)) == schema.DATASET.names
 
 
+@pytest.mark.parametrize(("box", "label"), [([0, 0, 30, 48], "Maps"), ([0, 0, 31, 48], None), (None, None)])
+def test_a_panel_has_its_own_label_where_its_box_is_that_of_the_label(box: list[int] | None, label: str | None) -> None:
+    own = {"image_label": "Maps", "image_confidence": 0.5, "image_sure": False, "image_how": "classifier"}
+    shown = {"figure_id": "f", "panel": 1, "panel_box": box, **own, "image_local_concepts": ["map"]}
+    picture = Picture(b"", (30, 48), (30, 48), converted=True)
+    fields = panel_fields(FIGURES[1], SHARED, picture, TWO, 1, shown=shown)
+    assert (fields["image_label"], fields["image_local_concepts"]) == (label, ["map"] if label else [])
+    assert fields["image_confidence"] == (0.5 if label else None)
+    assert (fields["image_label_id"], fields["image_primary_label"]) == (None, [])
+
+
 @pytest.mark.parametrize("box", [(3, 5, 40, 41), (0, 0, 64, 48), (63, 47, 64, 48)])
 def test_a_crop_has_the_pixels_of_its_box(box: tuple[int, int, int, int]) -> None:
     """What is encoded is the box pixel for pixel, and nothing of the file that the figure was."""

@@ -258,7 +258,7 @@
       clustering: sheet.clustering,
       round: sheet.round,
       sheet: sheet.sheet,
-      answers: given.map((each) => ({ cluster: each.cluster, exemplars: each.exemplars, ...answers[each.cluster] })),
+      answers: given.map(({ cluster, exemplars, random }) => ({ cluster, exemplars, ...(single && { random }), ...answers[cluster] })),
     };
     const url = URL.createObjectURL(new Blob([JSON.stringify(file, null, 1)], { type: "application/json" }));
     const who = annotator.replace(/[^\p{L}\p{N}]+/gu, "-");
@@ -276,7 +276,7 @@
     if (content.clustering !== sheet.clustering || content.sheet !== sheet.sheet || content.round !== sheet.round) {
       return hint(`${file.name} belongs to ${content.sheet || "something else"}, this is ${sheet.sheet}, round ${sheet.round}.`);
     }
-    for (const { cluster: id, exemplars, ...values } of content.answers) {
+    for (const { cluster: id, exemplars, random, ...values } of content.answers) {
       if (!answers[id] || answers[id].answered < values.answered) answers[id] = { ...BLANK, ...values };
     }
     at("annotator").value = content.annotator;
