@@ -33,6 +33,7 @@ from biomedica_ray.panels.pipeline import PanelWorker
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.select.pipeline import MatchWorker
 from biomedica_ray.serialize.config import SerializeConfig
+from biomedica_ray.serialize.material import MaterialWorker, paths
 from biomedica_ray.serialize.pipeline import SelectionWorker, ShardWorker
 from biomedica_ray.serialize.planning import UnitContents, plan_shards
 from biomedica_ray.store import Store
@@ -103,7 +104,11 @@ def _slim(store: Store) -> None:
 def _shard(store: Store, config: SerializeConfig) -> None:
     planned = plan_shards(store, {0: UnitContents("aa")}, config, {})
     ((number, mark),) = planned.marks.items()
-    ShardWorker(store, "run", config, planned.shards, 0)(number, mark)
+    gather = MaterialWorker(store, "run", config)
+    for unit in planned.units:
+        gather(unit, "aa")
+    material = paths(store.commits(config.place.material_stage))
+    ShardWorker(store, "run", config, planned.shards, material=material, disk_bytes=0)(number, mark)
 
 
 def measured(task: Callable[[], Any]) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from biomedica_ray.serialize.config import SerializeConfig
+from biomedica_ray.serialize.material import MaterialWorker, paths
 from biomedica_ray.serialize.pipeline import SelectionWorker, ShardWorker
 from biomedica_ray.serialize.planning import UnitContents, plan_shards
 from biomedica_ray.serialize.shards import ShardWriter
@@ -64,7 +65,11 @@ def test_a_sample_that_is_not_written_in_either_form(
     shards, marks = planned.shards, planned.marks
     assert [shard.size for shard in shards.values()] == [5, 5]
     first, second = shards
-    write = ShardWorker(store, "run", config, shards, 0)
+    gather = MaterialWorker(store, "run", config)
+    for unit in planned.units:
+        gather(unit, "aa")
+    material = paths(store.commits(config.place.material_stage))
+    write = ShardWorker(store, "run", config, shards, material=material, disk_bytes=0)
     with monkeypatch.context() as patch:
         patch.setattr(writer, "write", _without_first(writer.write))
         message = f"serialize/shards, unit {first}: rows lost: samples: 5 in but 4 out"
