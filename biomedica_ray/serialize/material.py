@@ -10,6 +10,7 @@ column of each row group, would be longer than what most shards read.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from biomedica_ray import schema
+from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize import samples
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.shard_plan import KINDS
@@ -103,6 +105,13 @@ class MaterialWorker:
 def paths(commits: Mapping[int, Commit]) -> dict[int, str]:
     """Unit -> path of its material below the root."""
     return {unit: commit.files[_TABLE] for unit, commit in commits.items()}
+
+
+def discard(store: Store, place: Place) -> None:
+    """Remove the material of all units by a few requests: the records first, so that nobody looks for the files."""
+    for folder in (f"commits/{place.material_stage}", place.folder(_TABLE)):
+        with contextlib.suppress(FileNotFoundError):
+            store.filesystem.delete_dir(store.path(folder))
 
 
 def _stretches(figures: Sequence[Row]) -> Iterator[Sequence[Row]]:

@@ -21,7 +21,7 @@ from biomedica_ray.serialize.choosing import SelectionWorker
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.dataset import previous, publish, withdraw
 from biomedica_ray.serialize.gathered import GatheringWorker
-from biomedica_ray.serialize.material import MaterialWorker, paths
+from biomedica_ray.serialize.material import MaterialWorker, discard, paths
 from biomedica_ray.serialize.members import made_samples, read_members
 from biomedica_ray.serialize.origins import annotation, listing_date
 from biomedica_ray.serialize.planning import (
@@ -114,7 +114,7 @@ def run(config: SerializeConfig, record: Run) -> None:
     needs: dict[str, Any] = {"material": paths(gathered), "disk_bytes": disk_bytes}
     write = partial(ShardWorker, store, record.run_id, config, planned.shards, **needs)
     written = run_units(record, place.shards_stage, planned.marks, write, **options)
-    list(map_in_threads(store.drop, gathered.values()))
+    discard(store, place)
 
     tables = map_in_threads(lambda commit: store.read(commit, "shards").to_pylist(), written.values())
     rows = sorted((row for table in tables for row in table), key=lambda row: row["path"])
