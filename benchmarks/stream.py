@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import pyarrow as pa
 import urllib3
 import webdataset
 
@@ -102,6 +103,7 @@ def by_our_reader(place: Place) -> Iterator[Sample]:
 def by_load(place: Place) -> Iterator[Sample]:
     loaded = biomedica_ray.load(place.uri, columns=["key", "jpg", "txt"], endpoint_url=place.endpoint_url)
     for batch in loaded.iter_batches(batch_size=BATCH, batch_format="pyarrow"):
+        assert isinstance(batch, pa.Table)
         for row in batch.to_pylist():
             yield row["key"], row["jpg"]["bytes"], row["txt"]
 

@@ -93,6 +93,7 @@ def tasks(store: Store) -> dict[str, tuple[float, Callable[[], Any]]]:
         "annotate: decoding": (DECODE_GB, partial(preprocess_unit, row, store, preprocessing, EarlierVectors(""))),
         "select": (select.memory_gb, partial(MatchWorker(store, "run", select), 0, "aa")),
         "serialize: choosing": (serialize.memory_gb, partial(SelectionWorker(store, "run", serialize), 0, "aa")),
+        "serialize: gathering": (serialize.memory_gb, partial(MaterialWorker(store, "run", serialize), 0, "aa")),
         "serialize: a shard of 1,000": (serialize.memory_gb, partial(_shard, store, serialize)),
     }
 
@@ -104,9 +105,6 @@ def _slim(store: Store) -> None:
 def _shard(store: Store, config: SerializeConfig) -> None:
     planned = plan_shards(store, {0: UnitContents("aa")}, config, {})
     ((number, mark),) = planned.marks.items()
-    gather = MaterialWorker(store, "run", config)
-    for unit in planned.units:
-        gather(unit, "aa")
     material = paths(store.commits(config.place.material_stage))
     ShardWorker(store, "run", config, planned.shards, material=material, disk_bytes=0)(number, mark)
 

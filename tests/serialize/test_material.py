@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from biomedica_ray.reading.place import Place
-from biomedica_ray.serialize import members
 from biomedica_ray.serialize.choosing import SelectionWorker
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.material import MaterialWorker, paths
+from biomedica_ray.serialize.members import read_members
 from biomedica_ray.serialize.planning import UnitContents, plan_shards
 from biomedica_ray.store import Store
 from biomedica_ray.store.parquet import ParquetRows
@@ -41,7 +42,7 @@ def test_figures_of_articles_that_alternate_find_their_own_article_and_image(
     material = paths(store.commits("serialize/material"))
     found = {}
     for shard in planned.shards.values():
-        for member in members.read_members(store, Place(None), shard, material):
+        for member in read_members(store, Place(None), shard, material):
             assert member.shared.article["license_code"] == LICENCES[GROUPS.index(shard.license_group)]
             assert member.shared.article["article_id"] == member.figure["article_id"]
             assert [each["figure_id"] for each in member.shared.figures] == [
@@ -53,7 +54,7 @@ def test_figures_of_articles_that_alternate_find_their_own_article_and_image(
 
 def test_row_groups_without_what_is_looked_for_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {"row": [0, 3, 8, 1, 9], "split": ["train"] * 3 + ["test"] * 2, "text": list("abcde")}
-    with pq.ParquetWriter(tmp_path / "a.parquet", (table := members.pa.table(rows)).schema) as writer:
+    with pq.ParquetWriter(tmp_path / "a.parquet", (table := pa.table(rows)).schema) as writer:
         for start, stop in ((0, 2), (2, 3), (3, 5)):
             writer.write_table(table[start:stop])
     file = ParquetRows(Store(str(tmp_path)), "a.parquet")
