@@ -54,6 +54,7 @@ def test_no_stage_asks_more_than_it_needs_for_a_unit(ray_cluster: None, tmp_path
             more = ["--packages", str(tmp_path / "packages")] if stage == "extract" else []
             assert main([stage, "--store", "s3://stores/all", "--endpoint_url", url, *keys, *more]) == 0
             found[stage] = asked(seen)
+        left = [each["Key"] for each in client(server).list_objects_v2(Bucket="stores")["Contents"]]
     # Of two stages: the listing is written and committed, and then read.
     written = {f"PUT {folder}": 1 for folder in ("articles", "catalog", "extract", "figures")}
     assert found["extract"] == {"GET extract": 1, "GET listing": 1, "PUT listing": 2, **written}
@@ -73,3 +74,4 @@ def test_no_stage_asks_more_than_it_needs_for_a_unit(ray_cluster: None, tmp_path
     written = {"PUT material": 2, "PUT samples": 1, "PUT serialize": 1}
     of_units = {what: n for what, n in found["serialize"].items() if not what.endswith(("shards", "attribution"))}
     assert of_units == sum(map(Counter, (chosen, records, gathered, shards, written)), Counter())
+    assert [key for key in left if "material" in key] == []

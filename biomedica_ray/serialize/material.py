@@ -39,6 +39,8 @@ EXTRACTED = b"extract"
 _CHOSEN = ["row", "panel", "license_group", "split", "also_captioned"]
 _OF_A_FIGURE = [name for name in samples.FIGURE_COLUMNS if name != "image"]
 _OF_FIGURES = list(dict.fromkeys([*_OF_A_FIGURE, *samples.SET_COLUMNS]))
+_TEXTS: Row = {"abstract": None, "sections": []}
+"""What no sample for training tells of its article, and most of what there is of it."""
 _GROUP_BYTES = 4 * 2**20
 """A row group ends, with an article, when it has so many bytes."""
 
@@ -48,6 +50,7 @@ class MaterialWorker:
 
     def __init__(self, store: Store, run_id: str, config: SerializeConfig) -> None:
         self._store, self._run_id, self._place = store, run_id, config.place
+        self._left_out = _TEXTS if config.profile == "train" else {}
 
     def __call__(self, unit: int, mark: str) -> Counts:
         """Commit the material of one unit. Nothing is counted: what were missing, its shard would miss."""
@@ -90,16 +93,18 @@ class MaterialWorker:
 
     def _shared(self, unit: int, extracted: Commit, figures: Sequence[Row]) -> dict[str, Row]:
         """What the samples of an article share, by article_id."""
-        articles = self._store.read(extracted, "articles", samples.ARTICLE_COLUMNS).to_pylist()
+        columns = [name for name in samples.ARTICLE_COLUMNS if name not in self._left_out]
+        articles = self._store.read(extracted, "articles", columns).to_pylist()
         pubmed = read_pubmed(self._store, unit, samples.PUBMED_COLUMNS)
         sets: dict[str, list[Row]] = defaultdict(list)
         for figure in figures:
             sets[figure["article_id"]].append({name: figure[name] for name in samples.SET_COLUMNS})
-        ids = [article["article_id"] for article in articles]
-        return {
-            id_: {"article": article, "figures": sets[id_], "pubmed": pubmed.get(id_)}
-            for id_, article in zip(ids, articles, strict=True)
-        }
+        shared: dict[str, Row] = {}
+        for article in articles:
+            id_ = article["article_id"]
+            told = {**article, **self._left_out}
+            shared[id_] = {"article": told, "figures": sets[id_], "pubmed": pubmed.get(id_)}
+        return shared
 
 
 def paths(commits: Mapping[int, Commit]) -> dict[int, str]:
