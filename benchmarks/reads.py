@@ -66,11 +66,11 @@ class Single:
         return stream
 
 
-def write_dataset(root: Path, shards: int, samples: int) -> None:
-    """Shards with their twins, all in the split test; the same as many small files in the split train."""
+def write_dataset(root: Path, shards: int, samples: int, image_bytes: float = MEAN_BYTES, words: int = 6000) -> None:
+    """Shards with their twins, all in the split test: of images of so many bytes on average, texts of so many words."""
     random = np.random.default_rng(0)
     filled = {field.name: _value(field.type) for field in schema.DATASET}
-    text = " ".join(f"word{number % 997}" for number in range(6000))
+    text = " ".join(f"word{number % 997}" for number in range(words))
     entries: list[dict[str, Any]] = []
     for number in range(shards):
         path, parquet = f"webdataset/commercial/test/{number:06d}.tar", f"parquet/commercial/test/{number:06d}.parquet"
@@ -78,7 +78,7 @@ def write_dataset(root: Path, shards: int, samples: int) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         with ShardWriter(root / path) as tar:
             for row in range(samples):
-                jpg = random.bytes(int(random.gamma(2, MEAN_BYTES / 2)) + 1000)
+                jpg = random.bytes(int(random.gamma(2, image_bytes / 2)) + 1000)
                 key, caption = f"PMC{number * samples + row}-1_001", f"Figure {row}: what was seen."
                 fields = {**filled, "article_text": text, "image_primary_label": ["Plots and Charts"]}
                 tar.write(key, jpg, caption, {name: value for name, value in fields.items() if name != "jpg"})

@@ -32,6 +32,7 @@ from biomedica_ray.images import decode
 from biomedica_ray.reading.augment import random_box, training_pixels
 from biomedica_ray.serialize.choosing import SelectionWorker
 from biomedica_ray.serialize.config import SerializeConfig
+from biomedica_ray.serialize.material import MaterialWorker, paths
 from biomedica_ray.serialize.members import made_samples, read_members
 from biomedica_ray.serialize.pipeline import ShardWorker
 from biomedica_ray.serialize.planning import Planned, UnitContents, plan_shards
@@ -53,12 +54,21 @@ def planned(store: Store, profile: Kind) -> tuple[SerializeConfig, Planned]:
     return config, plan_shards(store, {unit: UnitContents(each.written) for unit, each in units.items()}, config, {})
 
 
+def material(store: Store, config: SerializeConfig, plan: Planned) -> dict[int, str]:
+    """What the samples of each unit are made of."""
+    gather = MaterialWorker(store, "run", config)
+    for unit in plan.units:
+        gather(unit, "aa")
+    return paths(store.commits(config.place.material_stage))
+
+
 def samples(store: Store, config: SerializeConfig, plan: Planned) -> list[Sample]:
     """Those of all shards."""
+    gathered = material(store, config, plan)
     return [
         (sample_key(member.figure["figure_id"], panel), made.jpg, made.caption, dict(made.fields))
         for shard in plan.shards.values()
-        for member in read_members(store, config.place, shard)
+        for member in read_members(store, config.place, shard, gathered)
         for panel, made in made_samples(member, config.made)
         if not isinstance(made, Exception)
     ]
@@ -107,7 +117,8 @@ def writing(store: Store, scratch: Path, rounds: int, kind: Kind) -> tuple[list[
     path = scratch / "shard.tar"
 
     def whole() -> None:
-        work = ShardWorker(store, "run", config, plan.shards, 0)
+        gathered = material(store, config, plan)
+        work = ShardWorker(store, "run", config, plan.shards, material=gathered, disk_bytes=0)
         for number, mark in plan.marks.items():
             work(number, mark)
 

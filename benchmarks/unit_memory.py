@@ -34,6 +34,7 @@ from biomedica_ray.panels.pipeline import PanelWorker
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.select.pipeline import MatchWorker
 from biomedica_ray.serialize.config import SerializeConfig
+from biomedica_ray.serialize.material import MaterialWorker, paths
 from biomedica_ray.serialize.pipeline import SelectionWorker, ShardWorker
 from biomedica_ray.serialize.planning import UnitContents, plan_shards
 from biomedica_ray.store import Store
@@ -93,6 +94,7 @@ def tasks(store: Store) -> dict[str, tuple[float, Callable[[], Any]]]:
         "annotate: decoding": (DECODE_GB, partial(preprocess_unit, row, store, preprocessing, EarlierVectors(""))),
         "select": (select.memory_gb, partial(MatchWorker(store, "run", select), 0, "aa")),
         "serialize: choosing": (serialize.memory_gb, partial(SelectionWorker(store, "run", serialize), 0, "aa")),
+        "serialize: gathering": (serialize.memory_gb, partial(MaterialWorker(store, "run", serialize), 0, "aa")),
         "serialize: a shard of 1,000": (serialize.memory_gb, partial(_shard, store, serialize)),
     }
 
@@ -104,7 +106,8 @@ def _slim(store: Store) -> None:
 def _shard(store: Store, config: SerializeConfig) -> None:
     planned = plan_shards(store, {0: UnitContents("aa")}, config, {})
     ((number, mark),) = planned.marks.items()
-    ShardWorker(store, "run", config, planned.shards, 0)(number, mark)
+    material = paths(store.commits(config.place.material_stage))
+    ShardWorker(store, "run", config, planned.shards, material=material, disk_bytes=0)(number, mark)
 
 
 def measured(task: Callable[[], Any]) -> float:

@@ -521,6 +521,28 @@ SAMPLES = pa.schema(
     ]
 )
 
+MATERIAL = pa.schema(
+    [
+        _field("row", pa.int32(), "as in samples, ascending within licence group and split"),
+        _field("license_group", pa.string(), "as in samples"),
+        _field("split", pa.string(), "as in samples"),
+        _field("article_id", pa.string(), "the article that the figure belongs to"),
+        _field(
+            "figure",
+            pa.string(),
+            "JSON: columns of its row in figures, labels, panels and image_labels, and also_captioned as in samples",
+        ),
+        _field(
+            "article",
+            pa.string(),
+            "JSON: columns of the article, of all its figures, and of its row in pubmed; null but in the first row of "
+            "the article in a licence group and split",
+            null=True,
+        ),
+    ]
+)
+"""There only while shards are written."""
+
 SHARDS = pa.schema(
     [
         _field("path", pa.string(), "the WebDataset shard, relative to dataset/"),
@@ -742,6 +764,7 @@ TABLES: dict[str, pa.Schema] = {
     "panels": PANELS,
     "selections": SELECTIONS,
     "samples": SAMPLES,
+    "material": MATERIAL,
     "shards": SHARDS,
     "dataset": DATASET,
     "attribution": ATTRIBUTION,

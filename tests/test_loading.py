@@ -11,6 +11,7 @@ import pytest
 from ray.data.expressions import col
 
 import biomedica_ray
+from benchmarks import stream
 from biomedica_ray.config import ConfigError
 from biomedica_ray.reading.place import Place
 from biomedica_ray.reading.shards import RawSample, read_samples, read_shards
@@ -26,6 +27,7 @@ from tests.fakes.file_server import file_server
 from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.hub import TOKEN, hub_server
 from tests.fakes.s3 import s3_server, upload
+from tests.fakes.served_folder import served_folder
 from tests.publish.test_publish import nothing
 from tests.serialize.test_readers import SETTINGS, write
 
@@ -168,6 +170,17 @@ def test_of_one_concept_little_more_than_its_own_rows_is_read(ray_cluster: None,
     assert 200 < len(rows) < 300
     whole = sum(file.stat().st_size for file in files)
     assert bytes_of(gets) < 0.18 * whole
+
+
+def test_what_the_benchmark_compares_is_the_same_by_each_way_from_each_place(ray_cluster: None, tmp_path: Path) -> None:
+    stream.write(tmp_path, 2, 5, image_bytes=2000)
+    with served_folder(tmp_path, 0) as server:
+        there = stream.places(tmp_path, server)
+        expected = sorted(stream.by_our_reader(there[0]))
+        assert len(expected) == 10 and len(set(expected)) == 10
+        read = {(place.name, way): sorted(read(place)) for place in there for way, read in stream.WAYS.items()}
+        assert [at for at, samples in read.items() if samples != expected] == []
+        assert len(stream.table(there[:1], rounds=1)) == 2 + len(stream.WAYS)
 
 
 def test_what_is_not_there_is_one_line(dataset: Path, tmp_path: Path) -> None:

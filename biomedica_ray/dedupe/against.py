@@ -17,6 +17,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.dedupe.columns import grouped
 from biomedica_ray.dedupe.copies import Part, as_part
 from biomedica_ray.dedupe.slim import HASHES, digests, usable_hashes, what_is_wrong
 from biomedica_ray.dedupe.sought import Look, looks_of
@@ -33,6 +34,8 @@ IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "img", "bytes")
 _NAME_COLUMNS = ("figure_id", "key", "__key__", "id")
 _FILES_PER_PIECE = 500
 _BATCH_ROWS = 16
+_TAR_BYTES = 8 * 2**20
+"""Bytes of a tar that are asked for at a time."""
 _UNREADABLE = (OSError, pa.ArrowException, tarfile.TarError)
 
 PICTURES = pa.schema(
@@ -40,11 +43,12 @@ PICTURES = pa.schema(
         ("name", pa.string()),
         ("piece", pa.int32()),
         ("row", pa.int64()),
+        ("at", pa.int64()),
         *((name, pa.binary(32)) for name in HASHES[:2]),
         (HASHES[2], pa.uint64()),
     ]
 )
-"""What is compared: a picture's name, where it is (its piece, and its row there), and its hashes."""
+"""What is compared: a picture's name, where it is (its piece, its row, and in a tar its first byte), and its hashes."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,16 @@ class Piece:
         paths: One tar, one Parquet file, or images; paths in the file system that ``base`` is in.
         endpoint_url: S3 server, when it is not AWS.
         images: The Parquet file that has the bytes of its pictures, row by row, where it is another one.
+        first: Of a tar, the row of the first picture that is read.
+        at: Of a tar, the byte where that begins.
     """
 
     base: str
     paths: tuple[str, ...]
     endpoint_url: str | None = None
     images: str | None = None
+    first: int = 0
+    at: int = 0
 
     @property
     def filesystem(self) -> pafs.FileSystem:
@@ -70,12 +78,13 @@ class Piece:
 
 
 class Picture(NamedTuple):
-    """A picture: its row in the piece, its name, and its file's bytes, or why they cannot be read."""
+    """A picture: its row in the piece, its name, its file's bytes or why there are none, and where a tar has it."""
 
     row: int
     name: str
     data: bytes
     problem: str = ""
+    at: int = 0
 
 
 class Hashed(NamedTuple):
@@ -155,7 +164,8 @@ def read_hashes(number: int, piece: Piece) -> Hashed:
                 errors.append(_error(picture.name, error.kind, str(error)))
                 continue
             hashes = {"sha256": bytes.fromhex(info.sha256), "pixel_sha256": bytes.fromhex(info.pixel_sha256)}
-            rows.append({"name": picture.name, "piece": number, "row": picture.row, **hashes, "phash": info.phash})
+            where = {"name": picture.name, "piece": number, "row": picture.row, "at": picture.at}
+            rows.append({**where, **hashes, "phash": info.phash})
     except _UNREADABLE as error:
         errors.append(_error(piece.base, "unreadable", f"{error}; {len(rows)} pictures before"))
         met += 1
@@ -164,6 +174,25 @@ def read_hashes(number: int, piece: Piece) -> Hashed:
 
 def _error(name: str, kind: str, message: str) -> dict[str, Any]:
     return error_row("dedupe", name, kind, message, entity="picture")
+
+
+def in_parts(
+    pieces: Sequence[Piece], pictures: pa.Table, most: int
+) -> Iterator[tuple[Piece, npt.NDArray[np.int64], npt.NDArray[np.int32]]]:
+    """The pictures of all pieces, ``most`` at a time, as :func:`read_looks` takes them.
+
+    A part of a tar begins with its own first picture, so that all of them are read in one pass together.
+
+    Args:
+        pieces: The pieces.
+        pictures: Rows of :data:`PICTURES`.
+        most: Pictures of a part.
+    """
+    rows, at = (pictures[name].to_numpy() for name in ("row", "at"))
+    for number, numbers in grouped(pictures["piece"].to_numpy(), rows).items():
+        for part in np.split(numbers, range(most, len(numbers), most)):
+            piece = replace(pieces[number], first=int(rows[part[0]]), at=int(at[part[0]]))
+            yield piece, rows[part], part.astype(np.int32)
 
 
 def read_looks(piece: Piece, rows: npt.NDArray[np.int64], numbers: npt.NDArray[np.int32]) -> Part:
@@ -238,16 +267,16 @@ def _files(piece: Piece, wanted: frozenset[int] | None) -> Iterator[Picture]:
 
 
 def _in_tar(piece: Piece) -> Iterator[Picture]:
-    row = 0
-    with (
-        piece.filesystem.open_input_stream(piece.paths[0]) as stream,
-        tarfile.open(fileobj=stream, mode="r|") as tar,
-    ):
-        for member in tar:
-            data = tar.extractfile(member)
-            if data is not None and _is_image(member.name):
-                yield Picture(row, f"{piece.base}/{member.name}", data.read())
-                row += 1
+    row = piece.first
+    with piece.filesystem.open_input_file(piece.paths[0]) as file:
+        file.seek(piece.at)
+        stream = pa.BufferedInputStream(file, _TAR_BYTES)
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            for member in tar:
+                data = tar.extractfile(member)
+                if data is not None and _is_image(member.name):
+                    yield Picture(row, f"{piece.base}/{member.name}", data.read(), at=piece.at + member.offset)
+                    row += 1
 
 
 def _in_parquet(piece: Piece, wanted: frozenset[int] | None) -> Iterator[Picture]:
@@ -293,6 +322,7 @@ def _known_hashes(number: int, piece: Piece, n_rows: int) -> Hashed:
         "name": found["name"],
         "piece": pa.array(np.full(found.num_rows, number, np.int32)),
         "row": found["row"],
+        "at": pa.array(np.zeros(found.num_rows, np.int64)),
         **{name: digests(found[name]) for name in HASHES[:2]},
         HASHES[2]: found[HASHES[2]],
     }

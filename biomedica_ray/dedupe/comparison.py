@@ -18,7 +18,7 @@ import ray
 from biomedica_ray import schema, usage
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.cluster import RETRIES
-from biomedica_ray.dedupe.against import PICTURES, Piece, read_hashes, read_looks, read_thumbnails
+from biomedica_ray.dedupe.against import PICTURES, Piece, in_parts, read_hashes, read_looks, read_thumbnails
 from biomedica_ray.dedupe.articles import ArticleGroups, article_duplicates, in_order
 from biomedica_ray.dedupe.boilerplate import boilerplate
 from biomedica_ray.dedupe.captions import other_captions
@@ -236,14 +236,8 @@ class _Comparison:
             )
             return leaks.slice(0, 0)
         rest = figures.filter(pc.invert(pc.is_in(figures["figure_id"], value_set=leaks["id"].combine_chunks())))
-        rows = others["row"].to_numpy()
         inputs = self._inputs
-        parts = [
-            (inputs.pieces[number], rows[part], part.astype(np.int32))
-            for number, each in grouped(others["piece"].to_numpy(), rows).items()
-            for part in np.split(each, range(MOST_IN_PART, len(each), MOST_IN_PART))
-        ]
-        calls = dict(enumerate(parts))
+        calls = dict(enumerate(in_parts(inputs.pieces, others, MOST_IN_PART)))
         copies = find_copies(self._store, inputs.extracted, inputs.panelled, rest, look=read_looks, calls=calls)
         # A figure is told by the picture that it is most like.
         order = [("figure_id", "ascending"), ("distance", "ascending"), ("picture", "ascending")]

@@ -37,6 +37,11 @@ class Place:
         return [part for folder, name in named if name for part in (folder, name)]
 
     @property
+    def material_stage(self) -> str:
+        """The stage that gathers what samples are made of."""
+        return f"{self.stage}/material"
+
+    @property
     def shards_stage(self) -> str:
         """The stage that writes shards."""
         return f"{self.stage}/shards"

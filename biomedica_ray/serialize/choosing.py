@@ -10,8 +10,8 @@ from biomedica_ray import schema
 from biomedica_ray.select.pipeline import selected_ids
 from biomedica_ray.serialize import left_out as selection
 from biomedica_ray.serialize.config import SerializeConfig
-from biomedica_ray.serialize.members import read_pubmed, read_rows
 from biomedica_ray.serialize.panel_samples import COLUMNS, Cut, cut, n_boxes
+from biomedica_ray.serialize.tables import read_pubmed, read_rows
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Counts, Flow
 
@@ -41,7 +41,7 @@ class SelectionWorker:
         figures = self._store.read(extracted, "figures", selection.FIGURE_COLUMNS, row="row").to_pylist()
         repeats, others = read_rows(self._store, "dedupe", unit, "duplicates", "captions")
         duplicates, captions = _grouped(repeats, "id"), _grouped(others, "figure_id")
-        panels, pubmed = self._panels(unit), read_pubmed(self._store, unit)
+        panels, pubmed = self._panels(unit), read_pubmed(self._store, unit, ["is_retracted"])
         name = self._config.selection
         selected = selected_ids(self._store, name, unit) if name else None
         by_id = {article["article_id"]: article for article in articles}

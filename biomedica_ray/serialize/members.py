@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.panels.sure import edges
 from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize import samples
 from biomedica_ray.serialize.jpeg import as_jpeg, crop_as_jpeg
+from biomedica_ray.serialize.material import EXTRACTED
 from biomedica_ray.serialize.plan_table import read_shard
 from biomedica_ray.serialize.profiles import Profile
 from biomedica_ray.serialize.shard_plan import PLACES, Integers, Shard
-from biomedica_ray.store import Store
+from biomedica_ray.store import Commit, Store
+from biomedica_ray.store.parquet import ParquetRows
+from biomedica_ray.units import LostRowsError
 
 Row = dict[str, Any]
 
@@ -28,8 +32,8 @@ class Member(NamedTuple):
     Attributes:
         figure: Columns :data:`biomedica_ray.serialize.samples.FIGURE_COLUMNS`.
         shared: What it shares with its article's others.
-        label: Its row of the labels table.
-        panels: Its row of the panels table.
+        label: Columns :data:`biomedica_ray.serialize.samples.LABEL_COLUMNS` of its row of the labels table.
+        panels: Columns :data:`biomedica_ray.serialize.samples.PANEL_COLUMNS` of its row of the panels table.
         shown: Rows of the image_labels table by number, 0 that of the whole of it.
         numbers: What of it is in the shard, ascending: 0 for the whole of it, else a panel's number.
         also_captioned: Other captions of the same picture.
@@ -75,58 +79,51 @@ def made_samples(member: Member, profile: Profile) -> Iterator[tuple[int, Made |
         yield number, Made(picture.jpg, box["words"], profile.fields(fields))
 
 
-def read_members(store: Store, place: Place, shard: Shard) -> Iterator[Member]:
-    """The figures of a shard, unit by unit."""
+def read_members(store: Store, place: Place, shard: Shard, material: Mapping[int, str]) -> Iterator[Member]:
+    """The figures of a shard, unit by unit.
+
+    Args:
+        store: The store.
+        place: Where the dataset lies.
+        shard: One of the plan.
+        material: Unit -> path of its material below the root.
+    """
     planned = read_shard(store, place, shard)
     for unit in np.unique(planned.unit).tolist():
-        yield from _of_unit(store, place, unit, planned.row[planned.unit == unit])
+        yield from _of_unit(store, material[unit], shard, planned.row[planned.unit == unit])
 
 
-def _of_unit(store: Store, place: Place, unit: int, places: Integers) -> Iterator[Member]:
+def _of_unit(store: Store, path: str, shard: Shard, places: Integers) -> Iterator[Member]:
     """The figures of a shard that are in a unit, with what goes with each."""
     numbers: dict[int, list[int]] = defaultdict(list)
     for row, number in zip(*(each.tolist() for each in np.divmod(places, PLACES)), strict=True):
         numbers[row].append(number)
-    selected = store.commit(place.stage, unit)
-    chosen = store.read(selected, "samples", ["row", "panel", "also_captioned"]).to_pylist()
-    captions = {row["row"]: row["also_captioned"] for row in chosen if not row["panel"]}
-    extracted = store.commit("extract", unit)
-    articles = store.read(extracted, "articles", samples.ARTICLE_COLUMNS)
-    sets = store.read(extracted, "figures", samples.SET_COLUMNS)
-    (labelled,) = read_rows(store, "label", unit, "labels")
-    labels = {row["figure_id"]: row for row in labelled}
-    (found,) = read_rows(store, "panels", unit, "panels", columns=samples.PANEL_COLUMNS)
-    panels = {row["figure_id"]: row for row in found}
-    (classified,) = read_rows(store, "classify", unit, "image_labels")
-    shown: dict[str, dict[int, Row]] = defaultdict(dict)
-    for row in classified:
-        shown[row["figure_id"]][row["panel"]] = row
-    pubmed = read_pubmed(store, unit)
-    shared: samples.ArticleFields | None = None
-    figures = store.rows(extracted, "figures", list(numbers), samples.FIGURE_COLUMNS)
-    for at, figure in zip(numbers, figures, strict=True):
-        if shared is None or shared.article["article_id"] != figure["article_id"]:
-            own = pc.field("article_id") == figure["article_id"]
-            article = articles.filter(own).to_pylist()[0]
-            its_set = tuple(sets.filter(own).to_pylist())
-            shared = samples.ArticleFields(article, its_set, pubmed.get(article["article_id"]))
-        id_ = figure["figure_id"]
-        tables = labels.get(id_), panels.get(id_), shown.get(id_, {})
-        yield Member(figure, shared, *tables, numbers[at], captions.get(at, []))
+    file = ParquetRows(store, path)
+    extracted = Commit.from_json(json.loads(file.notes[EXTRACTED]))
+    images = store.rows(extracted, "figures", list(numbers), ["image"])
+    where = {"license_group": (shard.license_group,) * 2, "split": (shard.split,) * 2}
+    rows = _rows(file.within({**where, "row": (min(numbers), max(numbers))}), numbers.keys())
+    for row, its in numbers.items():
+        found, figure, shared = next(rows, (None, {}, None))
+        if found != row or shared is None:
+            raise LostRowsError(f"rows lost: row {row} of the unit's figures is not in {store.uri(path)}")
+        shown = {each["panel"]: each for each in figure["shown"]}
+        tables = figure["label"], figure["panels"], shown
+        yield Member({**figure["figure"], **next(images)}, shared, *tables, its, figure["also_captioned"])
 
 
-def read_pubmed(store: Store, unit: int) -> dict[str, Row]:
-    """PubMed's records of a unit's articles, by article_id."""
-    (rows,) = read_rows(store, "enrich", unit, "pubmed")
-    return {row["article_id"]: row for row in rows}
-
-
-def read_rows(
-    store: Store, stage: str, unit: int, *tables: str, columns: Sequence[str] | None = None
-) -> list[list[Row]]:
-    """The rows of tables of a unit; none where the stage has not done the unit, or had no such table yet."""
-    try:
-        commit = store.commit(stage, unit)
-    except FileNotFoundError:
-        return [[] for _ in tables]
-    return [store.read(commit, table, columns).to_pylist() if table in commit.files else [] for table in tables]
+def _rows(pieces: Iterable[pa.Table], wanted: Set[int]) -> Iterator[tuple[int, Row, samples.ArticleFields]]:
+    """Those rows of a unit's material that are wanted, each with what it shares with its article's others."""
+    for piece in pieces:
+        told: dict[str, str] = {}
+        last: tuple[str, samples.ArticleFields] | None = None
+        for each in piece.to_pylist():
+            id_ = each["article_id"]
+            if each["article"] is not None:
+                told[id_] = each["article"]
+            if each["row"] not in wanted:
+                continue
+            if last is None or last[0] != id_:
+                shared = json.loads(told[id_])
+                last = id_, samples.ArticleFields(shared["article"], tuple(shared["figures"]), shared["pubmed"])
+            yield each["row"], json.loads(each["figure"]), last[1]

@@ -21,6 +21,7 @@ from biomedica_ray.serialize.choosing import SelectionWorker
 from biomedica_ray.serialize.config import SerializeConfig
 from biomedica_ray.serialize.dataset import previous, publish, withdraw
 from biomedica_ray.serialize.gathered import GatheringWorker
+from biomedica_ray.serialize.material import MaterialWorker, discard, paths
 from biomedica_ray.serialize.members import made_samples, read_members
 from biomedica_ray.serialize.origins import annotation, listing_date
 from biomedica_ray.serialize.planning import (
@@ -102,8 +103,19 @@ def run(config: SerializeConfig, record: Run) -> None:
     disk_bytes = int(bytes_of_a_figure(store, extracted) * _FORMS * largest)
     log.info("serialize: %d shards; each worker needs %.2g GB of disk", len(planned.shards), disk_bytes / 1e9)
     record.results["disk_bytes_per_worker"] = disk_bytes
-    write = partial(ShardWorker, store, record.run_id, config, planned.shards, disk_bytes)
+    gathered = run_units(
+        record,
+        place.material_stage,
+        {unit: fingerprint(VERSION, contents[unit], selected[unit].content) for unit in sorted(planned.units)},
+        partial(MaterialWorker, store, record.run_id, config),
+        inputs={**inputs, place.stage: selected},
+        **options,
+    )
+    needs: dict[str, Any] = {"material": paths(gathered), "disk_bytes": disk_bytes}
+    write = partial(ShardWorker, store, record.run_id, config, planned.shards, **needs)
     written = run_units(record, place.shards_stage, planned.marks, write, **options)
+    if gathered:
+        discard(store, place)
 
     tables = map_in_threads(lambda commit: store.read(commit, "shards").to_pylist(), written.values())
     rows = sorted((row for table in tables for row in table), key=lambda row: row["path"])
@@ -227,6 +239,7 @@ class ShardWorker:
         run_id: The run.
         config: The stage's.
         shards: All shards by number.
+        material: Unit -> path of its material, of the units that have samples in shards to be written.
         disk_bytes: What the largest of them takes on this machine's disk until it is in the store.
 
     Raises:
@@ -234,9 +247,16 @@ class ShardWorker:
     """
 
     def __init__(
-        self, store: Store, run_id: str, config: SerializeConfig, shards: Mapping[int, Shard], disk_bytes: int
+        self,
+        store: Store,
+        run_id: str,
+        config: SerializeConfig,
+        shards: Mapping[int, Shard],
+        *,
+        material: Mapping[int, str],
+        disk_bytes: int,
     ) -> None:
-        self._store, self._run_id, self._shards = store, run_id, shards
+        self._store, self._run_id, self._shards, self._material = store, run_id, shards, material
         self._config, self._place = config, config.place
         store.check_room(disk_bytes, "samples_per_shard")
 
@@ -247,7 +267,7 @@ class ShardWorker:
         place, folder, profile = self._place, self._place.folder("dataset"), self._config.made
         with self._store.write_unit(place.shards_stage, number, mark, self._run_id) as writer:
             with ShardWriter(writer.file("webdataset", f"{folder}/{path}")) as tar:
-                for member in read_members(self._store, place, shard):
+                for member in read_members(self._store, place, shard, self._material):
                     figure_id = member.figure["figure_id"]
                     for panel, made in made_samples(member, profile):
                         if isinstance(made, ImageError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -71,12 +71,14 @@ class Planned:
         marks: Their fingerprints: a shard is written again only if its own samples change.
         outdated: Samples of earlier versions of their articles that stay for now.
         waiting: Samples of the later versions that wait until those go.
+        units: Those that shards which are not there, or have to be written anew, have samples of.
     """
 
     shards: dict[int, Shard]
     marks: dict[int, str]
     outdated: int
     waiting: int
+    units: frozenset[int]
 
 
 def plan_gb(n_samples: int) -> float:
@@ -131,7 +133,17 @@ def plan_shards(
         {shard.number: mark for shard, mark in marks.items()},
         sum(each.outdated for each in done),
         sum(each.waiting for each in done),
+        _units(plan, {shard.number for shard, mark in marks.items() if committed.get(shard.number) != mark}),
     )
+
+
+def _units(plan: Plan, numbers: Collection[int]) -> frozenset[int]:
+    """The units that shards have samples of."""
+    units: set[int] = set()
+    for kind, cut in enumerate(plan.cuts):
+        of_kind = [number // len(KINDS) for number in numbers if number % len(KINDS) == kind]
+        units.update(np.unique(cut.samples.unit[np.isin(cut.shard, of_kind)]).tolist())
+    return frozenset(units)
 
 
 def _to_go_on_from(before: Plan | None, settings: str, *, again: bool) -> Plan:

@@ -36,6 +36,8 @@ ARTICLE_COLUMNS = [
     *credit.ARTICLE_COLUMNS,
 ]
 SET_COLUMNS = ["article_id", "figure_id", "file_name", "sha256", "caption", "mentions"]
+LABEL_COLUMNS = ["figure_id", "cluster_id", "panel_type", "panel_subtype", "primary_label", "secondary_label"]
+PUBMED_COLUMNS = ["published", "mesh_headings"]
 PANEL_COLUMNS = ["figure_id", "panel_type", "n_panels", "context", "panel_boxes"]
 FIGURE_COLUMNS = [
     "article_id",
@@ -60,7 +62,7 @@ class ArticleFields:
     Attributes:
         article: Columns :data:`ARTICLE_COLUMNS` of the article.
         figures: Columns :data:`SET_COLUMNS` of all its figures, in order.
-        pubmed: Its row of the pubmed table, if there is one.
+        pubmed: Columns :data:`PUBMED_COLUMNS` of its row of the pubmed table, if there is one.
     """
 
     article: Row
@@ -102,7 +104,7 @@ class ArticleFields:
             "article_accession_id": article["pmcid"],
             "article_title": article["title"],
             "article_journal": article["journal"],
-            "article_date": published.isoformat() if published else None,
+            "article_date": str(published) if published else None,
             "article_abstract": article["abstract"],
             "article_mesh_terms": [heading["descriptor"] for heading in headings] or article["mesh"],
             "article_keywords": article["keywords"],
@@ -146,7 +148,7 @@ def sample_fields(
     Args:
         figure: Columns :data:`FIGURE_COLUMNS` of the figure; the bytes are not used.
         shared: What the samples of its article share.
-        label: Its row of the labels table, if there is one.
+        label: Columns :data:`LABEL_COLUMNS` of its row of the labels table, if there is one.
         picture: The JPEG, and what it was made of.
         also_captioned: Other captions of the same picture.
         panels: Its row of the panels table, if there is one.

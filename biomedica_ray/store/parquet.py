@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,12 @@ class ParquetRows:
         names: list[str] = self._metadata.schema.to_arrow_schema().names
         return names
 
+    @property
+    def notes(self) -> dict[bytes, bytes]:
+        """What the file says beside its rows, by key."""
+        notes: dict[bytes, bytes] = self._metadata.schema.to_arrow_schema().metadata or {}
+        return notes
+
     def all(self, columns: Sequence[str]) -> pa.Table:
         """All rows at once."""
         return self._read(0, self._metadata.num_row_groups, columns)
@@ -71,6 +77,22 @@ class ParquetRows:
         for start, stop in self._pieces(np.unique(groups)):
             here = rows[(groups >= start) & (groups < stop)] - (ends[start] - sizes[start])
             yield self._read(start, stop, columns).take(pa.array(here))
+
+    def within(self, bounds: Mapping[str, tuple[Any, Any]]) -> Iterator[pa.Table]:
+        """The row groups that may have rows with values within bounds, by their statistics, piece by piece.
+
+        Args:
+            bounds: Column -> the least and the greatest value.
+        """
+        names = [self._metadata.schema.column(n).path for n in range(self._metadata.num_columns)]
+        columns = {names.index(name): ends for name, ends in bounds.items()}
+        groups = [
+            n
+            for n, group in enumerate(map(self._metadata.row_group, range(self._metadata.num_row_groups)))
+            if all(_may_be_within(group.column(column).statistics, *ends) for column, ends in columns.items())
+        ]
+        for start, stop in self._pieces(np.array(groups, np.int64)):
+            yield self._read(start, stop, None)
 
     def _pieces(self, groups: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         """First and last row group, exclusive, of each piece that the groups (ascending) are read in."""
@@ -98,6 +120,12 @@ class ParquetRows:
         table = read_again(read)
         _count_read(self._metadata, range(start, stop), columns)
         return table
+
+
+def _may_be_within(statistics: pq.Statistics | None, least: Any, greatest: Any) -> bool:
+    if statistics is None or not statistics.has_min_max:
+        return True
+    return bool(statistics.max >= least and statistics.min <= greatest)
 
 
 def _opened(root: Root, path: str, small: int) -> pa.NativeFile:

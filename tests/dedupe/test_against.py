@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from biomedica_ray.config import ConfigError
-from biomedica_ray.dedupe.against import find_pieces, read_hashes, read_looks, read_thumbnails
+from biomedica_ray.dedupe.against import find_pieces, in_parts, read_hashes, read_looks, read_thumbnails
 from biomedica_ray.images import decode, read_image
 from biomedica_ray.images.thumbnails import thumbnail
 from biomedica_ray.store import Store, filesystem
@@ -169,6 +169,31 @@ def test_looks_of_what_cannot_be_read_again(tmp_path: Path, name: str) -> None:
     broken.write_bytes(broken.read_bytes()[:5000]) if name == "0.tar" else broken.unlink()
     with pytest.raises(OSError, match=f"^against: {piece.base}: its pictures cannot be read"):
         read_looks(piece, rows, numbers)
+
+
+def test_each_part_of_a_tar_is_read_from_its_own_first_picture_on(tmp_path: Path) -> None:
+    files = {f"{'long' * 30 * (n % 2)}{n}.png": encoded(picture(n)) for n in range(8)}
+    with tarfile.open(tmp_path / "0.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in {"a.json": b"{}", **files, "b.json": b"{}"}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    pieces, _ = find_pieces(str(tmp_path), None)
+    pictures = read_hashes(0, pieces[0]).pictures
+    whole = read_looks(pieces[0], pictures["row"].to_numpy(), np.arange(8, dtype=np.int32))
+    parts = list(in_parts(pieces, pictures, 3))
+    assert [(rows.tolist(), numbers.tolist()) for _, rows, numbers in parts] == [
+        (part, part) for part in ([0, 1, 2], [3, 4, 5], [6, 7])
+    ]
+    tar_bytes = bytearray((tmp_path / "0.tar").read_bytes())
+    greys = []
+    for piece, rows, numbers in parts:
+        tar_bytes[: piece.at] = bytes(piece.at)  # with which a tar ends
+        (tmp_path / "0.tar").write_bytes(tar_bytes)
+        looks, found = read_looks(piece, rows, numbers)
+        assert sorted(set(looks.pictures.tolist())) == numbers.tolist()
+        greys += found
+    assert len(greys) == len(whole[1]) and all(map(np.array_equal, greys, whole[1]))
 
 
 def test_in_s3() -> None:

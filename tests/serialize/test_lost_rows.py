@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from biomedica_ray.serialize.config import SerializeConfig
+from biomedica_ray.serialize.material import MaterialWorker, paths
 from biomedica_ray.serialize.pipeline import SelectionWorker, ShardWorker
 from biomedica_ray.serialize.planning import UnitContents, plan_shards
 from biomedica_ray.serialize.shards import ShardWriter
@@ -64,7 +65,11 @@ def test_a_sample_that_is_not_written_in_either_form(
     shards, marks = planned.shards, planned.marks
     assert [shard.size for shard in shards.values()] == [5, 5]
     first, second = shards
-    write = ShardWorker(store, "run", config, shards, 0)
+    gather = MaterialWorker(store, "run", config)
+    for unit in planned.units:
+        gather(unit, "aa")
+    material = paths(store.commits(config.place.material_stage))
+    write = ShardWorker(store, "run", config, shards, material=material, disk_bytes=0)
     with monkeypatch.context() as patch:
         patch.setattr(writer, "write", _without_first(writer.write))
         message = f"serialize/shards, unit {first}: rows lost: samples: 5 in but 4 out"
@@ -73,3 +78,19 @@ def test_a_sample_that_is_not_written_in_either_form(
     assert store.commits("serialize/shards") == {}
     assert store.list("dataset/webdataset/commercial/train") == []
     assert write(second, marks[second]) == {"samples": Flow(5, 5)}
+
+
+def test_a_figure_that_is_missing_among_what_was_gathered(store: Store, config: SerializeConfig) -> None:
+    for unit in store.commits("extract"):
+        SelectionWorker(store, "run", config)(unit, "aa")
+    units = store.commits("extract")
+    planned = plan_shards(store, dict.fromkeys(units, UnitContents("aa")), config, {})
+    assert planned.units == units.keys()
+    for unit in units:
+        MaterialWorker(store, "run", config)(unit, "aa")
+    n = lose_a_row(store, "serialize/material", min(units), "material")
+    assert n == store.commits("serialize")[min(units)].counts["figures"].rows_out
+    material = paths(store.commits("serialize/material"))
+    write = ShardWorker(store, "run", config, planned.shards, material=material, disk_bytes=0)
+    with pytest.raises(LostRowsError, match=f"rows lost: row 0 of the unit's figures is not in .*{min(units):06d}-aa"):
+        write(*next(iter(planned.marks.items())))

@@ -206,7 +206,7 @@ def test_a_worker_does_not_begin_on_a_disk_without_room(store: Store) -> None:
     stored = sum(path.stat().st_size for folder in folders for path in folder.iterdir())
     assert bytes_of_a_figure(store, store.extracted()) == stored / len(figures)
     with pytest.raises(StoreError, match="lower samples_per_shard, or set TMPDIR"):
-        ShardWorker(store, "run", SerializeConfig(store=store.root), {}, 10**18)
+        ShardWorker(store, "run", SerializeConfig(store=store.root), {}, material={}, disk_bytes=10**18)
 
 
 def test_another_caption_goes_with_the_sample_and_changes_its_shard_alone(ray_cluster: None, store: Store) -> None:

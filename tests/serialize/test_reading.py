@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from biomedica_ray.serialize.config import SerializeConfig
+from biomedica_ray.serialize.material import MaterialWorker, paths
 from biomedica_ray.serialize.pipeline import SelectionWorker, ShardWorker
 from biomedica_ray.serialize.planning import UnitContents, plan_shards
 from biomedica_ray.store import Store
@@ -42,7 +43,11 @@ def test_each_image_is_read_once_though_licences_alternate(tmp_path: Path, monke
         return found
 
     monkeypatch.setattr(ParquetRows, "_read", counted)
-    write = ShardWorker(store, "run", config, planned.shards, 0)
+    gather = MaterialWorker(store, "run", config)
+    for unit in planned.units:
+        gather(unit, "aa")
+    material = paths(store.commits(config.place.material_stage))
+    write = ShardWorker(store, "run", config, planned.shards, material=material, disk_bytes=0)
     samples = sum((write(number, mark)["samples"] for number, mark in planned.marks.items()), Flow())
     assert len(planned.shards) > 8
     assert samples.rows_out == ARTICLES * FIGURES

@@ -483,6 +483,37 @@ def test_shards_are_the_same_byte_by_byte(tmp_path: Path) -> None:
         assert {(m.mtime, m.uid, m.gid, m.uname) for m in tar} == {(0, 0, 0, "")}
 
 
+NAMES = ("PMC1-1_001", "PMC1-1_002", "p" * 96, "p" * 97, "q" * 300, "Größe")
+"""Keys, of which the files of some have names that no header has room for."""
+
+
+def test_shards_are_what_tarfile_and_json_write(tmp_path: Path) -> None:
+    shared, sizes = {"text": 'Größe\n"1"', "list": [{"b": 1.5, "a": None}]}, (0, 1, 511, 512, 513, 70_000)
+    documents = [
+        {"z": shared, "image_concept": name, "n": len(name), "of": [shared, True], "a\u2028": shared["list"]}
+        for name in NAMES
+    ]
+    with ShardWriter(tmp_path / "ours.tar") as writer:
+        for key, size, fields in zip(NAMES, sizes, documents, strict=True):
+            writer.write(key, bytes(size), "c" * size, fields)
+    starts = []
+    with tarfile.open(tmp_path / "theirs.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        for key, size, fields in zip(NAMES, sizes, documents, strict=True):
+            starts.append(tar.offset)
+            document = json.dumps(fields, ensure_ascii=False, sort_keys=True).encode()
+            for extension, data in (("jpg", bytes(size)), ("json", document), ("txt", b"c" * size)):
+                member = tarfile.TarInfo(f"{key}.{extension}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+        starts.append(tar.offset)
+    assert (tmp_path / "ours.tar").read_bytes() == (tmp_path / "theirs.tar").read_bytes()
+    assert writer.offsets == starts
+    found = {key: (jpg, caption, fields) for key, jpg, caption, fields in writer.by_concept()}
+    assert found == {
+        key: (bytes(size), "c" * size, fields) for key, size, fields in zip(NAMES, sizes, documents, strict=True)
+    }
+
+
 def test_webdataset_reads_it(tmp_path: Path) -> None:
     write(tmp_path / "a.tar")
     read = list(webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False).decode("pil"))
