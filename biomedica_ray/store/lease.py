@@ -7,9 +7,12 @@ machine has ended.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import logging
 import os
+import random
 import signal
 import socket
 import threading
@@ -152,6 +155,7 @@ class Lease:
             held = self._place.read()
             if held is not None and not held.is_free:
                 return f"{self._what} is {held}"
+            time.sleep(random.uniform(0, 0.1))  # it is free, and others ask for it as well
         # After its own is there, so that of two that begin at a time one sees the other.
         if self._mending is not None and (held := self._mending.read()) is not None and not held.is_free:
             self._place.delete(version)
@@ -212,8 +216,8 @@ class _LocalPlace:
         text = json.dumps(holder)
         if version == text:  # renewed: the date alone changes, so that there is no moment without a lease
             return text if self._touch(text) else None
-        if version is not None and not self._set_aside(version):
-            return None
+        if version is not None:
+            return text if self._replace(version, text) else None
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self._path.open("x") as file:
@@ -232,26 +236,46 @@ class _LocalPlace:
         return True
 
     def delete(self, version: str) -> None:
-        self._set_aside(version)
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.read_text() == version:
+                self._path.unlink()
         for folder in self._path.parents:  # a run that failed before its first work leaves nothing behind
             try:
                 folder.rmdir()
             except OSError:
                 return
 
-    def _set_aside(self, version: str) -> bool:
-        """Remove it if it has this version: of several that try, one moves the file."""
+    def _replace(self, version: str, text: str) -> bool:
+        """Put another lease where a free one is. Of several that try, one makes the file named for that version.
+
+        Who makes it later, as its maker has removed it, finds the other lease there.
+        """
+        claim = self._path.with_name(f".claim-{hashlib.sha256(version.encode()).hexdigest()[:32]}")
+        try:
+            claim.touch(exist_ok=False)
+        except FileExistsError:
+            _remove_if_old(claim)
+            return False
+        except FileNotFoundError:  # the folder went with the lease
+            return False
         aside = self._path.with_name(f".{unfinished_name()}")
         try:
-            self._path.rename(aside)
+            if self._path.read_text() != version:
+                return False
+            aside.write_text(text)
+            aside.replace(self._path)
         except FileNotFoundError:
             return False
-        ours = aside.read_text() == version
-        if not ours and not self._path.exists():
-            aside.rename(self._path)
-            return False
-        aside.unlink(missing_ok=True)
-        return ours
+        finally:
+            claim.unlink(missing_ok=True)
+        return True
+
+
+def _remove_if_old(claim: Path) -> None:
+    """Remove it where its maker seems to have died."""
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - claim.stat().st_mtime > EXPIRES_S:
+            claim.unlink()
 
 
 class _S3Place:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import signal
 import socket
 import subprocess
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 from biomedica_ray.store import Store, StoreError
-from biomedica_ray.store.lease import Lease
+from biomedica_ray.store.lease import Lease, _LocalPlace
 from tests.fakes.flaky_proxy import flaky_proxy
 from tests.fakes.s3 import client, s3_server
 
@@ -202,3 +204,39 @@ def test_a_lease_that_was_taken_though_nobody_heard_of_it_is_ours() -> None:
         with Lease(Store("s3://stores/mine", url), "extract", "run-1"):
             there = Store("s3://stores/mine", server).read_json("leases/extract.json")
             assert there["run_id"] == "run-1"
+
+
+def test_who_comes_late_takes_no_lease_from_who_came_first(tmp_path: Path) -> None:
+    """Two have seen that a lease is free; the second one asks for it when the first one has it."""
+    lease = tmp_path / "leases/extract.json"
+    place = _LocalPlace(lease)
+    free = place.write({"run_id": "run-1"}, None)
+    assert free is not None
+    inode = lease.stat().st_ino
+    first = place.write({"run_id": "run-2"}, free)
+    assert first is not None and lease.stat().st_ino != inode
+    inode = lease.stat().st_ino
+    assert place.write({"run_id": "run-3"}, free) is None
+    assert lease.stat().st_ino == inode  # it was not moved away and back, which would leave a moment without it
+    place.delete(free)
+    assert json.loads(lease.read_text())["run_id"] == "run-2"
+    assert [path.name for path in lease.parent.iterdir()] == ["extract.json"]
+
+
+def test_a_claim_of_a_process_that_died_is_removed_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = tmp_path / "leases/extract.json"
+    place = _LocalPlace(lease)
+    free = place.write({"run_id": "run-1"}, None)
+    assert free is not None
+    with monkeypatch.context() as dying:
+        dying.setattr(Path, "replace", lambda *_: os._exit(9))
+        process = os.fork()
+        if not process:
+            place.write({"run_id": "run-2"}, free)
+        os.waitpid(process, 0)
+    assert place.write({"run_id": "run-3"}, free) is None
+    monkeypatch.setattr("biomedica_ray.store.lease.EXPIRES_S", 0.0)
+    assert place.write({"run_id": "run-3"}, free) is None
+    assert place.write({"run_id": "run-3"}, free) is not None
