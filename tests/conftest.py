@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.fakes.s3 import CREDENTIALS
+from tests.fakes import azure, s3
 
-os.environ.update(CREDENTIALS)
+os.environ.update(s3.CREDENTIALS | azure.CREDENTIALS)
 
 # What is compiled at its first call takes seconds then.
 settings.register_profile("any time", deadline=None)
