@@ -50,3 +50,19 @@ def demo_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     sample = ["--extract.source", "sample", *labels]
     assert main(["pipeline", "--config", str(project / "jobs" / "demo.yaml"), "--store", str(root), *sample]) == 0
     return root
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The empty cache of a hub that cannot be reached."""
+    from huggingface_hub import constants
+    from transformers.utils import hub as transformers_hub
+
+    cache = tmp_path / "hub"
+    cache.mkdir()
+    for module in (constants, transformers_hub):
+        for name in ("HF_HUB_CACHE", "TRANSFORMERS_CACHE"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return cache
