@@ -270,12 +270,8 @@ def test_the_size_of_batches_and_the_number_of_actors_do_not_matter(
 @pytest.mark.cluster
 def test_only_what_changed_is_embedded_again(ray_cluster: None, store: Store, weights: str) -> None:
     found = run(store, weights, dry_run=True, images_per_s=2, dollars_per_hour=3600).results["dry_run"]
-    assert {key: found[key] for key in ("figure", "input", "images", "reused")} == {
-        "figure": next(row["figure_id"] for row in table(store, "extract", "figures") if row["figure_id"]),
-        "input": [160, 160],
-        "images": 2 * N_ARTICLES,
-        "reused": 0,
-    }
+    assert (found["input"], found["images"], found["reused"]) == ([160, 160], 2 * N_ARTICLES, 0)
+    assert found["figure"] in {row["figure_id"] for row in figures()}
     assert found["hours"] == pytest.approx(2 * N_ARTICLES / (2 * found["workers"]) / 3600)
     assert found["dollars"] == pytest.approx(2 * N_ARTICLES / 2)
     assert found["parameters"] == sum(p.numel() for p in load_encoder(MODEL, weights).model.parameters())
