@@ -17,7 +17,7 @@ from biomedica_ray.reading.place import DOCUMENT
 from biomedica_ray.serialize.profiles import schema_of
 from biomedica_ray.store.filesystem import open_filesystem
 
-_OURS = ("file", "s3", "gs")
+_OURS = ("file", "s3", "gs", "az")
 
 
 def load(
@@ -34,14 +34,14 @@ def load(
     From there on it is Ray's own: ``iter_torch_batches``, ``map_batches``, ``write_webdataset``.
 
     Args:
-        uri: The folder with ``dataset.json``: a local path, ``s3://``, ``gs://``, ``https://``, ``hf://datasets/OWNER/NAME``
-            (with ``@REVISION`` where it is not the newest), or another of fsspec.
+        uri: The folder with ``dataset.json``: a local path, ``s3://``, ``gs://``, ``az://``, ``https://``,
+            ``hf://datasets/OWNER/NAME`` (with ``@REVISION`` where it is not the newest), or another of fsspec.
         split: train, validation or test; None: all.
         license_groups: Of commercial, noncommercial and other; None: all.
         columns: Which columns; None: all. Images are in ``jpg``, the bytes of a file in ``jpg["bytes"]``.
         where: What Ray's ``Dataset.filter`` takes as ``expr``: ``col("image_concept") == "Microscopy"``. Rows of a file
             are sorted by that column, so that of a concept little more is read than its own rows.
-        endpoint_url: Server of object storage, if it is not AWS or Google.
+        endpoint_url: Server of object storage, if it is not AWS, Google or Azure.
 
     Raises:
         ConfigError: There is no dataset, or it has no such split, licence group or column.

@@ -9,6 +9,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from biomedica_ray.config import ConfigError
+from biomedica_ray.config.wording import BUCKETS
 from biomedica_ray.store import Store
 
 ANSWER_S = 60.0
@@ -40,7 +41,7 @@ def check_reach(store: Store, file: str) -> None:
     if blind:
         raise ConfigError(
             f"store: {store.root}: is on a disk of this machine, and {len(blind)} of {len(nodes)} nodes do not see it, "
-            f"{blind[0]} first; use s3://bucket/prefix, gs://bucket/prefix, or a folder that all nodes share"
+            f"{blind[0]} first; use {BUCKETS}, or a folder that all nodes share"
         )
 
 

@@ -252,9 +252,10 @@ def cause(error: BaseException) -> BaseException:
 
 
 def read_runs(store: Store) -> list[dict[str, Any]]:
-    """Every run's record, oldest first."""
+    """Every run's record, oldest first; dry runs, which did nothing, are left out."""
     records = map_in_threads(partial(_read_run, store), store.folders("runs"))
-    return sorted((record for record in records if record is not None), key=lambda record: str(record["started"]))
+    done = (record for record in records if record is not None and "dry_run" not in record["results"])
+    return sorted(done, key=lambda record: str(record["started"]))
 
 
 def _read_run(store: Store, name: str) -> dict[str, Any] | None:

@@ -12,9 +12,9 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from tests.fakes.s3 import CREDENTIALS
+from tests.fakes import azure, s3
 
-os.environ.update(CREDENTIALS)
+os.environ.update(s3.CREDENTIALS | azure.CREDENTIALS)
 
 # What is compiled at its first call takes seconds then.
 settings.register_profile("any time", deadline=None)
@@ -72,3 +72,19 @@ def run_demo(root: Path, request: pytest.FixtureRequest) -> Path:
     sample = ["--extract.source", "sample", *labels]
     assert main(["pipeline", "--config", str(project / "jobs" / "demo.yaml"), "--store", str(root), *sample]) == 0
     return root
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The empty cache of a hub that cannot be reached."""
+    from huggingface_hub import constants
+    from transformers.utils import hub as transformers_hub
+
+    cache = tmp_path / "hub"
+    cache.mkdir()
+    for module in (constants, transformers_hub):
+        for name in ("HF_HUB_CACHE", "TRANSFORMERS_CACHE"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return cache

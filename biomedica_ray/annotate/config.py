@@ -75,6 +75,20 @@ class AnnotateConfig(StageConfig):
         description=f"TSV or CSV file, local, {BUCKETS}, with columns figure_id and primary_label that the clusters "
         "are compared with (purity, mutual information); none: <store>/truth.tsv if it exists",
     )
+    dry_run: bool = Field(
+        False,
+        description="embed one figure only: say how many there are to embed, what memory and time that takes; fails "
+        "where the run would",
+    )
+    images_per_s: float | None = Field(
+        None,
+        gt=0,
+        description="images/s of one worker, from which a dry run reckons the time; none: what the last run in this "
+        "store had",
+    )
+    dollars_per_hour: float | None = Field(
+        None, gt=0, description="price of one worker, from which a dry run reckons the cost"
+    )
     memory_gb: float = Field(3, gt=0, description="memory that one embedding worker reserves")
 
     @property
@@ -96,7 +110,9 @@ class AnnotateConfig(StageConfig):
         return re.sub(r"[^\w.-]+", "-", self.model)
 
     def needs(self) -> tuple[Need, ...]:
-        """An embedding worker, and the task that fits."""
+        """An embedding worker, and the task that fits; a dry run needs no GPU."""
+        if self.dry_run:
+            return (Need.of(self, CPU="num_cpus", memory="memory_gb"),)
         return (
             Need.of(self, CPU="num_cpus", GPU="num_gpus", memory="memory_gb"),
             Need.of(self, CPU="fit_cpus"),

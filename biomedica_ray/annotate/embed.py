@@ -145,11 +145,9 @@ def embed_units(
     known = dict(inputs)
     if before is not None:
         known[stage] = before
-    gpus = config.num_gpus
-    if gpus is None:
-        gpus = 1.0 if cluster_resource("GPU") >= 1 else 0.0
-    room = _room(config.num_cpus, gpus)
-    most = min(config.max_actors or (len(todo) if gpus else room), len(todo))
+    gpus = gpus_of(config)
+    first = room(config.num_cpus, gpus)
+    most = min(config.max_actors or (len(todo) if gpus else first), len(todo))
     decode_gb = DECODE_GB + (_PANELS_GB if kind == "panels" else 0)
     # An actor that takes the only CPU must not lock out what it waits for.
     decode_cpus = 0 if 0 < cluster_resource("CPU") <= config.num_cpus else 1
@@ -173,7 +171,7 @@ def embed_units(
     actors = Actors(
         EmbedActor,
         (config, info, record.units_of, stage, kind),
-        ray.data.ActorPoolStrategy(min_size=min(room, most), max_size=most),
+        ray.data.ActorPoolStrategy(min_size=min(first, most), max_size=most),
         num_cpus=config.num_cpus,
         num_gpus=gpus,
         memory_gb=config.memory_gb,
@@ -185,7 +183,14 @@ def embed_units(
     return dict(sorted({**done, **made}.items()))
 
 
-def _room(num_cpus: float, num_gpus: float) -> int:
+def gpus_of(config: AnnotateConfig) -> float:
+    """GPUs of one embedding worker."""
+    if config.num_gpus is not None:
+        return config.num_gpus
+    return 1.0 if cluster_resource("GPU") >= 1 else 0.0
+
+
+def room(num_cpus: float, num_gpus: float) -> int:
     """Actors to begin with: one for each GPU, or on half of the CPUs, the others being for decoding."""
     if num_gpus:
         return int(max(1, cluster_resource("GPU") // num_gpus))

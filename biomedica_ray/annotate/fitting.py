@@ -49,7 +49,7 @@ def fit(config: AnnotateConfig, store: Store, info: EncoderInfo, embedded: Mappi
     found = read_clustering(store, path)
     if found and not config.again and store.has(found.file) and _is_kept(found, mark, settings, config):
         return found
-    _check(config, config.clusters, dim, embedded)
+    check(config, config.clusters, dim, _n_fitted(config, embedded))
     log.info("annotate: fitting %d clusters on %d embeddings", config.clusters, _n_fitted(config, embedded))
     task = _on_cluster(config, dim, embedded)
     fitted = task.remote(fit_clusters, config, store, dim, mark, dict(embedded))
@@ -101,7 +101,7 @@ def scan(
     done = found["scan"] if same else []
     todo = sorted(set(config.scan_k or ()) - {each["clusters"] for each in done})
     for clusters in todo:
-        _check(config, clusters, dim, embedded, key="scan_k")
+        check(config, clusters, dim, _n_fitted(config, embedded), "scan_k")
     if todo:
         log.info("annotate: trying %s clusters", ", ".join(map(str, todo)))
         trials = _try(config, store, dim, embedded, [(clusters, config.seed) for clusters in todo])
@@ -130,10 +130,8 @@ def _n_fitted(config: AnnotateConfig, embedded: Mapping[int, Commit]) -> int:
     return min(config.fit_sample, count_vectors(embedded))
 
 
-def _check(
-    config: AnnotateConfig, clusters: int, dim: int, embedded: Mapping[int, Commit], key: str = "clusters"
-) -> None:
-    n_fitted = _n_fitted(config, embedded)
+def check(config: AnnotateConfig, clusters: int, dim: int, n_fitted: int, key: str = "clusters") -> None:
+    """Raises ConfigError where there are fewer embeddings, of ``dim`` numbers each, than clusters or dimensions."""
     if clusters > n_fitted:
         raise ConfigError(f"{key}: {clusters} are more than the {n_fitted} embeddings to fit them on")
     if config.pca_dims > min(n_fitted, dim):

@@ -11,6 +11,7 @@ from biomedica_ray.annotate import embed, fitting, quality
 from biomedica_ray.annotate.cluster_tasks import assign_figures
 from biomedica_ray.annotate.clustering import Clustering
 from biomedica_ray.annotate.config import AnnotateConfig
+from biomedica_ray.annotate.dry_run import dry_run
 from biomedica_ray.annotate.truth import load_truth
 from biomedica_ray.annotate.vectors import model_slug
 from biomedica_ray.cluster import on_a_worker
@@ -24,7 +25,7 @@ _ASSIGN_GB = 1.0
 
 
 def run(config: AnnotateConfig, record: Run) -> None:
-    """Embed what has not been embedded, and fit clusters if the embeddings or settings have changed.
+    """Embed what has not been embedded, and fit clusters if embeddings or settings have changed; or say what it takes.
 
     Commits embeddings unit by unit as stage ``embed/<model>``, and those of panels as ``embed/<model>/panels``; writes
     the cluster model to ``clusters/<model>/<fingerprint>.npz`` and, last, what it is and how good to
@@ -35,6 +36,9 @@ def run(config: AnnotateConfig, record: Run) -> None:
         StoreError: Nothing has been extracted yet, or panels are to be embedded that have not been found.
         UnitsFailedError: Units failed; all others are done.
     """
+    if config.dry_run:
+        dry_run(config, record)
+        return
     store = record.store
     truth = load_truth(store, config.truth)
     extracted = store.extracted()

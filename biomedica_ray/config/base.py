@@ -66,7 +66,7 @@ class StageConfig(BaseModel):
     @field_validator("store")
     @classmethod
     def _is_a_place(cls, store: str) -> str:
-        if re.match(r"(?:s3|gs):(?!//[^/]+)", store) or re.match(r"(?!s3:|gs:|file:)[a-z0-9+]+://", store):
+        if re.match(r"(?:s3|gs|az):(?!//[^/]+)", store) or re.match(r"(?!s3:|gs:|az:|file:)[a-z0-9+]+://", store):
             raise ValueError(f"expected {A_PLACE}, got {store}")
         return store
 

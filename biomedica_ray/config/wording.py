@@ -15,9 +15,9 @@ from pydantic_core import ErrorDetails
 NAME = r"^[\w-]+(\.[\w-]+)*$"
 """Names that become a part of a path, and lead nowhere else: no slash, and no two dots in succession."""
 
-BUCKETS = "s3:// or gs://"
+BUCKETS = "s3://, gs:// or az://"
 """What a file or folder may be at, in words: all of store/filesystem.py's OBJECT_STORAGE."""
-A_PLACE = "a local path, s3://bucket/prefix or gs://bucket/prefix"
+A_PLACE = "a local path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
 """What a store or a dataset may be at."""
 
 _MOST_WORDS = 20

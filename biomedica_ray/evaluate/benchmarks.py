@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from biomedica_ray.cluster import StageFailedError, on_a_worker
 from biomedica_ray.config import ConfigError
-from biomedica_ray.evaluate import features, page, results, tables
+from biomedica_ray.evaluate import dry_run, features, page, results, tables
 from biomedica_ray.evaluate.comparisons import Paired, against
 from biomedica_ray.evaluate.config import EvaluateConfig
 from biomedica_ray.evaluate.mistakes import Shown
-from biomedica_ray.evaluate.preparing import Images, Texts, prepare
+from biomedica_ray.evaluate.preparing import Images, Prepared, Texts, prepare
 from biomedica_ray.evaluate.published import beside
 from biomedica_ray.evaluate.scored import Scored, score_model
 from biomedica_ray.evaluate.task_files import packaged
@@ -64,6 +64,10 @@ def run(config: EvaluateConfig, record: Run) -> None:
     for ready in prepared.ready.values():
         sources |= {id(ready.images): ready.images, id(ready.texts): ready.texts}
         sources |= {id(split.images): split.images for split in (ready.train, ready.validation) if split}
+    if config.dry_run:
+        _try(config, record, dict(zip(models, marks, strict=True)), list(sources.values()))
+        _fail_if_wrong(prepared)
+        return
     scored: dict[str, dict[str, Scored]] = {}
     tests: list[Paired] = []
     document: dict[str, Any] = {}
@@ -92,9 +96,7 @@ def run(config: EvaluateConfig, record: Run) -> None:
             note_check(TrainedModel(record.store, model.text), leakage.store, checked)
     record.results.update(evaluation=record.store.uri(place), means=document["means"])
     log.info("evaluate: results in %s", record.store.uri(place))
-    if prepared.wrong:
-        name, why = next(iter(prepared.wrong.items()))
-        raise StageFailedError(f"{len(prepared.wrong)} tasks have data that cannot be used, {name} first: {why}")
+    _fail_if_wrong(prepared)
     if before is not None:
         _compare(before, document, {task.id for task in chosen}, config.tolerance)
 
@@ -109,6 +111,22 @@ def _compare(before: dict[str, Any], now: dict[str, Any], asked: set[str], toler
     if worse := [change for change in changes if change.now is None or change.fell > tolerance]:
         what = f"fell by more than {tolerance}, or are not there any more"
         raise StageFailedError(f"compare: {len(worse)} scores {what}: {worse[0]}")
+
+
+def _try(config: EvaluateConfig, record: Run, models: dict[ModelName, str], sources: list[Images | Texts]) -> None:
+    """What a dry run does with each model, whose marks are given."""
+    for model, mark in models.items():
+        found = features.missing(record, model, mark, sources)
+        workers = features.workers(config, -(-(found["images"] + found["texts"]) // features.ROWS))
+        work = partial(dry_run.try_on_sets, model, sources)
+        tried = on_a_worker(work, num_cpus=config.num_cpus, memory_gb=config.memory_gb)
+        dry_run.tell(config, record, model.text, found=found, workers=workers, tried=tried)
+
+
+def _fail_if_wrong(prepared: Prepared) -> None:
+    if prepared.wrong:
+        name, why = next(iter(prepared.wrong.items()))
+        raise StageFailedError(f"{len(prepared.wrong)} tasks have data that cannot be used, {name} first: {why}")
 
 
 def _searched(config: EvaluateConfig) -> Searched:

@@ -78,6 +78,20 @@ class EvaluateConfig(StageConfig):
     )
     compare: str | None = Field(None, description="a results.json of before; a score that fell is an error")
     tolerance: float = Field(0.005, ge=0, description="how much a score may have fallen")
+    dry_run: bool = Field(
+        False,
+        description="encode one image and a text only: say how many there are, what memory and time that takes; fails "
+        "where the run would",
+    )
+    images_per_s: float | None = Field(
+        None,
+        gt=0,
+        description="images/s of one worker, from which a dry run reckons the time; none: what the last run in this "
+        "store had",
+    )
+    dollars_per_hour: float | None = Field(
+        None, gt=0, description="price of one worker, from which a dry run reckons the cost"
+    )
     memory_gb: float = Field(3, gt=0, description="memory that a worker with a model reserves")
 
     @property
@@ -96,7 +110,9 @@ class EvaluateConfig(StageConfig):
         return f"suite-{self.title}" if self.on_published_sets else self.name
 
     def needs(self) -> tuple[Need, ...]:
-        """The task that scores the model, or one that encodes a published set."""
+        """The task that scores the model, or one that encodes a published set; a dry run needs no GPU."""
+        if self.dry_run:
+            return (Need.of(self, CPU="num_cpus"),)
         memory = {"memory": "memory_gb"} if self.on_published_sets else {}
         search = Need((Ask("decontaminate", "memory", SEARCH_GB * GIB),))
         need = Need.of(self, CPU="num_cpus", GPU="use_gpu", **memory)

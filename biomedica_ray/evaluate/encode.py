@@ -64,6 +64,11 @@ class Model:
             checkpoints.get_folder("model", Path(folder))
             return cls.load(Path(folder), device)
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has."""
+        return sum(parameter.numel() for parameter in self._model.parameters())
+
     def pixels(self, data: bytes) -> torch.Tensor:
         """An image file as the model's input, shape (3, H, W); raises ImageError."""
         pixels: torch.Tensor = self._preprocess(decode(data))

@@ -25,7 +25,7 @@ from biomedica_ray.models.names import ModelName
 from biomedica_ray.reading.shards import Unreadable
 from biomedica_ray.runs import Run, UnitsOf
 from biomedica_ray.schema import ERRORS
-from biomedica_ray.store import Store
+from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts, Flow, fingerprint, stable_hash
 
 VERSION = 1
@@ -78,24 +78,15 @@ def encode(config: EvaluateConfig, record: Run, model: ModelName, mark: str, sou
     Raises:
         UnitsFailedError, StageFailedError: As in :func:`~biomedica_ray.cluster.collect_units`.
     """
-    by_unit = {piece.unit: piece for piece in pieces(sources)}
-    content = {id(source): source.content for source in sources}
-    units = {
-        unit: fingerprint(VERSION, mark, content[id(piece.source)], piece.start, piece.stop)
-        for unit, piece in by_unit.items()
-    }
+    by_unit, units, done = _known(record, model, mark, sources)
     stage = stage_of(model)
-    commits = record.committed(stage)
-    done = {unit for unit, commit in commits.items() if commit.complete and units.get(unit) == commit.fingerprint}
-    for unit in done:
-        record.add(commits[unit].counts, before=True)
+    for commit in done.values():
+        record.add(commit.counts, before=True)
     todo = [unit for unit in units if unit not in done]
     if not todo:
         return
     gpus = float(config.use_gpu)
-    room = cluster_resource("GPU") if gpus else cluster_resource("CPU") // config.num_cpus
-    room = min(room, cluster_resource("memory") // (config.memory_gb * GIB))
-    most = int(max(1, min(room, config.max_actors or room, len(todo))))
+    most = workers(config, len(todo))
     actors = Actors(
         EncodeActor,
         (config, model, {unit: by_unit[unit] for unit in todo}, record.units_of),
@@ -107,6 +98,38 @@ def encode(config: EvaluateConfig, record: Run, model: ModelName, mark: str, sou
     collect_units(
         record, stage, todo, partial(unit_rows, record.store, units), do=actors.map, do_apart=actors.map_apart
     )
+
+
+def _known(
+    record: Run, model: ModelName, mark: str, sources: list[Images | Texts]
+) -> tuple[dict[int, Piece], dict[int, str], dict[int, Commit]]:
+    """All units, their fingerprints, and the commits of those that are done."""
+    by_unit = {piece.unit: piece for piece in pieces(sources)}
+    content = {id(source): source.content for source in sources}
+    units = {
+        unit: fingerprint(VERSION, mark, content[id(piece.source)], piece.start, piece.stop)
+        for unit, piece in by_unit.items()
+    }
+    commits = record.committed(stage_of(model))
+    done = {unit: c for unit, c in commits.items() if c.complete and units.get(unit) == c.fingerprint}
+    return by_unit, units, done
+
+
+def missing(record: Run, model: ModelName, mark: str, sources: list[Images | Texts]) -> dict[str, int]:
+    """How many ``images`` and ``texts`` :func:`encode` would encode, and how many vectors are there (``reused``)."""
+    by_unit, _, done = _known(record, model, mark, sources)
+    found = {"images": 0, "texts": 0, "reused": 0}
+    for unit, piece in by_unit.items():
+        kind = "reused" if unit in done else "images" if isinstance(piece.source, Images) else "texts"
+        found[kind] += piece.stop - piece.start
+    return found
+
+
+def workers(config: EvaluateConfig, pieces: int) -> int:
+    """Actors for so many pieces on this cluster."""
+    room = cluster_resource("GPU") if config.use_gpu else cluster_resource("CPU") // config.num_cpus
+    room = min(room, cluster_resource("memory") // (config.memory_gb * GIB))
+    return int(max(1, min(room, config.max_actors or room, pieces)))
 
 
 class EncodeActor:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from biomedica_ray.board import Board, Follower
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import OF_A_RUN
-from biomedica_ray.evaluate import benchmarks
+from biomedica_ray.evaluate import benchmarks, dry_run
 from biomedica_ray.evaluate.config import EvaluateConfig
 from biomedica_ray.evaluate.held_out_tasks import TASKS, NotApplicableError, Settings
 from biomedica_ray.models.trained import TrainedModel
@@ -51,7 +51,8 @@ _OF_SETS = {
     "tolerance",
     "memory_gb",
 }
-IRRELEVANT = {*OF_A_RUN, "num_cpus", "use_gpu", "batch_size", "data", "selection", *_OF_SETS}
+_OF_A_DRY_RUN = {"dry_run", "images_per_s", "dollars_per_hour"}
+IRRELEVANT = {*OF_A_RUN, "num_cpus", "use_gpu", "batch_size", "data", "selection", *_OF_SETS, *_OF_A_DRY_RUN}
 """Keys that do not change the scores; the data counts by what it holds."""
 
 
@@ -79,6 +80,11 @@ def run(config: EvaluateConfig, record: Run) -> None:
         _tell(record, checkpoints)
         return
     numbers = held_out.numbers
+    if config.dry_run:
+        tried = on_a_worker(partial(dry_run.try_on_samples, checkpoints, held_out), num_cpus=config.num_cpus)
+        found = {"images": len(numbers), "texts": len(numbers), "reused": 0}
+        dry_run.tell(config, record, config.name, found=found, workers=1, tried=tried)
+        return
     board = Board()
     job = _Job(config, checkpoints, held_out, board)
     with (

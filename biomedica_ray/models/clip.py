@@ -35,6 +35,7 @@ from biomedica_ray.models.folders import (
     small_files,
 )
 from biomedica_ray.models.long_text import stretch
+from biomedica_ray.models.modern_bert import register
 from biomedica_ray.models.spec import NEEDS_TRANSFORMERS, PREPROCESSING, ModelSpec, has_transformers, resolve_model
 from biomedica_ray.store.filesystem import OBJECT_STORAGE
 
@@ -73,6 +74,8 @@ def build(
         model_cfg = _with_own_text(spec, beside)
         if spec.stretched_from:
             model_cfg["text_cfg"]["context_length"] = spec.stretched_from
+        if "hf_model_name" in model_cfg["text_cfg"]:
+            register()
         # open_clip takes a config of one's own only by the name of a file.
         path = Path(folder) / "biomedica-model.json"
         path.write_text(json.dumps(model_cfg))

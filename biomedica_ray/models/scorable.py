@@ -24,6 +24,11 @@ from biomedica_ray.models.trained import TrainedModel
 class Scorable(Protocol):
     """A model in evaluation mode."""
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has."""
+        ...
+
     def pixels(self, image: Image.Image) -> torch.Tensor:
         """An RGB image as the model's input, shape (3, H, W)."""
         ...
@@ -43,6 +48,11 @@ class OfOpenClip:
     def __init__(self, model: Any, tokenize: Callable[[list[str]], torch.Tensor], device: str | torch.device) -> None:
         self._model, self._tokenize, self._device = model.to(device).eval(), tokenize, device
         self._preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has."""
+        return sum(parameter.numel() for parameter in self._model.parameters())
 
     def pixels(self, image: Image.Image) -> torch.Tensor:
         """An RGB image as the model's input, shape (3, H, W)."""
@@ -65,6 +75,11 @@ class OfTransformers:
     def __init__(self, model: Any, processor: Any, device: str) -> None:
         self._model, self._processor, self._device = model.to(device).eval(), processor, device
         self._length = int(model.config.text_config.max_position_embeddings)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has."""
+        return sum(parameter.numel() for parameter in self._model.parameters())
 
     def pixels(self, image: Image.Image) -> torch.Tensor:
         """An RGB image as the model's input, shape (3, H, W)."""

@@ -67,7 +67,7 @@ def _purity(store: Store) -> float | None:
             record: dict[str, Any] = store.read_json(f"runs/{name}/run.json")
         except FileNotFoundError:
             continue
-        if record["status"] == "done":
+        if record["status"] == "done" and "dry_run" not in record["results"]:
             found = record["results"].get("purity")
             return None if found is None else float(found)
     return None

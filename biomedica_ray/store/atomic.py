@@ -15,6 +15,7 @@ from types import TracebackType
 import pyarrow.fs as pafs
 
 from biomedica_ray import usage
+from biomedica_ray.store.azure_client import AzureBlobs
 from biomedica_ray.store.filesystem import StoreError
 
 UNFINISHED = ".unfinished"
@@ -52,10 +53,11 @@ class AtomicFile:
         filesystem: Where it belongs.
         root: Path of the store there.
         target: Path of the file there.
+        blobs: Writes to it where it belongs in Azure.
     """
 
-    def __init__(self, filesystem: pafs.FileSystem, root: str, target: str) -> None:
-        self._filesystem, self._target = filesystem, target
+    def __init__(self, filesystem: pafs.FileSystem, root: str, target: str, blobs: AzureBlobs | None = None) -> None:
+        self._filesystem, self._target, self._blobs = filesystem, target, blobs
         self._is_local = isinstance(filesystem, pafs.LocalFileSystem)
         folder = unfinished_folder(filesystem, root)
         _sweep_once(folder)
@@ -73,6 +75,8 @@ class AtomicFile:
             if self._is_local:
                 Path(self._target).parent.mkdir(parents=True, exist_ok=True)
                 self.local.replace(self._target)
+            elif self._blobs:
+                self._blobs.put_file(self._target, self.local)
             else:
                 self._upload()
         finally:

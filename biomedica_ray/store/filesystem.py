@@ -13,6 +13,7 @@ import pyarrow.fs as pafs
 from biomedica_ray import usage
 from biomedica_ray.backoff import wait_after
 from biomedica_ray.config.wording import A_PLACE
+from biomedica_ray.store.azure_client import Account
 from biomedica_ray.store.writable import TRIAL_S, is_final, why_no_answer
 
 ATTEMPTS = 10
@@ -22,8 +23,8 @@ READ_AGAIN_S = 60.0
 """How long a failed read is tried again beyond that: Arrow does not repeat a GET whose error has a longer text than the
 range that was asked for, nor a body that was cut."""
 
-OBJECT_STORAGE = ("s3://", "gs://")
-"""How the URIs of object storage begin: S3 and what speaks its protocol, and Google Cloud Storage."""
+OBJECT_STORAGE = ("s3://", "gs://", "az://")
+"""How the URIs of object storage begin: S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage."""
 _RETRY_GCS_S = 90.0
 """How long Arrow sends requests again to Google Cloud Storage, as long as to S3; its own limit is 15 minutes."""
 
@@ -40,18 +41,23 @@ def open_filesystem(
     """The pyarrow filesystem of a local path or of a URI of object storage, and the path within it, without a slash.
 
     Args:
-        uri: A local path, ``file://`` URI, ``s3://bucket/prefix`` or ``gs://bucket/prefix``.
-        endpoint_url: For object storage, another server than AWS or Google; requests to one for ``gs://`` are unsigned.
+        uri: A local path, ``file://`` URI, ``s3://bucket/prefix``, ``gs://bucket/prefix`` or
+            ``az://container/prefix``, whose account :mod:`~biomedica_ray.store.azure_client` finds in the environment.
+        endpoint_url: For object storage, another server than AWS, Google or Azure; requests to one for ``gs://`` are
+            unsigned.
         anonymous: For S3, send unsigned requests.
-        timeout_s: For object storage, give up a request that is not answered within about this time, at the second try.
+        timeout_s: For object storage, give up a request that is not answered within about this time, at the second try;
+            Arrow has no word for it of Azure.
 
     Returns:
         The filesystem; of S3, one whose reads are sent again, unless they are unsigned or have a ``timeout_s``. And the
         path.
 
     Raises:
-        StoreError: Another scheme.
+        StoreError: Another scheme, or no account and credentials of Azure.
     """
+    if uri.startswith("az://"):
+        return _azure(uri, endpoint_url), uri.removeprefix("az://").rstrip("/")
     if uri.startswith("gs://"):
         return _google(endpoint_url, timeout_s), uri.removeprefix("gs://").rstrip("/")
     if uri.startswith("s3://"):
@@ -106,6 +112,26 @@ def check_answers(uri: str, endpoint_url: str | None = None, *, anonymous: bool 
         if reason := why_no_answer(error):
             at = f" at {endpoint_url}" if endpoint_url else ""
             raise StoreError(f"{uri}{at}: {reason}") from error
+
+
+def _azure(uri: str, endpoint_url: str | None) -> pafs.FileSystem:
+    account = azure_account(uri)
+    options: dict[str, Any] = {}
+    if endpoint_url:
+        scheme, _, host = endpoint_url.rpartition("://")
+        for service in ("blob", "dfs"):
+            options[f"{service}_storage_scheme"] = scheme or "https"
+            options[f"{service}_storage_authority"] = host.rstrip("/")
+    signature = account.signature and f"?{account.signature}"
+    return pafs.AzureFileSystem(account.name, account_key=account.key, sas_token=signature, **options)
+
+
+def azure_account(uri: str) -> Account:
+    """Who asks for what is in Azure; raises StoreError, which names the URI, where the environment does not say it."""
+    try:
+        return Account.of_environment()
+    except ValueError as error:
+        raise StoreError(f"{uri}: {error}") from None
 
 
 def read_again(read: Callable[[], T]) -> T:

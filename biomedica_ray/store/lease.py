@@ -30,6 +30,7 @@ import pyarrow.fs as pafs
 
 from biomedica_ray.backoff import wait_after
 from biomedica_ray.store.atomic import is_running, unfinished_name
+from biomedica_ray.store.azure_client import MISMATCH, AzureBlobs, AzureError
 from biomedica_ray.store.filesystem import ATTEMPTS, StoreError
 from biomedica_ray.store.root import Root
 from biomedica_ray.store.s3_client import s3_client
@@ -186,6 +187,8 @@ class Lease:
 def _place(root: Root, path: str) -> _Place:
     if root.is_local:
         return _LocalPlace(Path(root.path(path)))
+    if root.blobs:
+        return _AzurePlace(root.blobs, root.path(path))
     return _S3Place(root, path) if root.is_s3 else _ArrowPlace(root, path)
 
 
@@ -344,6 +347,40 @@ class _S3Place:
 def _is_same(held: Held | None, holder: dict[str, Any]) -> bool:
     """Whether a lease as it is stored is this holder's."""
     return held is not None and {key: held.holder.get(key) for key in holder} == holder
+
+
+class _AzurePlace:
+    """By conditional writes, as in S3."""
+
+    def __init__(self, blobs: AzureBlobs, path: str) -> None:
+        self._blobs, self._path = blobs, path
+
+    def read(self) -> Held | None:
+        try:
+            found = self._blobs.get(self._path)
+        except FileNotFoundError:
+            return None
+        now, written = (parsedate_to_datetime(found.headers[name]) for name in ("Date", "Last-Modified"))
+        return Held(json.loads(found.data), (now - written).total_seconds(), found.headers["ETag"])
+
+    def write(self, holder: dict[str, Any], version: str | None) -> str | None:
+        condition = {"If-Match": version} if version else {"If-None-Match": "*"}
+        try:
+            return self._blobs.put(self._path, json.dumps(holder).encode(), condition)
+        except AzureError as error:
+            if error.status not in MISMATCH:
+                raise
+        there = self.read()  # ours, where an earlier write came about, though nobody heard of it
+        return there.version if there is not None and version is not None and _is_same(there, holder) else None
+
+    def delete(self, version: str) -> None:
+        try:
+            self._blobs.delete(self._path, version)
+        except FileNotFoundError:
+            log.debug("%s was already gone", self._path)
+        except AzureError as error:
+            if error.status not in MISMATCH:
+                raise
 
 
 class _ArrowPlace:

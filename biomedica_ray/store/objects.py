@@ -18,7 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTT
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.backoff import wait_after
 from biomedica_ray.messages import one_line
-from biomedica_ray.store.filesystem import StoreError, open_filesystem
+from biomedica_ray.store.azure_client import BUSY, AzureBlobs, AzureError
+from biomedica_ray.store.filesystem import StoreError, azure_account, open_filesystem
 from biomedica_ray.store.s3_client import s3_client
 
 RANGE_BYTES = 8 * 2**20
@@ -32,7 +33,6 @@ GAP_BYTES = 2**18
 """Bytes between two ranges that are read with them, as a further request takes as long: 250 KB at 10 ms."""
 
 _LOST = (HTTPClientError, ConnectionError, IncompleteReadError)
-_BUSY = {408, 429, 500, 502, 503, 504}
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class StoredObject(ABC):
     """An object, of which all that is read belongs to the same version.
 
     Attributes:
-        uri: ``s3://bucket/key`` or ``gs://bucket/key``.
+        uri: ``s3://bucket/key``, ``gs://bucket/key`` or ``az://container/blob``.
         size: Bytes of it; known after the first request.
         abandoned: Set it when nobody waits for an answer any more: then nothing is tried again.
     """
@@ -175,7 +175,7 @@ class S3Object(StoredObject):
             raise PermissionError(f"{self.uri}: {one_line(error)}") from None
         if status == 412:
             raise ObjectChangedError(f"{self.uri}: the object changed while it was read") from None
-        if status not in _BUSY and error.response["Error"].get("Code") != "RequestTimeout":
+        if status not in BUSY and error.response["Error"].get("Code") != "RequestTimeout":
             raise StoreError(f"{self.uri}: {one_line(error)}") from None
 
 
@@ -208,9 +208,51 @@ class GoogleObject(StoredObject):
             raise PermissionError(f"{self.uri}: {one_line(error)}") from None
 
 
+class AzureObject(StoredObject):
+    """A blob in Azure, pinned to its version by its ETag."""
+
+    passing = (AzureError, _ShortReadError)
+
+    def __init__(self, uri: str, endpoint_url: str | None) -> None:
+        super().__init__(uri)
+        self._etag: str | None = None
+        self._path = uri.removeprefix("az://")
+        self._blobs = AzureBlobs(azure_account(uri), endpoint_url)
+
+    def _describe(self) -> None:
+        try:
+            answer = self._blobs.head(self._path)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.uri}: no such object") from None
+        self.size, self._etag = int(answer.headers["Content-Length"]), answer.headers["ETag"]
+
+    def _get(self, start: int, stop: int) -> bytes:
+        try:
+            answer = self._blobs.get(self._path, start, stop, self._etag)
+        except AzureError as error:
+            if start == 0 and error.status == 416:  # an empty object has no first byte
+                return b""
+            raise
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.uri}: no such object") from None
+        self.size, self._etag = int(answer.headers["Content-Range"].rpartition("/")[2]), answer.headers["ETag"]
+        data: bytes = answer.data
+        return data
+
+    def _check(self, error: Exception) -> None:
+        if isinstance(error, AzureError):
+            if error.status == 412:
+                raise ObjectChangedError(f"{self.uri}: the object changed while it was read") from None
+            if error.status and error.status not in BUSY:
+                raise StoreError(str(error)) from None
+
+
+_KINDS: dict[str, type[S3Object | GoogleObject | AzureObject]] = {"s3": S3Object, "gs": GoogleObject, "az": AzureObject}
+
+
 def stored_object(uri: str, endpoint_url: str | None) -> StoredObject:
     """The object that a URI names."""
-    return (GoogleObject if uri.startswith("gs://") else S3Object)(uri, endpoint_url)
+    return _KINDS[uri.partition("://")[0]](uri, endpoint_url)
 
 
 def _status(error: ClientError) -> int:
@@ -223,10 +265,10 @@ def _check_length(data: bytes, start: int, expected: int) -> None:
 
 
 def read_object(uri: str, endpoint_url: str | None) -> bytes:
-    """All of an object in S3, read again where it is replaced meanwhile; raises as :meth:`StoredObject.get`."""
+    """All of an object in S3 or Azure, read again if it is replaced meanwhile; raises as :meth:`StoredObject.get`."""
     while True:
         try:
-            return S3Object(uri, endpoint_url).read()
+            return stored_object(uri, endpoint_url).read()
         except ObjectChangedError:
             continue
 

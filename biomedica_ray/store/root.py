@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ import pyarrow.fs as pafs
 
 from biomedica_ray import usage
 from biomedica_ray.store.atomic import AtomicFile, unfinished_folder
-from biomedica_ray.store.filesystem import StoreError, open_filesystem, read_again
-from biomedica_ray.store.writable import TRIAL_S, why_not_in_a_bucket, why_not_local
+from biomedica_ray.store.azure_client import AzureBlobs
+from biomedica_ray.store.filesystem import ATTEMPTS, StoreError, azure_account, open_filesystem, read_again
+from biomedica_ray.store.writable import TRIAL_S, why_not_in_a_bucket, why_not_in_a_container, why_not_local
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,8 @@ class Root:
     """A place that files are read from and written to.
 
     Attributes:
-        root: A local path or ``s3://bucket/prefix``.
-        endpoint_url: An S3 server other than AWS; credentials come from the usual AWS variables and files.
+        root: A local path, ``s3://bucket/prefix``, ``gs://bucket/prefix`` or ``az://container/prefix``.
+        endpoint_url: A server other than AWS, Google or Azure; credentials come from their usual variables and files.
     """
 
     root: str
@@ -61,6 +62,13 @@ class Root:
         """Whether the root is in S3, or on a server that speaks its protocol."""
         return self.root.startswith("s3://")
 
+    @cached_property
+    def blobs(self) -> AzureBlobs | None:
+        """What writes and removes files where the root is in Azure."""
+        if not self.root.startswith("az://"):
+            return None
+        return AzureBlobs(azure_account(self.root), self.endpoint_url, ATTEMPTS)
+
     def path(self, *parts: str) -> str:
         """A path within the root, for :attr:`filesystem`; without parts, the root's."""
         return "/".join([self._location[1], *parts])
@@ -83,6 +91,8 @@ class Root:
         """
         if self.is_local:
             reason = why_not_local(Path(self.path()))
+        elif self.blobs:
+            reason = why_not_in_a_container(replace(self.blobs, attempts=2, timeout_s=TRIAL_S), self.path())
         else:
             filesystem, prefix = open_filesystem(self.root, self.endpoint_url, timeout_s=TRIAL_S)
             reason = why_not_in_a_bucket(filesystem, prefix, TRIAL_S)
@@ -104,8 +114,8 @@ class Root:
                 data: bytes = stream.read()
             return data
 
-        if self.is_s3:
-            from biomedica_ray.store.objects import read_object  # noqa: PLC0415 - botocore, for those who use S3
+        if self.is_s3 or self.blobs:
+            from biomedica_ray.store.objects import read_object  # noqa: PLC0415 - botocore, for those who use storage
 
             data = read_object(self.uri(path), self.endpoint_url)
         else:
@@ -141,7 +151,7 @@ class Root:
 
     def atomic_file(self, path: str) -> AtomicFile:
         """A local path to write to, which becomes the file ``path`` of the store when the ``with`` block succeeds."""
-        return AtomicFile(self.filesystem, self.path(), self.path(path))
+        return AtomicFile(self.filesystem, self.path(), self.path(path), self.blobs)
 
     def list(self, prefix: str) -> list[str]:
         """Names of the files directly under ``prefix``, sorted; hidden ones are left out."""
@@ -193,6 +203,9 @@ class Root:
     def delete(self, path: str) -> None:
         """Remove the file at ``path`` below the root, if it is there."""
         try:
-            self.filesystem.delete_file(self.path(path))
+            if self.blobs:  # Arrow would leave an empty blob in its folder's name
+                self.blobs.delete(self.path(path))
+            else:
+                self.filesystem.delete_file(self.path(path))
         except FileNotFoundError:
             log.debug("%s was already gone", self.uri(path))

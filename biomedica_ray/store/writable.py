@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 
 from biomedica_ray.backoff import wait_after
+from biomedica_ray.store.azure_client import AzureBlobs
 
 TRIAL_S = 5.0
 """How long the server of a bucket may take to connect or to answer; it is asked twice."""
@@ -44,6 +45,15 @@ _GOOGLE_REASONS = {
     "DEADLINE_EXCEEDED": _SILENT,
 }
 """The same of Google's."""
+_AZURE_REASONS = {
+    "ContainerNotFound": "there is no such container",
+    "ResourceNotFound": "there is no such storage account",
+    "AuthenticationFailed": "the server refuses the key or signature of the storage account",
+    "AuthorizationFailure": "the server refuses the key or signature of the storage account",
+    "AuthorizationPermissionMismatch": "permission denied; the signature does not allow to write and delete",
+    "KeyBasedAuthenticationNotPermitted": "the storage account does not allow keys; it takes a signature of a user",
+}
+"""The same of Azure's."""
 
 
 def why_not_local(folder: Path) -> str | None:
@@ -92,10 +102,26 @@ def why_not_in_a_bucket(filesystem: pafs.FileSystem, prefix: str, timeout_s: flo
     raise AssertionError
 
 
+def why_not_in_a_container(blobs: AzureBlobs, prefix: str) -> str | None:
+    """The same of Azure, with few attempts and short timeouts."""
+    path = f"{prefix}/.trial-{uuid.uuid4().hex}"
+    try:
+        blobs.put(path, b"")
+        blobs.delete(path)
+    except OSError as error:
+        said = str(error).removeprefix(f"az://{path}: ")
+        return _AZURE_REASONS.get(
+            said, said if "storage account" in said or "answer" in said else f"cannot be written: {said}"
+        )
+    return None
+
+
 def is_final(error: OSError) -> bool:
     """Whether the same request would fail again: a missing file, no permission, wrong credentials."""
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
         return True
+    if azure := re.search(r"Azure Error: \[(\w+)\]", str(error)):
+        return azure[1] in _AZURE_REASONS
     name = re.search(r"AWS Error (\w+)", str(error))
     return name is not None and name[1] in _S3_REASONS.keys() - {"NETWORK_CONNECTION"}
 

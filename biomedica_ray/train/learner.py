@@ -95,9 +95,10 @@ class Learner:
             self.parallel = DistributedDataParallel(
                 model,
                 device_ids=[device] if device.type == "cuda" else None,
-                broadcast_buffers=not config.lock_image or config.unlock_last > 0,
                 gradient_as_bucket_view=True,  # otherwise gradients are there twice
             )
+            # Set here, as torch 2.13 warns of the argument and has another one, which earlier ones do not know.
+            self.parallel.broadcast_buffers = not config.lock_image or config.unlock_last > 0
         self.loss = contrastive_loss(config.loss, rank, workers)
         own = preprocessing(model)
         self._mean, self._std = (torch.tensor(own[key], device=device).view(3, 1, 1) for key in ("mean", "std"))

@@ -28,7 +28,7 @@ from biomedica_ray.annotate.pipeline import run as annotate
 from biomedica_ray.config import ConfigError
 from biomedica_ray.images import decode
 from biomedica_ray.models.encoders import load_encoder
-from biomedica_ray.runs import Run, UnitsOf
+from biomedica_ray.runs import Run, UnitsOf, read_runs
 from biomedica_ray.schema import FIGURES, IMAGES, PANELS
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.units import Flow, unit_of
@@ -355,6 +355,16 @@ def test_the_size_of_batches_and_the_number_of_actors_do_not_matter(
 
 @pytest.mark.cluster
 def test_only_what_changed_is_embedded_again(ray_cluster: None, store: Store, weights: str) -> None:
+    found = run(store, weights, dry_run=True, images_per_s=2, dollars_per_hour=3600).results["dry_run"]
+    assert (found["input"], found["images"], found["reused"]) == ([160, 160], 2 * N_ARTICLES, 0)
+    assert found["figure"] in {row["figure_id"] for row in figures()}
+    assert found["hours"] == pytest.approx(2 * N_ARTICLES / (2 * found["workers"]) / 3600)
+    assert found["dollars"] == pytest.approx(2 * N_ARTICLES / 2)
+    assert found["parameters"] == sum(p.numel() for p in load_encoder(MODEL, weights).model.parameters())
+    assert set(found["memory_gib"]) == {"weights", "activations", "pixels"}
+    assert store.commits(STAGE) == {} and read_runs(store) == []  # it leaves nothing
+    with pytest.raises(ConfigError, match="clusters: 25 are more than the 24 embeddings"):
+        run(store, weights, dry_run=True, clusters=25)
     first = run(store, weights).results["clustering"]
     before = {unit: commit.run_id for unit, commit in store.commits(STAGE).items()}
     unit = unit_of("PMC0", N_UNITS)
@@ -363,9 +373,12 @@ def test_only_what_changed_is_embedded_again(ray_cluster: None, store: Store, we
     articles = dict.fromkeys(row["article_id"].removesuffix(".1") for row in rows)
     write_extracted(store, map(article, articles), rows, mark="bb")
     vectors = {row["figure_id"]: row["vector"] for row in table(store, STAGE, "embeddings")}
+    same = [row["figure_id"] for row in rows[1:] if row["figure_id"] != "PMC3.1_002"]
+    found = run(store, weights, dry_run=True).results["dry_run"]
+    assert (found["units"], found["images"], found["reused"]) == (1, len(rows) - len(same), len(same))
+    assert found["images_per_s"] == pytest.approx(2 * N_ARTICLES / read_runs(store)[-1]["seconds"])
     second = run(store, weights).results
     assert second["clustering"] == first
-    same = [row["figure_id"] for row in rows[1:] if row["figure_id"] != "PMC3.1_002"]
     assert second["embedded_before"] == len(same)
     now = {row["figure_id"]: row["vector"] for row in table(store, STAGE, "embeddings")}
     assert {id_ for id_ in now if now[id_] != vectors[id_]} == {rows[0]["figure_id"]}

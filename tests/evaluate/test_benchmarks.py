@@ -57,6 +57,16 @@ def evaluate(store: Path, data: Path, **changes: Any) -> dict[str, Any]:
     return found
 
 
+def a_dry_run_finds_all_vectors(store: Path, data: Path) -> None:
+    tasks = ["lc25000_lung", "breastmnist"]
+    config = EvaluateConfig(store=str(store), data=str(data), tasks=tasks, models=["tiny"], dry_run=True)
+    with Run("evaluate", config) as run:
+        pipeline.run(config, run)
+    told = run.results["dry_run"]["tiny"]
+    assert (told["images"], told["texts"], told["hours"]) == (0, 0, 0)
+    assert told["reused"] > 20 and told["image"].endswith("jpeg")
+
+
 @pytest.mark.cluster
 def test_two_models_on_several_sets(tmp_path: Path, tiny_model: str, ray_cluster: None) -> None:
     data, store = tmp_path / "data", tmp_path / "store"
@@ -100,6 +110,7 @@ def test_two_models_on_several_sets(tmp_path: Path, tiny_model: str, ray_cluster
     old["tasks"]["breastmnist"]["models"]["tiny"]["scores"]["accuracy"] = 2.0
     (tmp_path / "old.json").write_text(json.dumps(old))
     before = {path: path.stat().st_mtime_ns for path in (store / "features").rglob("*.parquet")}
+    a_dry_run_finds_all_vectors(store, data)
     with pytest.raises(
         StageFailedError,
         match=r"compare: 1 scores fell by more than 0\.005, or are not there any more: tiny on breastmnist",

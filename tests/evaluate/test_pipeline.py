@@ -25,6 +25,11 @@ def test_scores_and_counts(tmp_path: Path, tiny_model: str, ray_cluster: None) -
     broken = sample(28, image=b"no image")
     write_dataset(tmp_path / "dataset", [[*map(sample, range(20, 28)), broken]], "test")
     leave_model(tmp_path, "tiny", tiny_model, seed=0)
+    found = score(tmp_path, dry_run=True, images_per_s=9, dollars_per_hour=3600).results["dry_run"]["tiny"]
+    assert (found["image"], found["images"], found["texts"]) == (sample(20)[0], 9, 9)
+    assert (found["hours"], found["dollars"]) == (1 / 3600, 1)
+    assert found["input"] == [32, 32] and set(found["memory_gib"]) == {"weights", "activations", "pixels"}
+    assert not (tmp_path / "checkpoints/tiny/evaluation.json").exists()
     scored = score(tmp_path)
     document = json.loads((tmp_path / "checkpoints/tiny/evaluation.json").read_text())
     classes = document["tasks"]["zero_shot_primary_label"]

@@ -12,6 +12,7 @@ from typing import Any
 import open_clip
 import safetensors.torch
 import torch
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
 from tests.train.conftest import TINY
 
@@ -67,6 +68,41 @@ def write_bert(folder: Path, name: str) -> Path:
         write_model(folder, model_cfg, seed=1, preprocess_cfg={"mean": MEAN})
     config = folder / "open_clip_config.json"
     config.write_text(config.read_text().replace(json.dumps(bert), json.dumps(name)))
+    return folder
+
+
+MODERN_BERT = {
+    "model_type": "modernbert",
+    "architectures": ["ModernBertForMaskedLM"],
+    "vocab_size": len(WORDS),
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 64,
+    "local_attention": 8,
+    "pad_token_id": 0,
+    "bos_token_id": 2,
+    "cls_token_id": 2,
+    "eos_token_id": 3,
+    "sep_token_id": 3,
+}
+"""As BioClinical-ModernBERT, in small."""
+
+
+def write_modern_bert(folder: Path, *, weights: bool = True, **changes: Any) -> Path:
+    """What a ModernBERT's own repository has: config and tokenizer, and the weights of a masked language model."""
+    with tempfile.TemporaryDirectory() as bert:
+        tokenizer = AutoTokenizer.from_pretrained(str(write_text_tower(Path(bert))))
+    tokenizer.save_pretrained(folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings |= {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 8192}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "config.json").write_text(json.dumps({**MODERN_BERT, **changes}))
+    if weights:
+        torch.manual_seed(7)
+        model = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(folder))
+        model.save_pretrained(folder)
     return folder
 
 

@@ -30,22 +30,6 @@ TEXTS = ["a red square", "a cell"]
 OLD = "1" * 40
 
 
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The empty cache of a hub that cannot be reached."""
-    from huggingface_hub import constants
-    from transformers.utils import hub as transformers_hub
-
-    cache = tmp_path / "hub"
-    cache.mkdir()
-    for module in (constants, transformers_hub):
-        for name in ("HF_HUB_CACHE", "TRANSFORMERS_CACHE"):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, str(cache))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    return cache
-
-
 def assert_same(model: str, pretrained: str | None, theirs: str, endpoint_url: str | None = None) -> None:
     """Features, tokens and preprocessing are those of open_clip itself."""
     ours, tokenizer = build(resolve_model(model, pretrained, endpoint_url), endpoint_url=endpoint_url)

@@ -120,5 +120,5 @@ def test_the_command_takes_what_train_exports(tmp_path: Path) -> None:
     assert (
         failed.stderr.strip()
         .splitlines()[-1]
-        .endswith("expected a folder with weights, local-dir:PATH, s3:// or gs://, or hf-hub:ID")
+        .endswith("expected a folder with weights, local-dir:PATH, s3://, gs:// or az://, or hf-hub:ID")
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from transformers import ModernBertConfig
 
 from biomedica_ray.config import ConfigError, StageConfig
 from biomedica_ray.config.needs import GIB
@@ -22,7 +23,7 @@ from biomedica_ray.train.dry_run import Explored, check_fits, explore, memory, r
 from biomedica_ray.train.gpus import found
 from biomedica_ray.train.learner import DTYPES
 from biomedica_ray.train.rehearsal import Rehearsed
-from tests.models.hub import write_bert, write_text_tower
+from tests.models.hub import put_on_hub, write_bert, write_modern_bert, write_text_tower
 from tests.reading.shards import sample, write_dataset
 from tests.train.test_rehearsal import job_of
 from tests.train.training import train
@@ -113,7 +114,7 @@ def test_the_smallest_gpu_of_a_cluster_counts() -> None:
 @cache
 def _measured(model: str, loss: Any, precision: str, grad_checkpointing: bool, context_length: int | None) -> Explored:
     spec = for_training(resolve_model(model, None), loss=loss, patch_dropout=0, context_length=context_length)
-    built, tokenizer = build(spec)
+    built, tokenizer = build(spec, weights=False)
     built.output_dict = True
     kept = measure(
         built.train(),
@@ -138,7 +139,10 @@ def _stages(path: Path) -> list[StageConfig]:
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
-def test_a_shipped_config_fits_the_shipped_cluster(path: Path) -> None:
+def test_a_shipped_config_fits_the_shipped_cluster(path: Path, tmp_path: Path, hub: Path) -> None:
+    if path.stem == "bmc-longclip":
+        text_tower = write_modern_bert(tmp_path / "text", weights=False, **ModernBertConfig().to_dict())  # base's sizes
+        put_on_hub(hub, "thomas-sounack/BioClinical-ModernBERT-base", text_tower)
     if path.stem != "demo" and path.parent.name != "recipes" and path.stem not in CONFIGS:
         pytest.fail(f"{path} belongs to no stage")
     types = yaml.safe_load((ROOT / "cluster.yaml").read_text())["available_node_types"]
