@@ -27,8 +27,8 @@ _ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 """A method of the server on the head node that needs no arguments
 (https://github.com/ray-project/ray/blob/ray-2.55.0/src/ray/protobuf/gcs_service.proto)."""
 
-_THERE = {grpc.StatusCode.OK, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT}
-"""Answers that only a head node gives; whether the token is right is for Ray to say."""
+_THERE = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT}
+"""Answers of a head node that may be joined."""
 
 
 class ClusterError(Exception):
@@ -49,7 +49,7 @@ def find(address: str, key: str, wait_s: float = 15) -> None:
         wait_s: How long to go on asking where nobody answers.
 
     Raises:
-        ConfigError: The address is not one of a head node.
+        ConfigError: The address is not one of a head node, or the head node wants another token.
         ClusterError: Nobody answers there.
     """
     host, _, port = address.rpartition(":")
@@ -63,16 +63,30 @@ def find(address: str, key: str, wait_s: float = 15) -> None:
     while (answer := _ask(address, deadline - time.monotonic())) not in _THERE:
         if answer is grpc.StatusCode.UNIMPLEMENTED:
             raise ConfigError(f"{key}: what answers at {address} is not Ray's head node; expected its port 6379")
+        if answer is grpc.StatusCode.UNAUTHENTICATED:
+            raise ConfigError(
+                f"{key}: the Ray cluster at {address} does not accept this machine's token; set RAY_AUTH_MODE=token "
+                "and RAY_AUTH_TOKEN to the cluster's, or have it in ~/.ray/auth_token"
+            )
         if time.monotonic() > deadline - 1:
             raise ClusterError(f"{key}: no Ray cluster answers at {address} within {wait_s:.0f} s; is it up?")
         time.sleep(0.5)
+
+
+def _token() -> tuple[tuple[str, str], ...]:
+    """The header that shows this machine's token, where it has one."""
+    if os.environ.get("RAY_AUTH_MODE", "").lower() == "disabled":
+        return ()
+    from ray._raylet import AuthenticationTokenLoader  # noqa: PLC0415 - ray takes seconds to import
+
+    return tuple(AuthenticationTokenLoader.instance().get_token_for_http_header(ignore_auth_mode=True).items())
 
 
 def _ask(address: str, seconds: float) -> grpc.StatusCode:
     with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
         call = channel.unary_unary(_ALIVE, request_serializer=None, response_deserializer=None)
         try:
-            call(b"", timeout=max(1.0, seconds))
+            call(b"", timeout=max(1.0, seconds), metadata=_token())
         except grpc.RpcError as error:
             code: grpc.StatusCode = error.code()
             return code

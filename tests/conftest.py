@@ -16,6 +16,10 @@ from tests.fakes import azure, s3
 
 os.environ.update(s3.CREDENTIALS | azure.CREDENTIALS)
 
+# Threads of OpenMP that wait for each other otherwise keep processors busy that the tests beside need: where several
+# tests run, training a small network so takes three times the processor seconds.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # What is compiled at its first call takes seconds then.
 settings.register_profile("any time", deadline=None)
 settings.load_profile("any time")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 import ray
 from botocore.exceptions import EndpointConnectionError
+from ray._raylet import AuthenticationTokenLoader
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError
 
@@ -81,6 +84,36 @@ def test_nobody_at_an_address() -> None:
         find(f"127.0.0.1:{free_port()}", "RAY_ADDRESS", wait_s=2)
     with pytest.raises(ClusterError, match=r"no-such-host\.invalid:6379: "):
         find("no-such-host.invalid:6379", "ray_address", wait_s=2)
+
+
+def test_a_cluster_with_another_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check_alive(request: bytes, context: grpc.ServicerContext) -> bytes:
+        if ("authorization", "Bearer ours") not in context.invocation_metadata():
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
+        return b""
+
+    service = {"CheckAlive": grpc.unary_unary_rpc_method_handler(check_alive)}
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("ray.rpc.NodeInfoGcsService", service)])
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    tokens = AuthenticationTokenLoader.instance()
+    try:
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "ours")
+        tokens.reset_cache()
+        find(address, "ray_address", wait_s=10)
+        for name, value in (("RAY_AUTH_MODE", "disabled"), ("RAY_AUTH_TOKEN", "theirs")):
+            with monkeypatch.context() as changed:
+                changed.setenv(name, value)
+                tokens.reset_cache()
+                with pytest.raises(
+                    ConfigError, match=f"^ray_address: the Ray cluster at {address} does not accept this"
+                ):
+                    find(address, "ray_address", wait_s=10)
+    finally:
+        server.stop(None)
+        monkeypatch.undo()
+        tokens.reset_cache()
 
 
 def test_another_server_at_an_address() -> None:
