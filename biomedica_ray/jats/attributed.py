@@ -204,6 +204,41 @@ _STRUCTURES = (
         ),
         between=_USED,
     ),
+    # "The 5A model, based on Roe et al. [3]".
+    _Structure(
+        ("based on",),
+        re.compile(
+            r"(?:\A|[.(;\n]\s?)(?P<between>[^.;:()]{0,40}?\b(?i:models?|frameworks?|mechanisms?|schem[ae]\w*|pathways?|cycles?|theor\w+|hierarch\w+"
+            rf"|pyramids?|diagrams?|illustrations?|maps?|drawings?)\b[^.;:()]{{0,60}}?),\sbased\son(?={AFTER_WORK.pattern})"
+        ),
+        between=_USED,
+    ),
+    # "Female imago, from the website of A. Roe".
+    _Structure(
+        (", from ",),
+        re.compile(rf"(?:\A|[.;:(\n])(?P<between>[^.;:(\n]*?),\sfrom\sthe\s(?:[\w-]+\s){{0,4}}?{_PUBLICATION}\sof\s"),
+        between=_NO_PICTURE,
+    ),
+    # "Cover illustration of Vesalius' Fabrica".
+    _Structure(
+        ("'s ", "\u2019s ", "s' ", "s\u2019 "),
+        re.compile(rf"\b(?i:{BY_HAND})\sof\s{_POSSESSIVE}\s[A-Z\u00c0-\u00de]"),
+    ),
+    # "Drawing of the hand reflex, Descartes, 1664".
+    _Structure(
+        ("1",),
+        re.compile(
+            rf"\b(?i:{BY_HAND}|photographs?|postcards?|posters?|maps?)\b[^\n]{{0,120}}?[,(;]\s?(?:(?:c\.|ca\.|circa|around)\s?)?(?:1[4-8]\d\d|19[0-4]\d)\)?\s?\.?\Z"
+        ),
+    ),
+    # "Reproducción del dibujo original de Cajal", "Adaptação do modelo de Andersen".
+    _Structure(
+        ("reprodu", "adapta"),
+        re.compile(
+            r"(?i:reproducci[oó]n|reprodu[çc][ãa]o|riproduzione|adapta[çc][ãa]o|adaptaci[oó]n|adattamento)\sd(?:el?|[oaei]l?)\s(?:la\s)?"
+            rf"(?:[\w-]+\s){{0,4}}?d(?:e|i|a|o|el)\s{NAME}"
+        ),
+    ),
     # "Drawing in the notebook of Leonardo da Vinci".
     _Structure(
         (" of ",),

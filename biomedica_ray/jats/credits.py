@@ -103,9 +103,9 @@ _MAKERS = (
     _Credit(
         (" by ", " de ", " von ", " di ", " par ", " por "),
         re.compile(
-            rf"\s(?i:by|de|von|di|par|por)\s(?:the\s(?:[a-z]+\s?){{1,2}},?\s)?(?P<who>{_PEOPLE}|[A-Z]{{1,3}}\s{NAME}|the\s{_HOUSE})"
+            rf"\s(?i:by|de|von|di|par|por)\s(?:the\s(?:[a-z]+\s?){{1,2}},?\s)?(?P<who>{_PEOPLE}|[A-Z]{{1,3}}\s{NAME}|the\s{_HOUSE}|the\s{NAME}(?:\s{NAME})+)"
         ),
-        re.compile(rf"\b(?:{_PICTURES}|graphics?|maps?)(?:\s(?:taken|made|drawn))?\Z", re.IGNORECASE),
+        re.compile(rf"\b(?:{_PICTURES}|graphics?|maps?|charts?)(?:\s(?:taken|made|drawn))?\Z", re.IGNORECASE),
     ),
     # "Map created by Jane Doe", "Created by Jane Doe", "Figure by Jane Doe."
     _Credit(
@@ -152,7 +152,7 @@ _MAKERS = (
     _Credit(
         (" by ",),
         re.compile(
-            rf"\b(?i:{_PICTURES}|restorations?|maps?|models?)\sof\s[^.;:()\n]{{1,80}}?\sby\s(?P<who>{_PERSON})(?=\s?[.,;)\n]|\Z)"
+            rf"\b(?i:{_PICTURES}|restorations?|maps?|models?)\sof\s[^.;:()\n]{{1,80}}?\sby\s(?P<who>{_PERSON}|{NAME}\sand\s{NAME})(?=\s?[.,;)\n]|\Z)"
         ),
     ),
     # "Photograph of a toad, A. Roe."
@@ -210,6 +210,7 @@ _MADE_STEMS = (
         "cartoon",
         "art by",
         "restor",
+        "chart",
         "render",
         "reconstruct",
         "silhouette",

@@ -24,7 +24,7 @@ _IN_BRACKETS = re.compile(
     rf"\b(?i:images?|photo\w*|pictures?|maps?|views?|imagery|scenes?)\b[^.()]{{0,60}}?\s\((?P<house>{_AGENCIES})\)"
 )
 _MADE_WITH = re.compile(r"\b(?:in|with|using|software|by)\b[^.]*\Z", re.IGNORECASE)
-_AT_END = re.compile(rf"(?:\A|[.\n]\s)(?P<house>{_AGENCIES})\s?\.?\Z")
+_AT_END = re.compile(rf"(?:\A|[.\n]\s)(?P<house>{_AGENCIES})(?:,\sCC[\s-]BY[\w\s.-]*)?\s?\.?\Z")
 # "Pyramid of ages, INSEE 2019.", but not "Distribution of cases, USA, 2019".
 _DATED = re.compile(
     r"[.;,(]\s?(?P<house>(?!(?:USA|DRC|NSW|UAE|PRC|ROC|RSA|WGS|UTM|DSM|ICD|COVID|SARS|ANOVA)\b)[A-Z]{3,7}(?:\s[A-Z][a-z]+){0,3}),?\s(?:19|20)\d\d\)?\s?\.?\Z"
@@ -58,6 +58,7 @@ _KEPT = re.compile(
 # Whose numbers are drawn, "calculations based on ... (NBS, 2019)", and what letters stand for, "WHO, World Health ...".
 _NO_SOURCE = re.compile(r"\b(?:based\son|data\s(?:from|of)|calculat\w+|estimat\w+)\b|\babbrev", re.IGNORECASE)
 _SPELT_OUT = re.compile(r"\b[A-Z][A-Za-z]*[A-Z]\w*\s?[,:=]")
+_YEAR = re.compile(r"(?:19|20)\d\d\)?\.?\Z")
 _LONGEST_BEHIND = 80
 # A last sentence that is a name: "XL Catlin Seaview Survey.", "Katz and Lazarsfeld, 1955."
 _LAST = re.compile(
@@ -106,7 +107,8 @@ def _alone(text: str) -> Iterator[str]:
     for found in _NAMES.finditer(text):
         house = found["house"]
         is_last = not text[found.end() :].strip(" .")
-        holds = not is_kept and (_HOLDS.search(house) or (is_old and _COLLECTS.search(house)))
-        opens = found[0][0] in "(.\n" and not _SPELT_OUT.match(house)
-        if holds or (is_last and opens and _PUBLISHES.search(house) and not _NO_SOURCE.search(text)):
+        in_bracket = found[0][0] == "(" and " " in house
+        holds = _HOLDS.search(house) or (is_old and (_COLLECTS.search(house) or (is_last and in_bracket)))
+        opens = (found[0][0] in "(.\n" or _YEAR.search(found[0])) and not _SPELT_OUT.match(house)
+        if (holds and not is_kept) or (is_last and opens and _PUBLISHES.search(house) and not _NO_SOURCE.search(text)):
             yield house
