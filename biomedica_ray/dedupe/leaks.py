@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -199,13 +200,13 @@ class LookupWorker:
         ]
         n, figures = figures.num_rows, figures.filter(usable)
         matches, candidates = MATCHES.empty_table(), CANDIDATES.empty_table()
-        if self._known and figures.num_rows:
+        if self._known is not None and figures.num_rows:
             regions, thumbnails = regions_in(self._searched, commit, panelled, figures["row"].to_numpy())
             hashes = _hashes_of_panels(self._searched, panelled) if panelled else {}
             matches = same_by_hash(self._known, figures, regions, thumbnails, panel_hashes=hashes, most=MOST_CANDIDATES)
-            if self._known.sought:
+            if self._known.sought is not None:
                 candidates = candidates_in(self._known.sought, regions, thumbnails, unit)
-                candidates = not_found(gather_best([candidates]), matches["picture"].to_pylist())
+                candidates = not_found(gather_best([candidates]), matches, len(self._known.sha256))
         with self._of.store.write_unit(self._stage, unit, mark, self._of.run_id) as writer:
             for name, table in (("matches", matches), ("candidates", candidates)):
                 writer.table(name, table.schema, directory=f"{self._stage}/{name}").write(table)
@@ -245,10 +246,10 @@ def _gather(
 ) -> tuple[Gathered, dict[int, str]]:
     """What hashes have found, the best places of all other pictures, and a fingerprint of each unit that has some."""
     tables = map_in_threads(lambda commit: store.read(commit, "matches"), commits)
-    matches = gather_best([MATCHES.empty_table(), *tables], best=best_matches)
-    found = pc.unique(matches["picture"]).to_pylist()
-    places = map_in_threads(lambda commit: not_found(store.read(commit, "candidates"), found), commits)
-    candidates = gather_best(table.cast(CANDIDATES) for table in places)
+    matches = gather_best(chain([MATCHES.empty_table()], tables), best=best_matches)
+    n = len(overview.rows)
+    places = map_in_threads(lambda commit: not_found(store.read(commit, "candidates"), matches, n), commits)
+    candidates = gather_best(places)
     looks = candidates["look"].to_numpy()
     part = np.searchsorted(overview.starts, looks, side="right") - 1
     candidates = candidates.append_column("trimmed", pa.array(overview.trimmed[looks], pa.bool_()))

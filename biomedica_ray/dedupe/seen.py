@@ -8,7 +8,7 @@ figures are looked up among them unit by unit, whole and panel by panel.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -281,6 +281,8 @@ def best_matches(matches: pa.Table, most: int) -> pa.Table:
     return matches.filter(pa.array(place < most))
 
 
-def not_found(candidates: pa.Table, found: Iterable[int]) -> pa.Table:
-    """The candidates of pictures that have not been found yet."""
-    return candidates.filter(pc.invert(pc.is_in(candidates["picture"], value_set=pa.array(list(found), pa.int32()))))
+def not_found(candidates: pa.Table, matches: pa.Table, n: int) -> pa.Table:
+    """The candidates of pictures that have not been found yet; there are ``n`` pictures."""
+    found = np.zeros(n, np.bool_)
+    found[matches["picture"].to_numpy()] = True
+    return candidates.filter(pa.array(~found[candidates["picture"].to_numpy()], pa.bool_()))
