@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
@@ -90,9 +91,8 @@ def why_not_in_a_bucket(filesystem: pafs.FileSystem, prefix: str, timeout_s: flo
         try:
             filesystem.get_file_info(path)
             filesystem.open_output_stream(path).close()
-            filesystem.delete_file(path)
-        except FileNotFoundError:  # removed by a request whose answer was lost
-            return None
+            with contextlib.suppress(FileNotFoundError):  # removed by a request whose answer was lost
+                filesystem.delete_file(path)
         except OSError as error:
             if is_final(error) or attempt == _TRIALS or time.monotonic() - started > timeout_s:
                 return _s3_reason(str(error))
