@@ -77,9 +77,10 @@ def _token() -> tuple[tuple[str, str], ...]:
     """The header that shows this machine's token, where it has one."""
     if os.environ.get("RAY_AUTH_MODE", "").lower() == "disabled":
         return ()
-    from ray._raylet import AuthenticationTokenLoader  # noqa: PLC0415 - ray takes seconds to import
+    from ray import _raylet  # noqa: PLC0415 - ray takes seconds to import
 
-    return tuple(AuthenticationTokenLoader.instance().get_token_for_http_header(ignore_auth_mode=True).items())
+    tokens: Any = _raylet.AuthenticationTokenLoader  # type: ignore[attr-defined]
+    return tuple(tokens.instance().get_token_for_http_header(ignore_auth_mode=True).items())
 
 
 def _ask(address: str, seconds: float) -> grpc.StatusCode:

@@ -16,9 +16,10 @@ from tests.fakes import azure, s3
 
 os.environ.update(s3.CREDENTIALS | azure.CREDENTIALS)
 
-# Threads of OpenMP that wait for each other otherwise keep processors busy that the tests beside need: where several
-# tests run, training a small network so takes three times the processor seconds.
+# Threads that wait for each other otherwise keep processors busy that the tests beside need: where several tests run,
+# training a small network or fitting a classifier then takes three times the processor seconds.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # What is compiled at its first call takes seconds then.
 settings.register_profile("any time", deadline=None)

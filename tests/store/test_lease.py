@@ -138,9 +138,9 @@ def test_a_run_whose_lease_was_taken_stops_and_leaves_the_others(store: Store, m
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), Lease(store, "extract", "run-1"):
         write(store, "extract", run_id="run-2", host="elsewhere", process=1, since="now")
-        time.sleep(10)
+        time.sleep(90)
     signal.signal(signal.SIGINT, outside)
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 60
     assert store.read_json("leases/extract.json")["run_id"] == "run-2"
 
 

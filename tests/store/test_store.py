@@ -338,7 +338,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
         store = Store("s3://stores/x", f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(StoreError, match="the server does not answer"):
             store.try_writing()
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 60  # two tries of a second each, on a busy machine
 
 
 @pytest.mark.parametrize("size", [10, 6 * 2**20])
