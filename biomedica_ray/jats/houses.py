@@ -87,7 +87,6 @@ _HOUSES = (
     *("commission", "collabor", "consortium", "academy", "federation", "foundation", "institut", "minist", "sociedad"),
     *("société", "gesellschaft", "bundesamt"),
 )
-_OLD_STEM = re.compile(r"\b1[0-9]\d\d\b.*\(")
 _YEAR = re.compile(r"(?:19|20)\d\d\)?\.?\Z")
 _LONGEST_BEHIND, _LONGEST_LAST = 80, 160
 # A last sentence that is a name: "XL Catlin Seaview Survey.", "Katz and Lazarsfeld, 1955."
@@ -118,12 +117,12 @@ def named_alone(text: str, lower: str) -> Iterator[str]:
     if (found := _AT_END.search(end)) or ((found := _DATED.search(end)) and not _NO_SOURCE.search(text)):
         yield found["house"]
     if (
-        (found := _LAST.search(text))
+        (found := _LAST.search(text, max(0, len(text) - _LONGEST_LAST)))
         and not _NO_NAME.search(found["house"])
         and not _is_in_title_case(text[: found.start()])
     ):
         yield found["house"]
-    if has_any(lower, _HOUSES) or _OLD_STEM.search(text):
+    if has_any(lower, _HOUSES) or (text.rstrip(" .").endswith(")") and _OLD.search(text)):
         yield from _alone(text)
 
 
