@@ -41,7 +41,7 @@ from biomedica_ray.units import Counts, Flow, fingerprint
 
 log = logging.getLogger(__name__)
 
-VERSION = 7
+VERSION = 8
 """Raise it when the same input gives other rows, so that stores are extracted again."""
 
 VERSION_DIGITS, RULES_DIGITS = 8, 16

@@ -36,16 +36,21 @@ _PUBLICATION = (
     r"|thesis|dissertations?|newspapers?|magazines?|films?|movies?|documentar(?:y|ies)|posters?|monographs?|treatises?"
     r"|articles?|papers?|publications?|web\s?sites?|web\s?pages?|home\s?pages?|Cochrane\sreviews?|atlas|textbooks?)"
 )
-_TAKEN = r"(?:(?:re-?produced|taken|extracted|copied|sourced|borrowed|drawn|adapted|modified)\s)?"
+_TAKEN = r"(?:re-?produced|taken|extracted|copied|sourced|borrowed|drawn|adapted|modified)"
 
 
 class _Structure(NamedTuple):
-    """A way: what a text must contain, in lower case, the pattern, what may stand neither before nor in it."""
+    """A way: what a text must contain, in lower case, the pattern, what may stand neither before nor in it.
+
+    Where a kind of picture has to stand before the pattern, ``behind`` says so: it is looked for from the rarer words
+    back, as most of what is said of pictures is said of the authors' own.
+    """
 
     stems: tuple[str, ...]
     pattern: re.Pattern[str]
     unless: re.Pattern[str] | None = None
     between: re.Pattern[str] | None = None
+    behind: re.Pattern[str] | None = None
 
 
 # What is another's beside a picture of the authors' own: a plasmid, a curve, records.
@@ -71,27 +76,44 @@ _INSTRUMENT = re.compile(
 _TRAINED = re.compile(
     r"\b(?:train\w*|test\w*|validat\w+|perform\w*|accuracy|results?|classif\w+|number)\b", re.IGNORECASE
 )
-_SEE = re.compile(r"\b(?:see(?:\salso)?|cf\.?|compare|as\sin|like|from|in|with|to|of)\s\Z", re.IGNORECASE)
 
+_PUBLICATION_STEMS = (
+    *(
+        "manual",
+        "brochure",
+        "guide",
+        "book",
+        "patent",
+        "leaflet",
+        "package insert",
+        "sheet",
+        "catalog",
+        "thesis",
+        "dissert",
+    ),
+    *("newspaper", "magazine", "film", "movie", "documentar", "poster", "monograph", "treatise", "article", "paper"),
+    *("publication", "website", "web site", "webpage", "web page", "homepage", "home page", "cochrane", "atlas"),
+)
 _STRUCTURES = (
     # "Illustration from Gray's Anatomy", "Poster from the US Department of Health".
     _Structure(
         (" from ",),
         re.compile(
-            rf"\b(?i:{_DRAWN})(?:,|\s(?i:is|was|are|were))?\s{_TAKEN}from\s(?:the\s)?(?:\d{{4}}\s)?"
-            rf"(?!SPSS|SAS|Stata|STATA|Excel|MATLAB|Matlab|Python|Prism|GraphPad|R\b){_RUN}"
+            rf"\sfrom\s(?:the\s)?(?:\d{{4}}\s)?(?!SPSS|SAS|Stata|STATA|Excel|MATLAB|Matlab|Python|Prism|GraphPad|R\b){_RUN}"
         ),
+        behind=re.compile(rf"\b(?i:{_DRAWN})(?:,|\s(?i:is|was|are|were))?(?:\s{_TAKEN})?\Z"),
     ),
     # "Map of cholera deaths, from John Snow's On the Mode", "in Haeckel's book".
     _Structure(
         ("'s ", "\u2019s ", "s' ", "s\u2019 "),
         re.compile(
-            rf"(?:\b(?i:{_PICTURED})(?:\s\w+){{0,2}}|,|\A|[.(]\s?)\s?(?:(?:[Ff]rom|in|of|after|[Ii]n)\s{_POSSESSIVE}\s"
+            rf"\b(?:(?:[Ff]rom|of|after|[Ii]n)\s{_POSSESSIVE}\s"
             rf"(?:\w+\s){{0,2}}?(?:{_PUBLICATION}|{BY_HAND}|work|paper|original)\b"
             # Diseases, hospitals and tests have names too.
             rf"|(?:[Ff]rom|after)\s{_POSSESSIVE}\s(?!Disease|Syndrome|Hospital|College|University|Palsy|Day|Test|Exact|Index"
             r"|Church|Island)[A-Z\u00c0-\u00de]\w+)"
         ),
+        behind=re.compile(rf"(?:\b(?i:{_PICTURED})(?:\s\w+){{0,2}}|,|\A|[.(])\s?\Z"),
     ),
     # "Cajal's original drawing of the retina", "a facsimile of Harvey's plate".
     _Structure(
@@ -104,11 +126,11 @@ _STRUCTURES = (
     _Structure(
         ("plate", "fig", "table", "folio", "page", "cover"),
         re.compile(
-            r"(?:\A|[.(;,\n]\s?|\bas\s)(?i:plates?|pl\.|figs?\.?|figures?|tables?|folios?|fol\.|pages?|title\spage|frontispiece|cover)"
+            r"\b(?:[Pp]lates?|[Pp]l\.|[Ff]igs?\.?|[Ff]igures?|[Tt]ables?|[Ff]olios?|[Ff]ol\.|(?:[Tt]itle\s)?[Pp]ages?|[Ff]rontispiece|[Cc]over)"
             rf"\s?(?:[\dIVXLC]+\w?(?:[,\u2013-]\s?[\dIVXLC]+\w?)*,?\s)?(?:of|from|in)\s(?:the\s)?"
             rf"(?:{_POSSESSIVE}\s[A-Z]|{_GIVEN}{NAME},?\s(?:et\sal\.?,?\s)?[(\[]?(?:1[4-9]|20)\d\d)"
         ),
-        _SEE,
+        behind=re.compile(r"(?:\A|[.(;,\n]\s?|\bas\s)\Z"),
     ),
     # "as it appears in Roe et al. (2007)", "as depicted in [3]".
     _Structure(
@@ -120,16 +142,30 @@ _STRUCTURES = (
     ),
     # "Photograph taken from the manufacturer's manual", "Diagram from a Cochrane review".
     _Structure(
-        (" from ",),
+        _PUBLICATION_STEMS,
         re.compile(
-            rf"(?:(?:\A|[.(\n]\s?)(?i:(?:re-?produced|taken|extracted|copied|adapted)\s)?|\b(?i:{_PICTURED})(?:\s(?:is|was|are|were))?,?\s{_TAKEN})"
-            rf"(?i:from)\s(?:(?:the|an?|their|its)\s|(?=[A-Z]))(?:[\w'\u2019().-]+\s){{0,7}}?{_PUBLICATION}\b(?![-\u2010\u2011]|\s(?:search|screen|select|includ|analy))"
+            r"\b[Ff]rom\s(?:(?:the|an?|their|its)\s|(?=[A-Z]))"
+            rf"(?:[\w'\u2019().-]+\s){{0,7}}?{_PUBLICATION}\b(?![-\u2010\u2011]|\s(?:search|screen|select|includ|analy))"
         ),
         re.compile(r"\b(?:our|own)\b[^.]*\Z", re.IGNORECASE),
+        behind=re.compile(
+            r"(?:(?:\A|[.(\n]\s?)(?i:(?:re-?produced|taken|extracted|copied|adapted)\s)?"
+            rf"|\b(?i:{_PICTURED})(?:\s(?:is|was|are|were))?,?\s(?:{_TAKEN}\s)?)\Z"
+        ),
     ),
     # "A modified version of the model of Roe and Doe (1998)", "adaptation of a figure by Roe et al.".
     _Structure(
-        (" of ",),
+        (
+            "version",
+            "adapted form",
+            "adaptation",
+            "reproduction",
+            "copy of",
+            "facsimile",
+            "reprint",
+            "redrawing",
+            "tracing",
+        ),
         re.compile(
             r"\b(?i:(?:modified|adapted|simplified|extended|revised|updated|expanded)\s(?:versions?|forms?)|adaptations?|reproductions?"
             r"|copy|facsimiles?|reprints?|redrawing|tracing|versions?)\sof\s(?:(?:an?|the)\s)?(?P<between>(?:[a-z-]+\s){0,4}?)(?:of|by|from|in)"
@@ -140,10 +176,9 @@ _STRUCTURES = (
     # "From left to right from ref. 12", "Structure of the enzyme from Roe et al. (1999)": a sentence on a picture.
     _Structure(
         (" from ",),
-        re.compile(
-            rf"(?:(?<=[.;:(\n])|\A)[^.;:(\n]*?\b(?i:{_PICTURED})\b(?P<between>[^.;:\n]{{0,120}}?)\sfrom(?={AFTER_WORK.pattern})"
-        ),
+        re.compile(rf"\sfrom(?={AFTER_WORK.pattern})"),
         between=_NO_PICTURE,
+        behind=re.compile(rf"(?:(?<=[.;:(\n])|\A)[^.;:(\n]*?\b(?i:{_PICTURED})\b(?P<between>[^.;:\n]{{0,120}}?)\Z"),
     ),
     # "Data: Roe et al.", "Reference: Roe (1999)".
     _Structure(
@@ -188,10 +223,9 @@ _STRUCTURES = (
     ),
     # "caricature published in Punch", "Engraving by Hogarth", "Etching after Rembrandt".
     _Structure(
-        ("published in", "printed in", " by ", " after "),
-        re.compile(
-            rf"\b(?i:{_DRAWN}|maps?|photographs?)(?:,|\s(?:was|were))?\s(?:(?:first|originally)\s)?(?:published|printed)\s(?:in|by)\s(?:the\s)?{_RUN}"
-        ),
+        ("published in", "printed in", "published by", "printed by"),
+        re.compile(rf"\s(?:(?:first|originally)\s)?(?:published|printed)\s(?:in|by)\s(?:the\s)?{_RUN}"),
+        behind=re.compile(rf"\b(?i:{_DRAWN}|maps?|photographs?)(?:,|\s(?:was|were))?\Z"),
     ),
     # "Model of the synapse as proposed by Roe (1999)".
     _Structure(
@@ -224,13 +258,6 @@ _STRUCTURES = (
         ("'s ", "\u2019s ", "s' ", "s\u2019 "),
         re.compile(rf"\b(?i:{BY_HAND})\sof\s{_POSSESSIVE}\s[A-Z\u00c0-\u00de]"),
     ),
-    # "Drawing of the hand reflex, Descartes, 1664".
-    _Structure(
-        ("1",),
-        re.compile(
-            rf"\b(?i:{BY_HAND}|photographs?|postcards?|posters?|maps?)\b[^\n]{{0,120}}?[,(;]\s?(?:(?:c\.|ca\.|circa|around)\s?)?(?:1[4-8]\d\d|19[0-4]\d)\)?\s?\.?\Z"
-        ),
-    ),
     # "Reproducción del dibujo original de Cajal", "Adaptação do modelo de Andersen".
     _Structure(
         ("reprodu", "adapta"),
@@ -241,7 +268,19 @@ _STRUCTURES = (
     ),
     # "Drawing in the notebook of Leonardo da Vinci".
     _Structure(
-        (" of ",),
+        (
+            "notebook",
+            "manuscript",
+            "book",
+            "atlas",
+            "treatise",
+            "papers",
+            "letter",
+            "diar",
+            "codex",
+            "work of",
+            "works of",
+        ),
         re.compile(
             rf"\b(?i:{_PICTURED})\s(?:in|from)\s(?:the|an?)\s(?:\w+\s)?(?:notebooks?|manuscripts?|books?|atlas|treatises?|papers|letters?|diary"
             rf"|diaries|codex|works?)\s(?:of|by)\s{NAME}"
@@ -258,7 +297,10 @@ _STRUCTURES = (
     ),
     # "Image from the manufacturer", "Tafel aus Linnés Systema Naturae".
     _Structure(
-        (" from the ", " by the ", " of the ", " aus "),
+        (
+            *("manufacturer", "company", "vendor", "publisher", "artist", "photographer", "producer", "distributor"),
+            *("kupfer aus", "stich aus", "tafel aus", "bildung aus", "zeichnung aus", "schnitt aus"),
+        ),
         re.compile(
             rf"\b(?i:{_PICTURED})\s(?:from|by)\sthe\s(?:manufacturers?|company|vendors?|publishers?|artists?|photographers?|producers?|distributors?)\b"
             r"|(?:[Kk]upfer|stich|[Tt]afel|[Aa]bbildung|[Zz]eichnung|[Hh]olzschnitt)\saus\s[A-Z\u00c0-\u00de]\w+s\s[A-Z]"
@@ -317,6 +359,12 @@ _STRUCTURES = (
 )
 
 
+# "Drawing of the hand reflex, Descartes, 1664": what the caption ends with, and what it is.
+_OLD_YEAR = re.compile(r"[,(;]\s?(?:(?:c\.|ca\.|circa|around)\s?)?(?:1[4-8]\d\d|19[0-4]\d)\)?\s?\.?\Z")
+_OLD_PICTURE = re.compile(rf"\b(?i:{BY_HAND}|photographs?|postcards?|posters?|maps?)\b[^\n]{{0,120}}\Z")
+_LONGEST_YEAR, _LONGEST_BEHIND = 20, 240
+
+
 def is_attributed(text: str, lower: str) -> bool:
     """Whether a text gives its picture to a work or a person without a word of taking over.
 
@@ -324,13 +372,18 @@ def is_attributed(text: str, lower: str) -> bool:
         text: A caption or an attribution.
         lower: The same in lower case.
     """
+    year = _OLD_YEAR.search(text, max(0, len(text) - _LONGEST_YEAR))
+    if year and _OLD_PICTURE.search(text, max(0, year.start() - _LONGEST_BEHIND), year.start()):
+        return True
     return any(has_any(lower, structure.stems) and _matches(structure, text) for structure in _STRUCTURES)
 
 
 def _matches(structure: _Structure, text: str) -> bool:
     for found in structure.pattern.finditer(text):
-        if structure.between is not None and structure.between.search(found["between"]):
+        start = max(0, found.start() - _LONGEST_BEHIND)
+        led = structure.behind.search(text, start, found.start()) if structure.behind else found
+        if led is None or (structure.between is not None and structure.between.search(led["between"])):
             continue
-        if structure.unless is None or not structure.unless.search(text[max(0, found.start() - 80) : found.start()]):
+        if structure.unless is None or not structure.unless.search(text, start, led.start()):
             return True
     return False

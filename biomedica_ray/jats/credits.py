@@ -81,12 +81,14 @@ _GIVEN = (
 class _Credit(NamedTuple):
     """A way of naming whose a picture is: what a text has to contain, in lower case, and the pattern, who is named.
 
-    Where a kind of picture has to stand before that, ``behind`` says so: it is looked for from the rarer word back.
+    Where a kind of picture has to stand before that, ``behind`` says so: it is looked for from the rarer word back,
+    in as many characters as ``window`` has.
     """
 
     stems: tuple[str, ...]
     pattern: re.Pattern[str]
     behind: re.Pattern[str] | None = None
+    window: int = _LONGEST_PICTURE
 
 
 # Ways of naming somebody after whom there may be a technique instead: "Image by Scanning Electron Microscopy".
@@ -151,9 +153,9 @@ _MAKERS = (
     # "Life restoration of Anomalocaris by Ann Roe".
     _Credit(
         (" by ",),
-        re.compile(
-            rf"\b(?i:{_PICTURES}|restorations?|maps?|models?)\sof\s[^.;:()\n]{{1,80}}?\sby\s(?P<who>{_PERSON}|{NAME}\sand\s{NAME})(?=\s?[.,;)\n]|\Z)"
-        ),
+        re.compile(rf"\sby\s(?P<who>{_PERSON}|{NAME}\sand\s{NAME})(?=\s?[.,;)\n]|\Z)"),
+        re.compile(rf"\b(?:{_PICTURES}|restorations?|maps?|models?)\sof\s[^.;:()\n]{{1,80}}\Z", re.IGNORECASE),
+        window=120,
     ),
     # "Photograph of a toad, A. Roe."
     _Credit(
@@ -302,7 +304,20 @@ _CREDITS = (
     ),
     # "Property of the Museum", "from the collection of J. Doe".
     _Credit(
-        ("property of", "collection", "archive", "file", "album", "estate", "papers of", "acervo", "archiv"),
+        (
+            "property of",
+            "collection",
+            "archive",
+            "teaching file",
+            "case file",
+            "slide file",
+            "photo file",
+            "album",
+            "estate",
+            "papers of",
+            "acervo",
+            "archiv",
+        ),
         re.compile(
             r"(?:(?:\A|[.(\n]\s?|\b(?:is|are)\s(?:the\s)?)(?i:property)\sof"
             rf"|(?:\A|[.(\n]\s?|\b(?i:{_PICTURES})\s)(?i:from)\sthe\s(?i:collections?|archives?|albums?|estate|papers|(?:teaching|case|slide|photo\w*)\s(?:files?|collections?|archives?))\sof"
@@ -378,6 +393,6 @@ def credited(text: str) -> Iterator[str]:
 
 def _named_by(credit: _Credit, text: str) -> Iterator[str]:
     for match in credit.pattern.finditer(text):
-        before = text[max(0, match.start() - _LONGEST_PICTURE) : match.start()]
+        before = text[max(0, match.start() - credit.window) : match.start()]
         if credit.behind is None or credit.behind.search(before):
             yield match["who"]

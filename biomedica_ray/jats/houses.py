@@ -20,9 +20,8 @@ _AGENCY = (
 _AGENCIES = rf"{_AGENCY}(?:(?:/|-|,\s|\sand\s|\s&\s|\s/\s){_AGENCY})*"
 # What it is that an agency in brackets stands behind.
 _SEEN = ("image", "photo", "picture", "map", "view", "scene")
-_IN_BRACKETS = re.compile(
-    rf"\b(?i:images?|photo\w*|pictures?|maps?|views?|imagery|scenes?)\b[^.()]{{0,60}}?\s\((?P<house>{_AGENCIES})\)"
-)
+_IN_BRACKETS = re.compile(rf"\((?P<house>{_AGENCIES})\)")
+_OF_VIEW = re.compile(r"\b(?i:images?|photo\w*|pictures?|maps?|views?|imagery|scenes?)\b[^.()]{0,60}?\s\Z")
 _MADE_WITH = re.compile(r"\b(?:in|with|using|software|by)\b[^.]*\Z", re.IGNORECASE)
 _AT_END = re.compile(rf"(?:\A|[.\n]\s)(?P<house>{_AGENCIES})(?:,\sCC[\s-]BY[\w\s.-]*)?\s?\.?\Z")
 # "Pyramid of ages, INSEE 2019.", but not "Distribution of cases, USA, 2019".
@@ -58,8 +57,38 @@ _KEPT = re.compile(
 # Whose numbers are drawn, "calculations based on ... (NBS, 2019)", and what letters stand for, "WHO, World Health ...".
 _NO_SOURCE = re.compile(r"\b(?:based\son|data\s(?:from|of)|calculat\w+|estimat\w+)\b|\babbrev", re.IGNORECASE)
 _SPELT_OUT = re.compile(r"\b[A-Z][A-Za-z]*[A-Z]\w*\s?[,:=]")
+_HOUSES = (
+    *(
+        "muse",
+        "musé",
+        "archiv",
+        "arquiv",
+        "librar",
+        "bibliot",
+        "galler",
+        "glypto",
+        "pinaco",
+        "kunsthal",
+        "rijks",
+        "national trust",
+    ),
+    *(
+        "acervo",
+        "collection",
+        "sammlung",
+        "organi",
+        "association",
+        "society",
+        "agency",
+        "ministry",
+        "bureau",
+        "council",
+    ),
+    *("commission", "collabor", "consortium", "academy", "federation", "foundation", "institut", "minist", "sociedad"),
+    *("société", "gesellschaft", "bundesamt"),
+)
 _YEAR = re.compile(r"(?:19|20)\d\d\)?\.?\Z")
-_LONGEST_BEHIND = 80
+_LONGEST_BEHIND, _LONGEST_LAST = 80, 160
 # A last sentence that is a name: "XL Catlin Seaview Survey.", "Katz and Lazarsfeld, 1955."
 _LAST = re.compile(
     rf"(?:[.)\]]\s|\n)(?P<house>(?=(?:\S+\s)*?[A-Z][a-z]{{2,}}\S*\s(?:\S+\s)*?[A-Z][a-z]{{2,}}){_WORD}(?:{_JOIN}{_WORD}){{1,9}})(?:,?\s(?:19|20)\d\d)?\s?\.?\Z"
@@ -80,20 +109,20 @@ def named_alone(text: str, lower: str) -> Iterator[str]:
         text: A caption or an attribution.
         lower: The same in lower case.
     """
-    if has_any(lower, _SEEN):
-        for found in _IN_BRACKETS.finditer(text):
-            if not _MADE_WITH.search(text[max(0, found.start() - _LONGEST_BEHIND) : found.start()]):
-                yield found["house"]
+    for found in _IN_BRACKETS.finditer(text) if "(" in text and has_any(lower, _SEEN) else ():
+        view = _OF_VIEW.search(text, max(0, found.start() - _LONGEST_BEHIND), found.start())
+        if view and not _MADE_WITH.search(text, max(0, view.start() - _LONGEST_BEHIND), view.start()):
+            yield found["house"]
     end = text[-_LONGEST_BEHIND:]
     if (found := _AT_END.search(end)) or ((found := _DATED.search(end)) and not _NO_SOURCE.search(text)):
         yield found["house"]
     if (
-        (found := _LAST.search(text))
+        (found := _LAST.search(text, max(0, len(text) - _LONGEST_LAST)))
         and not _NO_NAME.search(found["house"])
         and not _is_in_title_case(text[: found.start()])
     ):
         yield found["house"]
-    if _HOLDS.search(text) or _COLLECTS.search(text) or _PUBLISHES.search(text):
+    if has_any(lower, _HOUSES) or (text.rstrip(" .").endswith(")") and _OLD.search(text)):
         yield from _alone(text)
 
 

@@ -248,7 +248,9 @@ def is_of_cited(caption: str) -> bool:
 
     Where the word before the citation tells how a picture was made, ``by the method [11]``, it is the authors' own.
     """
-    title = _TITLE.match(caption)
+    if ")" not in caption and "]" not in caption:
+        return False
+    title = _TITLE.match(caption) if ")." in caption or "]." in caption or "\n" in caption else None
     return _ends_cited(caption) or (title is not None and _ends_cited(title[0]))
 
 

@@ -16,6 +16,14 @@ LEADS = [
     *("Adapted from", "Skull, after", "From", "Map based on the map of", "(Obtained from", "Figure, modified"),
     *("Images kindly provided by", "Image courtesy of", "Credit:", "Source:", "Image of the robot:", "Base map from"),
     *("We thank Dr.", "With permission of", "Copyright", "(c) 2010", "Under CC BY by", "Diagram from the library"),
+    *(
+        "Structure from",
+        "Fig. 7 of",
+        "Roe's drawing from Doe's",
+        "Model proposed by",
+        "(Museum of the",
+        "Image from the",
+    ),
     *("Available at:", "Public domain", "Figure 1", "Fig. 1A,", "(A)", "Supplementary", "Images"),
 ]
 FILLERS = [
