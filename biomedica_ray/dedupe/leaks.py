@@ -169,13 +169,13 @@ def _search(
     units = {unit: fingerprint(content, searched.content(unit)) for unit in searched.extracted}
     same = searched.store.root == record.store.root
     inputs = {"extract": searched.extracted, "panels": searched.panelled} if same else None
-    worker = partial(LookupWorker, record.units_of, searched.store, searched.stage("units"), known)
-    found = run_units(record, searched.stage("units"), units, worker, memory_gb=WORKER_GB, inputs=inputs)
+    lookup = partial(LookupWorker, record.units_of, searched.store, searched.stage("units"), known)
+    found = run_units(record, searched.stage("units"), units, lookup, memory_gb=WORKER_GB, inputs=inputs)
     [(_, (gathered, of_units))] = refs_in_tasks(
         _gather, {0: (record.store, list(found.values()), overview, units)}, 2, memory_gb
     )
-    worker = partial(PlaceWorker, record.units_of, searched.store, searched.stage("places"), gathered, greys)
-    places = run_units(record, searched.stage("places"), ray.get(of_units), worker, memory_gb=SEARCH_GB, inputs=inputs)
+    looker = partial(PlaceWorker, record.units_of, searched.store, searched.stage("places"), gathered, greys)
+    places = run_units(record, searched.stage("places"), ray.get(of_units), looker, memory_gb=SEARCH_GB, inputs=inputs)
     conclude = partial(_conclude, record.units_of, searched.stage("sets"), marks)
     [(_, [commits])] = refs_in_tasks(conclude, {0: (list(places.values()), gathered, overview)}, 1, memory_gb)
     made: list[Commit] = ray.get(commits)

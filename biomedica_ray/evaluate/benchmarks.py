@@ -87,7 +87,7 @@ def run(config: EvaluateConfig, record: Run) -> None:
         )
         record.store.write_json(f"{place}/results.json", document)
         files = tables.render(document) | {
-            "results.html": page.render(document, _shown(scored), leakage and leakage.tasks)
+            "results.html": page.render(document, _shown(scored), leakage.tasks if leakage else None)
         }
         for name, text in files.items():
             record.store.write_bytes(f"{place}/{name}", text.encode())
