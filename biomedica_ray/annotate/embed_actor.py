@@ -102,7 +102,7 @@ class EmbedActor:
             embeddings.write(table)
             failed = writer.table("errors", schema.ERRORS, directory=f"errors/{self._stage}")
             failed.write(errors)
-            counts = {self._kind: Flow(told["rows_in"], embeddings.rows, failed.rows, told["skipped"])}
+            counts: Counts = {self._kind: Flow(told["rows_in"], embeddings.rows, failed.rows, told["skipped"])}
             reasons = {EMBEDDED_BEFORE: {"same image": len(earlier)}} if len(earlier) else {}
             return writer.commit(counts, reasons=reasons).counts
 

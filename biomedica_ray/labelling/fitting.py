@@ -394,7 +394,7 @@ def _judge(probabilities: Floats, examples: Sequence[Example], names: Sequence[s
         examples=len(examples),
         articles=len(set(_articles(examples).tolist())),
         accuracy=round(float(right.mean()), 4),
-        balanced_accuracy=round(float(np.mean(recalls)), 4),
+        balanced_accuracy=round(float(np.mean(recalls or [0.0])), 4),
         calibrated_on="",
         sure_from=sure_from,
         sure=round(float(sure.mean()), 4),

@@ -124,7 +124,8 @@ def write_images(store: Store, labelled: list[Commit], file: str, asked: ImagesA
 
         pieces = map_in_threads(read, labelled)
         chosen = choose_images(pieces, asked.images, {*asked.decided, *asked.begun}, asked.seed)
-        figures = dict(zip(chosen["figure_id"].to_pylist(), chosen["random"].to_pylist(), strict=True)) | asked.begun
+        new = zip(chosen["figure_id"].to_pylist(), chosen["random"].to_pylist(), strict=True)
+        figures = {**dict(new), **asked.begun}
         if not figures:
             raise StoreError(f"{store.root}: annotators have answered all images") from None
         rows = [
