@@ -24,8 +24,8 @@ from PIL import Image
 from biomedica_ray import schema
 from biomedica_ray.annotate.earlier_vectors import EarlierVectors
 from biomedica_ray.annotate.embed import DECODE_GB, preprocess_unit
-from biomedica_ray.dedupe.comparison import WORKER_GB
 from biomedica_ray.dedupe.slim import read_slim
+from biomedica_ray.dedupe.tasks import WORKER_GB
 from biomedica_ray.models.encoder_info import Preprocessing
 from biomedica_ray.panels.config import PanelsConfig
 from biomedica_ray.panels.detectors import DetectorSpec
