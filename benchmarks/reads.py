@@ -69,7 +69,7 @@ class Single:
 def write_dataset(root: Path, shards: int, samples: int, image_bytes: float = MEAN_BYTES, words: int = 6000) -> None:
     """Shards with their twins, all in the split test: of images of so many bytes on average, texts of so many words."""
     random = np.random.default_rng(0)
-    filled = {field.name: _value(field.type) for field in schema.DATASET}
+    filled = {field.name: _value(field.type) for field in schema.DATASET if field.name not in ("key", "jpg", "txt")}
     text = " ".join(f"word{number % 997}" for number in range(words))
     entries: list[dict[str, Any]] = []
     for number in range(shards):
@@ -81,7 +81,7 @@ def write_dataset(root: Path, shards: int, samples: int, image_bytes: float = ME
                 jpg = random.bytes(int(random.gamma(2, image_bytes / 2)) + 1000)
                 key, caption = f"PMC{number * samples + row}-1_001", f"Figure {row}: what was seen."
                 fields = {**filled, "article_text": text, "image_primary_label": ["Plots and Charts"]}
-                tar.write(key, jpg, caption, {name: value for name, value in fields.items() if name != "jpg"})
+                tar.write(key, jpg, caption, fields)
         with TwinWriter(root / parquet, tar.offsets) as twin:
             for sample in tar.by_concept():
                 twin.write(parquet_row(*sample))

@@ -52,12 +52,14 @@ class ShardWriter:
     def write(self, key: str, jpg: bytes, caption: str, fields: Mapping[str, Any]) -> None:
         """Add ``<key>.jpg``, ``<key>.json`` and ``<key>.txt``; the text is UTF-8."""
         files = {"jpg": jpg, "json": self._as_json(fields).encode(), "txt": caption.encode()}
-        at, pieces, extents = self.offsets[-1], [], []
+        at = self.offsets[-1]
+        pieces: list[bytes] = []
+        extents = []
         for extension, data in files.items():
-            head = header(f"{key}.{extension}", len(data))
-            pieces += head, data, padding(len(data))
-            extents.append(_Extent(at + len(head), len(data)))
-            at += sum(map(len, pieces[-3:]))
+            parts = header(f"{key}.{extension}", len(data)), data, padding(len(data))
+            extents.append(_Extent(at + len(parts[0]), len(data)))
+            at += sum(map(len, parts))
+            pieces += parts
         # One call for a sample: what each call costs is more than to copy its bytes.
         self._file.write(b"".join(pieces))
         self._index.append(_Sample(key, fields["image_concept"], *extents))
