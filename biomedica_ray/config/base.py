@@ -37,7 +37,7 @@ class StageConfig(BaseModel):
 
     store: str = Field(description=f"root of the dataset: {A_PLACE}")
     endpoint_url: str | None = Field(
-        None, pattern=r"^(https?://)?[^/\s]+/?$", description="server of the store, if it is not AWS or Google"
+        None, pattern=r"^(https?://)?[^/\s]+/?$", description="server of the store, if it is not AWS, Google or Azure"
     )
     ray_address: str = Field(
         "local",

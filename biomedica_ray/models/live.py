@@ -16,7 +16,7 @@ class _Live(TorchDispatchMode):
     """Counts the bytes of the tensors that operators have made and that are still there."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self._uses: Counter[int] = Counter()
 
@@ -51,6 +51,7 @@ def _is_tensor(leaf: Any) -> bool:
 
 def peak_bytes(work: Callable[[], Any]) -> int:
     """The most bytes of tensors at a time that ``work`` makes; what operators need inside is not among them."""
-    with torch.inference_mode(), _Live() as live:
+    live = _Live()
+    with torch.inference_mode(), live:
         work()
     return live.peak

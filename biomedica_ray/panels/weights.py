@@ -30,7 +30,7 @@ def read_weights(where: str, endpoint_url: str | None = None, key: str = "detect
 
     Args:
         where: Which.
-        endpoint_url: Server of object storage, if it is not AWS or Google.
+        endpoint_url: Server of object storage, if it is not AWS, Google or Azure.
         key: The config's key, for messages.
 
     Raises:
