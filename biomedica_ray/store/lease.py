@@ -299,7 +299,7 @@ class _S3Place:
         now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         return Held(json.loads(body), (now - answer["LastModified"]).total_seconds(), answer["ETag"])
 
-    def _get(self, **where: str) -> tuple[Any, bytes]:
+    def _get(self, **where: Any) -> tuple[Any, bytes]:
         """The answer and its body; botocore sends no request again of which the body was cut."""
         from botocore.exceptions import IncompleteReadError, ResponseStreamingError  # noqa: PLC0415
 

@@ -39,7 +39,7 @@ class _Object(S3Object):
             raise OSError(str(error)) from None
 
 
-class _Handler(pafs.FileSystemHandler):
+class _Handler(pafs.FileSystemHandler):  # type: ignore[misc]
     def __init__(self, filesystem: pafs.FileSystem, endpoint_url: str | None) -> None:
         self._filesystem, self._endpoint_url = filesystem, endpoint_url
 
