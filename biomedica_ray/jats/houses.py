@@ -114,20 +114,18 @@ def named_alone(text: str, lower: str) -> Iterator[str]:
         if view and not _MADE_WITH.search(text, max(0, view.start() - _LONGEST_BEHIND), view.start()):
             yield found["house"]
     end = text[-_LONGEST_BEHIND:]
-    if (found := _AT_END.search(end)) or ((found := _DATED.search(end)) and not _NO_SOURCE.search(text)):
-        yield found["house"]
-    if (
-        (found := _LAST.search(text, max(0, len(text) - _LONGEST_LAST)))
-        and not _NO_NAME.search(found["house"])
-        and not _is_in_title_case(text[: found.start()])
-    ):
-        yield found["house"]
+    dated = _DATED.search(end)
+    if at_end := _AT_END.search(end) or (None if dated and _NO_SOURCE.search(text) else dated):
+        yield at_end["house"]
+    last = _LAST.search(text, max(0, len(text) - _LONGEST_LAST))
+    if last and not _NO_NAME.search(last["house"]) and not _is_in_title_case(text[: last.start()]):
+        yield last["house"]
     if has_any(lower, _HOUSES) or (text.rstrip(" .").endswith(")") and _OLD.search(text)):
         yield from _alone(text)
 
 
 def _is_in_title_case(text: str) -> bool:
-    words = _LONG_WORD.findall(text)
+    words: list[str] = _LONG_WORD.findall(text)
     return sum(word[0].isupper() for word in words) > _CAPITALISED * len(words)
 
 
