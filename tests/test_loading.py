@@ -181,7 +181,7 @@ def test_what_the_benchmark_compares_is_the_same_by_each_way_from_each_place(
         expected = sorted(stream.by_our_reader(there[0]))
         assert len(expected) == 10 and len(set(expected)) == 10
         assert sorted(stream.by_load(there[0])) == expected  # the other places are those of the tests above
-        monkeypatch.delitem(stream.WAYS, "load")  # type: ignore[misc]
+        monkeypatch.delitem(stream.WAYS, "load")
         read = {(place.name, way): sorted(read(place)) for place in there for way, read in stream.WAYS.items()}
         assert [at for at, samples in read.items() if samples != expected] == []
         assert len(stream.table(there[:1], rounds=1)) == 2 + len(stream.WAYS)
