@@ -172,12 +172,16 @@ def test_of_one_concept_little_more_than_its_own_rows_is_read(ray_cluster: None,
     assert bytes_of(gets) < 0.18 * whole
 
 
-def test_what_the_benchmark_compares_is_the_same_by_each_way_from_each_place(ray_cluster: None, tmp_path: Path) -> None:
+def test_what_the_benchmark_compares_is_the_same_by_each_way_from_each_place(
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stream.write(tmp_path, 2, 5, image_bytes=2000)
     with served_folder(tmp_path, 0) as server:
         there = stream.places(tmp_path, server)
         expected = sorted(stream.by_our_reader(there[0]))
         assert len(expected) == 10 and len(set(expected)) == 10
+        assert sorted(stream.by_load(there[0])) == expected  # the other places are those of the tests above
+        monkeypatch.delitem(stream.WAYS, "load")
         read = {(place.name, way): sorted(read(place)) for place in there for way, read in stream.WAYS.items()}
         assert [at for at, samples in read.items() if samples != expected] == []
         assert len(stream.table(there[:1], rounds=1)) == 2 + len(stream.WAYS)
