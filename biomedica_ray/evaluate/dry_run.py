@@ -65,10 +65,10 @@ def try_on_samples(checkpoints: TrainedModel, held_out: HeldOut) -> Tried:
     model = Model.of_run(checkpoints, "cpu")
     why = "there is none"
     for sample in held_out.samples():
+        if isinstance(sample, Unreadable):
+            why = f"{sample.what}: {sample.message}"
+            continue
         try:
-            if isinstance(sample, Unreadable):
-                why = f"{sample.what}: {sample.message}"
-                continue
             pixels = model.pixels(sample.image)
         except ImageError as error:
             why = f"{sample.key}: {error}"

@@ -50,7 +50,7 @@ def learned(learner: Learner, loss: torch.Tensor) -> dict[str, torch.Tensor]:
 def _process(number: int, model: str, folder: str) -> None:
     """Worker ``number`` of each case that has so many."""
     torch.set_num_threads(1)
-    warnings.simplefilter("error", FutureWarning)  # of an argument that torch would have otherwise
+    warnings.filterwarnings("error", ".*broadcast_buffers")
     start = make(model)
     for workers in WORKERS[number > 1 :]:
         dist.init_process_group("gloo", init_method=f"file://{folder}/group-{workers}", rank=number, world_size=workers)
