@@ -21,6 +21,7 @@ from biomedica_ray.forecast import forecast, measured_rate, told_memory
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.messages import one_line
 from biomedica_ray.models.encoder_info import EncoderInfo
+from biomedica_ray.panels.sure import is_sure
 from biomedica_ray.runs import Run
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import pmcid_of
@@ -61,9 +62,10 @@ def dry_run(config: AnnotateConfig, record: Run) -> None:
     store = record.store
     load_truth(store, config.truth)
     extracted = store.extracted()
+    panelled = embed.found_panels(store, extracted) if config.panels else {}
     info, units = embed.plan(config, store, extracted)
     embedded = record.committed(embed_stage(config.model))
-    done = {unit: c for unit, c in embedded.items() if c.complete and units.get(unit) == c.fingerprint}
+    done = _done(embedded, units)
     todo = [unit for unit in units if unit not in done]
     earlier = EarlierVectors.find(encoder_mark(info), store, extracted, embedded, todo)
     figures = sum(extracted[unit].counts["figures"].rows_out for unit in todo)
@@ -71,6 +73,13 @@ def dry_run(config: AnnotateConfig, record: Run) -> None:
     for key, numbers in (("clusters", [config.clusters]), ("scan_k", config.scan_k or [])):
         for clusters in numbers:
             fitting.check(config, clusters, info.dim, count_vectors(done) + figures, key)
+    panels = 0
+    if config.panels:
+        planned = embed.plan_panels(config, extracted, panelled, info)
+        there = _done(record.committed(embed_stage(config.model, "panels")), planned)
+        count = partial(count_panels, store, [panelled[unit] for unit in planned.keys() - there.keys()])
+        panels = on_a_worker(partial(count, config.panels_min_confidence), memory_gb=_SLIM_GB)
+        log.info("annotate: %d panels to do, of units whose panels are not embedded as they are now", panels)
     tried = on_a_worker(
         partial(try_one, config, store, extracted), num_cpus=config.num_cpus, memory_gb=config.memory_gb
     )
@@ -92,9 +101,25 @@ def dry_run(config: AnnotateConfig, record: Run) -> None:
         "parameters": tried.parameters,
         "units": len(todo),
         "reused": reused,
+        "panels": panels,
         "memory_gib": told_memory("annotate", parts),
-        **forecast(config, "annotate", figures - reused, embed.room(config.num_cpus, gpus), rate),
+        **forecast(config, "annotate", figures - reused + panels, embed.room(config.num_cpus, gpus), rate),
     }
+
+
+def _done(commits: Mapping[int, Commit], planned: Mapping[int, str]) -> dict[int, Commit]:
+    return {unit: c for unit, c in commits.items() if c.complete and planned.get(unit) == c.fingerprint}
+
+
+def count_panels(store: Store, commits: list[Commit], min_confidence: float) -> int:
+    """Panels of units that would be embedded; is a task on the cluster."""
+
+    def of_unit(commit: Commit) -> int:
+        rows = store.read(commit, "panels", ["n_panels", "panel_boxes"]).to_pylist()
+        boxes = (box for row in rows if row["n_panels"] > 1 for box in row["panel_boxes"])
+        return sum(is_sure(box, min_confidence) for box in boxes)
+
+    return sum(map_in_threads(of_unit, commits, READS))
 
 
 def count_reused(store: Store, extracted: Mapping[int, Commit], todo: Iterable[int], earlier: EarlierVectors) -> int:

@@ -100,6 +100,14 @@ def found_panels(store: Store, extracted: Mapping[int, Commit]) -> dict[int, Com
     return {unit: panelled[unit] for unit in extracted}
 
 
+def plan_panels(
+    config: AnnotateConfig, extracted: Mapping[int, Commit], panelled: Mapping[int, Commit], info: EncoderInfo
+) -> dict[int, str]:
+    """Unit -> fingerprint of its panels' embeddings."""
+    settings = VERSION, info.to_json(), config.panels_min_confidence
+    return {unit: fingerprint(settings, extracted[unit].written, found.written) for unit, found in panelled.items()}
+
+
 def embed_panels(
     config: AnnotateConfig,
     record: Run,
@@ -108,8 +116,7 @@ def embed_panels(
     info: EncoderInfo,
 ) -> dict[int, Commit]:
     """Embed the panels that may be samples of their own; as :func:`embed_units`, with the commits of the panels."""
-    settings = VERSION, info.to_json(), config.panels_min_confidence
-    units = {unit: fingerprint(settings, extracted[unit].written, found.written) for unit, found in panelled.items()}
+    units = plan_panels(config, extracted, panelled, info)
     return embed_units(config, record, {"extract": extracted, "panels": panelled}, units, info, kind="panels")
 
 

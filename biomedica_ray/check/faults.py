@@ -62,7 +62,7 @@ def find_faults(store: Store, settled_ns: int) -> Faults:
     }
     for commit in commits:
         gone = [path for path in commit.files.values() if path.rpartition("/")[2] not in there[path.rpartition("/")[0]]]
-        if gone:
+        if gone and store.has(commit.record):  # else a run has withdrawn it meanwhile
             faults.missing.append((commit, gone[0]))
     faults.left_over = sorted(
         f"{folder}/{name}"
@@ -96,18 +96,22 @@ def _records(store: Store) -> list[tuple[str, Commit | None]]:
     for stage in stages:
         try:
             read |= {commit.record: commit for commit in store.commits(stage).values()}
-        except (ValueError, TypeError, KeyError):  # one of them cannot be read; which?
+        except (ValueError, TypeError, KeyError, FileNotFoundError):  # one of them cannot be read; which?
             continue
     unread = [path for path in paths if path not in read]
-    read |= dict(zip(unread, map_in_threads(lambda path: _record(store, path), unread), strict=True))
-    return [(path, read[path]) for path in paths]
+    for found in map_in_threads(lambda path: _record(store, path), unread):
+        read |= found
+    return [(path, read[path]) for path in paths if path in read]
 
 
-def _record(store: Store, path: str) -> Commit | None:
+def _record(store: Store, path: str) -> dict[str, Commit | None]:
+    """The record by its path; none where a run has withdrawn it meanwhile."""
     try:
-        return Commit.from_json(store.read_json(path))
+        return {path: Commit.from_json(store.read_json(path))}
+    except FileNotFoundError:
+        return {}
     except (ValueError, TypeError, KeyError):
-        return None
+        return {path: None}
 
 
 def _files(store: Store, folder: str) -> list[pafs.FileInfo]:

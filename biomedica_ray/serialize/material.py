@@ -10,8 +10,8 @@ column of each row group, would be longer than what most shards read.
 
 from __future__ import annotations
 
-import contextlib
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from biomedica_ray import schema
+from biomedica_ray.messages import one_line
 from biomedica_ray.reading.place import Place
 from biomedica_ray.serialize import samples
 from biomedica_ray.serialize.config import SerializeConfig
@@ -27,6 +28,8 @@ from biomedica_ray.serialize.shard_plan import KINDS
 from biomedica_ray.serialize.tables import read_pubmed, read_rows
 from biomedica_ray.store import Commit, Store
 from biomedica_ray.units import Counts
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 Kind = tuple[str, str]
@@ -117,10 +120,18 @@ def paths(commits: Mapping[int, Commit]) -> dict[int, str]:
 
 
 def discard(store: Store, place: Place) -> None:
-    """Remove the material of all units by a few requests: the records first, so that nobody looks for the files."""
+    """Remove the material of all units by a few requests: the records first, so that nobody looks for the files.
+
+    What cannot be removed now, or was left by a run that was killed meanwhile, the next run removes.
+    """
     for folder in (f"commits/{place.material_stage}", place.folder(_TABLE)):
-        with contextlib.suppress(FileNotFoundError):
+        try:
             store.filesystem.delete_dir(store.path(folder))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            log.warning("serialize: %s cannot be removed now: %s", store.uri(folder), one_line(error))
+            return
 
 
 def _stretches(figures: Sequence[Row]) -> Iterator[Sequence[Row]]:

@@ -107,9 +107,11 @@ def _of_unit(store: Store, path: str, shard: Shard, places: Integers) -> Iterato
         found, figure, shared = next(rows, (None, {}, None))
         if found != row or shared is None:
             raise LostRowsError(f"rows lost: row {row} of the unit's figures is not in {store.uri(path)}")
+        if (image := next(images, None)) is None:
+            raise LostRowsError(f"rows lost: row {row} of the unit's figures has no image")
         shown = {each["panel"]: each for each in figure["shown"]}
         tables = figure["label"], figure["panels"], shown
-        yield Member({**figure["figure"], **next(images)}, shared, *tables, its, figure["also_captioned"])
+        yield Member({**figure["figure"], **image}, shared, *tables, its, figure["also_captioned"])
 
 
 def _rows(pieces: Iterable[pa.Table], wanted: Set[int]) -> Iterator[tuple[int, Row, samples.ArticleFields]]:

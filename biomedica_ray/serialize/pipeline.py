@@ -114,8 +114,7 @@ def run(config: SerializeConfig, record: Run) -> None:
     needs: dict[str, Any] = {"material": paths(gathered), "disk_bytes": disk_bytes}
     write = partial(ShardWorker, store, record.run_id, config, planned.shards, **needs)
     written = run_units(record, place.shards_stage, planned.marks, write, **options)
-    if gathered:
-        discard(store, place)
+    discard(store, place)
 
     tables = map_in_threads(lambda commit: store.read(commit, "shards").to_pylist(), written.values())
     rows = sorted((row for table in tables for row in table), key=lambda row: row["path"])

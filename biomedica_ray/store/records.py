@@ -8,6 +8,7 @@ nothing is asked again.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -16,8 +17,10 @@ import pyarrow.fs as pafs
 
 from biomedica_ray.ahead import map_in_threads
 from biomedica_ray.store.commits import Commit
-from biomedica_ray.store.filesystem import read_again
+from biomedica_ray.store.filesystem import StoreError, read_again
 from biomedica_ray.store.root import Root
+
+log = logging.getLogger(__name__)
 
 SNAPSHOT = ".snapshot.json"
 """Name of the snapshot in the folder of the records; hidden, so that no listing shows it."""
@@ -44,7 +47,10 @@ def read_records(root: Root, folder: str, made: Iterable[Commit] = ()) -> list[C
     }
     taken: dict[str, Any] = {}
     if listed.pop(SNAPSHOT, None) is not None:
-        snapshot = root.read_json(f"{folder}/{SNAPSHOT}")
+        try:
+            snapshot = root.read_json(f"{folder}/{SNAPSHOT}")
+        except ValueError:  # it only saves requests
+            snapshot = {}
         taken = {name: entry for name, entry in snapshot.items() if listed.get(name) == entry["seen"]}
     new = [name for name in sorted(listed) if name not in taken and not name.startswith(".")]
     here = {commit.record.rpartition("/")[2]: commit.to_json() for commit in made}
@@ -53,7 +59,10 @@ def read_records(root: Root, folder: str, made: Iterable[Commit] = ()) -> list[C
     documents = here | dict(there)
     read = {name: {"seen": listed[name], "record": documents[name]} for name in new}
     if not root.is_local and len(settled := _settled(read)) >= WORTH_A_SNAPSHOT:
-        root.write_bytes(f"{folder}/{SNAPSHOT}", json.dumps(taken | settled).encode())
+        try:
+            root.write_bytes(f"{folder}/{SNAPSHOT}", json.dumps(taken | settled).encode())
+        except (OSError, StoreError) as error:
+            log.debug("%s: not written, as it only saves requests: %s", root.uri(folder, SNAPSHOT), error)
     commits = [Commit.from_json(entry["record"]) for entry in (taken | read).values()]
     return sorted(commits, key=lambda commit: commit.unit)
 

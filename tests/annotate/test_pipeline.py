@@ -195,8 +195,10 @@ def test_every_figure_is_embedded_clustered_and_counted(ray_cluster: None, store
 
     before = store.commits(STAGE)
     with pytest.raises(StoreError, match="panels: 3 of 3 units have no panels; run `biomedica panels` first"):
-        run(store, weights, panels=True)
+        run(store, weights, panels=True, dry_run=True)
     commit_panels(store)
+    tried = run(store, weights, panels=True, dry_run=True).results["dry_run"]
+    assert (tried["units"], tried["panels"], tried["images"]) == (0, 2, 2)
     counted = {"panels": Flow(5, 2, 1, 2)}
     assert run(store, weights, panels=True).counts == {**first.counts, **counted}
     assert store.commits(STAGE) == before

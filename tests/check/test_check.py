@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from biomedica_ray.check.faults import Faults, find_faults
 from biomedica_ray.check.pipeline import run
 from biomedica_ray.cluster import StageFailedError
 from biomedica_ray.runs import Run, read_runs
-from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store import Commit, Store, StoreError
 from biomedica_ray.store.lease import Lease
 from biomedica_ray.units import Flow
 
@@ -77,6 +78,25 @@ def test_faults_are_listed_and_the_exit_is_a_failure(store: Store) -> None:
         "left over: figures/000002-bb.parquet",
         "not readable by this version: commits/later/000000.json",
     ]
+
+
+@pytest.mark.parametrize("first", ["records", "files"])
+def test_what_a_run_withdraws_meanwhile_is_no_fault(store: Store, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+    """The records go before they are read, or the files after that."""
+    read = Store.commits
+
+    def withdrawing(self: Store, stage: str) -> dict[int, Commit]:
+        if stage != "extract":
+            return read(self, stage)
+        found = read(self, stage)
+        shutil.rmtree(self.path("commits/extract"))
+        shutil.rmtree(self.path("figures"))
+        if first == "records":
+            raise FileNotFoundError("commits/extract/000000.json")
+        return found
+
+    monkeypatch.setattr(Store, "commits", withdrawing)
+    assert find_faults(store, settled_ns=0).total == 0
 
 
 def test_what_is_mended_is_whole_and_nothing_else_is_touched(store: Store) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from biomedica_ray.ahead import map_in_threads
-from biomedica_ray.store import Commit, Store
+from biomedica_ray.store import Commit, Store, StoreError
 from biomedica_ray.store.records import SNAPSHOT
 from tests.fakes.flaky_proxy import Seen, flaky_proxy
 from tests.fakes.s3 import client, s3_server
@@ -89,3 +89,19 @@ def test_what_a_run_has_made_is_asked_for_by_nobody(store: Store, proxy: tuple[s
     marks, requests = read(store, seen)
     assert marks == {n: "bb" if n < 30 else "aa" for n in range(N)}
     assert requests <= 2
+
+
+def test_a_snapshot_that_cannot_be_read_or_written_costs_requests_alone(
+    store: Store, proxy: tuple[str, Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"commits/stage/{SNAPSHOT}"
+    read(store, proxy[1])
+    store.write_bytes(path, b'{"000000.json": {"se')
+    assert read(store, proxy[1])[0] == dict.fromkeys(range(N), "aa")
+    store.write_bytes(path, b"{}")
+
+    def refused(*_: object) -> None:
+        raise StoreError("3 of 9 bytes have been stored")
+
+    monkeypatch.setattr(Store, "write_bytes", refused)
+    assert read(store, proxy[1])[0] == dict.fromkeys(range(N), "aa")
