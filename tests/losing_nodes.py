@@ -57,7 +57,12 @@ def first_worker(store: Path, stage: str, since: float) -> int:
 
 def lose_node_of(cluster: Cluster, worker: int) -> None:
     """Kill the raylet of a worker that is in the middle of a unit, and the worker with it."""
-    os.kill(worker, signal.SIGSTOP)
+    while True:
+        os.kill(worker, signal.SIGSTOP)
+        if psutil.Process(worker).cmdline()[0] != "ray::IDLE":
+            break
+        os.kill(worker, signal.SIGCONT)
+        time.sleep(0.01)
     time.sleep(0.5)
     raylet = psutil.Process(worker).ppid()
     (node,) = (n for n in cluster.worker_nodes if n.all_processes["raylet"][0].process.pid == raylet)

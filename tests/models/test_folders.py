@@ -242,7 +242,11 @@ def test_a_missing_package_is_one_line_that_names_it(tmp_path: Path, monkeypatch
         ("hf-hub:no/model", None, "^model: hf-hub:no/model: "),
         ("ViT-B-32", "hf-hub:no/model", "^pretrained: hf-hub:no/model: "),
         ("local-dir:/nope", None, "^model: local-dir:/nope: .*No such file"),
-        ("/nope", None, "^model: /nope: expected a model name of open_clip, clip-lite0, a JSON file, a folder"),
+        (
+            "/nope",
+            None,
+            "^model: /nope: expected a model name of open_clip, bmc-longclip, clip-lite0, a JSON file, a folder",
+        ),
         ("ViT-B-32", "/nope", "^pretrained: /nope: expected hf-hub:ID, a folder or file that exists, or a tag of"),
         ("hf-hub:no/model@", None, "^model: hf-hub:no/model@: "),
     ],
