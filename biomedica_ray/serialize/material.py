@@ -120,7 +120,7 @@ def discard(store: Store, place: Place) -> None:
     """Remove the material of all units by a few requests: the records first, so that nobody looks for the files."""
     for folder in (f"commits/{place.material_stage}", place.folder(_TABLE)):
         with contextlib.suppress(FileNotFoundError):
-            store.filesystem.delete_dir(store.path(folder))
+            store.delete_folder(folder)
 
 
 def _stretches(figures: Sequence[Row]) -> Iterator[Sequence[Row]]:

@@ -209,3 +209,13 @@ class Root:
                 self.filesystem.delete_file(self.path(path))
         except FileNotFoundError:
             log.debug("%s was already gone", self.uri(path))
+
+    def delete_folder(self, path: str) -> None:
+        """Remove the folder at ``path`` below the root with all that is in it, if it is there."""
+        if self.blobs:
+            self.blobs.delete_folder(self.path(path))
+            return
+        try:
+            self.filesystem.delete_dir(self.path(path))
+        except FileNotFoundError:
+            log.debug("%s was already gone", self.uri(path))

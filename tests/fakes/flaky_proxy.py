@@ -1,4 +1,4 @@
-"""An HTTP proxy before the S3 server that counts requests and spoils answers as told."""
+"""An HTTP proxy before the server of a bucket that counts requests and spoils answers as told."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def flaky_proxy(
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
             prefix = parse_qs(urlsplit(self.path).query).get("prefix", [])
-            ranges = (self.headers.get("Range") or "").removeprefix("bytes=")
+            ranges = (self.headers.get("Range") or self.headers.get("x-ms-range") or "").removeprefix("bytes=")
             with seen.lock:
                 seen.requests.append(" ".join([self.command, path, *prefix, ranges]).strip())
                 seen.asked[path] += 1
@@ -115,7 +115,7 @@ def flaky_proxy(
                 self._hang_up()
                 return
             passed = {"content-type", "content-range", "etag", "last-modified"}
-            headers = {k: v for k, v in response.getheaders() if k.lower() in passed}
+            headers = {k: v for k, v in response.getheaders() if k.lower() in passed or k.lower().startswith("x-ms-")}
             if self.command == "HEAD":
                 headers["Content-Length"] = response.getheader("Content-Length") or "0"
             if how == "alter":
