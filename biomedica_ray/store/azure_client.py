@@ -47,6 +47,7 @@ _SENT_AGAIN = 5
 """How often the blocks of a file are sent, where others write the same blob meanwhile."""
 _TIMEOUT_S = 60.0
 _CONNECTIONS = 64
+_SILENT = "the server does not answer"
 
 
 class AzureError(OSError):
@@ -165,6 +166,7 @@ class AzureBlobs:
                     raise
             else:
                 return
+            wait_after(attempt)
 
     def _put_blocks(self, path: str, local: Path, size: int) -> None:
         own = secrets.token_hex(8)  # a blob's blocks have one name space for all who write it, and names of one length
@@ -248,14 +250,10 @@ class AzureBlobs:
                 method, url.rstrip("&"), headers=sent, body=body, timeout=Timeout(self.timeout_s), retries=False
             )
         except NameResolutionError:
-            what = (
-                "the server does not answer"
-                if self.endpoint_url
-                else f"there is no storage account {self.account.name}"
-            )
+            what = f"there is no storage account {self.account.name}" if self.endpoint_url is None else _SILENT
             raise AzureError(path, 0, f"{what}: {_host(url)} is unknown") from None
         except HTTPError as error:
-            raise AzureError(path, 0, f"the server does not answer ({type(error).__name__})") from None
+            raise AzureError(path, 0, f"{_SILENT} ({type(error).__name__})") from None
         if answer.status < 300:
             return answer
         code = answer.headers.get("x-ms-error-code", f"HTTP status {answer.status}")
