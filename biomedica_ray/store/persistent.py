@@ -1,11 +1,11 @@
 """S3 and Azure as filesystems for Arrow, and for all who read through one: what fails is asked for again.
 
 Of S3, Arrow's own does not repeat a GET whose error has a longer text than the range that was asked for, nor a body
-that was cut; of Azure, it gives up within seconds. Writes are Arrow's: they raise, and whoever writes
-makes the whole file again.
+that was cut. Writes there are Arrow's: they raise, and whoever writes makes the whole file again.
 
-Arrow's own of Azure also travels with the account's key or signature, and puts the signature into its errors. This one
-travels without, as each process has them in its environment, and takes it out of them.
+Arrow's own of Azure travels with the account's key or signature, and tells the signature with its errors. This one
+travels without, as each process has them in its environment, takes it out of errors, and writes by requests of ours:
+of a file that Arrow cannot close it tells the terminal itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,16 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from biomedica_ray.store.filesystem import StoreError, azure_of_arrow, read_again, s3_of_arrow
+from biomedica_ray.store.atomic import AtomicFile
+from biomedica_ray.store.azure_client import AzureBlobs
+from biomedica_ray.store.filesystem import (
+    ATTEMPTS,
+    StoreError,
+    azure_account,
+    azure_of_arrow,
+    read_again,
+    s3_of_arrow,
+)
 from biomedica_ray.store.objects import AzureObject, S3Object, StoredObject
 from biomedica_ray.store.ranges import as_file, as_stream
 
@@ -36,7 +45,7 @@ def persistent(scheme: str, endpoint_url: str | None) -> pafs.FileSystem:
         scheme: ``s3`` or ``az``.
         endpoint_url: The server that it asks, where it is not AWS or Azure.
     """
-    return pafs.PyFileSystem(_Handler(scheme, endpoint_url))
+    return pafs.PyFileSystem(_KINDS[scheme](endpoint_url))
 
 
 class _Object(StoredObject):
@@ -57,10 +66,6 @@ class _AzureObject(_Object, AzureObject):
     pass
 
 
-_ARROW: dict[str, Callable[[str | None], pafs.FileSystem]] = {"s3": s3_of_arrow, "az": azure_of_arrow}
-_OBJECTS: dict[str, type[_S3Object | _AzureObject]] = {"s3": _S3Object, "az": _AzureObject}
-
-
 @contextlib.contextmanager
 def _discreet() -> Iterator[None]:
     """Errors without signatures, which Arrow tells with the URL that it asked for."""
@@ -72,45 +77,38 @@ def _discreet() -> Iterator[None]:
         raise
 
 
-class _Written(io.RawIOBase):
-    """What Arrow writes to, with such errors."""
+class _Written(io.BufferedWriter):
+    """A blob that lies on this machine's disk until it is closed."""
 
-    def __init__(self, stream: pa.NativeFile) -> None:
-        self._stream = stream
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        with _discreet():
-            n_bytes: int = self._stream.write(data)
-        return n_bytes
+    def __init__(self, file: AtomicFile) -> None:
+        super().__init__(io.FileIO(file.local, "wb"))
+        self._file = file
 
     def close(self) -> None:
-        with _discreet():
-            self._stream.close()
-        super().close()
+        if not self.closed:
+            super().close()
+            self._file.publish()
 
 
 class _Handler(pafs.FileSystemHandler):  # type: ignore[misc]
-    def __init__(self, scheme: str, endpoint_url: str | None) -> None:
-        self._scheme, self._endpoint_url = scheme, endpoint_url
+    def __init__(self, endpoint_url: str | None) -> None:
+        self._endpoint_url = endpoint_url
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_scheme": self._scheme, "_endpoint_url": self._endpoint_url}
+        return {"_endpoint_url": self._endpoint_url}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Handler) and other.__getstate__() == self.__getstate__()
+        return isinstance(other, _Handler) and (type(other), other._endpoint_url) == (type(self), self._endpoint_url)
 
     def __hash__(self) -> int:
-        return hash((self._scheme, self._endpoint_url))
+        return hash((type(self), self._endpoint_url))
 
     @cached_property
     def _arrow(self) -> pafs.FileSystem:
-        return _ARROW[self._scheme](self._endpoint_url)
+        raise NotImplementedError
 
     def _object(self, path: str) -> StoredObject:
-        return _OBJECTS[self._scheme](f"{self._scheme}://{path}", self._endpoint_url)
+        raise NotImplementedError
 
     def get_type_name(self) -> str:
         name: str = self._arrow.type_name
@@ -137,15 +135,10 @@ class _Handler(pafs.FileSystemHandler):  # type: ignore[misc]
         return pa.PythonFile(as_file(self._object(path)), mode="r")
 
     def open_output_stream(self, path: str, metadata: Any) -> pa.NativeFile:
-        with _discreet():
-            return self._written(self._arrow.open_output_stream(path, compression=None, metadata=metadata))
+        return self._arrow.open_output_stream(path, compression=None, metadata=metadata)
 
     def open_append_stream(self, path: str, metadata: Any) -> pa.NativeFile:
-        with _discreet():
-            return self._written(self._arrow.open_append_stream(path, compression=None, metadata=metadata))
-
-    def _written(self, stream: pa.NativeFile) -> pa.NativeFile:
-        return pa.PythonFile(_Written(stream), mode="w") if self._scheme == "az" else stream
+        raise NotImplementedError(f"{path}: objects are written as a whole")
 
     def create_dir(self, path: str, recursive: bool) -> None:
         with _discreet():
@@ -173,3 +166,34 @@ class _Handler(pafs.FileSystemHandler):  # type: ignore[misc]
     def copy_file(self, src: str, dest: str) -> None:
         with _discreet():
             self._arrow.copy_file(src, dest)
+
+
+class _S3(_Handler):
+    @cached_property
+    def _arrow(self) -> pafs.FileSystem:
+        return s3_of_arrow(self._endpoint_url)
+
+    def _object(self, path: str) -> StoredObject:
+        return _S3Object(f"s3://{path}", self._endpoint_url)
+
+
+class _Azure(_Handler):
+    @cached_property
+    def _arrow(self) -> pafs.FileSystem:
+        return azure_of_arrow(self._endpoint_url)
+
+    @cached_property
+    def _blobs(self) -> AzureBlobs:
+        return AzureBlobs(azure_account("az://"), self._endpoint_url, ATTEMPTS)
+
+    def _object(self, path: str) -> StoredObject:
+        return _AzureObject(f"az://{path}", self._endpoint_url)
+
+    def open_output_stream(self, path: str, metadata: Any) -> pa.NativeFile:
+        return pa.PythonFile(_Written(AtomicFile(self._arrow, "", path, self._blobs)), mode="w")
+
+    def delete_dir(self, path: str) -> None:
+        self._blobs.delete_folder(path)
+
+
+_KINDS: dict[str, type[_S3 | _Azure]] = {"s3": _S3, "az": _Azure}

@@ -129,6 +129,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(201, b"", {"ETag": '"0x1"', "Last-Modified": formatdate(usegmt=True)})
         elif name not in self.server.containers:
             raise _Refused(404, "ContainerNotFound")
+        elif "comp" not in self.asked:
+            about = {"lease-status": "unlocked", "lease-state": "available", "default-encryption-scope": "none"}
+            about |= dict.fromkeys(
+                ("has-immutability-policy", "has-legal-hold", "deny-encryption-scope-override"), "false"
+            )
+            dated = {"ETag": '"0x1"', "Last-Modified": formatdate(usegmt=True)}
+            self._send(200, b"", dated | {f"x-ms-{key}": value for key, value in about.items()})
         else:
             self._list(self.server.containers[name])
 

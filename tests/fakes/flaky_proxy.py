@@ -20,10 +20,11 @@ _REFUSALS = {
 }
 
 Spoil = Callable[[str, int], str | None]
-"""From path and how often it was asked for before, to: "500" (InternalError) or "503" (SlowDown) instead of an answer,
-"truncate" (less comes than Content-Length says), "short" (half of the body comes, and Content-Length says so), "alter"
-(a wrong byte), "hang" (no answer comes), "cut" (the connection ends, and the server does not hear of the request),
-"lose" (the server does what it is asked, and the connection ends before the answer), or None to pass the answer on."""
+"""From path and how often it was asked for before, to: "500" (InternalError) or "503" (SlowDown) instead of an
+answer, "truncate" (less comes than Content-Length says), "short" (half of the body comes, and Content-Length
+says so), "alter" (a wrong byte), "hang" (no answer comes), "cut" (the connection ends, and the server does not hear of
+the request), "lose" (the server does what it is asked, and the connection ends before the answer), or None to
+pass the answer on."""
 
 
 @dataclass
@@ -138,7 +139,8 @@ def flaky_proxy(
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body[: len(body) // 2] if cut else body)
+            if self.command != "HEAD":
+                self.wfile.write(body[: len(body) // 2] if cut else body)
             if cut:
                 self.wfile.flush()
                 self.close_connection = True

@@ -396,7 +396,7 @@ def test_a_folder_is_removed_with_all_that_is_in_it(store: Store) -> None:
     store.filesystem.create_dir(store.path("model/made"))
     store.delete_folder("model")
     assert {name for name in files if store.has(name)} == {"models/a", "a"}
-    assert store.folders("") == (("models", UNFINISHED) if store.is_local else ("models",))
+    assert store.folders("") == ((UNFINISHED, "models") if store.is_local else ("models",))
     store.delete_folder("model")
     store.delete_folder("none/there")
 
