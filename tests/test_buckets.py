@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ import biomedica_ray
 from biomedica_ray.cli import main
 from biomedica_ray.reading.tars import Tars
 from biomedica_ray.runs import read_runs
-from biomedica_ray.store import Store, StoreError, ranges
+from biomedica_ray.store import Store, StoreError, check_answers, ranges
 from biomedica_ray.store.azure_client import Account
 from biomedica_ray.store.ranges import open_ahead, open_random
 from tests.fakes.azure import azure_server
@@ -107,14 +110,34 @@ def test_an_account_that_azure_refuses_is_one_line(
 def test_an_account_that_nobody_has_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "biomedicaraynobodyhasit"
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", name)
-    monkeypatch.setattr("biomedica_ray.store.azure_client.wait_after", lambda _: None)
+    for module in ("azure_client", "writable"):
+        monkeypatch.setattr(f"biomedica_ray.store.{module}.wait_after", lambda _: None)
     told = f"store az://stores/pmc: there is no storage account {name}: {name}.blob.core.windows.net is unknown"
     with pytest.raises(StoreError, match=f"^{told}$"):
         Store("az://stores/pmc").try_writing()
+    told = "the server does not answer: nowhere.invalid is unknown"
+    with pytest.raises(StoreError, match=f"^store az://stores/pmc at http://nowhere.invalid: {told}$"):
+        Store("az://stores/pmc", "http://nowhere.invalid").try_writing()
+    with pytest.raises(StoreError, match=f"^az://stores/pmc at http://nowhere.invalid: {told}$"):
+        check_answers("az://stores/pmc", "http://nowhere.invalid")
+
+
+def test_a_source_whose_server_is_silent_is_told_soon(azure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomedica_ray.store.filesystem.TRIAL_S", 0.5)
+    started = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(
+            StoreError, match=rf"^az://none/pmc at {url}: the server does not answer \(ReadTimeoutError\)$"
+        ):
+            check_answers("az://none/pmc", url)
+    assert time.monotonic() - started < 20  # two tries of half a second each, on a busy machine
+    check_answers("az://none/pmc", azure)  # it answers, whatever it says
+    check_answers("az://stores/none", azure)
 
 
 def test_a_signature_of_the_user_is_enough(azure: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    signature = Account.of_environment().query("co")
+    signature = Account.of_environment().query()
     monkeypatch.delenv("AZURE_STORAGE_KEY")
     monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", f"?{signature}")
     store = Store("az://stores/signed", azure)
@@ -141,6 +164,29 @@ def test_a_blob_is_there_as_a_whole_while_it_is_replaced(azure: str, monkeypatch
     thread.join()
     assert len(seen) > 2
     assert seen <= set(versions)
+
+
+def test_of_two_that_write_a_blob_at_a_time_one_has_all_of_it(azure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is second to finish has lost its blocks to the first, and sends them again."""
+    monkeypatch.setattr("biomedica_ray.store.azure_client.PIECE_BYTES", 1000)
+    store, sent_again = Store("az://stores/two", azure), []
+    monkeypatch.setattr("biomedica_ray.store.azure_client.wait_after", sent_again.append)
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(20):
+            both = [letter * 20_500 for letter in (b"a", b"b")]
+            list(pool.map(lambda data: store.write_bytes("it", data), both))
+            assert store.read_bytes("it") in both
+    assert 0 < len(sent_again) <= 20
+
+
+def test_a_blob_of_blocks_is_there_though_nobody_heard_of_it(azure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to Put Block List is lost, and it is sent again."""
+    monkeypatch.setattr("biomedica_ray.store.azure_client.PIECE_BYTES", 1000)
+    data = np.random.default_rng(0).bytes(3500)
+    with flaky_proxy(azure, lambda _, before: "lose" if before == 4 else None) as (url, seen):
+        Store("az://stores/lost", url).write_bytes("it", data)
+        assert seen.below("/devstoreaccount1/stores/lost/") == {"it": 4 + 2}
+    assert Store("az://stores/lost", azure).read_bytes("it") == data
 
 
 def test_a_server_that_fails_is_asked_again(azure: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ import safetensors
 from biomedica_ray.backoff import wait_after
 from biomedica_ray.store import Store, StoreError
 from biomedica_ray.store.ranges import open_ahead
-
-log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """How often a file is sent to object storage before the run gives up; its client repeats single requests besides."""
@@ -56,10 +53,7 @@ class TrainedModel:
 
     def remove(self) -> None:
         """Remove all that the run has written."""
-        try:
-            self.store.filesystem.delete_dir(self.store.path(self.path()))
-        except FileNotFoundError:
-            log.debug("%s was not there", self.store.uri(self.path()))
+        self.store.delete_folder(self.path())
 
     def put_folder(self, local: Path, name: str) -> None:
         """Copy the files of a local folder to the folder ``name`` of this run; raises StoreError where that fails."""

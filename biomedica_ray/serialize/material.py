@@ -126,9 +126,7 @@ def discard(store: Store, place: Place) -> None:
     """
     for folder in (f"commits/{place.material_stage}", place.folder(_TABLE)):
         try:
-            store.filesystem.delete_dir(store.path(folder))
-        except FileNotFoundError:
-            continue
+            store.delete_folder(folder)
         except OSError as error:
             log.warning("serialize: %s cannot be removed now: %s", store.uri(folder), one_line(error))
             return

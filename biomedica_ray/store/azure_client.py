@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hmac
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import count, groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
+from xml.etree import ElementTree
 
 from urllib3 import BaseHTTPResponse, PoolManager, Timeout
 from urllib3.exceptions import HTTPError, NameResolutionError
@@ -39,8 +43,11 @@ _VERSION = "2020-12-06"
 """Of the protocol, and of the signature."""
 _AT_A_TIME = 4
 """Blocks of a file that are under way."""
+_SENT_AGAIN = 5
+"""How often the blocks of a file are sent, where others write the same blob meanwhile."""
 _TIMEOUT_S = 60.0
 _CONNECTIONS = 64
+_SILENT = "the server does not answer"
 
 
 class AzureError(OSError):
@@ -88,15 +95,15 @@ class Account:
             raise ValueError(f"{KEY}: expected an account key, which is base64") from None
         return cls(name, None if signature else key, signature and signature.removeprefix("?"))
 
-    def query(self, of: str = "o") -> str:
-        """What makes a URL a signed one, for what ``of`` lists: containers (c), objects in them (o)."""
+    def query(self) -> str:
+        """What makes a URL a signed one."""
         if self.signature:
             return self.signature
         expiry = datetime.now(UTC) + timedelta(hours=1)
         fields = {
             "sp": "rwdlc",
             "ss": "b",
-            "srt": of,
+            "srt": "co",
             "st": "",
             "se": expiry.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "sip": "",
@@ -145,13 +152,26 @@ class AzureBlobs:
         return str(self._ask("PUT", path, headers, body=data).headers["ETag"])
 
     def put_file(self, path: str, local: Path) -> None:
-        """Write a file in one step, whatever its size."""
+        """Write a file in one step, whatever its size. Of several that write a blob, the last to finish has it."""
         size = local.stat().st_size
         if size <= PIECE_BYTES:
             self.put(path, local.read_bytes())
             return
+        for attempt in count(1):
+            try:
+                self._put_blocks(path, local, size)
+            except AzureError as error:
+                # Whoever finishes a blob has Azure drop all blocks that lie there for it, those of others too.
+                if error.code != "InvalidBlockList" or attempt == _SENT_AGAIN:
+                    raise
+            else:
+                return
+            wait_after(attempt)
+
+    def _put_blocks(self, path: str, local: Path, size: int) -> None:
+        own = secrets.token_hex(8)  # a blob's blocks have one name space for all who write it, and names of one length
         starts = range(0, size, PIECE_BYTES)
-        names = [base64.b64encode(f"{start:016}".encode()).decode() for start in starts]
+        names = [base64.b64encode(f"{own}{number:05}".encode()).decode() for number in range(len(starts))]
 
         def send(block: tuple[int, str]) -> None:
             with local.open("rb") as file:
@@ -168,6 +188,35 @@ class AzureBlobs:
     def delete(self, path: str, etag: str | None = None) -> None:
         """Remove a blob, or a version of it."""
         self._ask("DELETE", path, {"If-Match": etag} if etag else {})
+
+    def delete_folder(self, folder: str) -> None:
+        """Remove the blobs below a folder, each by a request: Arrow sends batches, which not all servers take.
+
+        A folder that is not there is as good as one that is empty.
+        """
+        # The deepest first, as folders are entries of their own where an account has hierarchical namespaces.
+        paths = sorted([folder, *self._list(folder)], key=_depth, reverse=True)
+        for _, level in groupby(paths, _depth):
+            for _ in map_in_threads(self._delete_if_there, list(level)):
+                pass
+
+    def _delete_if_there(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.delete(path)
+
+    def _list(self, folder: str) -> Iterator[str]:
+        """Paths of all blobs below a folder, however deep; none of a container that is not there."""
+        container, _, prefix = folder.partition("/")
+        query = {"restype": "container", "comp": "list", "prefix": f"{prefix}/"}
+        while True:
+            try:
+                page = ElementTree.fromstring(self._ask("GET", container, {}, query).data)
+            except FileNotFoundError:
+                return
+            yield from (f"{container}/{name.text}" for name in page.iterfind("Blobs/Blob/Name"))
+            if not (following := page.findtext("NextMarker")):
+                return
+            query["marker"] = following
 
     def _ask(
         self,
@@ -201,11 +250,10 @@ class AzureBlobs:
                 method, url.rstrip("&"), headers=sent, body=body, timeout=Timeout(self.timeout_s), retries=False
             )
         except NameResolutionError:
-            raise AzureError(
-                path, 0, f"there is no storage account {self.account.name}: {_host(url)} is unknown"
-            ) from None
+            what = f"there is no storage account {self.account.name}" if self.endpoint_url is None else _SILENT
+            raise AzureError(path, 0, f"{what}: {_host(url)} is unknown") from None
         except HTTPError as error:
-            raise AzureError(path, 0, f"the server does not answer ({type(error).__name__})") from None
+            raise AzureError(path, 0, f"{_SILENT} ({type(error).__name__})") from None
         if answer.status < 300:
             return answer
         code = answer.headers.get("x-ms-error-code", f"HTTP status {answer.status}")
@@ -222,6 +270,10 @@ def blob_url(account: str, endpoint_url: str | None) -> str:
         return f"https://{account}.blob.core.windows.net"
     scheme, _, host = endpoint_url.rpartition("://")
     return f"{scheme or 'https'}://{host.rstrip('/')}/{account}"
+
+
+def _depth(path: str) -> int:
+    return path.count("/")
 
 
 def _host(url: str) -> str:

@@ -13,8 +13,8 @@ import pyarrow.fs as pafs
 from biomedica_ray import usage
 from biomedica_ray.backoff import wait_after
 from biomedica_ray.config.wording import A_PLACE
-from biomedica_ray.store.azure_client import Account
-from biomedica_ray.store.writable import TRIAL_S, is_final, why_no_answer
+from biomedica_ray.store.azure_client import Account, AzureBlobs
+from biomedica_ray.store.writable import TRIAL_S, is_final, try_again, why_no_answer
 
 ATTEMPTS = 10
 """How often Arrow sends a request that a server refuses to answer for now: waits of 90 s in all, for a bucket that is
@@ -50,35 +50,61 @@ def open_filesystem(
             Arrow has no word for it of Azure.
 
     Returns:
-        The filesystem; of S3, one whose reads are sent again, unless they are unsigned or have a ``timeout_s``. And the
-        path.
+        The filesystem; of Azure and S3, one whose reads are sent again, but for S3 where they are unsigned or have a
+        ``timeout_s``. And the path.
 
     Raises:
         StoreError: Another scheme, or no account and credentials of Azure.
     """
     if uri.startswith("az://"):
-        return _azure(uri, endpoint_url), uri.removeprefix("az://").rstrip("/")
+        azure_account(uri)
+        return _persistent("az", endpoint_url), uri.removeprefix("az://").rstrip("/")
     if uri.startswith("gs://"):
         return _google(endpoint_url, timeout_s), uri.removeprefix("gs://").rstrip("/")
     if uri.startswith("s3://"):
-        usage.watch_s3()
-        attempts = pafs.AwsStandardS3RetryStrategy(max_attempts=2 if timeout_s else ATTEMPTS)
-        # a small file is one PUT, not the three requests of an upload in parts
-        options: dict[str, Any] = {"anonymous": anonymous, "allow_delayed_open": True, "retry_strategy": attempts}
-        if timeout_s:
-            options |= {"connect_timeout": timeout_s, "request_timeout": timeout_s}
-        if endpoint_url:
-            scheme, _, host = endpoint_url.rpartition("://")
-            options |= {"endpoint_override": host, "scheme": scheme or "https"}
-        filesystem: pafs.FileSystem = pafs.S3FileSystem(**options)
-        if not anonymous and timeout_s is None:
-            from biomedica_ray.store.s3_filesystem import persistent  # noqa: PLC0415 - botocore, for those who use S3
-
-            filesystem = persistent(filesystem, endpoint_url)
+        once = anonymous or timeout_s is not None
+        filesystem = s3_of_arrow(endpoint_url, anonymous, timeout_s) if once else _persistent("s3", endpoint_url)
         return filesystem, uri.removeprefix("s3://").rstrip("/")
     if "://" in uri and not uri.startswith("file://"):
         raise StoreError(f"{uri}: expected {A_PLACE}")
     return pafs.LocalFileSystem(), str(Path(uri.removeprefix("file://")).expanduser().absolute())
+
+
+def _persistent(scheme: str, endpoint_url: str | None) -> pafs.FileSystem:
+    from biomedica_ray.store.persistent import persistent  # noqa: PLC0415 - botocore, for those who use storage
+
+    return persistent(scheme, endpoint_url)
+
+
+def s3_of_arrow(endpoint_url: str | None, anonymous: bool = False, timeout_s: float | None = None) -> pafs.FileSystem:
+    """Arrow's filesystem of S3, which finds its credentials itself; arguments as of :func:`open_filesystem`."""
+    usage.watch_s3()
+    attempts = pafs.AwsStandardS3RetryStrategy(max_attempts=2 if timeout_s else ATTEMPTS)
+    # a small file is one PUT, not the three requests of an upload in parts
+    options: dict[str, Any] = {"anonymous": anonymous, "allow_delayed_open": True, "retry_strategy": attempts}
+    if timeout_s:
+        options |= {"connect_timeout": timeout_s, "request_timeout": timeout_s}
+    if endpoint_url:
+        scheme, _, host = endpoint_url.rpartition("://")
+        options |= {"endpoint_override": host, "scheme": scheme or "https"}
+    return pafs.S3FileSystem(**options)
+
+
+def azure_of_arrow(endpoint_url: str | None) -> pafs.FileSystem:
+    """Arrow's filesystem of Azure, for whom the environment names; it has no timeout.
+
+    Raises:
+        StoreError: The environment names nobody.
+    """
+    account = azure_account("az://")
+    options: dict[str, Any] = {}
+    if endpoint_url:
+        scheme, _, host = endpoint_url.rpartition("://")
+        for service in ("blob", "dfs"):
+            options[f"{service}_storage_scheme"] = scheme or "https"
+            options[f"{service}_storage_authority"] = host.rstrip("/")
+    signature = account.signature and f"?{account.signature}"
+    return pafs.AzureFileSystem(account.name, account_key=account.key, sas_token=signature, **options)
 
 
 def _google(endpoint_url: str | None, timeout_s: float | None) -> pafs.FileSystem:
@@ -93,7 +119,8 @@ def _google(endpoint_url: str | None, timeout_s: float | None) -> pafs.FileSyste
 def check_answers(uri: str, endpoint_url: str | None = None, *, anonymous: bool = False) -> None:
     """Ask the server of a place in object storage for it, whether or not it exists.
 
-    A wrong address is told after about ten seconds, where Arrow keeps asking for minutes.
+    A wrong address is told after about ten seconds, where Arrow keeps asking for minutes. A request that fails at once
+    is tried again, as a busy server cuts some.
 
     Args:
         uri: As of :func:`open_filesystem`; a local one is not looked at.
@@ -105,25 +132,17 @@ def check_answers(uri: str, endpoint_url: str | None = None, *, anonymous: bool 
     """
     if not uri.startswith(OBJECT_STORAGE):
         return
-    filesystem, path = open_filesystem(uri, endpoint_url, anonymous=anonymous, timeout_s=TRIAL_S)
     try:
-        filesystem.get_file_info(path)
+        if uri.startswith("az://"):
+            blobs = AzureBlobs(azure_account(uri), endpoint_url, attempts=2, timeout_s=TRIAL_S)
+            try_again(lambda: blobs.head(uri.removeprefix("az://")), TRIAL_S)
+        else:
+            filesystem, path = open_filesystem(uri, endpoint_url, anonymous=anonymous, timeout_s=TRIAL_S)
+            try_again(lambda: filesystem.get_file_info(path), TRIAL_S)
     except OSError as error:
         if reason := why_no_answer(error):
             at = f" at {endpoint_url}" if endpoint_url else ""
             raise StoreError(f"{uri}{at}: {reason}") from error
-
-
-def _azure(uri: str, endpoint_url: str | None) -> pafs.FileSystem:
-    account = azure_account(uri)
-    options: dict[str, Any] = {}
-    if endpoint_url:
-        scheme, _, host = endpoint_url.rpartition("://")
-        for service in ("blob", "dfs"):
-            options[f"{service}_storage_scheme"] = scheme or "https"
-            options[f"{service}_storage_authority"] = host.rstrip("/")
-    signature = account.signature and f"?{account.signature}"
-    return pafs.AzureFileSystem(account.name, account_key=account.key, sas_token=signature, **options)
 
 
 def azure_account(uri: str) -> Account:

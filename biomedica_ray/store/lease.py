@@ -371,7 +371,7 @@ class _AzurePlace:
             if error.status not in MISMATCH:
                 raise
         there = self.read()  # ours, where an earlier write came about, though nobody heard of it
-        return there.version if there is not None and version is not None and _is_same(there, holder) else None
+        return there.version if there is not None and _is_same(there, holder) else None
 
     def delete(self, version: str) -> None:
         try:

@@ -209,3 +209,12 @@ class Root:
                 self.filesystem.delete_file(self.path(path))
         except FileNotFoundError:
             log.debug("%s was already gone", self.uri(path))
+
+    def delete_folder(self, path: str) -> None:
+        """Remove the folder at ``path`` below the root with all that is in it, if it is there."""
+        try:
+            self.filesystem.delete_dir(self.path(path))
+        except OSError as error:  # of Google Cloud Storage, Arrow has but the words for one that is not there
+            if not isinstance(error, FileNotFoundError) and "No such directory" not in str(error):
+                raise
+            log.debug("%s was already gone", self.uri(path))

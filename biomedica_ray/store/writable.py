@@ -8,13 +8,15 @@ import re
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow.fs as pafs
 
 from biomedica_ray.backoff import wait_after
-from biomedica_ray.store.azure_client import AzureBlobs
+from biomedica_ray.store.azure_client import BUSY, AzureBlobs, AzureError
 
 TRIAL_S = 5.0
 """How long the server of a bucket may take to connect or to answer; it is asked twice."""
@@ -56,6 +58,8 @@ _AZURE_REASONS = {
 }
 """The same of Azure's."""
 
+T = TypeVar("T")
+
 
 def why_not_local(folder: Path) -> str | None:
     """Why no file can be written below ``folder``, which need not exist yet; None where one can. Leaves nothing behind.
@@ -86,28 +90,31 @@ def why_not_in_a_bucket(filesystem: pafs.FileSystem, prefix: str, timeout_s: flo
         timeout_s: That timeout; a request that took longer is not sent again.
     """
     path = f"{prefix}/.trial-{uuid.uuid4().hex}"
-    started = time.monotonic()
-    for attempt in count(1):
-        try:
-            filesystem.get_file_info(path)
-            filesystem.open_output_stream(path).close()
-            with contextlib.suppress(FileNotFoundError):  # removed by a request whose answer was lost
-                filesystem.delete_file(path)
-        except OSError as error:
-            if is_final(error) or attempt == _TRIALS or time.monotonic() - started > timeout_s:
-                return _s3_reason(str(error))
-            wait_after(attempt)
-        else:
-            return None
-    raise AssertionError
+
+    def write() -> None:
+        filesystem.get_file_info(path)
+        filesystem.open_output_stream(path).close()
+        with contextlib.suppress(FileNotFoundError):  # removed by a request whose answer was lost
+            filesystem.delete_file(path)
+
+    try:
+        try_again(write, timeout_s)
+    except OSError as error:
+        return _s3_reason(str(error))
+    return None
 
 
 def why_not_in_a_container(blobs: AzureBlobs, prefix: str) -> str | None:
     """The same of Azure, with few attempts and short timeouts."""
     path = f"{prefix}/.trial-{uuid.uuid4().hex}"
-    try:
+
+    def write() -> None:
         blobs.put(path, b"")
-        blobs.delete(path)
+        with contextlib.suppress(FileNotFoundError):
+            blobs.delete(path)
+
+    try:
+        try_again(write, blobs.timeout_s)
     except OSError as error:
         said = str(error).removeprefix(f"az://{path}: ")
         return _AZURE_REASONS.get(
@@ -116,10 +123,33 @@ def why_not_in_a_container(blobs: AzureBlobs, prefix: str) -> str | None:
     return None
 
 
+def try_again(request: Callable[[], T], timeout_s: float) -> T:
+    """``request()``, and again where it fails at once, three times in all.
+
+    Args:
+        request: Gives up by itself after about two times ``timeout_s``.
+        timeout_s: What took longer is not sent again.
+
+    Raises:
+        OSError: What the last attempt met.
+    """
+    started = time.monotonic()
+    for attempt in count(1):
+        try:
+            return request()
+        except OSError as error:
+            if is_final(error) or attempt == _TRIALS or time.monotonic() - started > timeout_s:
+                raise
+            wait_after(attempt)
+    raise AssertionError
+
+
 def is_final(error: OSError) -> bool:
     """Whether the same request would fail again: a missing file, no permission, wrong credentials."""
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
         return True
+    if isinstance(error, AzureError):
+        return error.status not in {0, *BUSY}
     if azure := re.search(r"Azure Error: \[(\w+)\]", str(error)):
         return azure[1] in _AZURE_REASONS
     name = re.search(r"AWS Error (\w+)", str(error))
@@ -128,6 +158,8 @@ def is_final(error: OSError) -> bool:
 
 def why_no_answer(error: OSError) -> str | None:
     """Why a request did not get as far as a server that answers, and None where one answered, whatever it said."""
+    if isinstance(error, AzureError):
+        return None if error.status else error.code
     reason = _s3_reason(str(error))
     return reason if reason.startswith((_SILENT, _NO_GOOGLE_CREDENTIALS)) else None
 

@@ -15,7 +15,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -225,12 +224,7 @@ class Checkpoints(TrainedModel):
 
     def _delete(self, folder: str) -> None:
         path = self.path(folder)
-
-        def delete() -> None:
-            with contextlib.suppress(FileNotFoundError):
-                self.store.filesystem.delete_dir(self.store.path(path))
-
-        self.persist(path, delete)
+        self.persist(path, lambda: self.store.delete_folder(path))
 
     def _steps(self) -> set[int]:
         names = self.store.folders(self.path())

@@ -157,7 +157,7 @@ def _fit_once(record: Run, job: Job, over: threading.Event) -> None:
         ) from error
     finally:
         with contextlib.suppress(OSError):
-            store.filesystem.delete_dir(store.path(folder))
+            store.delete_folder(folder)
 
 
 def _stop(board: Board, watch: Watch) -> None:

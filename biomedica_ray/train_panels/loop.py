@@ -127,4 +127,4 @@ def _fit(store: Store, job: Job, read: Any) -> None:
         raise StageFailedError(f"training failed: {last_line(cause)}") from error
     finally:
         with contextlib.suppress(OSError):
-            store.filesystem.delete_dir(store.path(folder))
+            store.delete_folder(folder)

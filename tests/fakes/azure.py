@@ -79,6 +79,7 @@ class _Server(ThreadingHTTPServer):
         self.lock, self.versions = threading.Lock(), itertools.count(1)
         self.containers: dict[str, dict[str, tuple[bytes, dict[str, str]]]] = {}
         self.blocks: dict[tuple[str, str], dict[str, bytes]] = {}
+        self.committed: dict[tuple[str, str], dict[str, bytes]] = {}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -128,6 +129,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(201, b"", {"ETag": '"0x1"', "Last-Modified": formatdate(usegmt=True)})
         elif name not in self.server.containers:
             raise _Refused(404, "ContainerNotFound")
+        elif "comp" not in self.asked:
+            about = {"lease-status": "unlocked", "lease-state": "available", "default-encryption-scope": "none"}
+            about |= dict.fromkeys(
+                ("has-immutability-policy", "has-legal-hold", "deny-encryption-scope-override"), "false"
+            )
+            dated = {"ETag": '"0x1"', "Last-Modified": formatdate(usegmt=True)}
+            self._send(200, b"", dated | {f"x-ms-{key}": value for key, value in about.items()})
         else:
             self._list(self.server.containers[name])
 
@@ -172,19 +180,29 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(404, "BlobNotFound")
         elif self.command == "DELETE":
             del blobs[name]
+            self.server.committed.pop((container, name), None)
             self._send(202)
         else:
             self._get(*there)
 
     def _put(self, blobs: dict[str, tuple[bytes, dict[str, str]]], container: str, name: str) -> None:
         blocks = self.server.blocks.setdefault((container, name), {})
+        committed = self.server.committed.get((container, name), {})
+        new: dict[str, bytes] = {}
         if self.asked.get("comp") == "block":
+            if blocks and len(self.asked["blockid"]) != len(next(iter(blocks))):
+                raise _Refused(400, "InvalidBlobOrBlock")
             blocks[self.asked["blockid"]] = self.body
             self._send(201, b"", {"x-ms-request-server-encrypted": "true"})
             return
         if self.asked.get("comp") == "blocklist":
-            self.body = b"".join(blocks[item.text or ""] for item in ElementTree.fromstring(self.body))
-        blocks.clear()
+            names = [item.text or "" for item in ElementTree.fromstring(self.body)]
+            if not blocks.keys() | committed.keys() >= set(names):
+                raise _Refused(400, "InvalidBlockList")
+            new = {each: blocks.get(each, committed.get(each, b"")) for each in names}  # <Latest>
+            self.body = b"".join(new[each] for each in names)
+        blocks.clear()  # those of others as well
+        self.server.committed[container, name] = new
         about = {"ETag": f'"0x{next(self.server.versions):X}"', "Last-Modified": formatdate(usegmt=True)}
         about["x-ms-request-server-encrypted"] = "true"
         blobs[name] = self.body, about

@@ -1,4 +1,4 @@
-"""An HTTP proxy before the S3 server that counts requests and spoils answers as told."""
+"""An HTTP proxy before the server of a bucket that counts requests and spoils answers as told."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _REFUSALS = {
 }
 
 Spoil = Callable[[str, int], str | None]
-"""From path and how often it was asked for before, to: "500" (InternalError) or "503" (SlowDown) instead of an answer,
-"truncate" (less comes than Content-Length says), "short" (half of the body comes, and Content-Length says so), "alter"
-(a wrong byte), "hang" (no answer comes), "cut" (the connection ends, and the server does not hear of the request),
-"lose" (the server does what it is asked, and the connection ends before the answer), or None to pass the answer on."""
+"""From path and how often it was asked for before, to: "500" (InternalError) or "503" (SlowDown) instead of an
+answer, "truncate" (less comes than Content-Length says), "short" (half of the body comes, and Content-Length
+says so), "alter" (a wrong byte), "hang" (no answer comes), "cut" (the connection ends, and the server does not hear of
+the request), "lose" (the server does what it is asked, and the connection ends before the answer), or None to
+pass the answer on."""
 
 
 @dataclass
@@ -69,7 +70,7 @@ def flaky_proxy(
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
             prefix = parse_qs(urlsplit(self.path).query).get("prefix", [])
-            ranges = (self.headers.get("Range") or "").removeprefix("bytes=")
+            ranges = (self.headers.get("Range") or self.headers.get("x-ms-range") or "").removeprefix("bytes=")
             with seen.lock:
                 seen.requests.append(" ".join([self.command, path, *prefix, ranges]).strip())
                 seen.asked[path] += 1
@@ -115,7 +116,7 @@ def flaky_proxy(
                 self._hang_up()
                 return
             passed = {"content-type", "content-range", "etag", "last-modified"}
-            headers = {k: v for k, v in response.getheaders() if k.lower() in passed}
+            headers = {k: v for k, v in response.getheaders() if k.lower() in passed or k.lower().startswith("x-ms-")}
             if self.command == "HEAD":
                 headers["Content-Length"] = response.getheader("Content-Length") or "0"
             if how == "alter":
@@ -138,7 +139,8 @@ def flaky_proxy(
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body[: len(body) // 2] if cut else body)
+            if self.command != "HEAD":
+                self.wfile.write(body[: len(body) // 2] if cut else body)
             if cut:
                 self.wfile.flush()
                 self.close_connection = True

@@ -193,17 +193,18 @@ def test_a_server_that_fails_now_and_then_costs_no_lease(how: str) -> None:
         assert Store("s3://stores/mine", server).list("leases") == []
 
 
-def test_a_lease_that_was_taken_though_nobody_heard_of_it_is_ours() -> None:
-    """The answer to the first write is lost, and botocore sends it again."""
+@pytest.mark.parametrize("kind", ["s3", "az"])
+def test_a_lease_that_was_taken_though_nobody_heard_of_it_is_ours(kind: str, request: pytest.FixtureRequest) -> None:
+    """The answer to the first write is lost, and it is sent again."""
 
     def spoil(path: str, times: int) -> str | None:
         return "lose" if path.endswith("extract.json") and times == 1 else None
 
-    with s3_server() as server, flaky_proxy(server, spoil) as (url, _):
-        client(server).create_bucket(Bucket="stores")
-        with Lease(Store("s3://stores/mine", url), "extract", "run-1"):
-            there = Store("s3://stores/mine", server).read_json("leases/extract.json")
-            assert there["run_id"] == "run-1"
+    server, root = request.getfixturevalue({"s3": "endpoint", "az": "azure"}[kind]), f"{kind}://stores/lost"
+    with flaky_proxy(server, spoil) as (url, _):
+        with Lease(Store(root, url), "extract", "run-1"):
+            assert Store(root, server).read_json("leases/extract.json")["run_id"] == "run-1"
+        assert Store(root, server).list("leases") == []
 
 
 def test_who_comes_late_takes_no_lease_from_who_came_first(tmp_path: Path) -> None:

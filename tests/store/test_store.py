@@ -389,6 +389,18 @@ def test_a_disk_without_room_is_named_with_the_key_to_change(store: Store) -> No
         store.check_room(10**18, "samples_per_shard")
 
 
+def test_a_folder_is_removed_with_all_that_is_in_it(store: Store) -> None:
+    files = ["model/a", "model/b c/d&e", "model/b c/f/g", "models/a", "a"]
+    for name in files:
+        store.write_bytes(name, b"x")
+    store.filesystem.create_dir(store.path("model/made"))
+    store.delete_folder("model")
+    assert {name for name in files if store.has(name)} == {"models/a", "a"}
+    assert store.folders("") == ((UNFINISHED, "models") if store.is_local else ("models",))
+    store.delete_folder("model")
+    store.delete_folder("none/there")
+
+
 def test_bytes_of_a_folder(store: Store) -> None:
     assert store.total_bytes("figures") == 0
     for name, size in (("a", 10), ("b", 7), ("deeper/c", 100)):
