@@ -132,7 +132,7 @@ _STRUCTURES = (
         ("plate", "fig", "table", "folio", "page", "cover"),
         re.compile(
             r"\b(?:[Pp]lates?|[Pp]l\.|[Ff]igs?\.?|[Ff]igures?|[Tt]ables?|[Ff]olios?|[Ff]ol\.|(?:[Tt]itle\s)?[Pp]ages?|[Ff]rontispiece|[Cc]over)"
-            rf"\s?(?:[\dIVXLC]+\w?(?:[,\u2013-]\s?[\dIVXLC]+\w?)*,?\s)?(?:of|from|in)\s(?:the\s)?"
+            rf"\s?(?:[\dIVXLC]+\w?(?:[,\u2013-]\s?[\dIVXLC]+\w?)*,?\s(?:of|from|in)\s(?:the\s)?|(?:of|from|in)\s(?:the\s|(?={_POSSESSIVE})))"
             rf"(?:{_POSSESSIVE}\s[A-Z]|{_GIVEN}{NAME},?\s(?:et\sal\.?,?\s)?[(\[]?(?:1[4-9]|20)\d\d)"
         ),
         behind=re.compile(r"(?:\A|[.(;,\n]\s?|\bas\s)\Z"),
@@ -355,7 +355,7 @@ _STRUCTURES = (
     _Structure(
         ("adapt", "modif", "redrawn", "verändert"),
         re.compile(
-            rf"\s(?:of|by|after|from|de|di|da|nach|von)\s{NAME}(?:\s(?:and|y|e|et|und)\s{NAME})?,\s(?:adapted|modified|redrawn|adaptad[oa]|modificad[oa]|adatt?ato"
+            rf"\s(?:of(?=\s{NAME}\sand\s)|by|after|from|de|di|da|nach|von)\s{NAME}(?:\s(?:and|y|e|et|und)\s{NAME})?,\s(?:adapted|modified|redrawn|adaptad[oa]|modificad[oa]|adatt?ato"
             r"|modifi[zc]i?ert|verändert|modifiée?|adaptée?|modificat[oa])\s?(?=[.;)]|\Z)|\bas\sadapted\sby\s[A-Z]"
         ),
     ),

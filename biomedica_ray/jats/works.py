@@ -210,6 +210,12 @@ _AUTHORS_WORK = re.compile(
     r"\b(?:here|own|ours?|this\s(?:work|study|paper)|present\s(?:work|study)|proposed|compar\w+)\b", re.IGNORECASE
 )
 _LONGEST_CITED = 200
+# Titles that are on what a work has, more than on whose cells, tools or numbers were used: "The Bristol stool chart".
+_ON_WORK = re.compile(
+    r"(?:schem\w+|diagram|illustration|drawing|cartoon|sketch)\b|the\s(?:[\w\u2013-]+\s){1,4}(?:law|chart|model|framework|theory"
+    r"|cycle|hierarchy|pyramid|pathway|taxonomy)\s[\[(]",
+    re.IGNORECASE,
+)
 # A caption's first sentence; the full stops of initials and of "et al." end none.
 _TITLE = re.compile(r"\A.*?(?:(?<!\bal)(?<!\b[A-Z])\.(?=\s[A-Z(])|(?=\n)|\Z)")
 # "From: Doe J, Anatomy of the hand", "Available at: https://...": a title or an address without a year.
@@ -251,7 +257,9 @@ def is_of_cited(caption: str) -> bool:
     if ")" not in caption and "]" not in caption:
         return False
     title = _TITLE.match(caption) if ")." in caption or "]." in caption or "\n" in caption else None
-    return _ends_cited(caption) or (title is not None and _ends_cited(title[0]))
+    return _ends_cited(caption) or (
+        title is not None and _ON_WORK.match(title[0]) is not None and _ends_cited(title[0])
+    )
 
 
 def _ends_cited(title: str) -> bool:
