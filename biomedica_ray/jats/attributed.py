@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from biomedica_ray.jats.stems import has_any
-from biomedica_ray.jats.works import AFTER_WORK, BY_HAND, NAME, NO_SOURCE
+from biomedica_ray.jats.works import AFTER_WORK, BY_HAND, NAME, NO_COUNTRY, NO_SOURCE
 
 # Made by hand or printed: never taken from a patient, a donor or an experiment, as photographs and scans are.
 _DRAWN = (
@@ -31,6 +31,8 @@ _POSSESSIVE = (
     rf"{_GIVEN}(?!(?:Child|Children|Patient|Participant|Subject|Wom[ae]n|M[ae]n|Girl|Boy|Student|Teacher|Mother|Father|Parent|Author"
     rf"|Nurse|Surgeon|Reader|User|It|Today|World)['\u2019s])[A-Z\u00c0-\u00de][\w-]+(?:['\u2019]s|s['\u2019])"
 )
+# One name and a year are as often where and when a picture was taken.
+_LONE = rf"\s{NAME},?\s[\[(]?(?:1[89]|20)\d\d"
 _PUBLICATION = (
     r"(?:manuals?|brochures?|guidelines?|guides?|books?|patents?|leaflets?|package\sinserts?|data\s?sheets?|catalog(?:ue)?s?"
     r"|thesis|dissertations?|newspapers?|magazines?|films?|movies?|documentar(?:y|ies)|posters?|monographs?|treatises?"
@@ -99,7 +101,8 @@ _STRUCTURES = (
     _Structure(
         (" from ",),
         re.compile(
-            rf"\sfrom\s(?:the\s)?(?:\d{{4}}\s)?(?!SPSS|SAS|Stata|STATA|Excel|MATLAB|Matlab|Python|Prism|GraphPad|R\b){_RUN}"
+            rf"\sfrom\s(?:the\s)?(?:\d{{4}}\s)?(?!SPSS|SAS|Stata|STATA|Excel|MATLAB|Matlab|Python|Prism|GraphPad|COMSOL|A(?:NSYS|nsys)|Abaqus"
+            rf"|ABAQUS|AutoCAD|SolidWorks|LabVIEW|Simulink|ImageJ|Cytoscape|QGIS|ArcGIS|R\b){_RUN}"
         ),
         behind=re.compile(rf"\b(?i:{_DRAWN})(?:,|\s(?i:is|was|are|were))?(?:\s{_TAKEN})?\Z"),
     ),
@@ -111,7 +114,8 @@ _STRUCTURES = (
             rf"(?:\w+\s){{0,2}}?(?:{_PUBLICATION}|{BY_HAND}|work|paper|original)\b"
             # Diseases, hospitals and tests have names too.
             rf"|(?:[Ff]rom|after)\s{_POSSESSIVE}\s(?!Disease|Syndrome|Hospital|College|University|Palsy|Day|Test|Exact|Index"
-            r"|Church|Island)[A-Z\u00c0-\u00de]\w+)"
+            r"|Church|Island|Laws?\b|Rules?\b|Theorem|Equation|Formula|Model|Isotherm|Number|Distribution|Correction|Method|Techni|Procedure"
+            r"|Operation|Stain|Trichrome|Iodine|Prussian|Blue\b|Red\b|Silver|Solution|Reagent|Medium|Buffer|Wire|Scor|Scale|Criteri)[A-Z\u00c0-\u00de]\w+)"
         ),
         behind=re.compile(rf"(?:\b(?i:{_PICTURED})(?:\s\w+){{0,2}}|,|\A|[.(])\s?\Z"),
     ),
@@ -119,7 +123,8 @@ _STRUCTURES = (
     _Structure(
         ("'s ", "\u2019s ", "s' ", "s\u2019 "),
         re.compile(
-            rf"\b{_POSSESSIVE}\s(?:(?:original|famous|classic(?:al)?|early|own|anatomical|first)\s){{0,2}}{BY_HAND}\b"
+            # Kirchhoff's plate is a part of a bridge.
+            rf"(?<![\w-])(?:[Aa]l-|[Ee]l-)?{_POSSESSIVE}\s(?!plates?\b)(?:(?:original|famous|classic(?:al)?|early|own|anatomical|first)\s){{0,2}}{BY_HAND}\b"
         ),
     ),
     # "Plate XII of Vesalius, De fabrica (1543)", "Fig. 7 of Darwin (1862)": the caption says what it shows.
@@ -127,7 +132,7 @@ _STRUCTURES = (
         ("plate", "fig", "table", "folio", "page", "cover"),
         re.compile(
             r"\b(?:[Pp]lates?|[Pp]l\.|[Ff]igs?\.?|[Ff]igures?|[Tt]ables?|[Ff]olios?|[Ff]ol\.|(?:[Tt]itle\s)?[Pp]ages?|[Ff]rontispiece|[Cc]over)"
-            rf"\s?(?:[\dIVXLC]+\w?(?:[,\u2013-]\s?[\dIVXLC]+\w?)*,?\s)?(?:of|from|in)\s(?:the\s)?"
+            rf"\s?(?:[\dIVXLC]+\w?(?:[,\u2013-]\s?[\dIVXLC]+\w?)*,?\s(?:of|from|in)\s(?:the\s)?|(?:of|from|in)\s(?:the\s|(?={_POSSESSIVE})))"
             rf"(?:{_POSSESSIVE}\s[A-Z]|{_GIVEN}{NAME},?\s(?:et\sal\.?,?\s)?[(\[]?(?:1[4-9]|20)\d\d)"
         ),
         behind=re.compile(r"(?:\A|[.(;,\n]\s?|\bas\s)\Z"),
@@ -176,9 +181,18 @@ _STRUCTURES = (
     # "From left to right from ref. 12", "Structure of the enzyme from Roe et al. (1999)": a sentence on a picture.
     _Structure(
         (" from ",),
-        re.compile(rf"\sfrom(?={AFTER_WORK.pattern})"),
+        re.compile(rf"\sfrom(?!{_LONE})(?={AFTER_WORK.pattern})"),
         between=_NO_PICTURE,
         behind=re.compile(rf"(?:(?<=[.;:(\n])|\A)[^.;:(\n]*?\b(?i:{_PICTURED})\b(?P<between>[^.;:\n]{{0,120}}?)\Z"),
+    ),
+    # "Structure of the enzyme from Roe (1999)", though not "View of the glacier from Zermatt (2014)".
+    _Structure(
+        (" from ",),
+        re.compile(rf"\sfrom(?=\s{NO_COUNTRY})(?={_LONE})(?={AFTER_WORK.pattern})"),
+        between=_NO_PICTURE,
+        behind=re.compile(
+            rf"(?:(?<=[.;:(\n])|\A)[^.;:(\n]*?\b(?i:{_DRAWN}|figures?|structures?)\b(?P<between>[^.;:\n]{{0,120}}?)\Z"
+        ),
     ),
     # "Data: Roe et al.", "Reference: Roe (1999)".
     _Structure(
@@ -289,7 +303,9 @@ _STRUCTURES = (
     # "N Engl J Med 2010;362:1312-24".
     _Structure(
         (";", ", "),
-        re.compile(r"\b(?:19|20)\d\d\s?[;,]\s?\d{1,4}(?:\s?\([\w\s-]{1,12}\))?\s?:\s?[A-Za-z]?\d{2,}"),
+        re.compile(
+            r"\b(?:19|20)\d\d\s?[;,]\s?(?!(?:[01]?\d|2[0-3]):[0-5]\d(?![\d\u2013-]))\d{1,4}(?:\s?\([\w\s-]{1,12}\))?\s?:\s?[A-Za-z]?\d{2,}"
+        ),
         re.compile(
             r"\b(?:criteri\w+|methods?|described|according|scores?|scales?|classif\w+|see|guidelines?|stag\w+|grad\w+|defin\w+)\b[^.]*\Z",
             re.IGNORECASE,
@@ -311,7 +327,8 @@ _STRUCTURES = (
         ("database", "dataset", "data set", "repository", "corpus", "benchmark", "challenge", "portal"),
         re.compile(
             r"\b(?i:images?|photo(?:graph|micrograph)?s?|pictures?|scans?|slides?|radiographs?|x-rays?|diagrams?|illustrations?|mammograms?)"
-            r"(?P<between>(?:\s[\w-]+){0,5})\s(?:from|of)\s(?:the\s)?(?!PDB|Protein\sData|UniProt|GenBank|NCBI|GEO\b|TCGA|Ensembl)"
+            r"(?P<between>(?:\s[\w-]+){0,5})\s(?:from|of)\s(?:the\s)?(?!PDB|Protein\sData|UniProt|GenBank|NCBI|GEO\b|TCGA|Ensembl|CT\b|MRI?\b|PACS|Hospital"
+            r"|(?:[A-Z]\w+\s){0,2}(?:Clinic|Department)|Radiology|Pathology|Institution|Universit|Patient)"
             rf"{NAME}(?:\s[A-Z\d(][\w()-]*){{0,6}}\s(?:challenge\s|public\s|image\s)?(?:databases?|data\s?sets?|repository|corpus|benchmark|challenge|portal)\b"
         ),
         between=_TRAINED,
@@ -321,7 +338,7 @@ _STRUCTURES = (
         ("taken from", "copied from", "sourced from", "borrowed from"),
         re.compile(
             rf"\b(?i:{_DRAWN}|structures?|figures?)\b(?P<between>[^.;:\n]{{0,60}}?),?\s(?:taken|copied|sourced|borrowed)\sfrom\s(?:the\s)?"
-            rf"(?!PDB|Protein\sData|UniProt|GenBank|NCBI){_RUN}"
+            rf"(?!PDB|Protein\sData|UniProt|GenBank|NCBI|Molecular\sDyn|Monte\sCarlo|Density\sFunc){_RUN}"
         ),
         between=_NO_PICTURE,
     ),
@@ -329,15 +346,16 @@ _STRUCTURES = (
     _Structure(
         ("'s ", "\u2019s "),
         re.compile(
-            rf"(?:(?:\A|[.(\n]\s?)[A-Z]\w+\s{NAME}['\u2019]s\s(?:\w+\s){{0,2}}?(?:diagrams?|maps?|charts?|graphs?|figures?)\b"
-            rf"|\A{_POSSESSIVE}\s(?:\w+[\s-]){{0,2}}?(?:model|theory|hierarchy|pyramid|wheel|taxonomy|triangle|ladder)\b(?=[^.]{{0,60}}\.?\Z))"
+            rf"(?:(?:\A|[.(\n]\s?)[A-Z]\w+\s(?!(?:Moran|Geary|Pareto|Venn|Ishikawa|Gantt|Nyquist|Bode|Smith|Fick|Sankey|Voronoi|Shewhart|Feynman"
+            rf"|Pourbaix|Mohr|Hasse|Jablonski|Bayes)['\u2019]){NAME}['\u2019]s\s(?:\w+\s){{0,2}}?(?:diagrams?|maps?|charts?|graphs?|figures?)\b"
+            rf"|\A{_POSSESSIVE}\s(?:\w+[\s-]){{0,2}}?(?:theory|hierarchy|pyramid|wheel|taxonomy|ladder)\b(?=[^.]{{0,60}}\.?\Z))"
         ),
     ),
     # "Modelo teórico de Pender, adaptado.", "of Roe and Doe, modified".
     _Structure(
         ("adapt", "modif", "redrawn", "verändert"),
         re.compile(
-            rf"\s(?:of|by|after|from|de|di|da|nach|von)\s{NAME}(?:\s(?:and|y|e|et|und)\s{NAME})?,\s(?:adapted|modified|redrawn|adaptad[oa]|modificad[oa]|adatt?ato"
+            rf"\s(?:of(?=\s{NAME}\sand\s)|by|after|from|de|di|da|nach|von)\s{NAME}(?:\s(?:and|y|e|et|und)\s{NAME})?,\s(?:adapted|modified|redrawn|adaptad[oa]|modificad[oa]|adatt?ato"
             r"|modifi[zc]i?ert|verändert|modifiée?|adaptée?|modificat[oa])\s?(?=[.;)]|\Z)|\bas\sadapted\sby\s[A-Z]"
         ),
     ),
@@ -361,7 +379,7 @@ _STRUCTURES = (
 
 # "Drawing of the hand reflex, Descartes, 1664": what the caption ends with, and what it is.
 _OLD_YEAR = re.compile(r"[,(;]\s?(?:(?:c\.|ca\.|circa|around)\s?)?(?:1[4-8]\d\d|19[0-4]\d)\)?\s?\.?\Z")
-_OLD_PICTURE = re.compile(rf"\b(?i:{BY_HAND}|photographs?|postcards?|posters?|maps?)\b[^\n]{{0,120}}\Z")
+_OLD_PICTURE = re.compile(rf"\b(?i:{BY_HAND}|photographs?|postcards?|posters?)\b[^\n]{{0,120}}\Z")
 _LONGEST_YEAR, _LONGEST_BEHIND = 20, 240
 
 

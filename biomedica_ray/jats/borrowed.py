@@ -164,7 +164,7 @@ _PUBLISHED_STEMS = ("published", "appeared", "first ", "originally ", "previousl
 _PERMISSION = re.compile(
     r"\b(?:with|by|under|w/|used)\s(?:[\w'\u2019]+\s){0,3}?(?:permissions?|authori[sz]ation)\b|\breprint\spermission\b"
     r"|\b(?:(?:used|shown|displayed|included|presented|published)\s(?:here\s)?(?:with|by)\s(?:the\s)?|(?:with|by)\s(?:the\s)?(?:kind|friendly)\s)"
-    r"(?:(?:kind|written|express)\s)*(?:agreement|consent|leave|assent)\s(?:of|from)\s(?:the\s)?(?-i:[A-Z])"
+    r"(?:(?:kind|written|express)\s)*(?:agreement|consent|leave|assent)\s(?:of|from)\s(?:the\s)?(?!patient|parent|mother|father|famil|participant|guardian|owner|subject|reader|observer|rater|mrs?\b|ms\b|ethic|review|committee)(?-i:[A-Z])"
     r"|\bconsent\sof\sthe\s(?:publisher|editor|journal|copyright|director|trustees|museum|photographer|artist)|\blicen[sc]e\s(?:number|no\.?)\s?:?\s?\d{8}"
     r"|\bcopyright\sclearance\scent|\bre-?(?:print|us|produc)\w*\s(?:\w+\s)?(?:permitted|authori[sz]ed)\sby\b"
     r"|(?:(?:\A|[.(\n]\s?)|\b(?:im[aá]ge[mn]s?|figuras?|fotos?|mapas?)\s)autorizad[oa]s?\s(?:por|pel[oa])\b|\bpermissions?\s(?:\w+\s){0,2}?(?:granted|obtained|given|received)\b(?!\sby\s(?:year|month|age|sex|region))"

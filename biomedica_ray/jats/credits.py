@@ -25,7 +25,7 @@ _PICTURES = (
     "photographs?|photos?|photomicrographs?|images?|pictures?|illustrations?|drawings?|artworks?|paintings?|portraits?"
     "|ilustraç[ãa]o|ilustraci[oó]n|illustrazione|fotos?|fotografias?|fotografías?|photographies?|fotografie|clichés?|bild|bilder|abbildung|immagin[ei]|im[aá]ge(?:ns?|nes)"
     "|imagem|imagen|dibujos?|desenhos?|dessins?|zeichnung|disegn[oi]|micrographs?|cartoons?|sketch(?:es)?|grafik|infographics?"
-    "|phot|photogr|illus|illustr|art|renderings?|reconstructions?|silhouettes?|icons?|visuali[sz]ations?|animations?|design"
+    "|phot|photogr|illus|illustr"
     "|photographers?|illustrators?|artists?|cartographers?|engravings?|etchings?|lithographs?|woodcuts?|watercolou?rs?|frescos?"
     r"|artist['\u2019]?s['\u2019]?\s(?:reconstructions?|impressions?)|(?:oil|tempera|acrylic)\son\s\w+|postcards?|posters?|daguerreotypes?"
 )
@@ -78,6 +78,10 @@ _GIVEN = (
 )
 
 
+# What is by somebody only where the word for it is "by": "Art: assisted reproduction", "Reconstruction: filtered".
+_BY_SOMEBODY = "art|renderings?|reconstructions?|silhouettes?"
+
+
 class _Credit(NamedTuple):
     """A way of naming whose a picture is: what a text has to contain, in lower case, and the pattern, who is named.
 
@@ -105,9 +109,11 @@ _MAKERS = (
     _Credit(
         (" by ", " de ", " von ", " di ", " par ", " por "),
         re.compile(
-            rf"\s(?i:by|de|von|di|par|por)\s(?:the\s(?:[a-z]+\s?){{1,2}},?\s)?(?P<who>{_PEOPLE}|[A-Z]{{1,3}}\s{NAME}|the\s{_HOUSE}|the\s{NAME}(?:\s{NAME})+)"
+            rf"\s(?i:by|de|von|di|par|por)\s(?:the\s(?:[a-z]+\s?){{1,2}},?\s)?(?P<who>{_PEOPLE}|[A-Z]{{1,3}}\s{NAME}|the\s{_HOUSE}|the\s{NAME}(?:\s{NAME})+(?=\s?[.,;)\n]|\Z))"
         ),
-        re.compile(rf"\b(?:{_PICTURES}|graphics?|maps?|charts?)(?:\s(?:taken|made|drawn))?\Z", re.IGNORECASE),
+        re.compile(
+            rf"\b(?:{_PICTURES}|{_BY_SOMEBODY}|graphics?|maps?|charts?)(?:\s(?:taken|made|drawn))?\Z", re.IGNORECASE
+        ),
     ),
     # "Map created by Jane Doe", "Created by Jane Doe", "Figure by Jane Doe."
     _Credit(
@@ -154,7 +160,9 @@ _MAKERS = (
     _Credit(
         (" by ",),
         re.compile(rf"\sby\s(?P<who>{_PERSON}|{NAME}\sand\s{NAME})(?=\s?[.,;)\n]|\Z)"),
-        re.compile(rf"\b(?:{_PICTURES}|restorations?|maps?|models?)\sof\s[^.;:()\n]{{1,80}}\Z", re.IGNORECASE),
+        re.compile(
+            rf"\b(?:{_PICTURES}|{_BY_SOMEBODY}|restorations?|maps?|models?)\sof\s[^.;:()\n]{{1,80}}\Z", re.IGNORECASE
+        ),
         window=120,
     ),
     # "Photograph of a toad, A. Roe."
@@ -162,7 +170,8 @@ _MAKERS = (
         ("photo", "foto", "drawing", "dessin", "dibujo", "zeichnung"),
         re.compile(
             r"\b(?i:photo(?:graph\w*)?s?|fotos?|fotograf\w+|drawings?|dessin|dibujo|zeichnung)\b[^.]{0,100}?(?:,|\()\s?"
-            rf"(?P<who>(?:[A-Z]\.[\s-]?)+{NAME})\)?\s?\.?\Z"
+            rf"(?P<who>(?![NSEWC]\.\s?(?:Africa|America|Asia|Europe|Korea|Ireland|Australia|Carolina|Dakota|Wales|Island|India|China)\b)"
+            rf"(?:[A-Z]\.[\s-]?)+{NAME})\)?\s?\.?\Z"
         ),
     ),
     # "Phot. A. Roe".
@@ -216,10 +225,6 @@ _MADE_STEMS = (
         "render",
         "reconstruct",
         "silhouette",
-        "icon",
-        "visuali",
-        "animation",
-        "design",
         "illus",
         "phot.",
         "fot.",
@@ -276,7 +281,9 @@ _CREDITS = (
         _SUPPLIED,
         re.compile(
             rf"\b(?i:{_PICTURES}|figures?|maps?|scans?|slides?|radiographs?|x-rays?|videos?|schem[ae]\w*|CT|MRI|PET|angiogra\w+|tomogra\w+|histolog\w+)\b[^.;\n]{{0,60}}?\b(?i:kindly|generously)?\s?"
-            r"(?i:provided|supplied|contributed|donated|gift|shared|lent|loaned|sent|made\savailable)\s(?i:by|of|from)\s(?P<who>(?:the\s)?(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*"
+            r"(?i:provided|supplied|contributed|donated|gift|shared|lent|loaned|sent|made\savailable)\s(?i:by|of|from)\s"
+            r"(?!(?:Hospital|Clinic|Group|Team|Cent(?:er|re)|Site|Lab(?:oratory)?|Reader|Observer|Rater|Camera|Factor)\s[A-Z\d]\b|the\s(?:Server|Client)\b)"
+            r"(?P<who>(?:the\s)?(?:Drs?\.?\s|Prof\.?\s)?[A-Z][^.;)\n]*"
             r"|the\s(?:manufacturer|company|vendor|supplier|producer|distributor)\b[^.;)\n]*)"
         ),
     ),
@@ -321,7 +328,7 @@ _CREDITS = (
         re.compile(
             r"(?:(?:\A|[.(\n]\s?|\b(?:is|are)\s(?:the\s)?)(?i:property)\sof"
             rf"|(?:\A|[.(\n]\s?|\b(?i:{_PICTURES})\s)(?i:from)\sthe\s(?i:collections?|archives?|albums?|estate|papers|(?:teaching|case|slide|photo\w*)\s(?:files?|collections?|archives?))\sof"
-            r"|(?:\A|[.(\n]\s?)(?i:(?:photo\w*\s|image\s|picture\s)?(?:archives?|collections?)\sof|acervo(?:\sd[aeo])?|archivo\sdel?|archives\sde|archivio(?:\sd\w+)?|bildarchiv))\s(?:the\s)?"
+            r"|(?:\A|[.(\n]\s?)(?i:(?:(?:photo\w*|image|picture)\s(?:archives?|collections?)|archives?)\sof|acervo(?:\sd[aeo])?|archivo\sdel?|archives\sde|archivio(?:\sd\w+)?|bildarchiv))\s(?:the\s)?"
             r"(?P<who>(?:Drs?\.?\s|Prof\.?\s)?(?:[A-Z]\.\s?)*[A-Z][^.;)\n]*)"
         ),
     ),
@@ -372,8 +379,13 @@ _TECHNIQUE = re.compile(
     r"microscop|micrograph|tomograph|resonance|electron|imaging|camera|scann|software|radiograph|ultraso|fluoresc|confocal"
     r"|adobe|photoshop|illustrator|arcgis|\besri|qgis|imagej|matlab|prism|excel|powerpoint|biorender|chimera|pymol|python"
     r"|cytoscape|canva|inkscape|corel|sketchup|blender|version|package|program|statistic|\bage\b|group"
+    # "by Local Authority": what maps and pictures are sorted by.
+    r"|\b(?:authority|districts?|regions?|count(?:y|ies)|states?|provinces?|areas?|zones?|countr(?:y|ies)|types?|status|years?|race"
+    r"|ethnicity|sex|gender|income|quintiles?|class|sites?|grades?|stages?"
+    r"|strains?|genotypes?|treatments?|species|habitats?|depth|seasons?|diet|dose|days?|weeks?|months?|time)\b"
     r"|\b(?:leica|zeiss|nikon|olympus|philips|jeol|hitachi|siemens|canon|toshiba|keyence|shimadzu|bruker|fei)\s\w*?(?-i:[A-Z]{2}|\d)"
-    r"|method|casting|component|algorithm|tracing|vision|mapping|processing|learning|microsystem|graphpad|schr.dinger|mathworks|neighbou?r|likelihood|bayes|parsimony"
+    r"|cubes|manifold|approximation|modell?ing|projection|filter|rendering|transform|interpolation|regression|weighting|kriging|entropy"
+    r"|expression|intensity|method|casting|component|algorithm|tracing|vision|mapping|processing|learning|microsystem|graphpad|schr.dinger|mathworks|neighbou?r|likelihood|bayes|parsimony"
     r"|\b(?:SEM|TEM|MRI|CT|AFM|PET|LED|DNA|RNA|DAPI|GFP|RFP|HE|ECG|EEG)\b",
     re.IGNORECASE,
 )

@@ -20,7 +20,8 @@ _SOURCES = re.compile(
     r"|[:(/©]\s?wikipedia"
     r"|\bscreen\s?(?:shot|capture)s?\s(?:\w+\s)?from\s"
     # A page that is somebody's, "Screenshot of the Roe dashboard", but not the authors' own program.
-    r"|\bscreen\s?(?:shot|capture)s?\sof\s(?:the\s|an?\s)?(?!\(|[^\n]*\b(?:our|we|here|this\s(?:study|paper|work)|developed|proposed|authors?)\b)(?-i:[A-Z])",
+    r"|\bscreen\s?(?:shot|capture)s?\sof\s(?:the\s|an?\s)?(?!\(|[^\n]*\b(?:our|we|here|this\s(?:study|paper|work)|developed|proposed|authors?"
+    r"|forms?|interface|gui|ui|app|application|software|plug-?in|used|during|experiment\w*|task|analysis|simulation|code|(?:video|movie)s?\s\S?\d+)\b)(?-i:[A-Z])",
     re.IGNORECASE,
 )
 _NAMED = (

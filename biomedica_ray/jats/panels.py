@@ -32,17 +32,34 @@ _NO_PANELS = re.compile(
 )
 # What letters without brackets stand for in a map or a drawing: "Sampling locations: A, the lake; B, the river".
 _KEY_OPENS = re.compile(
-    r"\b(?:locations?|localities|stations?|landmarks?|points?|peaks?|bands?|species|symbols?|legend|keys?|labels?"
-    r"|(?:(?:diagram|drawing|sketch|cartoon|anatomy|map)\s(?:of|through)\s[^.:;]{1,60}))\s?:\s*\Z",
+    r"\b(?:locations?|localities|stations?|landmarks?|points?|peaks?|bands?|species|symbols?|legend|keys?|labels?)\s?:\s*\Z",
     re.I,
 )
-# Whom the letters tell apart, "patients with (a) asthma or (b) COPD", and shares of a whole.
+# What has parts that small letters point at, "Diagram of the heart: a, aorta", unless they are seen from several sides.
+_OF_PARTS = re.compile(r"\b(?:diagram|sketch|cartoon|anatomy)\s(?:of|through)\s[^.:;]{1,60}:\s*\Z", re.IGNORECASE)
+_SEEN = re.compile(
+    r"\b(?:views?|sections?|details?|overview|habit\w*|aspects?|close-?ups?|dorsal|ventral|lateral|front|side|top|before|after)\b",
+    re.IGNORECASE,
+)
+# Whom the letters tell apart where it is said who was chosen: "patients with (a) asthma or (b) COPD were excluded".
 _OF_PEOPLE = re.compile(
     r"\b(?:patients|participants|subjects|cases|children|women|men|people|individuals|studies|articles|those)\s(?:with|who|having|had)\s(?:\w+\s)?\Z",
     re.IGNORECASE,
 )
 _OR = re.compile(r"\bor\s\Z")
-_SHARE = re.compile(r"[\s:=,]*\d+(?:\.\d+)?\s?%")
+_CHOSEN = re.compile(
+    r"\b(?:were|was|are|is|be)\s(?:not\s)?(?:in|ex)cluded\b|\b(?:in)?eligib\w+|\benrol\w+|\brecruited\b|\binvited\b",
+    re.IGNORECASE,
+)
+# Shares of a whole, "A, 42%; B, 11%; O, 47%", which say nothing else.
+_SHARE = re.compile(r"[\s:=,]*\d+(?:\.\d+)?\s?%\s?(?=[.;,)\n]|(?:and|or)\b|\Z)")
+_PERCENT = re.compile(r"\b(\d+(?:\.\d+)?)\s?%")
+_WHOLE = range(99, 102)
+# Species that are named in short without having been named in full: "D. simulans served as outgroup".
+_EPITHET = re.compile(
+    r"\s(?:elegans|briggsae|melanogaster|simulans|pseudoobscura|cerevisiae|pombe|albicans|coli|subtilis|aureus|aeruginosa"
+    r"|pneumoniae|tuberculosis|falciparum|gondii|rerio|laevis|tropicalis|thaliana|musculus|norvegicus|sapiens)\b"
+)
 _PRIMES = "'\u2019\u2032\u2033\u2034"
 _AFTER_MARKER = re.compile(r"[)\]]*\s*[,;.:]?")
 # Where a sentence or clause ends, but not behind an initial, a genus or an abbreviation: "C. elegans", "i.e. both".
@@ -161,8 +178,7 @@ def _best_of_case(families: Sequence[Sequence[Marker]], caption: str) -> list[Ma
 def _without_genus(chain: Sequence[Marker], caption: str) -> list[Marker]:
     """A chain without a last letter that is a genus, as in ``B. Mice. C. Rats. D. simulans was the outgroup``."""
     *others, last = chain
-    is_named = caption[last.end - 1] == "." and caption[last.end :].lstrip()[:1].islower()
-    if len(others) > 1 and is_named and all(caption[m.end :].lstrip()[:1].isupper() for m in others):
+    if len(others) > 1 and caption[last.end - 1] == "." and _EPITHET.match(caption, last.end):
         return others
     return list(chain)
 
@@ -370,17 +386,34 @@ def _is_plausible(chain: Sequence[Marker], caption: str) -> bool:
     ):
         return False
     before = caption[max(0, first.start - 80) : first.start]
-    if _NO_PANELS.search(before[-30:]) or (caption[first.start] not in "([" and _KEY_OPENS.search(before)):
+    if _NO_PANELS.search(before[-30:]) or (caption[first.start] not in "([" and _is_key(before, chain, caption)):
         return False
-    if _OF_PEOPLE.search(before) and _OR.search(caption[: chain[-1].start]):
+    if _OF_PEOPLE.search(before) and _OR.search(caption[: chain[-1].start]) and _is_of_choice(chain, caption):
         return False
-    if all(_SHARE.match(caption, marker.end) for marker in chain):
+    if all(_SHARE.match(caption, marker.end) for marker in chain) and _is_whole(caption):
         return False
     initials = [caption[marker.end :].lstrip(" :=,-")[:1].casefold() for marker in chain]
     n_glossed = sum(
         len(m.labels) == 1 and m.labels[0].casefold() == initial for m, initial in zip(chain, initials, strict=True)
     )
     return first.lean < 0 or n_glossed < (_GLOSSED * len(chain) if len(chain) > _FEW else len(chain))
+
+
+def _is_key(before: str, chain: Sequence[Marker], caption: str) -> bool:
+    """Whether letters without brackets point at places or parts: ``Diagram of the heart: a, aorta; b, left atrium``."""
+    points = chain[0].labels[0].islower() and len(chain) > 2 and not _SEEN.search(caption, chain[0].end)
+    return _KEY_OPENS.search(before) is not None or (points and _OF_PARTS.search(before) is not None)
+
+
+def _is_of_choice(chain: Sequence[Marker], caption: str) -> bool:
+    """Whether the sentence of a chain says who was chosen, ``patients with (a) asthma or (b) COPD were excluded``."""
+    end = _NEXT_SENTENCE.search(caption, chain[-1].end)
+    start = _sentence_start(caption, 0, chain[0].start)
+    return _CHOSEN.search(caption, start, end.start() if end else len(caption)) is not None
+
+
+def _is_whole(caption: str) -> bool:
+    return round(sum(float(share) for share in _PERCENT.findall(caption))) in _WHOLE
 
 
 def _names_all(marker: Marker, caption: str) -> bool:

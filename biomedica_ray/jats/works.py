@@ -14,7 +14,7 @@ _INITIALS = r"(?:[A-Z]{1,3}(?:\.[\s-]?|[\s-]))*(?:(?:de|van|von|der|den|da|dos|d
 _YEAR = r"(?:1[89]|20)\d\d"
 # What may stand before a year and is nobody's name: "after Treatment (2010 cohort)", "(August 2013)". Some are surnames
 # as well, as which they have the year in brackets or other authors beside them: "after Winter (1990)", "August et al.".
-_NO_AUTHOR = (
+NO_AUTHOR = (
     r"(?!(?:Treatment|Surgery|Baseline|Lockdown|Intervention|Admission|Discharge|Exposure|Week|Month|Year|Wave|Phase|Hurricane"
     r"|Typhoon|Cyclone|Christmas|Easter|Ramadan|Fukushima|Chernobyl|Autumn|Jan(?:uary)?|Feb(?:ruary)?|Mar|Apr(?:il)?|June?"
     r"|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\b(?!,?\set\sal)"
@@ -67,7 +67,7 @@ MADE = re.compile(
     r"\b(?:images?|photographs?|photos?|pictures?|drawings?|maps?|figures?|illustrations?|schem[ae]\w*|diagrams?|sketch\w*"
     r"|cartoons?|abbildung|bild|fotos?|karte|grafik|mapas?|figuras?|im[aá]ge[mn]s?|desenhos?|dibujos?|carte|dessin|mappa"
     r"|figura|immagine)(?:\s\w+){0,2}\Z"
-    r"|\b(?:micrographs?|plates?|charts?|graphs?|infographics?|tables?|screen\s?shots?|engravings?|flow\s?charts?)(?:\s\w+){0,2}\Z"
+    r"|\b(?:charts?|graphs?|infographics?|tables?|screen\s?shots?|engravings?|flow\s?charts?)(?:\s\w+){0,2}\Z"
     r"|\b(?:panels?|parts?)(?:\s\w+){0,4}\s(?:is|are|was|were)\Z",
     re.IGNORECASE,
 )
@@ -99,7 +99,7 @@ _AS_OTHERS = re.compile(
 AFTER_WORK = re.compile(
     rf"\s{_ADDRESS}|\s(?:(?i:figs?|figures?)\.?\s?\d+\w?,?\s(?:of|in|from)\s)?(?:"
     r"(?i:refs?|references?)\.?\s?[\[(]?\d|\[\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3})*\]"
-    rf"|(?:{_WORK_OF}|l['\u2019]|la\s|le\s)?{_NO_AUTHOR}{_INITIALS}{NAME}(?:,?\s{_OTHERS}(?!\.?['\u2019]s)|(?:,?\s{_AND}\s{_INITIALS}{NAME})?,?\s"
+    rf"|(?:{_WORK_OF}|l['\u2019]|la\s|le\s)?{NO_AUTHOR}{_INITIALS}{NAME}(?:,?\s{_OTHERS}(?!\.?['\u2019]s)|(?:,?\s{_AND}\s{_INITIALS}{NAME})?,?\s"
     rf"(?:[\[(]?{_YEAR}(?![a-z]?\)?\s(?:to|until|cohorts?|data|seasons?)\b)|\[\d)|{_LISTED}))"
 )
 """A work that is cited with certainty, where words alone lead to it: no bare number, no two names without a year."""
@@ -130,7 +130,7 @@ _DRAWN = re.compile(
 )
 _OPENS_BRACKET = re.compile(r"[(\[](?i:images?|photo\w*|pictures?)(?:\sis|\sare)?\Z")
 _LONGEST_DRAWN = 40
-_AFTER_NAME = re.compile(rf"(?:(?:\A|[.(\n]\s?)[Dd]['\u2019]après|;\safter)\s{_NO_AUTHOR}{NAME}\s?[.)]")
+_AFTER_NAME = re.compile(rf"(?:(?:\A|[.(\n]\s?)[Dd]['\u2019]après|;\safter)\s{NO_AUTHOR}{NAME}\s?[.)]")
 # Sets of pictures to look at.
 _SET = re.compile(r"\sfrom\s(?:the\s)?(?:[A-Z][\w-]*\s){1,4}(?:Database|Set|Collection|Library|Faces)\b")
 _OF_SET = re.compile(r"\b(?i:stimul\w+|faces?|pictures?|images?|photo\w*)(?:\s\w+){0,3}\Z")
@@ -180,7 +180,7 @@ _ORGANISATION = (
     rf"|Commission|Cent(?:er|re)s?|Committee|College|Bank|Fund|Academy|Office|Federation|Foundation|Survey)(?:\s(?:of|for|and|the|on|{NAME}))*"
 )
 # Where and when, "(Brazil, 2019)": the countries that most articles are on.
-_NO_COUNTRY = (
+NO_COUNTRY = (
     r"(?!(?:Argentina|Australia|Austria|Bangladesh|Belgium|Bolivia|Bra[sz]il|Cameroon|Canada|Chile|China|Colombia|Cuba|Denmark"
     r"|Ecuador|Egypt|England|Espa[ñn]a|Ethiopia|Finland|France|Germany|Ghana|Greece|Hungary|India|Indonesia|Iran|Iraq|Ireland"
     r"|Israel|Italy|Japan|Kenya|Korea|Lebanon|Malawi|Malaysia|Mexico|M[ée]xico|Morocco|Mozambique|Nepal|Netherlands|Nigeria"
@@ -190,7 +190,7 @@ _NO_COUNTRY = (
 )
 _ENDS_CITED = re.compile(
     r"(?P<last>[\w-]+)[)\"'\u2019\u201d]*\s(?:\[\d{1,3}(?:[,\u2013-]\s?\d{1,3})*\]"
-    rf"|\((?:{_NO_AUTHOR}{_NO_COUNTRY}{NAME}(?:,?\s(?:{_OTHERS}\.?|{_AND}\s{NAME}))?|{_ORGANISATION}),?\s{_YEAR}[a-z]?(?:[,;:]\s(?:fig|figs|p|pp|plate|pl|table|tab)\.?\s?\w+|,\s(?:modified|adapted|redrawn))?\))\s?\.?\Z"
+    rf"|\((?:{NO_AUTHOR}{NO_COUNTRY}{NAME}(?:,?\s(?:{_OTHERS}\.?|{_AND}\s{NAME}))?|{_ORGANISATION}),?\s{_YEAR}[a-z]?(?:[,;:]\s(?:fig|figs|p|pp|plate|pl|table|tab)\.?\s?\w+|,\s(?:modified|adapted|redrawn))?\))\s?\.?\Z"
 )
 _HOW = re.compile(
     r"as|in|by|of|to|with|using|see|and|from|for|on|than|per|via|under|at|literature|methods?|models?|algorithms?|approach"
@@ -210,6 +210,12 @@ _AUTHORS_WORK = re.compile(
     r"\b(?:here|own|ours?|this\s(?:work|study|paper)|present\s(?:work|study)|proposed|compar\w+)\b", re.IGNORECASE
 )
 _LONGEST_CITED = 200
+# Titles that are on what a work has, more than on whose cells, tools or numbers were used: "The Bristol stool chart".
+_ON_WORK = re.compile(
+    r"(?:schem\w+|diagram|illustration|drawing|cartoon|sketch)\b|the\s(?:[\w\u2013-]+\s){1,4}(?:law|chart|model|framework|theory"
+    r"|cycle|hierarchy|pyramid|pathway|taxonomy)\s[\[(]",
+    re.IGNORECASE,
+)
 # A caption's first sentence; the full stops of initials and of "et al." end none.
 _TITLE = re.compile(r"\A.*?(?:(?<!\bal)(?<!\b[A-Z])\.(?=\s[A-Z(])|(?=\n)|\Z)")
 # "From: Doe J, Anatomy of the hand", "Available at: https://...": a title or an address without a year.
@@ -251,7 +257,9 @@ def is_of_cited(caption: str) -> bool:
     if ")" not in caption and "]" not in caption:
         return False
     title = _TITLE.match(caption) if ")." in caption or "]." in caption or "\n" in caption else None
-    return _ends_cited(caption) or (title is not None and _ends_cited(title[0]))
+    return _ends_cited(caption) or (
+        title is not None and _ON_WORK.match(title[0]) is not None and _ends_cited(title[0])
+    )
 
 
 def _ends_cited(title: str) -> bool:

@@ -60,3 +60,13 @@ def test_no_text_takes_long_to_read(filler: str | None) -> None:
         (figure,) = article(meta=META, body=body).figures
         assert time.process_time() - start < 2, lead
         assert figure.mentions
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("filler", ["Aa-", "Aa ", "Aa's ", "Aa.", "Aa, "], ids=repr)
+@pytest.mark.parametrize("end", [" 's map", " 's drawing", " from Aa, 2010.", ""])
+def test_names_without_end_take_no_longer_than_their_length(filler: str, end: str) -> None:
+    text = escape((filler * 20_000)[:20_000] + end)
+    start = time.process_time()
+    article(meta=META, body=f'<fig id="f"><caption><p>{text}</p></caption><graphic xlink:href="a"/></fig>')
+    assert time.process_time() - start < 1
