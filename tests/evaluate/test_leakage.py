@@ -122,7 +122,8 @@ def test_scores_without_leaked_images_are_those_of_the_other_images(
     page = lxml.html.document_fromstring((results / "results.html").read_text())
     pairs = page.xpath("//details[contains(summary, 'LC25000')]//div[@class='pair']")
     assert [len(pair.xpath(".//img")) for pair in pairs] == [2, 2, 2]
-    assert "lc25000_lung (4 of 12 images left out)" in card.read_text()
+    told = card.read_text()
+    assert "among 4 figures of the store `store`: " in told and "lc25000_lung (4 of 12 images left out)" in told
 
     # Nothing is searched, and nothing encoded, a second time; one further unit means one search more.
     before = times(store, "leaks") | times(store, "features")
