@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from biomedica_ray.config.needs import GIB
@@ -11,6 +12,41 @@ from biomedica_ray.runs import read_runs
 from biomedica_ray.store import Store
 
 log = logging.getLogger(__name__)
+
+TRIES = 100
+"""Images that are tried until one can be read."""
+_CUDA_BYTES = 2**30
+"""CUDA itself and cuBLAS, about, which no tensor accounts for."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of one image.
+
+    Attributes:
+        what: Which image.
+        size: Height and width of the model's input in pixels.
+        parameters: Numbers of the model.
+        image: Bytes that one more image takes in it, or one more text where that is more.
+        constant: Bytes whatever the batch.
+    """
+
+    what: str
+    size: tuple[int, int]
+    parameters: int
+    image: float
+    constant: float
+
+
+def as_it_grows(two: Sequence[float], four: Sequence[float]) -> tuple[float, float]:
+    """What one input more takes, and what is taken whatever their number; of several works the most of each.
+
+    Args:
+        two: Of each work the most bytes that it takes at a time for two inputs.
+        four: The same for four.
+    """
+    each = [(more - less) / 2 for less, more in zip(two, four, strict=True)]
+    return max(each), max(0.0, *(less - 2 * one for less, one in zip(two, each, strict=True)))
 
 
 class _Asked(Protocol):
@@ -57,6 +93,17 @@ def forecast(config: _Asked, stage: str, images: int, workers: int, measured: fl
         money = "" if dollars is None else f", {dollars:,.2f} dollars"
         log.info("%s: %.2f hours with %d workers, %.1f images/s by %s%s", stage, hours, workers, rate, source, money)
     return {"images": images, "workers": workers, "images_per_s": rate, "hours": hours, "dollars": dollars}
+
+
+def batch_memory(tried: Tried, batch_size: int, value_bytes: int, *, on_gpu: bool) -> dict[str, float]:
+    """Bytes that a worker needs for a batch, by what they are for; a pixel's value takes ``value_bytes`` of them."""
+    height, width = tried.size
+    parts: dict[str, float] = {
+        "weights": 4 * tried.parameters,
+        "activations": batch_size * tried.image + tried.constant,
+        "pixels": value_bytes * batch_size * 3 * height * width,
+    }
+    return parts | ({"CUDA": _CUDA_BYTES} if on_gpu else {})
 
 
 def told_memory(stage: str, parts: Mapping[str, float]) -> dict[str, float]:

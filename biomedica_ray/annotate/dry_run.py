@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,7 @@ from biomedica_ray.annotate.truth import load_truth
 from biomedica_ray.annotate.vectors import count_vectors, embed_stage
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import ConfigError
-from biomedica_ray.forecast import forecast, measured_rate, told_memory
+from biomedica_ray.forecast import TRIES, Tried, as_it_grows, batch_memory, forecast, measured_rate, told_memory
 from biomedica_ray.images import ImageError, decode
 from biomedica_ray.messages import one_line
 from biomedica_ray.models.encoder_info import EncoderInfo
@@ -30,27 +29,8 @@ log = logging.getLogger(__name__)
 
 _SLIM_GB = 1.5
 """Memory of the task that compares figures with earlier vectors."""
-_CUDA_BYTES = 2**30
-"""CUDA itself and cuBLAS, about, which no tensor accounts for."""
-_TRIED = 100
-"""Figures that are tried until one decodes."""
-
-
-@dataclass(frozen=True)
-class Tried:
-    """What came of one figure.
-
-    Attributes:
-        figure_id: Which one.
-        parameters: Numbers of the encoder.
-        image: Bytes that one more image takes in it.
-        constant: Bytes whatever the batch.
-    """
-
-    figure_id: str
-    parameters: int
-    image: float
-    constant: float
+_VALUE_BYTES = 1 + 4
+"""Of a pixel's value: as it is decoded, and as the number that the model sees."""
 
 
 def dry_run(config: AnnotateConfig, record: Run) -> None:
@@ -83,19 +63,17 @@ def dry_run(config: AnnotateConfig, record: Run) -> None:
     tried = on_a_worker(
         partial(try_one, config, store, extracted), num_cpus=config.num_cpus, memory_gb=config.memory_gb
     )
-    height, width = info.preprocessing.size
-    log.info(
-        "annotate: %s embeds %s at %d x %d pixels as %d numbers", info.model, tried.figure_id, height, width, info.dim
-    )
+    height, width = tried.size
+    log.info("annotate: %s embeds %s at %d x %d pixels as %d numbers", info.model, tried.what, height, width, info.dim)
     log.info(
         "annotate: %d figures in %d units to do, of which %d have a vector of the same image; %d units are done",
         figures, len(todo), reused, len(done),
     )  # fmt: skip
     gpus = embed.gpus_of(config)
-    parts = memory(config, info, tried, on_gpu=gpus > 0)
+    parts = batch_memory(tried, config.batch_size, _VALUE_BYTES, on_gpu=gpus > 0)
     rate = measured_rate(store, "annotate", "figures", ("model", config.model))
     record.results["dry_run"] = {
-        "figure": tried.figure_id,
+        "figure": tried.what,
         "input": [height, width],
         "dim": info.dim,
         "parameters": tried.parameters,
@@ -168,14 +146,13 @@ def try_one(config: AnnotateConfig, store: Store, extracted: Mapping[int, Commit
 
         return peak_bytes(work)
 
-    two, four = peak(2), peak(4)
-    image = (four - two) / 2
     parameters = sum(parameter.numel() for parameter in encoder.model.parameters())
-    return Tried(figure_id, parameters, image, max(0.0, two - 2 * image))
+    size = encoder.info.preprocessing.size
+    return Tried(figure_id, size, parameters, *as_it_grows([peak(2)], [peak(4)]))
 
 
 def _first_figure(store: Store, extracted: Mapping[int, Commit], info: EncoderInfo) -> tuple[str, Any]:
-    left, transform = _TRIED, info.preprocessing.transform()
+    left, transform = TRIES, info.preprocessing.transform()
     for commit in extracted.values():
         rows = range(min(left, commit.counts["figures"].rows_out))
         for figure in store.rows(commit, "figures", rows, ["figure_id", "image"]):
@@ -186,16 +163,4 @@ def _first_figure(store: Store, extracted: Mapping[int, Commit], info: EncoderIn
                 log.debug("%s: %s", figure["figure_id"], error)
         if not left:
             break
-    raise ConfigError(f"store: {store.root}: none of the first {_TRIED - left} figures decodes")
-
-
-def memory(config: AnnotateConfig, info: EncoderInfo, tried: Tried, *, on_gpu: bool) -> dict[str, float]:
-    """Bytes that a worker needs for a batch, by what they are for."""
-    height, width = info.preprocessing.size
-    pixels = config.batch_size * 3 * height * width
-    parts: dict[str, float] = {
-        "weights": 4 * tried.parameters,
-        "activations": config.batch_size * tried.image + tried.constant,
-        "pixels": pixels * (1 + 4),  # as bytes, and as the numbers that the model sees
-    }
-    return parts | ({"CUDA": _CUDA_BYTES} if on_gpu else {})
+    raise ConfigError(f"store: {store.root}: none of the first {TRIES - left} figures decodes")

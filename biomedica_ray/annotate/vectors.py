@@ -72,6 +72,13 @@ def read_embedded(store: Store, commit: Commit, kind: Kind = "figures") -> Embed
     return Embedded(ids, flat.to_numpy().reshape(-1, dim), (table.schema.metadata or {}).get(ENCODER))
 
 
+def encoder_of(store: Store, commit: Commit, kind: Kind = "figures") -> bytes | None:
+    """:attr:`Embedded.encoder` of a unit, without its vectors."""
+    metadata = store.read(commit, TABLES[kind], ["figure_id"]).schema.metadata or {}
+    encoder: bytes | None = metadata.get(ENCODER)
+    return encoder
+
+
 def read_vectors(store: Store, commit: Commit) -> tuple[list[str], npt.NDArray[np.float16]]:
     """figure_ids (n) and vectors (n, dim) of one unit's embeddings of figures."""
     found = read_embedded(store, commit)

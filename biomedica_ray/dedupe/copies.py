@@ -173,8 +173,12 @@ def gather_best(
 
 
 def best_candidates(candidates: pa.Table, most: int) -> pa.Table:
-    """The ``most`` candidates of each picture with the highest score, in one order whatever the order they came in."""
-    order = [("picture", "ascending"), ("score", "descending"), ("unit", "ascending"), ("row", "ascending")]
+    """The ``most`` candidates of each picture with the highest score, in one order whatever the order they came in.
+
+    Where they have a column ``trained``, those of figures that a model was trained on come before all others.
+    """
+    trained = [("trained", "descending")] if "trained" in candidates.column_names else []
+    order = [("picture", "ascending"), *trained, ("score", "descending"), ("unit", "ascending"), ("row", "ascending")]
     candidates = candidates.sort_by([*order, ("number", "ascending")])
     pictures = candidates["picture"].to_numpy()
     place = np.arange(len(pictures)) - np.searchsorted(pictures, pictures)

@@ -217,7 +217,6 @@ def same_by_hash(
     thumbnails: Thumbnails,
     *,
     panel_hashes: Mapping[tuple[str, int], int],
-    most: int,
 ) -> pa.Table:
     """Rows of :data:`MATCHES` for the pictures that are figures of a unit, or panels of them, by their hashes.
 
@@ -227,7 +226,6 @@ def same_by_hash(
         regions: These figures, by their rows, and panels of them.
         thumbnails: (n, 1024) of the regions.
         panel_hashes: Figure and panel -> perceptual hash.
-        most: Figures of a picture that are kept, the most alike.
     """
     found: dict[tuple[int, str], tuple[int, str, float]] = {}
     names = figures["figure_id"].to_pylist()
@@ -250,7 +248,7 @@ def same_by_hash(
         {"picture": picture, "figure_id": name, "number": number, "how": how, "correlation": near}
         for (picture, name), (number, how, near) in found.items()
     ]
-    return best_matches(pa.Table.from_pylist(rows, schema=MATCHES), most)
+    return pa.Table.from_pylist(rows, schema=MATCHES)
 
 
 def _near(
@@ -272,10 +270,17 @@ def _near(
 
 
 def best_matches(matches: pa.Table, most: int) -> pa.Table:
-    """The ``most`` figures of each picture that are most surely it, in one order whatever the one they came in."""
+    """The ``most`` figures of each picture, trained ones first, of these the ones that are most surely it.
+
+    In one order whatever the one they came in.
+
+    Args:
+        matches: Rows of :data:`MATCHES`, with ``trained``: whether a model was trained on the figure.
+        most: How many.
+    """
     rank = pc.fill_null(pc.index_in(matches["how"], pa.array(BY_HASH)), len(BY_HASH))
-    order = [("picture", "ascending"), ("rank", "ascending"), ("correlation", "descending"), ("figure_id", "ascending")]
-    matches = matches.append_column("rank", rank).sort_by(order).drop_columns(["rank"])
+    order = [("picture", "ascending"), ("trained", "descending"), ("rank", "ascending"), ("correlation", "descending")]
+    matches = matches.append_column("rank", rank).sort_by([*order, ("figure_id", "ascending")]).drop_columns(["rank"])
     pictures = matches["picture"].to_numpy()
     place = np.arange(len(pictures)) - np.searchsorted(pictures, pictures)
     return matches.filter(pa.array(place < most))

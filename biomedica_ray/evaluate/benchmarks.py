@@ -93,7 +93,8 @@ def run(config: EvaluateConfig, record: Run) -> None:
             record.store.write_bytes(f"{place}/{name}", text.encode())
         if leakage and model.library == "checkpoint":
             checked = {name: (found.images, found.of) for name, found in leakage.tasks.items()}
-            note_check(TrainedModel(record.store, model.text), leakage.store, checked)
+            trained = TrainedModel(record.store, model.text)
+            note_check(trained, leakage.store, checked, figures=leakage.figures, state=leakage.state)
     record.results.update(evaluation=record.store.uri(place), means=document["means"])
     log.info("evaluate: results in %s", record.store.uri(place))
     _fail_if_wrong(prepared)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.preparing import Images, Texts
-from biomedica_ray.forecast import forecast, measured_rate, told_memory
+from biomedica_ray.forecast import TRIES, Tried, as_it_grows, batch_memory, forecast, measured_rate, told_memory
 from biomedica_ray.images import ImageError
 from biomedica_ray.messages import one_line
 from biomedica_ray.models.names import ModelName
@@ -26,31 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CUDA_BYTES = 2**30
-"""CUDA itself and cuBLAS, about, which no tensor accounts for."""
-_TRIED = 100
-"""Images of a set that are tried until one can be read."""
 _FAULTS = (ImportError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError)
 """What libraries raise for inputs that a model cannot take."""
-
-
-@dataclass(frozen=True)
-class Tried:
-    """What came of one image and one text.
-
-    Attributes:
-        what: Which image.
-        size: Height and width of the model's input in pixels.
-        parameters: Numbers of the model.
-        image: Bytes that one more image takes in it, or one more text where that is more.
-        constant: Bytes whatever the batch.
-    """
-
-    what: str
-    size: tuple[int, int]
-    parameters: int
-    image: float
-    constant: float
 
 
 def try_on_samples(checkpoints: TrainedModel, held_out: HeldOut) -> Tried:
@@ -92,7 +68,7 @@ def try_on_sets(name: ModelName, sources: list[Images | Texts]) -> Tried:
     source = next(each for each in sources if isinstance(each, Images))
     text = next((each.texts[0] for each in sources if isinstance(each, Texts) and each.texts), "a figure")
     why = "there is none"
-    for number, image in enumerate(source.opened.images(range(min(source.n, _TRIED)))):
+    for number, image in enumerate(source.opened.images(range(min(source.n, TRIES)))):
         if isinstance(image, Unreadable):
             why = image.message
             continue
@@ -103,7 +79,7 @@ def try_on_sets(name: ModelName, sources: list[Images | Texts]) -> Tried:
             continue
         what = str(source.opened.listing.table["id"][number])
         return _try_one(name.text, model.parameters, (what, pixels, text), (model.images, model.texts))
-    raise ConfigError(f"data: {source.name}: none of its first {_TRIED} images can be read: {why}")
+    raise ConfigError(f"data: {source.name}: none of its first {TRIES} images can be read: {why}")
 
 
 def _try_one(
@@ -139,10 +115,8 @@ def _try_one(
         [peak_bytes(partial(images, pixels[None].repeat(n, 1, 1, 1))), peak_bytes(partial(texts, [text] * n))]
         for n in (2, 4)
     ]
-    each = [(four - two) / 2 for two, four in zip(*peaks, strict=True)]
-    constant = max(0.0, *(two - 2 * one for two, one in zip(peaks[0], each, strict=True)))
     height, width = pixels.shape[1:]
-    return Tried(what, (int(height), int(width)), parameters, max(each), constant)
+    return Tried(what, (int(height), int(width)), parameters, *as_it_grows(*peaks))
 
 
 def tell(
@@ -164,12 +138,7 @@ def tell(
         "evaluate: %s: %d images and %d texts to encode, %d vectors are there",
         model, found["images"], found["texts"], found["reused"],
     )  # fmt: skip
-    parts: dict[str, float] = {
-        "weights": 4 * tried.parameters,
-        "activations": config.batch_size * tried.image + tried.constant,
-        "pixels": 4 * config.batch_size * 3 * height * width,
-    }
-    parts |= {"CUDA": _CUDA_BYTES} if config.use_gpu else {}
+    parts = batch_memory(tried, config.batch_size, 4, on_gpu=config.use_gpu)  # values are float32
     entity, key = ("images", ("models", config.models)) if config.on_published_sets else ("samples", ("name", model))
     rate = measured_rate(record.store, "evaluate", entity, key)
     record.results.setdefault("dry_run", {})[model] = {

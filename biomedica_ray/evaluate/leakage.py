@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 
 from biomedica_ray.cluster import on_a_worker
 from biomedica_ray.config import ConfigError
@@ -28,15 +27,12 @@ from biomedica_ray.evaluate.results import LIST
 from biomedica_ray.evaluate.statistics import Indices
 from biomedica_ray.images import ImageError
 from biomedica_ray.pages.pictures import Picture, read_pictures
-from biomedica_ray.reading.place import Place
 from biomedica_ray.reading.shards import Unreadable
 from biomedica_ray.runs import Run
 from biomedica_ray.schema import panel_id
 from biomedica_ray.store import Commit, Store, StoreError
 
 _COLUMNS = ("task", "image", "figure", "how", "correlation", "trained")
-_METADATA = "metadata.parquet"
-"""Beside the shards of a dataset: what each sample is, and which split it is in."""
 
 
 @dataclass(frozen=True)
@@ -181,13 +177,6 @@ def _tell(
 ) -> tuple[dict[str, TaskLeaks], dict[str, Indices]]:
     """Write the list, and say what is leaked of each task and of each set; is a task on the cluster."""
     found = {name: read_leaks(store, commit) for name, commit in commits.items()}
-    trained = trained_figures(searched.store, {id_ for each in found.values() for id_ in each["figure_id"].to_pylist()})
-    if trained is not None:
-        of_training = pa.array(sorted(trained), pa.string())
-        found = {
-            name: each.append_column("trained", pc.is_in(each["figure_id"], value_set=of_training))
-            for name, each in found.items()
-        }
     leaked = {name: _rows(each) for name, each in found.items()}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -200,7 +189,7 @@ def _tell(
         best: dict[int, dict[str, Any]] = {}
         for row in asked.to_pylist():
             figure = panel_id(row["figure_id"], row["number"]) if row["number"] else row["figure_id"]
-            is_trained = row.get("trained")
+            is_trained = row["trained"]
             listed = {**row, "image": str(names[row["row"]]), "figure": figure}
             if is_trained is not False:
                 best.setdefault(row["row"], listed)
@@ -216,30 +205,8 @@ def _tell(
 
 def _rows(found: pa.Table) -> Indices:
     """Rows of a set that are leaked, ascending."""
-    if "trained" in found.column_names:
-        found = found.filter(found["trained"])
+    found = found.filter(pc.fill_null(found["trained"], True))
     return np.unique(found["row"].to_numpy()).astype(np.int64)
-
-
-def trained_figures(store: Store, figure_ids: Collection[str]) -> set[str] | None:
-    """Those of some figures that a train split of the store's datasets has.
-
-    None where there is no dataset, or one of an earlier version that does not say what is in it.
-    """
-    places = [place for place in _places(store) if store.has(place.document)]
-    paths = [f"{place.folder('dataset')}/{_METADATA}" for place in places]
-    if not paths or not all(map(store.has, paths)):
-        return None
-    rows = pads.dataset([store.path(path) for path in paths], filesystem=store.filesystem, format="parquet")
-    wanted = (pc.field("split") == "train") & pc.field("figure_id").isin(pa.array(sorted(figure_ids), pa.string()))
-    return set(rows.to_table(["figure_id"], filter=wanted)["figure_id"].to_pylist())
-
-
-def _places(store: Store) -> Iterator[Place]:
-    """Where datasets may be: of all figures and of selections, as they are and by profiles."""
-    for selection in (None, *store.folders("selections")):
-        for profile in (None, *store.folders(Place(selection).folder("profiles"))):
-            yield Place(selection, profile)
 
 
 def _kind(row: Mapping[str, Any]) -> str:

@@ -20,8 +20,9 @@ import numpy as np
 import pyarrow as pa
 
 from biomedica_ray import files, schema
+from biomedica_ray.ahead import READS, map_in_threads
 from biomedica_ray.annotate.clustering import Clustering, find_clustering
-from biomedica_ray.annotate.vectors import Kind, embed_stage, model_slug, read_embedded
+from biomedica_ray.annotate.vectors import Kind, embed_stage, encoder_of, model_slug, read_embedded
 from biomedica_ray.cluster import on_a_worker, run_units
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.prompts import Prompts
@@ -34,7 +35,7 @@ from biomedica_ray.labelling.labels_file import load_labels
 from biomedica_ray.labelling.taxonomy import Taxonomy, load_taxonomy
 from biomedica_ray.models.weights import local_weights
 from biomedica_ray.runs import Run
-from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store import Commit, Store, StoreError
 from biomedica_ray.units import Counts, Flow, fingerprint, pmcid_of
 
 log = logging.getLogger(__name__)
@@ -77,11 +78,17 @@ def run(config: ClassifyConfig, record: Run) -> None:
     by_article: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for figure, example in experts.items():
         by_article[pmcid_of(figure)].append(asdict(example))
-    units = {}
+    marks = {}
     for unit, commit in embedded.items():
         of_figures = [each for pmcid in sorted(theirs.get(unit, ())) for each in by_article.get(pmcid, ())]
-        of_panels = [for_panels.sha256, panelled[unit].content] if for_panels and unit in panelled else []
-        units[unit] = fingerprint(VERSION, made.sha256, commit.content, of_figures, *of_panels)
+        marks[unit] = VERSION, made.sha256, commit.content, of_figures
+    units = {unit: fingerprint(*mark) for unit, mark in marks.items()}
+    if for_panels:
+        both = {
+            unit: fingerprint(*marks[unit], for_panels.sha256, panelled[unit].content)
+            for unit in sorted(marks.keys() & panelled.keys())
+        }
+        units |= {unit: both[unit] for unit in both.keys() - _stale_panels(store, embedded, panelled, both)}
     panels = (panel_stage, for_panels.file) if for_panels else None
     worker = partial(ClassifyWorker, store, record.run_id, clustering.stage, made.file, experts, panels=panels)
     run_units(
@@ -96,6 +103,42 @@ def run(config: ClassifyConfig, record: Run) -> None:
     record.results |= {"model": clustering.model, **_results(store, made)}
     if for_panels:
         record.results["panels"] = _results(store, for_panels)
+
+
+def _stale_panels(
+    store: Store, embedded: Mapping[int, Commit], panelled: Mapping[int, Commit], marks: Mapping[int, str]
+) -> set[int]:
+    """Units whose panels were embedded by another encoder than their figures; a warning says so.
+
+    Those that have been labelled with their panels, as ``marks`` say, are not looked at again.
+    """
+    before = store.commits(STAGE)
+    asked = [unit for unit, mark in marks.items() if unit not in before or before[unit].fingerprint != mark]
+    if not asked:
+        return set()
+    pairs = [(embedded[unit], panelled[unit]) for unit in asked]
+    stale = on_a_worker(partial(other_encoders, store, pairs), memory_gb=_WORKER_GB)
+    if stale:
+        log.warning(
+            "classify: panels of %d of %d units have embeddings of another encoder than their figures, and get no "
+            "labels; run `biomedica annotate --panels true`, then classify again",
+            *(len(stale), len(marks)),
+        )
+    return stale
+
+
+def other_encoders(store: Store, pairs: Sequence[tuple[Commit, Commit]]) -> set[int]:
+    """The units of these commits, of embeddings of figures and of panels, that do not have the same encoder.
+
+    Is a task on the cluster.
+    """
+
+    def differ(pair: tuple[Commit, Commit]) -> bool:
+        figures, panels = pair
+        return encoder_of(store, figures) != encoder_of(store, panels, "panels")
+
+    are_other = map_in_threads(differ, pairs, READS)
+    return {figures.unit for (figures, _), is_other in zip(pairs, are_other, strict=True) if is_other}
 
 
 def _results(store: Store, made: Made) -> dict[str, Any]:
@@ -151,7 +194,13 @@ def _made_for_panels(config: ClassifyConfig, store: Store, asked: Asked) -> Made
     except NothingToLearnError as error:
         log.warning("classify: panels get no labels; of figures of one panel (panel_type: single), %s", error)
         return None
-    judged = made.judged or {"accuracy": 0, "examples": 0}
+    judged = made.judged
+    if judged is None:
+        log.info(
+            "classify: panels: %s; too few figures of one panel of which anybody said what they show to measure it",
+            made.how,
+        )
+        return made
     log.info(
         "classify: panels: %s, accuracy %.3f on %d figures of one panel; nobody has measured it on panels",
         *(made.how, judged["accuracy"], judged["examples"]),
@@ -299,11 +348,7 @@ class ClassifyWorker:
         self._panel_classifier = panels and ImageClassifier.load(store.read_bytes(panels[1]))
 
     def __call__(self, unit: int, mark: str) -> Counts:
-        """Commit the labels of one unit's images; returns its counts.
-
-        Raises:
-            StoreError: Its panels were embedded by another encoder than its figures.
-        """
+        """Commit the labels of one unit's images; returns its counts."""
         commit = self._store.commit(self._stage, unit)
         figures = read_embedded(self._store, commit)
         with self._store.write_unit(STAGE, unit, mark, self._run_id) as writer:
@@ -318,7 +363,10 @@ class ClassifyWorker:
             return writer.commit(counts).counts
 
     def _panels(self, unit: int, encoder: bytes | None) -> tuple[int, list[dict[str, Any]]] | None:
-        """How many panels the unit has, and their labels; None where they have no embeddings, or no classifier."""
+        """How many panels the unit has, and their labels.
+
+        None where they have no embeddings, or of another encoder than the figures, or where there is no classifier.
+        """
         if not self._panel_stage or not self._panel_classifier:
             return None
         try:
@@ -327,10 +375,7 @@ class ClassifyWorker:
             return None
         panels = read_embedded(self._store, commit, "panels")
         if panels.encoder != encoder:
-            raise StoreError(
-                f"{self._store.root}: panels have embeddings of another encoder than figures; run `biomedica annotate "
-                "--panels true` first"
-            )
+            return None
         return commit.counts["panels"].rows_out, image_label_rows(panels.ids, panels.vectors, self._panel_classifier)
 
     def _expert(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 
-from biomedica_ray.models.folders import LOCAL, local_copy
+from biomedica_ray.models.folders import CARD_NAME, LOCAL, local_copy
 from biomedica_ray.store import StoreError, open_filesystem
 from biomedica_ray.store.filesystem import OBJECT_STORAGE
 from biomedica_ray.units import fingerprint
@@ -35,7 +35,7 @@ def weights_mark(weights: str | None, endpoint_url: str | None) -> str | None:
     """A mark that changes when weights may have changed, without loading them; None where that cannot be seen here.
 
     A hub's are taken to stay the same under their name, a package's under its version, and files as long as their sizes
-    and times do.
+    and times do; a model's card, which may be written again, is none of them.
     """
     if not weights or weights.startswith("hf-hub:"):
         return weights or "default"
@@ -52,4 +52,5 @@ def weights_mark(weights: str | None, endpoint_url: str | None) -> str | None:
     except (OSError, StoreError):
         is_path = "/" in weights or Path(weights).suffix in {".safetensors", ".pt", ".pth", ".bin"}
         return None if is_path else weights  # a tag of open_clip
-    return fingerprint(weights, sorted((info.path, info.size, info.mtime_ns) for info in infos if info.is_file))
+    files = [info for info in infos if info.is_file and info.base_name != CARD_NAME]
+    return fingerprint(weights, sorted((info.path, info.size, info.mtime_ns) for info in files))

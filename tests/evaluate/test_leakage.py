@@ -20,7 +20,7 @@ from biomedica_ray import schema
 from biomedica_ray.cli import main
 from biomedica_ray.config import ConfigError
 from biomedica_ray.evaluate.config import EvaluateConfig
-from biomedica_ray.evaluate.leakage import searched_store, trained_figures
+from biomedica_ray.evaluate.leakage import searched_store
 from biomedica_ray.evaluate.preparing import prepare
 from biomedica_ray.evaluate.questions import PAPER, Questions
 from biomedica_ray.evaluate.results import changes, left_out_otherwise
@@ -35,6 +35,7 @@ from biomedica_ray.models.leak_check import note_check, with_check
 from biomedica_ray.models.names import ModelName
 from biomedica_ray.models.scorable import load
 from biomedica_ray.models.trained import TrainedModel
+from biomedica_ray.reading.trained import trained_figures
 from biomedica_ray.store import Store
 from biomedica_ray.store.root import Root
 from tests.dedupe.test_leaks import A, B, leave_figures
@@ -121,7 +122,8 @@ def test_scores_without_leaked_images_are_those_of_the_other_images(
     page = lxml.html.document_fromstring((results / "results.html").read_text())
     pairs = page.xpath("//details[contains(summary, 'LC25000')]//div[@class='pair']")
     assert [len(pair.xpath(".//img")) for pair in pairs] == [2, 2, 2]
-    assert "lc25000_lung (4 of 12 images left out)" in card.read_text()
+    told = card.read_text()
+    assert "among 4 figures of the store `store`: " in told and "lc25000_lung (4 of 12 images left out)" in told
 
     # Nothing is searched, and nothing encoded, a second time; one further unit means one search more.
     before = times(store, "leaks") | times(store, "features")
@@ -130,7 +132,7 @@ def test_scores_without_leaked_images_are_those_of_the_other_images(
     write_extracted(training, [article("PMC7")], [figure("PMC7.1", 1, encoded(picture(111, (120, 90))))])
     changed = evaluate(store, data, decontaminate=str(store), **settings)
     assert changed["tasks"]["lc25000_lung"]["leaked"]["how"] == dict.fromkeys(PLANTED.values(), 1) | {"near": 2}
-    units = {path for path in times(store, "leaks").items() if "/units/matches/" in path[0]}
+    units = {path for path in times(store, "leaks").items() if "/units-" in path[0] and "/matches/" in path[0]}
     assert len(units - set(before.items())) == 1
     assert left_out_otherwise(found, changed) == ["lc25000_lung"]
 
@@ -259,21 +261,30 @@ def test_a_card_says_what_the_model_was_checked_against(tmp_path: Path) -> None:
     card = "# clip\n\n## Limits\n\n- Some.\n"
     assert with_check(trained, card) == card
     trained.write("model/README.md", lambda file: file.write_text(card))
-    note_check(trained, "s3://b/mine", {"pcam": (12, 300), "bach": (0, 1200)})
+    note_check(trained, "s3://b/mine", {"pcam": (12, 300), "bach": (0, 1200)}, figures=1000, state="a")
     said = (
-        "# clip\n\n## Test images\n\nChecked for leaked test images among the figures of the store `mine`: "
+        "# clip\n\n## Test images\n\nChecked for leaked test images among 1,000 figures of the store `mine`: "
         "bach (none of 1,200 images), pcam (12 of 300 images left out).\n\n## Limits\n\n- Some.\n"
     )
     written = tmp_path / "mine/checkpoints/clip/model/README.md"
     assert written.read_text() == said
     assert with_check(trained, card) == with_check(trained, said) == said  # where training goes on
-    note_check(trained, "s3://b/mine", {"pcam": (11, 300)})
-    assert "pcam (11 of 300 images left out)" in written.read_text() and "bach" in written.read_text()
-    note_check(trained, "s3://b/other", {"bach": (1, 1200)})
+    # The store has grown, and only one of the tasks was checked anew.
+    note_check(trained, "s3://b/mine", {"pcam": (11, 300)}, figures=2000, state="b")
+    assert (
+        "among 2,000 figures of the store `mine`: pcam (11 of 300 images left out).\n\nChecked for leaked test images "
+        "among 1,000 figures of the store `mine`: bach (none of 1,200 images).\n\n## Limits"
+    ) in written.read_text()
+    noted = json.loads((tmp_path / "mine/checkpoints/clip/leakage.json").read_text())["tasks"]
+    assert noted["pcam"] == {"found": 11, "images": 300, "figures": 2000, "state": "b"}
+    assert (noted["bach"]["figures"], noted["bach"]["state"]) == (1000, "a")
+    note_check(trained, "s3://b/other", {"bach": (1, 1200)}, figures=5, state="c")
     assert "store `other`: bach (1 of 1,200 images left out).\n\n## Limits" in written.read_text()
     assert written.read_text().count("## Test images") == 1
     shutil.rmtree(written.parent)
-    note_check(trained, "s3://b/mine", {"pcam": (12, 300)})  # a model without a card stays without
+    note_check(
+        trained, "s3://b/mine", {"pcam": (12, 300)}, figures=1, state="a"
+    )  # a model without a card stays without
     assert not written.exists()
 
 

@@ -63,11 +63,13 @@ def add_clusters(
 
 
 def add_panels(
-    store: Store, model: str, vectors: dict[str, npt.NDArray[np.floating]], metadata: dict[str, str] | None = None
+    store: Store, model: str, vectors: dict[str, npt.NDArray[np.floating]], encoder: str | None = None
 ) -> None:
     """Commit embeddings of panels, as annotate would: figure_id -> (n, d), of panels of 64 pixels side by side."""
     dim = next(iter(vectors.values())).shape[1]
-    table_schema = schema.panel_embeddings(dim).with_metadata({"model": model, "weights": "", **(metadata or {})})
+    table_schema = schema.panel_embeddings(dim).with_metadata(
+        {"model": model, "weights": "", **({"encoder": encoder} if encoder else {})}
+    )
     for unit in range(N_UNITS):
         rows: list[dict[str, Any]] = [
             {
@@ -78,7 +80,7 @@ def add_panels(
             if unit_of(id_.partition(".")[0], N_UNITS) == unit
             for number, vector in enumerate(its, 1)
         ]
-        with store.write_unit(embed_stage(model, "panels"), unit, "aa") as writer:
+        with store.write_unit(embed_stage(model, "panels"), unit, encoder or "aa") as writer:
             writer.table("panel_embeddings", table_schema).write(pa.Table.from_pylist(rows, table_schema))
             writer.commit({"panels": Flow(len(rows) + 1, len(rows), skipped=1)})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lxml.html
 import numpy as np
@@ -15,16 +16,19 @@ import torch
 import yaml
 
 from biomedica_ray import cli
+from biomedica_ray.annotate.clustering import find_clustering
 from biomedica_ray.evaluate.prompts import papers_prompts
 from biomedica_ray.evaluate.zero_shot import class_vectors
+from biomedica_ray.labelling import classify as classify_stage
 from biomedica_ray.labelling.classifier import ImageClassifier
-from biomedica_ray.labelling.classifier_file import read_made
-from biomedica_ray.labelling.classify import STAGE, ClassifyWorker
+from biomedica_ray.labelling.classifier_file import Made, read_made
+from biomedica_ray.labelling.classify import STAGE, Asked, ClassifyWorker
+from biomedica_ray.labelling.config import ClassifyConfig
 from biomedica_ray.report.pipeline import make_page
-from biomedica_ray.runs import read_runs
+from biomedica_ray.runs import Run, read_runs
 from biomedica_ray.select.config import SelectConfig
 from biomedica_ray.select.pipeline import MatchWorker
-from biomedica_ray.store import Store, StoreError
+from biomedica_ray.store import Store
 from biomedica_ray.store.known import write_record
 from biomedica_ray.units import LostRowsError, pmcid_of, unit_of
 from tests.labelling.embedded import add_clusters, add_panels, tiny_clip
@@ -306,17 +310,60 @@ def test_a_vector_that_gets_lost_on_the_way_fails_the_run(store: Store) -> None:
     assert unit not in store.commits(STAGE)
 
 
-def test_panels_that_get_lost_or_have_vectors_of_another_encoder_fail_the_run(store: Store) -> None:
+def test_panels_that_get_lost_fail_the_run(store: Store) -> None:
     add_clusters(store, "timm/x", FIGURES, clouds())
     classifier = ImageClassifier("classifier", CONCEPTS, np.eye(16, dtype=np.float32)[:3], np.zeros(3, np.float32))
     store.write_bytes("c.safetensors", classifier.dump())
     panels, unit = "embed/timm-x/panels", unit_of("PMC0", N_UNITS)
     worker = ClassifyWorker(store, "run", "embed/timm-x", "c.safetensors", {}, panels=(panels, "c.safetensors"))
-    add_panels(store, "timm/x", {"PMC0.1_001": np.eye(16)[:2]}, {"encoder": "another"})
-    with pytest.raises(StoreError, match="panels have embeddings of another encoder than figures; run `biomedica ann"):
-        worker(unit, "m")
     add_panels(store, "timm/x", {"PMC0.1_001": np.eye(16)[:2]})
     lose_a_row(store, panels, unit, "panel_embeddings")
     with pytest.raises(LostRowsError, match="rows lost: panel_labels: 2 in but 1 out"):
         worker(unit, "m")
     assert unit not in store.commits(STAGE)
+
+
+def test_panels_with_vectors_of_another_encoder_cost_figures_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_clusters(store, "timm/x", FIGURES, clouds())
+    write_labels(store, [], FIGURES[20:60])
+    asked: list[dict[int, str]] = []
+
+    def run_units(_: Any, stage: str, units: dict[int, str], worker: Any, **how: Any) -> None:
+        asked.append(units)
+        for unit, mark in units.items():
+            if unit not in store.commits(stage) or store.commit(stage, unit).fingerprint != mark:
+                worker()(unit, mark)
+
+    monkeypatch.setattr(classify_stage, "on_a_worker", lambda work, **how: work())
+    monkeypatch.setattr(classify_stage, "run_units", run_units)
+
+    def classified(encoder: str | None = None) -> int:
+        """The warnings, once panels have been embedded by this encoder."""
+        add_panels(store, "timm/x", {"PMC0.1_001": np.eye(16)[:2]}, encoder)
+        caplog.clear()
+        config = ClassifyConfig(store=store.root)
+        classify_stage.run(config, Run("classify", config))
+        return sum("another encoder than their figures" in record.message for record in caplog.records)
+
+    assert classified("another") == 1
+    assert sorted(image_labels(store)) == sorted(FIGURES) and panel_labels(store) == []
+    assert "panels of 4 of 4 units have" in caplog.text and "run `biomedica annotate --panels true`" in caplog.text
+    assert classified("a third") == 1
+    assert asked[1] == asked[0]  # whose panels do not count
+    assert classified() == 0
+    assert [row["image_label"] for row in panel_labels(store)] == ["Maps", "Microscopy"]
+
+
+def test_nothing_is_told_of_an_accuracy_that_nobody_has_measured(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = Made("m", "c.safetensors", "0", "zero-shot", ["Maps"], 0, None, "")
+    monkeypatch.setattr(classify_stage, "on_a_worker", lambda work, **how: made)
+    add_clusters(store, "timm/x", FIGURES)
+    asked = Asked(find_clustering(store, "timm/x"), [], None, ())
+    with caplog.at_level("INFO"):
+        assert classify_stage._made_for_panels(ClassifyConfig(store=store.root), store, asked) == made
+    assert "classify: panels: zero-shot; too few figures of one panel" in caplog.text
+    assert "accuracy" not in caplog.text

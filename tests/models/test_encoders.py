@@ -214,7 +214,10 @@ def test_weights_that_may_have_changed_have_another_mark(tmp_path: Path) -> None
     file.write_bytes(b"abcd")
     third = weights_mark(str(tmp_path), None)
     (tmp_path / "other").touch()
-    assert len({None, first, second, third, weights_mark(str(tmp_path), None)}) == 5
+    fourth = weights_mark(str(tmp_path), None)
+    assert len({None, first, second, third, fourth}) == 5
+    (tmp_path / "README.md").write_text("# A card, which says nothing of the weights")
+    assert weights_mark(str(tmp_path), None) == fourth
     assert weights_mark(None, None) == "default"
     assert weights_mark("hf-hub:a/b", None) == "hf-hub:a/b"
     assert weights_mark("laion2b_s34b_b79k", None) == "laion2b_s34b_b79k"
