@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from biomedica_ray.schema import ERRORS, error_row
-from biomedica_ray.store import Store, StoreError, open_filesystem
+from biomedica_ray.store import Store, StoreError, check_answers, open_filesystem
 from biomedica_ray.store.atomic import UNFINISHED
 from biomedica_ray.units import Flow, LostRowsError, unit_of
 from tests.fakes.flaky_proxy import flaky_proxy
@@ -329,6 +329,18 @@ def test_a_bucket_that_cannot_be_written_says_why(endpoint: str) -> None:
         Store("s3://stores/x", "http://127.0.0.1:1").try_writing()
     with pytest.raises(StoreError, match=r"the server does not answer \(Could not resolve host"):
         Store("s3://stores/x", "http://nowhere.invalid").try_writing()
+
+
+@pytest.mark.parametrize("kind", ["s3", "az"])
+def test_a_server_that_cuts_some_connections_answers(
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("biomedica_ray.store.azure_client.wait_after", lambda _: None)
+    monkeypatch.setattr("biomedica_ray.store.writable.wait_after", lambda _: None)
+    server = request.getfixturevalue({"s3": "endpoint", "az": "azure"}[kind])
+    with flaky_proxy(server, lambda _, before: "cut" if before < 3 else None) as (url, seen):
+        check_answers(f"{kind}://stores/x", url)
+        assert seen.asked["/stores/x" if kind == "s3" else "/devstoreaccount1/stores/x"] >= 4
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
