@@ -56,10 +56,13 @@ def first_worker(store: Path, stage: str, since: float) -> int:
 
 
 def lose_node_of(cluster: Cluster, worker: int) -> None:
-    """Kill the raylet of a worker that is in the middle of a unit, and the worker with it."""
+    """Kill the raylet of a worker that is in the middle of a unit, and the worker with it.
+
+    Ray's workers have the name of what they do as their title; those that do units are ``Map`` or ``MapWorker``.
+    """
     while True:
         os.kill(worker, signal.SIGSTOP)
-        if psutil.Process(worker).cmdline()[0] != "ray::IDLE":
+        if psutil.Process(worker).cmdline()[0].startswith("ray::Map"):
             break
         os.kill(worker, signal.SIGCONT)
         time.sleep(0.01)
