@@ -31,6 +31,9 @@ from biomedica_ray.store import Store
 from tests.fakes.head import NOTICES_LOSSES_SOON
 
 STAGES = ("extract", "dedupe", "serialize")
+TRIES = 3
+"""Runs of a stage until one has done a unit again: a worker may have been stopped between the row that it gave and the
+end of its task, and Ray Data then takes no other row of the same."""
 
 
 def contents(store: Path) -> dict[str, str]:
@@ -74,6 +77,31 @@ def lose_node_of(cluster: Cluster, worker: int) -> None:
     cluster.remove_node(node, allow_graceful=False)
 
 
+def run_and_lose(cluster: Cluster, store: Path, stage: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Run a stage that loses a node; tells what it did."""
+    before, since, codes = contents(store), time.time(), list[int]()
+    if stage == "serialize":
+        for folder in ("dataset", "shard-plan", "commits/serialize"):
+            shutil.rmtree(store / folder)
+    config = CONFIGS[stage](**{**settings, "store": str(store), "again": stage != "serialize"})
+    # Aside, as nodes can be added by the main thread only.
+    running = threading.Thread(target=lambda: codes.append(run_stage(stage, config)))
+    running.start()
+    lose_node_of(cluster, first_worker(store, stage, since))
+    cluster.add_node(num_cpus=1)
+    running.join()
+    run = read_runs(Store(str(store)))[-1]
+    usage, after = run["results"]["usage"], contents(store)
+    return {
+        "code": codes,
+        "again": usage.get("again", {}),
+        "units": usage["units"],
+        "counts": run["counts"],
+        "files": len(after),
+        "other": sorted(name for name in {*before, *after} if before.get(name) != after.get(name)),
+    }
+
+
 def main(root: str) -> None:
     """Prints what each stage did, as JSON."""
     store = Path(root)
@@ -87,27 +115,10 @@ def main(root: str) -> None:
     ray.init(address=cluster.address, log_to_driver=False)
     told: dict[str, Any] = {}
     for stage in STAGES:
-        before, since, codes = contents(store), time.time(), list[int]()
-        if stage == "serialize":
-            for folder in ("dataset", "shard-plan", "commits/serialize"):
-                shutil.rmtree(store / folder)
-        config = CONFIGS[stage](**{**configs[stage], "store": root, "again": stage != "serialize"})
-        # Aside, as nodes can be added by the main thread only.
-        running = threading.Thread(target=lambda: codes.append(run_stage(stage, config)))  # noqa: B023 - joined below
-        running.start()
-        lose_node_of(cluster, first_worker(store, stage, since))
-        cluster.add_node(num_cpus=1)
-        running.join()
-        run = read_runs(Store(root))[-1]
-        usage, after = run["results"]["usage"], contents(store)
-        told[stage] = {
-            "code": codes,
-            "again": usage.get("again", {}),
-            "units": usage["units"],
-            "counts": run["counts"],
-            "files": len(after),
-            "other": sorted(name for name in {*before, *after} if before.get(name) != after.get(name)),
-        }
+        for _ in range(TRIES):
+            told[stage] = run_and_lose(cluster, store, stage, configs[stage])
+            if told[stage]["again"]:
+                break
     print(json.dumps(told))
     ray.shutdown()
     cluster.shutdown()
