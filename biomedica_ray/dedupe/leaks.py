@@ -197,7 +197,7 @@ def _drop_searches(store: Store, searched: Searched) -> None:
     kept = {"sets", *(f"{part}-{search}" for part in ("units", "places") for search in last)}
     for folder in (f"commits/{searched.folder}", searched.folder, f"errors/{searched.folder}"):
         for name in set(store.folders(folder)) - kept:
-            store.filesystem.delete_dir(store.path(folder, name))
+            store.delete_folder(f"{folder}/{name}")
 
 
 def _number(pictures: PictureSet) -> int:
